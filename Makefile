@@ -1,0 +1,80 @@
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+
+UV   := uv==0.13.9
+
+# Two stamps, because a change in pyproject.toml is no reason to install every package again.
+# The interpreter is part of the first one's name: another PYTHON means another venv.
+DEPS  := $(VENV)/.deps-$(subst /,-,$(PYTHON))
+READY := $(VENV)/.ready
+PIP   := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  PYTHON=python3.12 picks the interpreter; ARGS='...' goes to pytest, git-sync run or uv."
+
+.PHONY: venv
+venv: $(READY) ## Make .venv with everything that development needs, pinned
+
+$(DEPS): requirements/dev.txt
+	$(if $(filter ok,$(shell $(PYTHON) -c 'import ensurepip, sys; print(sys.version_info >= (3, 11) and "ok")' 2>/dev/null)),,\
+		$(error $(PYTHON) has to be Python 3.11 or newer and able to make a venv; on Debian: apt-get install python3-venv))
+	@echo "Installing $< into $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes --no-deps --requirement $<
+	@touch $@
+
+$(READY): $(DEPS) pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: test
+test: $(READY) ## Run the tests, on every core
+	$(VENV)/bin/pytest -n auto $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Check style, types and architecture
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+.PHONY: format
+format: $(READY) ## Put the code into its one format and mend what can be mended
+	$(VENV)/bin/ruff check --fix-only
+	$(VENV)/bin/ruff format
+
+.PHONY: demo
+demo: $(READY) ## Show a whole run on this machine: a bucket, a repository, a history
+	@$(VENV)/bin/python -m tests.demo $(ARGS)
+
+.PHONY: run
+run: $(READY) ## Run git-sync once, with the settings in the environment
+	@$(VENV)/bin/git-sync run $(ARGS)
+
+# Runtime and build follow dev, so that what is tested is what ships. Existing pins stay where they
+# still fit; ARGS=--upgrade moves them.
+.PHONY: lock
+lock: ## Pin the dependencies again (ARGS=--upgrade for the newest)
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
+	$(PYTHON) -m venv "$$tools" && \
+	"$$tools"/bin/python -m pip --disable-pip-version-check --quiet install $(UV) && \
+	compile() { \
+		"$$tools"/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --custom-compile-command 'make lock' $(ARGS) "$$@"; \
+	} && \
+	compile pyproject.toml --extra workflows --group dev --output-file requirements/dev.txt && \
+	compile pyproject.toml --constraints requirements/dev.txt --output-file requirements/runtime.txt && \
+	compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
+
+.PHONY: clean
+clean: ## Remove .venv, caches and built packages
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

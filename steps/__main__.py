@@ -1,0 +1,5 @@
+"""``python -m steps``."""
+
+from steps.cli import main
+
+main()

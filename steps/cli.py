@@ -1,0 +1,190 @@
+"""The command line: ``git-sync``, and ``python -m steps``.
+
+One place takes the environment, one place turns errors into log lines and exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from steps import __version__
+from steps.core.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from steps.commands import Commands
+
+# What our own process and its children may see of the environment. The rest is either a setting,
+# which is read once, or none of our business: GitPython and the SDKs would act on it.
+_KEPT = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+        "TERM",
+        "COLUMNS",
+        "LINES",
+        "NO_COLOR",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ]
+)
+
+
+def main() -> NoReturn:
+    """Run a command and exit with its code."""
+    environ = dict(os.environ)
+    for name in environ:
+        if name not in _KEPT and not name.startswith("PYTHON"):
+            del os.environ[name]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    code = _guarded(lambda: _invoked(environ))
+    sys.stdout.flush()
+    # Not sys.exit, which would wait for threads: after an error their downloads are of no use.
+    os._exit(code)
+
+
+def _stop(number: int, _frame: object) -> None:
+    from steps.errors import Terminated
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # cleaning up must not be cut short by a second one
+    raise Terminated(signal.Signals(number).name)
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    """The one place where errors end: each becomes a log line and an exit code."""
+    from steps import logs
+    from steps.errors import SyncError, Terminated, translated
+    from steps.settings import LogFormat, LogLevel
+
+    logs.set_up(LogLevel.INFO, LogFormat.AUTO, list)  # until the settings are known
+    try:
+        with translated():
+            return int(command() or 0)
+    except (SyncError, Terminated) as problem:
+        logs.failure(problem)
+        return problem.exit
+
+
+def _invoked(environ: dict[str, str]) -> Any:
+    try:
+        return cli.main(prog_name="git-sync", standalone_mode=False, obj=environ)
+    except click.ClickException as misuse:
+        misuse.show()
+        return misuse.exit_code
+
+
+def _commands(context: click.Context, **overrides: object) -> Commands:
+    from steps.commands import Commands
+
+    given = {name: value for name, value in overrides.items() if value not in (None, (), False)}
+    return Commands(context.obj, **given)
+
+
+@click.group(invoke_without_command=True)
+@click.version_option(__version__)
+@click.option("--health-check", is_flag=True, help="The same as `git-sync health`.")
+@click.pass_context
+def cli(context: click.Context, health_check: bool) -> Exit | None:  # noqa: FBT001 - click's flag
+    """Sync many clusters' backups from an S3 bucket into Git. Settings come from the environment."""
+    if context.invoked_subcommand is not None:
+        return None
+    if health_check:
+        return _commands(context).health()
+    click.echo(context.get_help())
+    return Exit.OK
+
+
+def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a run, each above the variable of the same name."""
+    options = (
+        click.option("--dry-run", is_flag=True, help="Print the plan, change nothing [DRY_RUN]."),
+        click.option(
+            "--allow-delete",
+            multiple=True,
+            metavar="CLUSTER:TOKEN",
+            help="Allow the deletions that a refusal named, and no others [ALLOW_DELETE].",
+        ),
+        click.option(
+            "--mode",
+            "sync_mode",
+            type=click.Choice(["incremental", "full"]),
+            help="full: fetch everything and compare it with Git [SYNC_MODE].",
+        ),
+        click.option("--clusters", metavar="GLOBS", help="Sync only these clusters [CLUSTERS]."),
+        click.option("--namespaces", metavar="GLOBS", help="Sync only these namespaces [NAMESPACES]."),
+        click.option("--exclude", metavar="PATTERNS", help="Leave these paths out [EXCLUDE]."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_run_id = click.option("--run-id", help="The run's id [default: the newest on the volume].")
+
+
+@cli.command()
+@_selecting
+@click.pass_context
+def run(context: click.Context, /, **overrides: object) -> Exit:
+    """Sync once: all steps in this process."""
+    return _commands(context, **overrides).run()
+
+
+@cli.command()
+@click.option("--run-id", help="Id for the new run [default: made from the time].")
+@_selecting
+@click.pass_context
+def discover(context: click.Context, /, run_id: str | None, **overrides: object) -> Exit:
+    """Step 1: find the clusters in bucket and Git."""
+    return _commands(context, **overrides).discover(run_id)
+
+
+@cli.command()
+@_run_id
+@click.option("--shard", "shards", type=int, multiple=True, help="Index of a shard [default: all].")
+@click.pass_context
+def download(context: click.Context, run_id: str | None, shards: tuple[int, ...]) -> Exit:
+    """Step 2: fetch what Git does not hold."""
+    return _commands(context).download(run_id, shards)
+
+
+@cli.command()
+@_run_id
+@click.pass_context
+def detect(context: click.Context, run_id: str | None) -> Exit:
+    """Step 3: plan the changes; the guards decide over deletions."""
+    return _commands(context).detect(run_id)
+
+
+@cli.command()
+@_run_id
+@click.pass_context
+def publish(context: click.Context, run_id: str | None) -> Exit:
+    """Step 4: commit and push; exits with the run's code."""
+    return _commands(context).publish(run_id)
+
+
+@cli.command()
+@_run_id
+@click.pass_context
+def report(context: click.Context, run_id: str | None) -> Exit:
+    """Step 5: log the result and update sync-metadata.json."""
+    return _commands(context).report(run_id)
+
+
+@cli.command()
+@click.pass_context
+def health(context: click.Context) -> Exit:
+    """Exit 0 if the last success is recent enough, else 1 and say why."""
+    return _commands(context).health()

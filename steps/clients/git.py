@@ -1,0 +1,425 @@
+"""Git: a scratch repository that talks to one remote, and nothing else of Git.
+
+GitPython starts the processes; plumbing commands do the work. No work tree, no index and no checkout
+exist, so no .gitattributes, filter, hook or file name of the bucket can mean anything to Git.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from urllib.parse import quote, urlsplit
+
+from steps import logs
+from steps.core.changes import TreeRow
+from steps.errors import FixConfiguration, SyncError, TryAgain
+from steps.volume import remove
+
+try:
+    import git as gitpython
+except ImportError as _missing:
+    raise FixConfiguration("git_clone", "Failed to start git", "git is not installed") from _missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from steps.settings import Settings
+
+_BASE = "refs/git-sync/base"
+NEW = "refs/git-sync/new"
+_HOUR = 3600
+_HASH = re.compile(r"[0-9a-f]{40}")
+
+
+class Commit(NamedTuple):
+    """A commit of the remote's history."""
+
+    oid: str
+    message: str
+
+
+class PushFailed(Exception):
+    """The push did not report success. Whether it landed is for the remote to say."""
+
+    def __init__(self, cause: SyncError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Repository:
+    """A fresh bare repository in ``directory``, with the configured remote; a context manager.
+
+    Whatever was at ``directory`` before is thrown away: a killed run's locks and half-written packs,
+    or a repository that somebody planted. Credentials live in a private directory beside it all and
+    go when the block ends.
+    """
+
+    def __init__(self, settings: Settings, directory: Path, gitconfig: Path) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._gitconfig = gitconfig
+        self._ref = f"refs/heads/{settings.git_branch}"
+        self._environment: dict[str, str] = {}
+
+    def __enter__(self) -> Repository:
+        _refuse_inherited_settings()
+        self._private = Path(tempfile.mkdtemp(prefix="git-sync-"))
+        try:
+            self._environment = _environment(self._settings, self._private, self._gitconfig)
+            remove(self._gitconfig)
+            self._gitconfig.write_text(_user_config(self._settings))
+            remove(self._directory)
+            self._git("init", "--quiet", "--bare", "--template=", str(self._directory), cwd="/")
+            (self._directory / "config").write_text(_repository_config(self._settings))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    # -- the remote ---------------------------------------------------------------------------
+
+    def remote_tip(self) -> str | None:
+        """Ask the remote for the branch's commit; None if it has no such branch (or nothing)."""
+        line = self._git("ls-remote", "--heads", "origin", self._ref, failed="git_clone")
+        oid = line.partition(b"\t")[0].decode()
+        if oid and not _HASH.fullmatch(oid):
+            raise FixConfiguration("git_clone", _CLONE, "the repository does not use SHA-1 object ids")
+        return oid or None
+
+    def fetch_tip(self) -> str | None:
+        """Bring the branch's newest commit and its trees (no blobs, no history); None as above."""
+        if self.remote_tip() is None:
+            return None
+        self._fetch("--depth=1")
+        return self._git("rev-parse", "--verify", _BASE).decode().strip()
+
+    def history(self, depth: int) -> list[Commit]:
+        """Return up to ``depth`` commits of the branch that was fetched, newest first."""
+        if depth > 1:
+            self._fetch(f"--depth={depth}")
+        out = self._git("log", "-z", "--topo-order", "--format=%H%n%B", _BASE).decode(errors="replace")
+        return [Commit(*entry.split("\n", 1)) for entry in out.split("\0") if entry][:depth]
+
+    def _fetch(self, depth: str) -> None:
+        self._git(
+            *(
+                "fetch",
+                "--quiet",
+                depth,
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--filter=blob:none",
+            ),
+            *("--recurse-submodules=no", "--update-shallow", "origin", f"+{self._ref}:{_BASE}"),
+            failed="git_clone",
+        )
+
+    def fetch_blobs(self, oids: Iterable[str]) -> set[str]:
+        """Ask the remote for blobs by id, and return those that it gave."""
+        wanted = "\n".join(oids).encode() + b"\n"
+        with contextlib.suppress(SyncError):
+            self._git(
+                *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
+                *("--no-write-fetch-head", "--recurse-submodules=no", "--stdin", "origin"),
+                stdin=wanted,
+                failed="git_clone",
+            )
+        found = self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=wanted)
+        answers = (line.split() for line in found.decode().split("\n") if line)
+        return {oid for oid, kind in answers if kind == "blob"}
+
+    def push(self, oid: str, base: str | None) -> None:
+        """Push exactly ``oid`` to the branch, if the branch still is at ``base`` (None: not there).
+
+        The lease is what makes it "if still"; it never forces, for the caller has made sure that
+        ``base`` is the commit's parent. Raises PushFailed: then look at the remote.
+        """
+        try:
+            out = self._git(
+                *("push", "--porcelain", "--no-verify", "--no-thin", "--no-follow-tags"),
+                *("--recurse-submodules=no", f"--force-with-lease={self._ref}:{base or ''}"),
+                *("origin", f"{oid}:{self._ref}"),
+                failed="git_push",
+            )
+        except SyncError as cause:
+            raise PushFailed(cause) from cause
+        if not re.search(rb"^[ *]\t", out, re.MULTILINE):
+            said = out.decode(errors="replace").strip()[:300]
+            raise PushFailed(TryAgain("git_push", _PUSH, said))
+
+    # -- objects ------------------------------------------------------------------------------
+
+    def tree(self, commit: str, path: str = "") -> Iterator[TreeRow]:
+        """Yield all files (links, submodules) below ``path`` ("" or "dir/"), with full paths."""
+        arguments = ("ls-tree", "-r", "-z", "--full-tree", commit, *((path,) if path else ()))
+        with self._stream(*arguments) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            for entry in _null_terminated(process.stdout):
+                head, _, name = entry.partition(b"\t")
+                mode, _, oid = head.decode().split(" ")
+                yield TreeRow(name, mode, oid)
+
+    def is_obstructed(self, commit: str, path: str) -> bool:
+        """Whether a file, link or submodule stands where directory ``path`` ("a/b/") must be."""
+        parts = path.rstrip("/").split("/")
+        for depth in range(1, len(parts) + 1):
+            entry = self._git("ls-tree", "-z", "--full-tree", commit, "/".join(parts[:depth]))
+            if entry and entry.split(b" ")[1] != b"tree":
+                return True
+        return False
+
+    def fast_import(self, commands: Iterable[bytes]) -> str:
+        """Feed git fast-import, which must write NEW, and return the new commit's id."""
+        with self._stream("fast-import", "--quiet", "--done", stdin=True) as process:
+            assert process.stdin is not None  # noqa: S101 - it is a pipe
+            with contextlib.suppress(BrokenPipeError):  # its exit status and words say more
+                for command in commands:
+                    process.stdin.write(command)
+                process.stdin.close()
+        return self._git("rev-parse", "--verify", NEW).decode().strip()
+
+    # -- processes ----------------------------------------------------------------------------
+
+    def _git(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        cwd: str | None = None,
+        failed: str = "git_commit",
+    ) -> bytes:
+        """Run git to its end and return what it printed."""
+        try:
+            with self._process(*arguments, stdin=stdin is not None, cwd=cwd) as process:
+                out, said = process.communicate(stdin, timeout=_HOUR)
+        except subprocess.TimeoutExpired as late:
+            raise TryAgain(failed, _MESSAGES[failed], f"git {arguments[0]} took over an hour") from late
+        _check(arguments, process.returncode, said, failed)
+        return bytes(out)
+
+    @contextlib.contextmanager
+    def _stream(self, *arguments: str, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+        """Run git while the block reads from it or writes to it."""
+        with self._process(*arguments, stdin=stdin) as process:
+            yield process
+            said = process.stderr.read() if process.stderr else b""
+            process.wait()
+        _check(arguments, process.returncode, said, "git_commit")
+
+    @contextlib.contextmanager
+    def _process(
+        self, *arguments: str, stdin: bool, cwd: str | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Start git; whatever ends the block ends git and its children."""
+        started = gitpython.Git(cwd or self._directory).execute(
+            ["git", "--literal-pathspecs", *arguments],
+            as_process=True,
+            istream=subprocess.PIPE if stdin else None,
+            env=self._environment,
+            start_new_session=True,
+        )
+        process = cast("subprocess.Popen[bytes]", started.proc)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+
+
+def _null_terminated(stream: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(1 << 16):
+        *entries, rest = (rest + chunk).split(b"\0")
+        yield from entries
+
+
+# -- what git said ----------------------------------------------------------------------------
+
+_CLONE = "Failed to read the repository"
+_PUSH = "Failed to push to repository"
+_MESSAGES = {"git_clone": _CLONE, "git_push": _PUSH, "git_commit": "Failed to commit"}
+
+# What a person must set right, by git's, ssh's and curl's own words. The rest may pass by itself.
+_HUMAN = (
+    (r"no space left on device|read-only file system|disk quota", "the disk is full or read-only"),
+    (
+        (
+            r"authentication failed|could not read (username|password)|permission denied \("
+            r"|returned error: 40[13]|access denied|invalid credentials|no supported authentication"
+        ),
+        "authentication failed",
+    ),
+    (r"host key verification failed|no .* host key is known", "host key verification failed"),
+    (r"certificate|ssl: no alternative|CAfile", "TLS certificate not trusted"),
+    (
+        r"not found|does not appear to be a git repository|does not exist|not a git repository",
+        "repository not found",
+    ),
+    (r"transport '.*' not allowed|unable to find remote helper", "protocol not allowed"),
+    (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
+    (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
+    (
+        r"hook declined|protected branch|pre-receive|not allowed|denied|remote rejected|deny",
+        "the server refused",
+    ),
+)
+
+
+def _check(arguments: tuple[str, ...], status: int, stderr: bytes, operation: str) -> None:
+    said = stderr.decode(errors="replace").strip()
+    logs.debug("git_command", f"git {arguments[0]}", arguments=arguments, status=status, output=said)
+    if status != 0:
+        raise _explained(operation, said)
+
+
+def _explained(operation: str, said: str) -> SyncError:
+    """Turn git's words into an error; the server's own words come with it."""
+    lines = [line for line in said.split("\n") if line.strip()]
+    server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
+    words = "; ".join(filter(None, server or ours))[:1000]
+    for pattern, cause in _HUMAN:
+        if re.search(pattern, said, re.IGNORECASE):
+            return FixConfiguration(operation, _MESSAGES[operation], f"{cause}: {words}")
+    return TryAgain(operation, _MESSAGES[operation], words or "git ended without a word")
+
+
+# -- the environment --------------------------------------------------------------------------
+
+# The answer is given for one prompt each, spelt with scheme, host and port: after a redirect to
+# another host git asks for that one, and hears nothing.
+_ASKPASS = """#!/bin/sh
+case "$1" in
+  "$GIT_SYNC_USER_PROMPT") printf '%s\\n' "$GIT_SYNC_USER" ;;
+  "$GIT_SYNC_TOKEN_PROMPT") cat "$GIT_SYNC_TOKEN_FILE" ;;
+  *) exit 1 ;;
+esac
+"""
+
+# User names that the hosts document for tokens. Gitea and most others look at the token alone.
+_TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket", "x-token-auth"))
+
+
+def _refuse_inherited_settings() -> None:
+    """GitPython hands our own environment on to git; the command line has cleaned it (see cli)."""
+    inherited = sorted(
+        name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_PYTHON_")
+    )
+    if inherited:
+        raise FixConfiguration("git_clone", _CLONE, f"{', '.join(inherited)} would reach git: unset")
+
+
+def _environment(settings: Settings, private: Path, gitconfig: Path) -> dict[str, str]:
+    environment = {
+        "HOME": str(private),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(gitconfig),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if settings.git_allow_http else ""),
+    }
+    if settings.git_scheme in {"http", "https"}:
+        environment |= _askpass(settings, private)
+    if settings.git_scheme == "ssh":
+        environment["GIT_SSH_COMMAND"] = _ssh_command(settings)
+    if settings.git_ca_file:
+        environment["GIT_SSL_CAINFO"] = str(settings.git_ca_file.absolute())
+    if settings.https_proxy:
+        environment["HTTPS_PROXY"] = settings.https_proxy.get_secret_value()
+        environment["NO_PROXY"] = settings.no_proxy
+    return environment
+
+
+def _askpass(settings: Settings, private: Path) -> dict[str, str]:
+    parts = urlsplit(settings.git_repository or "")
+    host = parts.hostname or ""
+    user = settings.git_token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
+    script = private / "askpass"
+    script.write_text(_ASKPASS)
+    script.chmod(0o700)
+    token = settings.git_token_file
+    if token is None and settings.git_token is not None:
+        token = private / "token"
+        token.touch(mode=0o600)
+        token.write_text(settings.git_token.get_secret_value() + "\n")
+    return {
+        "GIT_ASKPASS": str(script),
+        "GIT_SYNC_USER": user,
+        "GIT_SYNC_USER_PROMPT": f"Username for '{parts.scheme}://{parts.netloc}': ",
+        "GIT_SYNC_TOKEN_PROMPT": f"Password for '{parts.scheme}://{quote(user, safe='')}@{parts.netloc}': ",
+        "GIT_SYNC_TOKEN_FILE": str(token.absolute()) if token else "/dev/null",
+    }
+
+
+def _ssh_command(settings: Settings) -> str:
+    assert settings.ssh_key_path and settings.ssh_known_hosts_path  # noqa: S101, PT018 - read() requires them
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(settings.ssh_known_hosts_path.absolute()),
+        "GlobalKnownHostsFile": "/dev/null",
+        "UpdateHostKeys": "no",
+        "ConnectTimeout": "15",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "4",
+    }
+    command = ["ssh", "-F", "/dev/null", "-i", str(settings.ssh_key_path.absolute())]
+    return shlex.join([*command, *(f"-o{name}={value}" for name, value in options.items())])
+
+
+def _user_config(settings: Settings) -> str:
+    lines = [
+        "[user]",
+        f"\tname = {_config_value(settings.git_username)}",
+        f"\temail = {_config_value(settings.git_email)}",
+    ]
+    if settings.git_scheme == "file":
+        # A local repository is served by our own child process, and may belong to another user.
+        lines += ["[safe]", "\tdirectory = *"]
+    return "\n".join(lines) + "\n"
+
+
+def _repository_config(settings: Settings) -> str:
+    return f"""[core]
+\trepositoryformatversion = 1
+\tbare = true
+\thooksPath = /dev/null
+\tfsync = none
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[fastimport]
+\tunpackLimit = 0
+[credential]
+\thelper =
+[http]
+\tlowSpeedLimit = 1000
+\tlowSpeedTime = 60
+[remote "origin"]
+\turl = {_config_value(settings.git_repository or "")}
+\tpromisor = true
+\tpartialCloneFilter = blob:none
+"""
+
+
+def _config_value(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

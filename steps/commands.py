@@ -1,0 +1,151 @@
+"""What each command does: settings in, one step, exit code out."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from steps import logs, settings
+from steps.contracts import Run, RunResult, RunStart, Verdict
+from steps.core.exits import Exit
+from steps.detect import detect
+from steps.discover import discover
+from steps.download import Progress, Silent, download
+from steps.errors import FixCommandLine, SyncError, TryAgain, translated
+from steps.health import health
+from steps.progress import bar
+from steps.publish import publish
+from steps.report import report
+from steps.run import run
+from steps.settings import Needs
+from steps.volume import Volume, read_document, write_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from steps.settings import Settings
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Commands:
+    """The commands over one environment; ``overrides`` are options that stand above it."""
+
+    def __init__(self, environ: Mapping[str, str], **overrides: object) -> None:
+        self._environ = environ
+        self._overrides = overrides
+
+    def run(self) -> Exit:
+        """All steps in one process."""
+        configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
+        watched = logs.is_for_people(configured.log_format)
+        shown: AbstractContextManager[Progress] = bar() if watched else nullcontext(Silent())
+        with shown as progress:
+            result = run(configured, volume, new_run_id(), progress)
+        return Exit(result.exit_code)
+
+    def discover(self, run_id: str | None) -> Exit:
+        """Find clusters, write baselines."""
+        configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
+        start = RunStart(
+            run_id=_checked(run_id) if run_id else new_run_id(),
+            started_at=datetime.now(UTC),
+            identity=configured.identity,
+            mode=configured.sync_mode,
+            dry_run=configured.dry_run,
+        )
+        with _failure_recorded(volume, start):
+            discover(configured, volume, start.run_id)
+        return Exit.OK
+
+    def download(self, run_id: str | None, shards: tuple[int, ...]) -> Exit:
+        """Fetch the clusters of some shards, or of all."""
+        configured, volume = self._set_up(Needs.MINIO)
+        found = _run(volume, run_id)
+        if unknown := set(shards) - {shard.index for shard in found.shards}:
+            raise FixCommandLine("download", "No such shard", ", ".join(map(str, sorted(unknown))))
+        clusters = [
+            name for shard in found.shards if not shards or shard.index in shards for name in shard.clusters
+        ]
+        return download(configured, volume, found, clusters, Silent())
+
+    def detect(self, run_id: str | None) -> Exit:
+        """Plan."""
+        _, volume = self._set_up()
+        found = _run(volume, run_id)
+        with _failure_recorded(volume, found):
+            detect(volume, found)
+        return Exit.OK
+
+    def publish(self, run_id: str | None) -> Exit:
+        """Commit and push."""
+        configured, volume = self._set_up(Needs.GIT)
+        found = _run(volume, run_id)
+        with _failure_recorded(volume, found):
+            verdict = read_document(volume.run(found.run_id).verdict, Verdict)
+            result = publish(configured, volume, found, verdict)
+        return Exit(result.exit_code)
+
+    def report(self, run_id: str | None) -> Exit:
+        """Update the state; a run that left no result has failed."""
+        _, volume = self._set_up()
+        name = _checked(run_id) if run_id else volume.newest_run()
+        try:
+            result = read_document(volume.run(name).result, RunResult)
+        except FileNotFoundError:
+            lost = TryAgain("sync_complete", "Git synchronization did not finish", "the run left no result")
+            result = RunResult.of_failure(lost, _run(volume, name), finished_at=datetime.now(UTC))
+        report(volume.state, result)
+        return Exit.OK
+
+    def health(self) -> Exit:
+        """Say whether the last success is recent enough."""
+        configured = self._configure()
+        verdict = health(configured, Volume(configured.work_dir), datetime.now(UTC))
+        if verdict.healthy:
+            logs.info("health", verdict.reason)
+            return Exit.OK
+        logs.error("health", "The last success is not recent enough", verdict.reason)
+        return Exit.UNHEALTHY
+
+    def _set_up(self, *needs: Needs) -> tuple[Settings, Volume]:
+        configured = self._configure(*needs)
+        volume = Volume(configured.work_dir)
+        volume.set_up()
+        return configured, volume
+
+    def _configure(self, *needs: Needs) -> Settings:
+        configured = settings.read(self._environ, *needs, **self._overrides)
+        logs.set_up(configured.log_level, configured.log_format, configured.secrets)
+        return configured
+
+
+def new_run_id() -> str:
+    """An id that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def _run(volume: Volume, run_id: str | None) -> Run:
+    name = _checked(run_id) if run_id else volume.newest_run()
+    return read_document(volume.run(name).run, Run)
+
+
+def _checked(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise FixCommandLine("discover", "No usable run id", "use letters, digits, dots, dashes, underscores")
+    return run_id
+
+
+@contextmanager
+def _failure_recorded(volume: Volume, start: RunStart) -> Iterator[None]:
+    """Leave a result for report also where the step fails."""
+    try:
+        with translated():
+            yield
+    except SyncError as problem:
+        result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
+        write_document(volume.run(start.run_id).result, result)
+        raise

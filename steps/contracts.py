@@ -1,0 +1,367 @@
+"""The documents that the steps hand to one another, and the public state file.
+
+Small things are JSON documents: frozen models that refuse unknown fields, with a schema version.
+Streams of rows (one per object) are row files, see ``steps.rowfile``. docs/contracts.md describes
+them all, for people.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from steps.core.exits import Exit, most_severe
+from steps.core.guards import Limits, Ruling
+from steps.core.samples import Counters
+from steps.core.select import Selection
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from steps.errors import SyncError, Terminated
+
+
+class Document(BaseModel):
+    """Base of every document: immutable, and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mode(StrEnum):
+    """SYNC_MODE: trust the cache where Git agrees with it, or fetch and compare everything."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+class ListedRow(NamedTuple):
+    """One key of a cluster's listing; ``path`` is ``<cluster>/<rest>``, ``modified`` ISO 8601 or "".
+
+    ``reason`` is why the key is quarantined, "" if it is not.
+    """
+
+    path: bytes
+    reason: str
+    etag: str
+    size: int
+    modified: str
+
+
+class BaselineRow(NamedTuple):
+    """One file that Git holds of a cluster.
+
+    ``etag`` and ``size`` are those of the object that is known (from the cache) to have this very
+    content; "" and -1 where none is.
+    """
+
+    path: bytes
+    mode: str
+    oid: str
+    etag: str
+    size: int
+
+
+class CacheRow(NamedTuple):
+    """What the content of an object was: the blob's id, for this ETag and size."""
+
+    path: bytes
+    etag: str
+    size: int
+    oid: str
+
+
+class Shard(Document):
+    """The clusters that one download step handles. ``label`` is for the Argo UI alone."""
+
+    index: int
+    label: str
+    clusters: tuple[str, ...]
+
+
+class ShardList(Document):
+    """The shards alone: what Argo fans out over."""
+
+    shards: tuple[Shard, ...]
+
+
+class RunStart(Document):
+    """What is known of a run before anything was done."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    started_at: AwareDatetime
+    identity: str = Field(description="hash of bucket and branch: whose cache and state this is")
+    mode: Mode
+    dry_run: bool
+
+
+class Run(RunStart):
+    """What this run is: made once by discover, read by all, so that one run has one configuration."""
+
+    bucket_prefix: str
+    git_path: str
+    branch: str | None = Field(description="None in download-only mode")
+    base: str | None = Field(description="commit that the baselines are of; None: no such branch")
+    selection: Selection
+    limits: Limits
+    allow_delete: tuple[str, ...]
+    max_object_bytes: int
+    shards: tuple[Shard, ...]
+    obstructed: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
+    quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
+    quarantined_sample: tuple[str, ...]
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Every cluster of the run, in the byte order of their paths ("a-b/" before "a/")."""
+        names = (name for shard in self.shards for name in shard.clusters)
+        return tuple(sorted(names, key=lambda name: f"{name}/".encode()))
+
+    @property
+    def download_only(self) -> bool:
+        """Whether there is no Git repository, and WORK_DIR itself is the result."""
+        return self.branch is None
+
+
+class ManifestHeader(Document):
+    """Head of a manifest. ``listed_at`` is the server's clock when the listing began."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    cluster: str
+    listed_at: AwareDatetime
+
+
+class ManifestFooter(Document):
+    """Tail of a manifest: figures of the download."""
+
+    quarantined: dict[str, int] = Field(description="keys by reason")
+    quarantined_sample: tuple[str, ...]
+    fetched: int
+    fetched_bytes: int
+    newest_object_at: AwareDatetime | None
+    cache_mismatches: int = Field(description="full mode: objects that the cache was wrong about")
+    foreign_etags: int = Field(description="objects whose ETag looks like an MD5 but is none")
+
+
+class ClusterFailure(Document):
+    """Why a cluster has no manifest."""
+
+    schema_version: Literal[1] = 1
+    cluster: str
+    operation: str
+    error: str
+    transient: bool
+
+
+class RowsHeader(Document):
+    """Head of a baseline, listing, plan or cache."""
+
+    schema_version: Literal[1] = 1
+    identity: str
+
+
+class NoFooter(Document):
+    """Tail of a row file that has nothing to add."""
+
+
+class Status(StrEnum):
+    """What became of one cluster."""
+
+    OK = "ok"
+    FAILED = "failed"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+
+
+class ClusterResult(Document):
+    """One cluster in a run's result. Counts are files; ``files`` is what Git holds afterwards."""
+
+    name: str
+    status: Status
+    files: int = 0
+    added: int = 0
+    modified: int = 0
+    deleted: int = 0
+    accepted: int = 0
+    fetched: int = 0
+    fetched_bytes: int = 0
+    ruling: Ruling = Ruling.DELETE
+    deletions_refused: int = 0
+    allow_delete: str | None = Field(default=None, description="what would allow the deletions")
+    allowed: str | None = Field(default=None, description="what a person allowed, if it was needed")
+    quarantined: dict[str, int] = {}
+    quarantined_sample: tuple[str, ...] = ()
+    left_for_next_run: int = Field(default=0, description="changes whose bytes this run lacks")
+    listed_at: AwareDatetime | None = None
+    newest_object_at: AwareDatetime | None = None
+    operation: str | None = None
+    error: str | None = None
+    transient: bool = False
+
+    @property
+    def processed(self) -> bool:
+        """Whether the cluster's listing was proven and acted upon."""
+        return self.status in {Status.OK, Status.REFUSED}
+
+    @property
+    def files_before(self) -> int:
+        """What Git held of it before."""
+        return self.files - self.added + self.deleted
+
+
+class Verdict(Document):
+    """What detect decided: the counts behind the plan."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    clusters: tuple[ClusterResult, ...]
+
+
+class Outcome(StrEnum):
+    """The run in one word."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+_OUTCOMES = {
+    Exit.OK: Outcome.SUCCESS,
+    Exit.PARTIAL: Outcome.PARTIAL,
+    Exit.REFUSED: Outcome.REFUSED,
+}
+
+
+# A dry run has refused and lost nothing.
+_NO_HARM_IN_A_DRY_RUN = {Exit.PARTIAL, Exit.REFUSED}
+
+
+def _exits(clusters: tuple[ClusterResult, ...]) -> set[Exit]:
+    """Every exit code that holds for a run with these clusters."""
+    exits = {Exit.OK}
+    failed = [cluster for cluster in clusters if cluster.status is Status.FAILED]
+    if failed and len(failed) == len(clusters):
+        exits |= {Exit.TRANSIENT if cluster.transient else Exit.CONFIGURATION for cluster in failed}
+    elif failed:
+        exits.add(Exit.PARTIAL)
+    if any(cluster.left_for_next_run for cluster in clusters):
+        exits.add(Exit.PARTIAL)
+    if any(cluster.status is Status.REFUSED for cluster in clusters):
+        exits.add(Exit.REFUSED)
+    return exits
+
+
+class RunResult(Document):
+    """A whole run, as publish leaves it for report; in sync-metadata.json it is ``last_run``."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    identity: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+    outcome: Outcome
+    exit_code: int
+    exit_codes: tuple[int, ...] = Field(description="all that hold; exit_code is the most severe")
+    mode: Mode
+    dry_run: bool = False
+    filtered: bool = Field(default=False, description="a filter was set: no statement on the rest")
+    branch: str | None = None
+    commit: str | None = Field(default=None, description="made by this run; None if nothing changed")
+    push_attempts: int = 0
+    clusters_added: tuple[str, ...] = ()
+    clusters_removed: tuple[str, ...] = ()
+    clusters: tuple[ClusterResult, ...] = ()
+    quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster")
+    quarantined_sample: tuple[str, ...] = ()
+    operation: str | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        *,
+        finished_at: datetime,
+        clusters: tuple[ClusterResult, ...],
+        commit: str | None,
+        push_attempts: int,
+    ) -> RunResult:
+        """The result of a run that came to its end, with the exit codes that hold."""
+        exits = sorted(_exits(clusters) - (_NO_HARM_IN_A_DRY_RUN if run.dry_run else set()))
+        exit_ = most_severe(exits)
+        return cls(
+            run_id=run.run_id,
+            identity=run.identity,
+            started_at=run.started_at,
+            finished_at=finished_at,
+            outcome=_OUTCOMES.get(exit_, Outcome.FAILED),
+            exit_code=exit_,
+            exit_codes=tuple(exits),
+            mode=run.mode,
+            dry_run=run.dry_run,
+            filtered=not run.selection.is_everything,
+            branch=run.branch,
+            commit=commit,
+            push_attempts=push_attempts,
+            clusters_added=tuple(c.name for c in clusters if c.files and not c.files_before),
+            clusters_removed=tuple(c.name for c in clusters if c.files_before and not c.files),
+            clusters=tuple(sorted(clusters, key=lambda cluster: cluster.name)),
+            quarantined=run.quarantined,
+            quarantined_sample=run.quarantined_sample,
+        )
+
+    @classmethod
+    def of_failure(
+        cls, problem: SyncError | Terminated, run: RunStart, *, finished_at: datetime
+    ) -> RunResult:
+        """The result of a run that an error ended before there was anything to say of clusters."""
+        return cls(
+            run_id=run.run_id,
+            identity=run.identity,
+            started_at=run.started_at,
+            finished_at=finished_at,
+            outcome=Outcome.FAILED,
+            exit_code=problem.exit,
+            exit_codes=(problem.exit,),
+            mode=run.mode,
+            dry_run=run.dry_run,
+            operation=problem.operation,
+            error=f"{problem.message}: {problem.error}",
+        )
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the run's start to the end of its last step."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def processed(self) -> tuple[ClusterResult, ...]:
+        """The clusters whose listings were proven."""
+        return tuple(cluster for cluster in self.clusters if cluster.processed)
+
+    @property
+    def files_changed(self) -> int:
+        """New, modified and deleted files."""
+        return sum(c.added + c.modified + c.deleted for c in self.processed)
+
+
+class LastSuccess(Document):
+    """The last unfiltered run that ended 0."""
+
+    run_id: str
+    at: AwareDatetime
+
+
+class State(Document):
+    """sync-metadata.json: public, versioned; read by health, and by the next report."""
+
+    schema_version: Literal[1] = 1
+    identity: str
+    last_run: RunResult
+    last_success: LastSuccess | None
+    listed: dict[str, AwareDatetime] = Field(description="newest published listing per cluster")
+    counters: Counters

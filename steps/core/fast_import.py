@@ -1,0 +1,50 @@
+"""The words of git fast-import's input (see git-fast-import(1)) that a backup commit needs.
+
+All deletions must come before all modifications: a file that takes a directory's name drops the
+directory's children, also those that were written before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def commit(  # noqa: PLR0913 - a commit's parts
+    *, ref: str, name: str, email: str, at: datetime, message: str, parent: str | None
+) -> bytes:
+    """Begin a commit. No ``parent`` makes it a root commit."""
+    who = f"{name} <{email}> {int(at.timestamp())} +0000"
+    body = message.encode()
+    lines = [
+        f"commit {ref}\n".encode(),
+        f"author {who}\ncommitter {who}\n".encode(),
+        b"data %d\n" % len(body) + body + b"\n",
+    ]
+    return b"".join(lines) + (f"from {parent}\n".encode() if parent else b"")
+
+
+def delete(path: bytes) -> bytes:
+    """Remove the file at ``path``."""
+    return b"D " + _quoted(path) + b"\n"
+
+
+def write_inline(path: bytes, size: int) -> bytes:
+    """Write a plain file at ``path``; ``size`` bytes and END_OF_DATA must follow."""
+    return b"M 100644 inline " + _quoted(path) + b"\ndata %d\n" % size
+
+
+def write_blob(path: bytes, oid: str) -> bytes:
+    """Write a plain file at ``path`` with the content of a blob that the repository has."""
+    return f"M 100644 {oid} ".encode() + _quoted(path) + b"\n"
+
+
+END_OF_DATA = b"\n"
+DONE = b"done\n"
+
+
+def _quoted(path: bytes) -> bytes:
+    # Line feeds never get here: the key validator rejects all control characters.
+    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'

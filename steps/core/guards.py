@@ -1,0 +1,108 @@
+"""The guards: deleting is the dangerous direction.
+
+A cluster's deletions are refused when they are too many at once, or when the whole cluster is gone.
+Refused deletions keep their files; everything else of the cluster is still committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TOKEN_CHARACTERS = 16
+
+
+class Vanished(StrEnum):
+    """What to do with a cluster of which the bucket holds nothing any more (CLUSTER_VANISHED)."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+class Ruling(StrEnum):
+    """What became of a cluster's deletions."""
+
+    DELETE = "delete"
+    KEEP = "keep"
+    REFUSED_MASS_DELETION = "mass_deletion"
+    REFUSED_VANISHED = "cluster_vanished"
+    REFUSED_EMPTY_BUCKET = "empty_bucket"
+
+    @property
+    def refused(self) -> bool:
+        """Whether a guard refused, so that a person has to decide."""
+        return self not in {Ruling.DELETE, Ruling.KEEP}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """MAX_DELETE_COUNT, MAX_DELETE_PERCENT and CLUSTER_VANISHED."""
+
+    max_delete_count: int = 5
+    max_delete_percent: float = 20.0
+    vanished: Vanished = Vanished.REFUSE
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one cluster's deletions would be: counts of files, and the token that names the set.
+
+    ``in_git`` counts only what the run is about; ``kept`` is what stays whatever is decided here.
+    """
+
+    in_git: int
+    accepted: int
+    deletions: int
+    kept: int
+    token: str
+
+
+def rule(survey: Survey, limits: Limits, *, allowed: bool, bucket_is_empty: bool) -> Ruling:
+    """Decide over one cluster's deletions.
+
+    ``allowed``: a person named this very set (--allow-delete). ``bucket_is_empty``: no cluster of
+    the run has one accepted object, which is a wrong bucket or prefix before it is anything else.
+    Both bounds of a mass deletion must be exceeded, the count and the percentage.
+    """
+    if survey.deletions == 0 or allowed:
+        return Ruling.DELETE
+    if survey.accepted == 0:
+        if bucket_is_empty:
+            return Ruling.REFUSED_EMPTY_BUCKET
+        return {
+            Vanished.REFUSE: Ruling.REFUSED_VANISHED,
+            Vanished.KEEP: Ruling.KEEP,
+            Vanished.DELETE: Ruling.DELETE,
+        }[limits.vanished]
+    percent = 100 * survey.deletions / survey.in_git
+    if survey.deletions > limits.max_delete_count and percent > limits.max_delete_percent:
+        return Ruling.REFUSED_MASS_DELETION
+    return Ruling.DELETE
+
+
+class DeletionToken:
+    """Names one set of deletions: a hash of the cluster and its deleted paths in byte order.
+
+    It allows that set and no other, so that a run resubmitted months later authorises nothing new.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._hash = hashlib.sha256(cluster.encode() + b"\0")
+
+    def add(self, path: bytes) -> None:
+        """Add the next deleted path."""
+        self._hash.update(path + b"\0")
+
+    def __str__(self) -> str:
+        return self._hash.hexdigest()[:_TOKEN_CHARACTERS]
+
+
+def is_allowed(cluster: str, token: str, allowances: Iterable[str]) -> bool:
+    """Whether one of the ``<cluster>:<token>`` allowances is for this set of deletions."""
+    return f"{cluster}:{token}" in allowances

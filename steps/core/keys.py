@@ -1,0 +1,104 @@
+"""Which object keys may become paths in a Git repository.
+
+Keys are the bucket's, and so whoever may write to the bucket chooses them. A key that fails here is
+quarantined: never downloaded, never written, and what Git holds at its path stays.
+
+Sources of the rules: Git's ``verify_path``, ``is_hfs_dotgit`` and ``is_ntfs_dotgit`` (path.c,
+utf8.c), ``fsck.c`` for the special files, POSIX NAME_MAX, S3's limit of 1,024 bytes for a key.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+MAX_SEGMENT_BYTES = 255
+MAX_PATH_BYTES = 1024
+
+
+class Reason(StrEnum):
+    """Why a key is quarantined: the label in reports and metrics."""
+
+    EMPTY_SEGMENT = "empty_segment"
+    DOT_SEGMENT = "dot_segment"
+    GIT_DIRECTORY = "git_directory"
+    GIT_FILE = "git_file"
+    BACKSLASH = "backslash"
+    CONTROL_CHARACTER = "control_character"
+    BIDI_CONTROL = "bidi_control"
+    REPLACEMENT_CHARACTER = "replacement_character"
+    NOT_UNICODE = "not_unicode"
+    SEGMENT_TOO_LONG = "segment_too_long"
+    PATH_TOO_LONG = "path_too_long"
+    TOO_LARGE = "too_large"
+    NO_CLUSTER = "no_cluster"
+    PATH_CONFLICT = "path_conflict"
+
+
+# Nearly every key of a backup is made of these: one match instead of a dozen checks. No segment
+# starts with a dot, none contains "~", so no spelling of .git and no special file gets through.
+_PLAIN = re.compile(
+    r"(?:[A-Za-z0-9_+@=,:-][A-Za-z0-9_+@=,:.-]{0,200}/)*[A-Za-z0-9_+@=,:-][A-Za-z0-9_+@=,:.-]{0,200}"
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+# Code points that HFS+ ignores when it compares names (git: utf8.c, next_hfs_char).
+_HFS_IGNORED = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+
+# The 8.3 names under which Windows also finds .git and the special files (git: path.c,
+# is_ntfs_dotgit and is_ntfs_dot_generic, with the hashed form used once ~4 is passed).
+_NTFS_SHORT_GIT = re.compile(r"git~[0-9]+")
+_NTFS_SHORT_FILE = re.compile(r"(?:gitmod|gitign|gitatt|mailma|gi[0-9a-f]{4}|ma[0-9a-f]{4})~[0-9]+")
+
+_GIT_FILES = frozenset({".gitignore", ".gitattributes", ".gitmodules", ".mailmap"})
+
+
+def rejection(path: str) -> Reason | None:
+    """Say why ``path`` (a key without the bucket prefix: ``<cluster>/<rest>``) may not become a Git path.
+
+    None means that every byte of it is used as it stands.
+    """
+    if len(path) <= MAX_PATH_BYTES and _PLAIN.fullmatch(path):
+        return None
+    if _SURROGATE.search(path):
+        return Reason.NOT_UNICODE
+    if len(path.encode()) > MAX_PATH_BYTES:
+        return Reason.PATH_TOO_LONG
+    for pattern, reason in _FORBIDDEN_ANYWHERE:
+        if pattern.search(path):
+            return reason
+    return next(filter(None, map(_segment_rejection, path.split("/"))), None)
+
+
+_FORBIDDEN_ANYWHERE = (
+    (_CONTROL, Reason.CONTROL_CHARACTER),
+    (re.compile(r"\\"), Reason.BACKSLASH),
+    (_BIDI, Reason.BIDI_CONTROL),
+    (re.compile("\ufffd"), Reason.REPLACEMENT_CHARACTER),
+)
+
+
+def _segment_rejection(segment: str) -> Reason | None:
+    if segment == "":
+        return Reason.EMPTY_SEGMENT
+    if segment in {".", ".."}:
+        return Reason.DOT_SEGMENT
+    if len(segment.encode()) > MAX_SEGMENT_BYTES:
+        return Reason.SEGMENT_TOO_LONG
+    # What HFS+ and NTFS would take the name for: ignorable code points gone, an alternate data
+    # stream (":name") cut, trailing dots and spaces dropped, case folded.
+    seen = _HFS_IGNORED.sub("", segment).split(":", 1)[0].rstrip(" .").casefold()
+    if seen == ".git" or _NTFS_SHORT_GIT.fullmatch(seen):
+        return Reason.GIT_DIRECTORY
+    if seen in _GIT_FILES or _NTFS_SHORT_FILE.fullmatch(seen):
+        return Reason.GIT_FILE
+    return None
+
+
+def escaped(text: str, limit: int = 200) -> str:
+    """Return ``text`` fit for a log line or a report: everything unprintable spelt out, and cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
+    return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"

@@ -1,0 +1,105 @@
+"""The commit message: exact for people, with trailers for machines.
+
+Trailers record what a later run must know (who listed when) and what an auditor asks (who allowed
+what). Names in them are percent-encoded: a cluster's name is whatever the bucket's writers chose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+RUN = "Git-Sync-Run"
+LISTED = "Git-Sync-Listed"
+ALLOWED = "Git-Sync-Allowed-Deletion"
+REFUSED = "Git-Sync-Refused"
+FAILED = "Git-Sync-Failed"
+
+_STAMP = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class ClusterLine:
+    """One processed cluster: ``files`` is what Git holds of it after the commit."""
+
+    name: str
+    files: int
+    listed_at: datetime
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Counts of files."""
+
+    new: int
+    modified: int
+    deleted: int
+
+
+def commit_message(  # noqa: PLR0913 - these are the message's parts
+    *,
+    started_at: datetime,
+    clusters: Iterable[ClusterLine],
+    changes: Changes,
+    run_id: str,
+    allowed: Iterable[tuple[str, str]] = (),
+    refused: Iterable[tuple[str, str]] = (),
+    failed: Iterable[str] = (),
+) -> str:
+    """Return the whole message. ``allowed`` and ``refused`` hold (cluster, token or ruling)."""
+    lines = sorted(clusters, key=lambda cluster: cluster.name)
+    trailers = [
+        (RUN, quote(run_id)),
+        *((LISTED, f"{_name(c.name)} {c.listed_at.astimezone(UTC).strftime(_STAMP)}") for c in lines),
+        *((ALLOWED, f"{_name(cluster)} {token}") for cluster, token in sorted(allowed)),
+        *((REFUSED, f"{_name(cluster)} {ruling}") for cluster, ruling in sorted(refused)),
+        *((FAILED, _name(cluster)) for cluster in sorted(failed)),
+    ]
+    return "\n".join(
+        [
+            f"Automated backup sync - {started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            "",
+            f"Clusters processed: {len(lines)}",
+            *(f"- {cluster.name}: {cluster.files} files" for cluster in lines),
+            "",
+            f"Total files: {sum(cluster.files for cluster in lines)}",
+            f"Changes: {changes.new} new, {changes.modified} modified, {changes.deleted} deleted",
+            "",
+            *(f"{key}: {value}" for key, value in trailers),
+            "",
+        ]
+    )
+
+
+def _name(cluster: str) -> str:
+    return quote(cluster, safe="")
+
+
+@dataclass(frozen=True)
+class Trailers:
+    """What a commit says of itself; all empty in a commit that is not ours."""
+
+    run_id: str | None
+    listed: Mapping[str, datetime]
+
+
+def parse_trailers(message: str) -> Trailers:
+    """Read the trailers out of a commit message; whatever is malformed is passed over."""
+    run_id: str | None = None
+    listed: dict[str, datetime] = {}
+    for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
+        key, _, value = line.partition(": ")
+        if key == RUN:
+            run_id = unquote(value)
+        elif key == LISTED:
+            name, _, stamp = value.partition(" ")
+            try:
+                listed[unquote(name)] = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+    return Trailers(run_id, listed)

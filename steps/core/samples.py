@@ -1,0 +1,46 @@
+"""The cumulative counters behind the metrics: they outlive the pods that count.
+
+A Prometheus counter must never fall while its series lives, but every run is a new process. So the
+totals are part of the state file; each run is added to them exactly once.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Upper bounds in seconds: from a no-change run of a small bucket to one that misses its schedule.
+DURATION_BUCKETS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+
+# How many run ids are remembered, so that a report that is retried does not count twice.
+_REMEMBERED_RUNS = 100
+
+
+class Counters(BaseModel):
+    """Totals since the state began. ``duration_buckets[i]`` counts runs of at most bound i (le)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: int = Field(default=0, ge=0)
+    errors: int = Field(default=0, ge=0)
+    files_processed: int = Field(default=0, ge=0)
+    duration_sum_seconds: float = Field(default=0.0, ge=0)
+    duration_buckets: tuple[int, ...] = (0,) * len(DURATION_BUCKETS)
+    counted_runs: tuple[str, ...] = ()
+
+    def with_run(
+        self, run_id: str, *, duration_seconds: float, failed: bool, files_processed: int
+    ) -> Counters:
+        """Return the totals with this run in them; unchanged if it is counted already."""
+        if run_id in self.counted_runs:
+            return self
+        return Counters(
+            runs=self.runs + 1,
+            errors=self.errors + failed,
+            files_processed=self.files_processed + files_processed,
+            duration_sum_seconds=self.duration_sum_seconds + duration_seconds,
+            duration_buckets=tuple(
+                count + (duration_seconds <= bound)
+                for count, bound in zip(self.duration_buckets, DURATION_BUCKETS, strict=True)
+            ),
+            counted_runs=(*self.counted_runs, run_id)[-_REMEMBERED_RUNS:],
+        )

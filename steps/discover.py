@@ -1,0 +1,218 @@
+"""discover: which clusters there are, what Git holds of them, and how the work is shared out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from steps import logs
+from steps.clients.git import Repository
+from steps.clients.local_tree import local_tree
+from steps.clients.object_store import ObjectStore
+from steps.contracts import BaselineRow, CacheRow, RowsHeader, Run, Shard, ShardList
+from steps.core.changes import PLAIN_FILE, TreeRow
+from steps.core.keys import Reason, escaped, rejection
+from steps.core.merge import outer_join
+from steps.errors import FixConfiguration
+from steps.rowfile import Damaged, read_header, read_rows, write_rows
+from steps.volume import write_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from steps.settings import Settings
+    from steps.volume import RunFiles, Volume
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SAMPLE = 20
+
+
+def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
+    """Find the run's clusters in bucket and Git, and write their baselines; run.json comes last."""
+    started_at = datetime.now(UTC)
+    volume.prune()
+    files = volume.run(run_id)
+    with logs.timed() as elapsed:
+        store = ObjectStore(settings)
+        in_bucket, strays = _clusters_in_bucket(store, settings.minio_prefix)
+    logs.info(
+        "minio_connect",
+        "Connected to MinIO",
+        took=elapsed(),
+        endpoint=store.endpoint,
+        bucket=store.bucket,
+    )
+
+    with logs.timed() as elapsed, _held(settings, volume) as (base, held):
+        in_git, files_in_the_way = _write_baselines(settings, volume, files, held)
+        if not settings.download_only:
+            logs.info(
+                "git_clone",
+                "Read the branch",
+                took=elapsed(),
+                branch=settings.git_branch,
+                base=base,
+            )
+
+    with logs.timed() as elapsed:
+        clusters = _selected(settings, store, in_bucket, in_git)
+        for name in clusters - in_git:
+            write_rows(files.baseline(name), RowsHeader(identity=settings.identity), ())
+        run = Run(
+            run_id=run_id,
+            started_at=started_at,
+            identity=settings.identity,
+            bucket_prefix=settings.minio_prefix,
+            git_path=settings.git_path,
+            branch=None if settings.download_only else settings.git_branch,
+            base=base,
+            mode=settings.sync_mode,
+            dry_run=settings.dry_run,
+            selection=settings.selection,
+            limits=settings.limits,
+            allow_delete=settings.allow_delete,
+            max_object_bytes=settings.max_object_bytes,
+            shards=_shards(sorted(clusters), settings.max_shards),
+            obstructed=tuple(sorted(clusters & files_in_the_way)),
+            quarantined=dict(Counter(reason.value for _, reason in strays)),
+            quarantined_sample=tuple(escaped(name) for name, _ in strays[:_SAMPLE]),
+        )
+        write_document(files.shards, ShardList(shards=run.shards))
+        write_document(files.run, run)
+    logs.info(
+        "discover",
+        f"Found {len(clusters)} clusters",
+        took=elapsed(),
+        run=run_id,
+        clusters=sorted(map(escaped, clusters)),
+        only_in_bucket=sorted(map(escaped, clusters - in_git)),
+        only_in_git=sorted(map(escaped, clusters - in_bucket)),
+        shards=len(run.shards),
+    )
+    if strays:
+        logs.warning(
+            "discover",
+            "Keys outside every cluster are quarantined",
+            reasons=run.quarantined,
+            keys=run.quarantined_sample,
+        )
+    return run
+
+
+def _clusters_in_bucket(store: ObjectStore, prefix: str) -> tuple[set[str], list[tuple[str, Reason]]]:
+    """Return the names that may be clusters, and what lies beside them that may not."""
+    directories, keys = store.children(prefix)
+    names: set[str] = set()
+    strays = [(key, Reason.NO_CLUSTER) for key in keys]
+    for name in directories:
+        if reason := rejection(name):
+            strays.append((f"{prefix}{name}/", reason))
+        else:
+            names.add(name)
+    return names, strays
+
+
+@contextmanager
+def _held(settings: Settings, volume: Volume) -> Iterator[tuple[str | None, Iterable[TreeRow]]]:
+    """Give what is to be compared with: the base commit and its files below GIT_PATH, by path."""
+    if settings.download_only:
+        yield None, local_tree(volume.objects)
+        return
+    with Repository(settings, volume.git_dir, volume.gitconfig) as repository:
+        base = repository.fetch_tip()
+        if base is None:
+            yield None, ()
+            return
+        if repository.is_obstructed(base, settings.git_path):
+            raise FixConfiguration(
+                "git_clone",
+                "Failed to read the repository",
+                f"a file stands where the directory GIT_PATH={settings.git_path} belongs",
+            )
+        cut = len(settings.git_path.encode())
+        yield (
+            base,
+            (row._replace(path=row.path[cut:]) for row in repository.tree(base, settings.git_path)),
+        )
+
+
+def _write_baselines(
+    settings: Settings, volume: Volume, files: RunFiles, held: Iterable[TreeRow]
+) -> tuple[set[str], set[str]]:
+    """Write one baseline per selected cluster; return these, and the plain files beside them."""
+    clusters: set[str] = set()
+    plain_files: set[str] = set()
+    for first, rows in groupby(held, key=lambda row: row.path.partition(b"/")[:2]):
+        name = first[0].decode(errors="replace")
+        if not first[1]:
+            plain_files.add(name)
+        elif rejection(name) is None and settings.selection.has_cluster(name):
+            header = RowsHeader(identity=settings.identity)
+            write_rows(
+                files.baseline(name),
+                header,
+                _baseline(rows, _cached(volume, settings.identity, name)),
+            )
+            clusters.add(name)
+    return clusters, plain_files
+
+
+def _cached(volume: Volume, identity: str, cluster: str) -> Iterable[CacheRow]:
+    """Return the cluster's cache; empty if there is none, it is another's, or it is damaged."""
+    path = volume.cache(cluster)
+    try:
+        if read_header(path, RowsHeader).identity == identity:
+            return read_rows(path, CacheRow)
+    except FileNotFoundError:
+        pass
+    except Damaged as problem:
+        logs.warning("discover", "Ignoring a damaged cache", error=problem.error)
+    return ()
+
+
+def _baseline(tree: Iterable[TreeRow], cache: Iterable[CacheRow]) -> Iterator[BaselineRow]:
+    """Say for each file which object is known to have its very content.
+
+    The tree decides: a cached id counts only where Git holds that blob, there, as a plain file.
+    """
+    for held, cached in outer_join(tree, cache):
+        if held is not None and cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid):
+            yield BaselineRow(*held, cached.etag, cached.size)
+        elif held is not None:
+            yield BaselineRow(*held, "", -1)
+
+
+def _selected(settings: Settings, store: ObjectStore, in_bucket: set[str], in_git: set[str]) -> set[str]:
+    """Return the run's clusters. FixConfiguration if there are none, naming what there is."""
+    here = f"under {settings.minio_prefix!r} in bucket {store.bucket!r}"
+    clusters = {name for name in in_bucket | in_git if settings.selection.has_cluster(name)}
+    if not clusters and in_bucket:
+        there = ", ".join(sorted(map(escaped, in_bucket)))
+        raise FixConfiguration("discover", "CLUSTERS matches no cluster", f"{here} there are: {there}")
+    if not in_bucket:
+        prefixes = ", ".join(map(escaped, store.prefixes())) or "nothing"
+        advice = f"nothing {here}, which holds: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
+        if not clusters:
+            raise FixConfiguration("discover", "Failed to find any cluster", advice)
+        logs.warning("discover", "The bucket holds no cluster", error=advice)
+    return clusters
+
+
+def _shards(clusters: list[str], most: int) -> tuple[Shard, ...]:
+    """Share the clusters out: one each, or in turn once there are more than ``most``."""
+    bins = [clusters[index::most] for index in range(min(most, len(clusters)))]
+    return tuple(
+        Shard(index=index, label=_label(index, names), clusters=tuple(names))
+        for index, names in enumerate(bins)
+    )
+
+
+def _label(index: int, clusters: list[str]) -> str:
+    """Name a shard for the Argo UI: template substitution is textual, so only harmless names."""
+    if len(clusters) == 1 and _DNS_LABEL.fullmatch(clusters[0]):
+        return clusters[0]
+    return f"shard-{index}"

@@ -1,0 +1,147 @@
+"""The log: one JSON object per line, or readable text on a terminal; no secret in either.
+
+Fields: timestamp (UTC), level, component, operation, message, data; duration_ms where something was
+timed, error on failures. docs/contracts.md and the README describe them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pythonjsonlogger.json import JsonFormatter
+
+from steps.settings import LogFormat, LogLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from steps.errors import SyncError, Terminated
+
+_logger = logging.getLogger("git-sync")
+_FIELDS = ("data", "duration_ms", "error")
+
+
+def debug(operation: str, message: str, **data: Any) -> None:
+    """Log a detail."""
+    _log(logging.DEBUG, operation, message, data=data)
+
+
+def info(operation: str, message: str, *, took: float | None = None, **data: Any) -> None:
+    """Log what was done; ``took`` in milliseconds becomes the line's duration_ms."""
+    _log(logging.INFO, operation, message, data=data, duration_ms=took)
+
+
+def warning(operation: str, message: str, *, error: str | None = None, **data: Any) -> None:
+    """Log what somebody should look at some day."""
+    _log(logging.WARNING, operation, message, data=data, error=error)
+
+
+def error(operation: str, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
+    """Log a failure: ``message`` says what failed, ``error`` why."""
+    _log(logging.ERROR, operation, message, data=data, error=error, duration_ms=took)
+
+
+def failure(problem: SyncError | Terminated, **data: Any) -> None:
+    """Log an error of ours under its own operation."""
+    error(problem.operation, problem.message, problem.error, **data)
+    if is_debug():
+        debug(problem.operation, "Traceback", traceback="".join(traceback.format_exception(problem)))
+
+
+def is_debug() -> bool:
+    """Whether debug lines are wanted; asked before something costly is made for one."""
+    return _logger.isEnabledFor(logging.DEBUG)
+
+
+@contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    """Give a function that returns the milliseconds since the block began."""
+    start = time.monotonic()
+    yield lambda: round((time.monotonic() - start) * 1000, 2)
+
+
+def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]) -> None:
+    """Send the log to standard output. ``secrets`` is asked at each line: a token file changes."""
+    handler = _StdoutHandler()
+    inner: logging.Formatter = _Text() if is_for_people(format_) else _Json()
+    handler.setFormatter(_Redacting(inner, secrets))
+    _logger.handlers = [handler]
+    _logger.propagate = False
+    _logger.setLevel(level.value.upper())
+
+
+def is_for_people(format_: LogFormat) -> bool:
+    """Whether the log is text."""
+    return format_ is LogFormat.TEXT or (format_ is LogFormat.AUTO and sys.stdout.isatty())
+
+
+class _StdoutHandler(logging.Handler):
+    """Writes to what sys.stdout is at the time: a progress bar replaces it for its while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stdout.write(self.format(record) + "\n")
+        sys.stdout.flush()
+
+
+def _log(level: int, operation: str, message: str, **fields: Any) -> None:
+    _logger.log(level, message, extra={"operation": operation, **fields})
+
+
+class _Json(JsonFormatter):
+    def __init__(self) -> None:
+        super().__init__(json_ensure_ascii=True)
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "timestamp": log_data.pop("timestamp"),
+            "level": log_data.pop("level"),
+            "component": "git-sync",
+            "operation": log_data.pop("operation"),
+            "message": log_data.pop("message"),
+        }
+        return record | {name: log_data[name] for name in _FIELDS if log_data.get(name) is not None}
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        super().add_fields(log_data, record, message_dict)
+        log_data["timestamp"] = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        log_data["level"] = record.levelname.lower()
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = vars(record)
+        cause = f": {fields['error']}" if fields.get("error") else ""
+        data = " ".join(
+            f"{name}={value if isinstance(value, int | float) else json.dumps(value, default=str)}"
+            for name, value in (fields.get("data") or {}).items()
+            if value not in (None, "", [], {})
+        )
+        stamp = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}"
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        return f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if data else ''}"
+
+
+class _Redacting(logging.Formatter):
+    """Replaces every secret, also in the spellings it takes inside JSON and URLs."""
+
+    def __init__(self, inner: logging.Formatter, secrets: Callable[[], list[str]]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._inner.format(record)
+        for secret in filter(None, self._secrets()):
+            for spelling in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:
+                line = line.replace(spelling, "***")
+        return line

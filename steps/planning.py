@@ -1,0 +1,142 @@
+"""Planning a run: every cluster's manifest against a tree, under the guards.
+
+detect plans against the baselines; publish plans again where the branch has moved meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from steps.contracts import (
+    BaselineRow,
+    ClusterFailure,
+    ClusterResult,
+    ManifestFooter,
+    ManifestHeader,
+    Run,
+    Status,
+)
+from steps.core.changes import ManifestRow, PlanRow, Tally, TreeRow, plan, survey
+from steps.core.guards import Survey, is_allowed, rule
+from steps.core.keys import Reason, escaped
+from steps.rowfile import Damaged, read_footer, read_header, read_rows
+from steps.volume import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from steps.core.changes import ManifestPass, Selects, TreePass
+    from steps.volume import RunFiles
+
+_SAMPLE = 20
+
+
+def baseline_tree(files: RunFiles, cluster: str) -> Iterator[TreeRow]:
+    """What Git held of a cluster when the run began."""
+    return (TreeRow(row.path, row.mode, row.oid) for row in read_rows(files.baseline(cluster), BaselineRow))
+
+
+class Planner:
+    """Plans all clusters of a run; ``results`` is complete once ``rows`` has been iterated.
+
+    ``tree`` gives what Git holds of a cluster, a fresh pass each time. ``superseded`` clusters are
+    none of this run's business any more: a newer run has published them.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        files: RunFiles,
+        tree: Callable[[str], Iterable[TreeRow]],
+        superseded: frozenset[str] = frozenset(),
+    ) -> None:
+        self._run = run
+        self._files = files
+        self._tree = tree
+        self._superseded = superseded
+        self.results: list[ClusterResult] = []
+
+    def rows(self) -> Iterator[PlanRow]:
+        """Yield every change of every cluster, by path in byte order."""
+        surveys: dict[str, Survey] = {}
+        for name in self._run.clusters:
+            if name in self._superseded:
+                self.results.append(ClusterResult(name=name, status=Status.SUPERSEDED))
+            elif failure := self._failure(name):
+                self.results.append(failure)
+            else:
+                surveys[name] = survey(name, *self._passes(name))
+        bucket_is_empty = not any(surveyed.accepted for surveyed in surveys.values())
+        for name, surveyed in surveys.items():
+            yield from self._plan(name, surveyed, bucket_is_empty)
+
+    def _plan(self, name: str, surveyed: Survey, bucket_is_empty: bool) -> Iterator[PlanRow]:  # noqa: FBT001 - a fact, no mode
+        allowed = is_allowed(name, surveyed.token, self._run.allow_delete)
+        ruling = rule(surveyed, self._run.limits, allowed=allowed, bucket_is_empty=bucket_is_empty)
+        tally = Tally()
+        yield from plan(
+            *self._passes(name),
+            surveyed=surveyed,
+            delete=ruling is ruling.DELETE,
+            tally=tally,
+        )
+        path = self._files.manifest(name)
+        footer = read_footer(path, ManifestFooter)
+        conflicts = [escaped(path.decode(errors="replace")) for path in tally.conflicts]
+        quarantined = Counter(footer.quarantined)
+        quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
+        result = ClusterResult(
+            name=name,
+            status=Status.REFUSED if ruling.refused else Status.OK,
+            files=tally.files,
+            added=tally.added,
+            modified=tally.modified,
+            deleted=tally.deleted,
+            accepted=surveyed.accepted - len(conflicts),
+            fetched=footer.fetched,
+            fetched_bytes=footer.fetched_bytes,
+            ruling=ruling,
+            deletions_refused=tally.kept_deletions if ruling.refused else 0,
+            allow_delete=f"{name}:{surveyed.token}" if ruling.refused else None,
+            allowed=f"{name}:{surveyed.token}" if allowed and tally.deleted else None,
+            quarantined=dict(+quarantined),
+            quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
+            listed_at=read_header(path, ManifestHeader).listed_at,
+            newest_object_at=footer.newest_object_at,
+        )
+        self.results.append(result)
+
+    def _passes(self, name: str) -> tuple[TreePass, ManifestPass, Selects]:
+        return lambda: self._tree(name), lambda: self._manifest(name), self._run.selection.has_path
+
+    def _manifest(self, name: str) -> Iterator[ManifestRow]:
+        return read_rows(self._files.manifest(name), ManifestRow)
+
+    def _failure(self, name: str) -> ClusterResult | None:
+        """Say why the cluster has no usable manifest: then it is a failed one, never an empty one."""
+        try:
+            self._manifest(name)
+        except FileNotFoundError:
+            failure = self._recorded_failure(name)
+        except Damaged as problem:
+            failure = _unexplained(name, problem.error)
+        else:
+            return None
+        return ClusterResult(
+            name=name,
+            status=Status.FAILED,
+            operation=failure.operation,
+            error=failure.error,
+            transient=failure.transient,
+        )
+
+    def _recorded_failure(self, name: str) -> ClusterFailure:
+        try:
+            return read_document(self._files.failure(name), ClusterFailure)
+        except FileNotFoundError:
+            return _unexplained(name, "its download did not finish")
+
+
+def _unexplained(name: str, error: str) -> ClusterFailure:
+    return ClusterFailure(cluster=name, operation="download", error=error, transient=True)

@@ -1,0 +1,91 @@
+"""run: all steps in one process, with the retries that Argo would make."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from steps import logs
+from steps.contracts import RunResult, RunStart
+from steps.core.exits import Exit
+from steps.detect import detect
+from steps.discover import discover
+from steps.download import Progress, download
+from steps.errors import SyncError, Terminated, translated
+from steps.publish import publish
+from steps.report import previous_state, report
+
+if TYPE_CHECKING:
+    from steps.settings import Settings
+    from steps.volume import Volume
+
+_LONGEST_PAUSE_SECONDS = 300
+
+
+def run(settings: Settings, volume: Volume, run_id: str, progress: Progress) -> RunResult:
+    """Sync once and report it, whatever happens; WORK_DIR is ours alone meanwhile."""
+    with volume.locked():
+        previous_state(volume.state)  # damaged? Then say so before any work
+        start = RunStart(
+            run_id=run_id,
+            started_at=datetime.now(UTC),
+            identity=settings.identity,
+            mode=settings.sync_mode,
+            dry_run=settings.dry_run,
+        )
+        try:
+            with translated():
+                result = _sync(settings, volume, run_id, progress)
+        except (SyncError, Terminated) as problem:
+            logs.failure(problem)
+            result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
+        report(volume.state, result)
+        return result
+
+
+def _sync(settings: Settings, volume: Volume, run_id: str, progress: Progress) -> RunResult:
+    again = _retrying(settings)
+    found = again(discover, settings, volume, run_id)
+    again(download, settings, volume, found, found.clusters, progress)
+    verdict = detect(volume, found)
+    return again(publish, settings, volume, found, verdict)
+
+
+def _retrying(settings: Settings) -> Retrying:
+    """Try a step RETRY_ATTEMPTS times while what is wrong may pass; its last outcome counts."""
+    return Retrying(
+        retry=retry_if_exception(_may_pass) | retry_if_result(lambda exit_: exit_ is Exit.TRANSIENT),
+        stop=stop_after_attempt(settings.retry_attempts),
+        wait=wait_exponential_jitter(
+            initial=settings.retry_delay.total_seconds(),
+            max=_LONGEST_PAUSE_SECONDS,
+            jitter=settings.retry_delay.total_seconds(),
+        ),
+        before_sleep=_announce,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+
+
+def _may_pass(problem: BaseException) -> bool:
+    return isinstance(problem, SyncError) and problem.transient
+
+
+def _announce(state: RetryCallState) -> None:
+    step = state.fn.__name__ if state.fn else ""
+    problem = state.outcome.exception() if state.outcome else None
+    logs.warning(
+        problem.operation if isinstance(problem, SyncError) else step,
+        f"{step} is tried again",
+        error=str(problem) if problem else None,
+        attempt=state.attempt_number + 1,
+        pause_seconds=round(state.upcoming_sleep, 1),
+    )

@@ -1,0 +1,400 @@
+"""Every setting, read from the environment in one place and checked at once.
+
+Names are the users' own. An empty variable counts as not set, except GIT_REPOSITORY, where empty
+means download-only mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+from zoneinfo import ZoneInfo
+
+import durationpy
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from steps.contracts import Mode
+from steps.core.guards import Limits, Vanished
+from steps.core.keys import rejection
+from steps.core.select import Selection
+from steps.errors import FixConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LogLevel(StrEnum):
+    """LOG_LEVEL."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """LOG_FORMAT: ``auto`` is text on a terminal and JSON lines elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class Needs(StrEnum):
+    """What a step talks to, and so which settings it cannot do without."""
+
+    MINIO = "minio"
+    GIT = "git"
+
+
+_REQUIRED = {
+    Needs.MINIO: ("minio_endpoint", "minio_access_key", "minio_secret_key", "minio_bucket"),
+    Needs.GIT: ("git_repository",),
+}
+_FILES = {
+    Needs.MINIO: ("minio_ca_file",),
+    Needs.GIT: ("git_ca_file", "git_token_file", "ssh_key_path", "ssh_known_hosts_path"),
+}
+
+
+def _duration(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        value = durationpy.from_str(text)
+    except (durationpy.DurationError, ValueError, ArithmeticError):
+        raise ValueError(f"{text!r} is no duration: write it as in 5s, 1m30s or 2h") from None
+    if value < timedelta(0):
+        raise ValueError("a duration cannot be negative")
+    return value
+
+
+def _list(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in re.split(r"[,\n]", text) if part.strip())
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
+
+
+def _endpoint(text: str) -> str:
+    if "://" in text:
+        raise ValueError("write host:port without a scheme; MINIO_USE_SSL chooses http or https")
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", text):
+        raise ValueError("write it as host or host:port, such as minio.example.com:9000")
+    return text
+
+
+def _bucket_prefix(text: str) -> str:
+    prefix = text.strip("/")
+    if prefix and rejection(prefix):
+        raise ValueError(f"no usable prefix ({rejection(prefix)}): write it as in clusterbackup/")
+    return f"{prefix}/" if prefix else ""
+
+
+def _git_path(text: str) -> str:
+    path = text.strip("/")
+    if not path:
+        raise ValueError("the repository's root is not git-sync's to own: name a directory")
+    if reason := rejection(path):
+        raise ValueError(f"no usable path ({reason}): write it as in clusterbackup/")
+    return f"{path}/"
+
+
+def _branch(text: str) -> str:
+    # The rules of `git check-ref-format`, but for those that no branch name of a person needs.
+    if (
+        not re.fullmatch(
+            r"(?!.*(\.\.|//|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\/.-][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])",
+            text,
+        )
+        or text == "@"
+    ):
+        raise ValueError(f"{text!r} is no branch name: write it as in main or backups/production-east")
+    return text
+
+
+def _identity_text(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f<>]", text):
+        raise ValueError("may not contain <, > or control characters")
+    return text.strip()
+
+
+def _timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError):
+        raise ValueError(f"{text!r} is no time zone: write it as in UTC or Europe/Berlin") from None
+    return text
+
+
+def _schedule(text: str) -> str:
+    try:
+        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError:
+        raise ValueError(f"{text!r} is no cron schedule: write it as in */15 * * * *") from None
+    return text
+
+
+# Protocols that reach Git. git:// and http:// authenticate nobody; http has a switch of its own.
+_URL = re.compile(r"(?P<scheme>https?|ssh|file)://(?P<rest>.+)", re.DOTALL)
+_SCP = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?!//)(?P<path>[^-].*)"
+)
+
+
+def _repository(text: str) -> str:
+    if text == "":
+        return text
+    if re.search(r"[\x00-\x20\x7f]", text) or text.startswith("-"):
+        raise ValueError("may not contain white space or begin with a dash")
+    if text.startswith("/"):
+        return f"file://{text}"
+    if match := _URL.fullmatch(text):
+        parts = urlsplit(text)
+        credentials = parts.password is not None or (parts.scheme != "ssh" and parts.username is not None)
+        if "@" in parts.netloc and credentials:
+            raise ValueError("may not contain credentials: set GIT_TOKEN or GIT_TOKEN_FILE instead")
+        if parts.query or parts.fragment:
+            raise ValueError("may not have a query or a fragment")
+        if match["scheme"] != "file" and not parts.hostname:
+            raise ValueError("has no host")
+        return text
+    if "://" not in text and _SCP.fullmatch(text):
+        return text
+    raise ValueError("write it as https://…, ssh://…, user@host:path, file:///… or an absolute path")
+
+
+def _scheme(repository: str | None) -> str | None:
+    if not repository:
+        return None
+    if match := _URL.fullmatch(repository):
+        return match["scheme"]
+    return "file" if repository.startswith("/") else "ssh"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
+
+
+class Settings(BaseModel):
+    """The settings. Field names are the variables' names in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    minio_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        default=None, description="the S3 server as host:port"
+    )
+    minio_access_key: SecretStr | None = Field(
+        default=None, description="an access key that may read the bucket"
+    )
+    minio_secret_key: SecretStr | None = Field(default=None, description="the access key's secret")
+    minio_bucket: str | None = Field(default=None, description="the bucket with the backups")
+    minio_use_ssl: bool = Field(default=True, description="HTTPS to the S3 server")
+    minio_prefix: Annotated[str, AfterValidator(_bucket_prefix)] = Field(
+        default="clusterbackup/", description="what is before `<cluster>/` in the keys"
+    )
+    minio_region: str = Field(default="us-east-1", description="region to sign requests for")
+    minio_ca_file: Path | None = Field(default=None, description="CA certificates (PEM) for the S3 server")
+
+    git_repository: Annotated[str, AfterValidator(_repository)] | None = Field(
+        default=None,
+        description="the repository's URL; set it to the empty string for download-only mode",
+    )
+    git_branch: Annotated[str, AfterValidator(_branch)] = Field(
+        default="main", description="branch to push to"
+    )
+    git_path: Annotated[str, AfterValidator(_git_path)] = Field(
+        default="clusterbackup/", description="directory of the repository that holds the clusters"
+    )
+    git_username: Annotated[str, AfterValidator(_identity_text), Field(min_length=1)] = Field(
+        default="git-sync", description="author of the commits"
+    )
+    git_email: Annotated[str, AfterValidator(_identity_text), Field(min_length=1)] = Field(
+        default="git-sync@localhost", description="the author's address"
+    )
+    git_token: SecretStr | None = Field(default=None, description="token for HTTPS (or set GIT_TOKEN_FILE)")
+    git_token_file: Path | None = Field(
+        default=None, description="file with the token, read anew at each use"
+    )
+    git_token_user: str | None = Field(
+        default=None,
+        description="user name that goes with the token; the default suits GitHub, GitLab and Gitea tokens",
+    )
+    git_ca_file: Path | None = Field(default=None, description="CA certificates (PEM) for the Git server")
+    git_allow_http: bool = Field(
+        default=False, description="allow http:// repositories: the token travels unencrypted"
+    )
+    ssh_key_path: Path | None = Field(default=None, description="private key for SSH")
+    ssh_known_hosts_path: Path | None = Field(
+        default=None,
+        description="known_hosts file: save the server's key with `ssh-keyscan` and compare its fingerprint",
+    )
+
+    work_dir: Path = Field(
+        default=Path("/workspace"), description="working directory (a volume in a cluster)"
+    )
+    sync_mode: Annotated[Mode, BeforeValidator(_lower)] = Field(
+        default=Mode.INCREMENTAL,
+        description="`incremental`, or `full`: fetch everything and compare",
+    )
+    clusters: Names = Field(default=(), description="globs of clusters to sync; `!` negates")
+    namespaces: Names = Field(default=(), description="globs of namespaces to sync; `!` negates")
+    exclude: Names = Field(default=(), description=".gitignore patterns over `<cluster>/<path>`")
+    concurrency: int = Field(default=10, ge=1, le=256, description="downloads at a time")
+    max_object_bytes: int = Field(
+        default=95 * 1024 * 1024,
+        ge=1,
+        description="larger objects are quarantined (Git hosts refuse 100 MB)",
+    )
+    max_shards: int = Field(default=200, ge=1, description="download steps at most; more clusters share one")
+    dry_run: bool = Field(default=False, description="print the plan, change nothing")
+
+    max_delete_count: int = Field(default=5, ge=0, description="deletions per cluster that need no leave")
+    max_delete_percent: float = Field(default=20, ge=0, le=100, description="percentage that needs no leave")
+    cluster_vanished: Annotated[Vanished, BeforeValidator(_lower)] = Field(
+        default=Vanished.REFUSE,
+        description="`refuse`, `keep` or `delete` a cluster that left the bucket",
+    )
+    allow_delete: Names = Field(default=(), description="`<cluster>:<token>` deletions that a person allows")
+
+    retry_attempts: int = Field(default=3, ge=1, le=100, description="tries of each step")
+    retry_delay: Duration = Field(
+        default=timedelta(seconds=5), description="first pause; it doubles, with jitter"
+    )
+    sync_schedule: Annotated[str, AfterValidator(_schedule)] | None = Field(
+        default=None, description="the cron schedule of the runs, for what counts as stale"
+    )
+    sync_timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="UTC", description="its time zone"
+    )
+    health_max_age: Duration | None = Field(
+        default=None, description="oldest healthy success, instead of the schedule"
+    )
+    log_level: Annotated[
+        LogLevel, BeforeValidator(lambda v: {"warn": "warning"}.get(str(v).lower(), str(v).lower()))
+    ] = Field(default=LogLevel.INFO, description="`debug`, `info`, `warning` or `error`")
+    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
+        default=LogFormat.AUTO, description="`json`, `text` or `auto` (text on a terminal)"
+    )
+    https_proxy: SecretStr | None = Field(default=None, description="proxy for HTTPS, to S3 and Git")
+    no_proxy: str = Field(default="", description="hosts that are reached without the proxy")
+
+    @property
+    def git_scheme(self) -> str | None:
+        """https, http, ssh or file; None without a repository."""
+        return _scheme(self.git_repository)
+
+    @property
+    def download_only(self) -> bool:
+        """Whether GIT_REPOSITORY is empty."""
+        return self.git_repository == ""
+
+    @property
+    def selection(self) -> Selection:
+        """The filters."""
+        return Selection(self.clusters, self.namespaces, self.exclude)
+
+    @property
+    def limits(self) -> Limits:
+        """The guards' bounds."""
+        return Limits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
+
+    @property
+    def identity(self) -> str:
+        """A hash that names what is synced to where: another's cache and state are none of ours."""
+        parts = (
+            self.minio_endpoint,
+            self.minio_bucket,
+            self.minio_prefix,
+            self.git_repository,
+            self.git_branch,
+            self.git_path,
+        )
+        return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:16]
+
+    def proxy_for(self, host: str) -> str | None:
+        """The proxy through which HTTPS to ``host`` goes, None for none."""
+        if self.https_proxy is None or proxy_bypass_environment(host, {"no": self.no_proxy}):
+            return None
+        return self.https_proxy.get_secret_value()
+
+    def secrets(self) -> list[str]:
+        """Every secret value at this moment, for redaction."""
+        values = [self.minio_access_key, self.minio_secret_key, self.git_token, self.https_proxy]
+        found = [value.get_secret_value() for value in values if value is not None]
+        if self.git_token_file is not None:
+            found.append(self.git_token_file.read_text().strip())
+        return found
+
+
+def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Settings:
+    """Return the settings, or raise FixConfiguration that lists every problem by variable name.
+
+    ``overrides`` are values by field name that stand above the environment's.
+    """
+    given: dict[str, Any] = {
+        name: environ[name.upper()]
+        for name in Settings.model_fields
+        if environ.get(name.upper()) or (name == "git_repository" and "GIT_REPOSITORY" in environ)
+    }
+    if "HTTPS_PROXY" not in environ and environ.get("https_proxy"):
+        given["https_proxy"] = environ["https_proxy"]
+    given |= overrides
+    problems = _missing(given, needs)
+    try:
+        settings = Settings.model_validate(given)
+        if settings.git_scheme == "http" and not settings.git_allow_http:
+            problems.append(
+                "GIT_REPOSITORY: http:// is not encrypted: use https://, or set GIT_ALLOW_HTTP=true"
+            )
+    except ValidationError as invalid:
+        problems += [
+            f"{str(error['loc'][0]).upper()}: {error['msg'].removeprefix('Value error, ')}"
+            for error in invalid.errors(include_input=False)
+        ]
+    else:
+        if not problems:
+            return settings
+    raise FixConfiguration("configuration", "The settings are not usable", "; ".join(problems))
+
+
+def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
+    """Say what the step's needs lack: only those, for each pod sees its own secrets and mounts alone."""
+    required = [name for need in needs for name in _REQUIRED[need]]
+    files = [name for need in needs for name in _FILES[need] if name in given]
+    problems = [
+        f"{name.upper()}: {given[name]} cannot be read: mount or create it"
+        for name in files
+        if not os.access(given[name], os.R_OK)
+    ]
+    if Needs.GIT in needs:
+        scheme = _scheme(given.get("git_repository"))
+        if scheme == "ssh":
+            required += ["ssh_key_path", "ssh_known_hosts_path"]
+        if scheme in {"http", "https"} and "git_token_file" not in given:
+            required.append("git_token")
+        if {"git_token", "git_token_file"} <= set(given):
+            problems.append("GIT_TOKEN_FILE: set this or GIT_TOKEN, not both")
+    fields = Settings.model_fields
+    return [
+        f"{name.upper()}: is not set: {fields[name].description}" for name in required if name not in given
+    ] + problems

@@ -1,0 +1,238 @@
+"""WORK_DIR: where everything lies, and writing it so that presence means complete.
+
+The volume may be shared, old, full, or prepared by someone else: directories of ours are made sure
+to be real directories, and files are replaced whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import ValidationError
+
+from steps.contracts import Document, Run
+from steps.errors import FixConfiguration, TryAgain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+D = TypeVar("D", bound=Document)
+
+_KEPT_RUNS = 3
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears under its name whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".git-sync-tmp-")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a JSON document, whole or not at all."""
+    with atomic_file(path) as out:
+        out.write(document.model_dump_json(indent=2).encode() + b"\n")
+        out.flush()
+        os.fsync(out.fileno())  # row files carry a checksum instead
+
+
+def read_document(path: Path, kind: type[D]) -> D:
+    """Read a JSON document. FileNotFoundError if it is not there, FixConfiguration if it is damaged."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        raise FixConfiguration(
+            "setup_workdir",
+            "Failed to read the working directory",
+            f"{path} is damaged or of another version ({first['msg']}): restore or remove it",
+        ) from problem
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files by which one run's steps talk to each other."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan"
+
+    @property
+    def verdict(self) -> Path:
+        return self.root / "verdict.json"
+
+    @property
+    def result(self) -> Path:
+        return self.root / "result.json"
+
+    def baseline(self, cluster: str) -> Path:
+        return self.root / "baseline" / cluster
+
+    def listing(self, cluster: str) -> Path:
+        return self.root / "listing" / cluster
+
+    def manifest(self, cluster: str) -> Path:
+        return self.root / "manifest" / cluster
+
+    def failure(self, cluster: str) -> Path:
+        return self.root / "failure" / cluster
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "objects"
+
+
+class Volume:
+    """WORK_DIR."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / "sync-metadata.json"
+        self.objects = root / "clusterbackup"
+        self.git_dir = root / ".git"
+        self.gitconfig = root / ".gitconfig"
+        self._internal = root / ".git-sync"
+
+    def set_up(self) -> None:
+        """Make sure that WORK_DIR exists, is writable, and that our directories in it are real.
+
+        Raises FixConfiguration (operation setup_workdir) where it cannot be had.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for directory in (self._internal, self.objects):
+                _make_real(directory)
+            with tempfile.TemporaryFile(dir=self._internal):
+                pass
+        except OSError as problem:
+            raise FixConfiguration(
+                "setup_workdir",
+                "Failed to create working directory",
+                f"{(problem.strerror or str(problem)).lower()}: {self.root}",
+            ) from problem
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold WORK_DIR for one run; TryAgain if another process holds it. Death releases it."""
+        with (self._internal / "lock").open("a+b") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as held:
+                lock.seek(0)
+                holder = lock.read(20).decode(errors="replace").strip() or "unknown"
+                raise TryAgain(
+                    "setup_workdir",
+                    "Another run is using the working directory",
+                    f"{self.root} is locked by process {holder}: wait for it, or use another WORK_DIR",
+                ) from held
+            lock.truncate(0)
+            lock.write(str(os.getpid()).encode())
+            lock.flush()
+            yield
+
+    def run(self, run_id: str) -> RunFiles:
+        """The files of one run."""
+        return RunFiles(self._internal / "runs" / run_id)
+
+    def newest_run(self) -> str:
+        """The id of the run that was last worked on. FixConfiguration if there is none."""
+        runs = self._runs()
+        if not runs:
+            raise FixConfiguration(
+                "setup_workdir",
+                "Failed to find a run",
+                f"{self.root} holds none: call `git-sync discover` first, with the same WORK_DIR",
+            )
+        return runs[-1]
+
+    def cache(self, cluster: str) -> Path:
+        """Where the cluster's cache is."""
+        return self._internal / "cache" / cluster
+
+    def objects_of(self, run: Run) -> Path:
+        """Where the bytes that the run fetches go, at ``<cluster>/<rest>``.
+
+        In download-only mode beside the result: publish moves them there once deletions are ruled on.
+        """
+        return self.run(run.run_id).staging if run.download_only else self.objects
+
+    def prune(self) -> None:
+        """Remove all but the newest runs."""
+        for run_id in self._runs()[:-_KEPT_RUNS]:
+            shutil.rmtree(self.run(run_id).root)
+
+    def _runs(self) -> list[str]:
+        found = sorted(self._internal.glob("runs/*"), key=lambda path: path.stat().st_mtime_ns)
+        return [path.name for path in found]
+
+
+def _make_real(directory: Path) -> None:
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        directory.unlink()
+    directory.mkdir(exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove whatever is at ``path``; a link itself, never what it points to."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+class ObjectDirectory:
+    """A directory tree of objects, at their own paths, into which no link leads out.
+
+    A file in the way of a directory is replaced: what is here is what the last writer said.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root)
+        self._real: set[bytes] = set()
+
+    def place(self, path: bytes) -> bytes:
+        """Make the directories above ``path`` and return where its bytes belong."""
+        target = os.path.join(self._root, path)
+        self._make(os.path.dirname(target))
+        return target
+
+    def _make(self, directory: bytes) -> None:
+        if directory in self._real:
+            return
+        if len(directory) > len(self._root):
+            self._make(os.path.dirname(directory))
+            try:
+                os.mkdir(directory)
+            except FileExistsError:
+                if os.path.islink(directory) or not os.path.isdir(directory):
+                    os.unlink(directory)
+                    os.mkdir(directory)
+        else:
+            os.makedirs(directory, exist_ok=True)
+        self._real.add(directory)
