@@ -16,7 +16,7 @@ from steps import __version__
 from steps.core.exits import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from steps.commands import Commands
 
@@ -48,7 +48,7 @@ def main() -> NoReturn:
             del os.environ[name]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    code = _guarded(lambda: _invoked(environ))
+    code = invoke(sys.argv[1:], environ)
     sys.stdout.flush()
     # Not sys.exit, which would wait for threads: after an error their downloads are of no use.
     os._exit(code)
@@ -61,8 +61,8 @@ def _stop(number: int, _frame: object) -> None:
     raise Terminated(signal.Signals(number).name)
 
 
-def _guarded(command: Callable[[], Any]) -> int:
-    """The one place where errors end: each becomes a log line and an exit code."""
+def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command and return its exit code: the one place where errors end."""
     from steps import logs
     from steps.errors import SyncError, Terminated, translated
     from steps.settings import LogFormat, LogLevel
@@ -70,15 +70,15 @@ def _guarded(command: Callable[[], Any]) -> int:
     logs.set_up(LogLevel.INFO, LogFormat.AUTO, list)  # until the settings are known
     try:
         with translated():
-            return int(command() or 0)
+            return _click(arguments, environ)
     except (SyncError, Terminated) as problem:
         logs.failure(problem)
         return problem.exit
 
 
-def _invoked(environ: dict[str, str]) -> Any:
+def _click(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
-        return cli.main(prog_name="git-sync", standalone_mode=False, obj=environ)
+        return int(cli.main(list(arguments), prog_name="git-sync", standalone_mode=False, obj=environ) or 0)
     except click.ClickException as misuse:
         misuse.show()
         return misuse.exit_code

@@ -191,7 +191,7 @@ class ClusterResult(Document):
     ruling: Ruling = Ruling.DELETE
     deletions_refused: int = 0
     allow_delete: str | None = Field(default=None, description="what would allow the deletions")
-    allowed: str | None = Field(default=None, description="what a person allowed, if it was needed")
+    allowed: str | None = Field(default=None, description="token of the deletions that a person allowed")
     quarantined: dict[str, int] = {}
     quarantined_sample: tuple[str, ...] = ()
     left_for_next_run: int = Field(default=0, description="changes whose bytes this run lacks")

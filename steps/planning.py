@@ -99,7 +99,7 @@ class Planner:
             ruling=ruling,
             deletions_refused=tally.kept_deletions if ruling.refused else 0,
             allow_delete=f"{name}:{surveyed.token}" if ruling.refused else None,
-            allowed=f"{name}:{surveyed.token}" if allowed and tally.deleted else None,
+            allowed=surveyed.token if allowed and tally.deleted else None,
             quarantined=dict(+quarantined),
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
             listed_at=read_header(path, ManifestHeader).listed_at,

@@ -16,7 +16,6 @@ from steps.clients.local_tree import apply_locally
 from steps.contracts import (
     CacheRow,
     ClusterResult,
-    ManifestHeader,
     RowsHeader,
     Run,
     RunResult,
@@ -31,7 +30,7 @@ from steps.core.merge import outer_join
 from steps.core.message import Changes, ClusterLine, commit_message, parse_trailers
 from steps.errors import SyncError, TryAgain
 from steps.planning import Planner, baseline_tree
-from steps.rowfile import read_header, read_rows, write_rows
+from steps.rowfile import read_rows, write_rows
 from steps.volume import read_document, write_document
 
 if TYPE_CHECKING:
@@ -110,6 +109,7 @@ class _Publication:
     volume: Volume
     run: Run
     push_attempts: int = field(default=0, init=False)
+    listed_at: dict[str, datetime] = field(default_factory=dict, init=False)
 
     @property
     def files(self) -> RunFiles:
@@ -117,6 +117,7 @@ class _Publication:
 
     def publish(self, clusters: tuple[ClusterResult, ...]) -> _Published:
         """Commit and push, on a branch that may move under us any number of times but _TRIES."""
+        self.listed_at = {c.name: c.listed_at for c in clusters if c.processed and c.listed_at}
         newer_here = self._superseded(self._listed_by_state())
         planned = _Plan(self.run.base, self.files.plan, clusters)
         if not any(vars(planned.changes).values()):
@@ -157,13 +158,8 @@ class _Publication:
 
     def _superseded(self, listed: Mapping[str, datetime]) -> frozenset[str]:
         """The clusters of which somebody published a newer listing than ours."""
-        return frozenset(
-            name
-            for name, at in listed.items()
-            if name in self.run.clusters
-            and self.files.manifest(name).exists()
-            and read_header(self.files.manifest(name), ManifestHeader).listed_at < at
-        )
+        ours = self.listed_at
+        return frozenset(name for name, at in listed.items() if name in ours and ours[name] < at)
 
     def _history_since_base(self, repository: Repository, tip: str | None) -> list[Commit]:
         """The commits since the run began, newest first; of a rewritten branch what can be seen.

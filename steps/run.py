@@ -66,7 +66,7 @@ def _retrying(settings: Settings) -> Retrying:
         retry=retry_if_exception(_may_pass) | retry_if_result(lambda exit_: exit_ is Exit.TRANSIENT),
         stop=stop_after_attempt(settings.retry_attempts),
         wait=wait_exponential_jitter(
-            initial=settings.retry_delay.total_seconds(),
+            multiplier=settings.retry_delay.total_seconds(),
             max=_LONGEST_PAUSE_SECONDS,
             jitter=settings.retry_delay.total_seconds(),
         ),

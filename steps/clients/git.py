@@ -78,11 +78,14 @@ class Repository:
             self._gitconfig.write_text(_user_config(self._settings))
             remove(self._directory)
             self._git("init", "--quiet", "--bare", "--template=", str(self._directory), cwd="/")
-            (self._directory / "config").write_text(_repository_config(self._settings))
+            self._configure()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _configure(self) -> None:
+        (self._directory / "config").write_text(_repository_config(self._settings))
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._private, ignore_errors=True)
@@ -124,6 +127,10 @@ class Repository:
             *("--recurse-submodules=no", "--update-shallow", "origin", f"+{self._ref}:{_BASE}"),
             failed="git_clone",
         )
+        # A filtered fetch declares the remote a promisor, and then pushing over HTTP (which always
+        # tries to make thin packs) fetches old blobs one by one, as bases for deltas. Without the
+        # promise it does without them.
+        self._configure()
 
     def fetch_blobs(self, oids: Iterable[str]) -> set[str]:
         """Ask the remote for blobs by id, and return those that it gave."""
@@ -181,7 +188,7 @@ class Repository:
 
     def fast_import(self, commands: Iterable[bytes]) -> str:
         """Feed git fast-import, which must write NEW, and return the new commit's id."""
-        with self._stream("fast-import", "--quiet", "--done", stdin=True) as process:
+        with self._stream("fast-import", "--quiet", "--done", "--force", stdin=True) as process:
             assert process.stdin is not None  # noqa: S101 - it is a pipe
             with contextlib.suppress(BrokenPipeError):  # its exit status and words say more
                 for command in commands:
@@ -293,7 +300,7 @@ def _explained(operation: str, said: str) -> SyncError:
     lines = [line for line in said.split("\n") if line.strip()]
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
-    words = "; ".join(filter(None, server or ours))[:1000]
+    words = "; ".join(filter(None, server or ours or lines))[:1000]
     for pattern, cause in _HUMAN:
         if re.search(pattern, said, re.IGNORECASE):
             return FixConfiguration(operation, _MESSAGES[operation], f"{cause}: {words}")
@@ -416,8 +423,6 @@ def _repository_config(settings: Settings) -> str:
 \tlowSpeedTime = 60
 [remote "origin"]
 \turl = {_config_value(settings.git_repository or "")}
-\tpromisor = true
-\tpartialCloneFilter = blob:none
 """
 
 

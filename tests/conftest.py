@@ -1,0 +1,68 @@
+"""Fixtures: one S3 server for the session, and for each test a bucket, a repository and git-sync."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.support.bucket import Bucket, new_bucket
+from tests.support.proxy import S3FaultProxy, fault_proxy
+from tests.support.repositories import bare_repository
+from tests.support.s3 import S3Server, moto_server
+from tests.support.sync import Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What the command line does first (steps.cli.main): nothing of the developer's own may reach git.
+for _name in list(os.environ):
+    if _name.startswith(("GIT_", "AWS_", "MINIO_")):
+        del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server."""
+    with moto_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ca() -> trustme.CA:
+    """A certificate authority that only these tests know."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """An empty bucket of the test's own."""
+    return new_bucket(s3)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An empty bare repository."""
+    return bare_repository(tmp_path / "backups.git")
+
+
+@pytest.fixture
+def sync(bucket: Bucket, repository: Path, tmp_path: Path) -> Sync:
+    """git-sync from the bucket to the repository."""
+    return Sync.between(bucket, repository, tmp_path / "workspace")
+
+
+@pytest.fixture
+def proxy(s3: S3Server) -> Iterator[S3FaultProxy]:
+    """A proxy before the S3 server in which things can be made to go wrong."""
+    with fault_proxy(s3) as running:
+        yield running
+
+
+@pytest.fixture
+def faulty(proxy: S3FaultProxy, sync: Sync) -> Sync:
+    """The same sync through the proxy."""
+    return sync.with_settings(MINIO_ENDPOINT=proxy.server.endpoint)

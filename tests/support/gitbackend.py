@@ -1,0 +1,175 @@
+"""One request to a Git server: let in or refused, then answered by `git http-backend`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from base64 import b64decode
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.loopback import LoopbackHandler
+from tests.support.repositories import git_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.gitserver import GitServer, Loss
+
+_PIECE = 65536
+
+
+@dataclass(frozen=True)
+class GitRequest:
+    """What one request asked for and with which credentials; header names are lower case.
+
+    `service` is "git-upload-pack" (fetch), "git-receive-pack" (push) or "".
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    service: str
+    user: str | None
+    password: str | None
+
+    @property
+    def protocol(self) -> str:
+        """The Git-Protocol header: "version=2" from a client of our days."""
+        return self.headers.get("git-protocol", "")
+
+
+def parse_request(method: str, target: str, headers: Mapping[str, str]) -> GitRequest:
+    """Read what matters from a request's line and headers."""
+    url = urlsplit(target)
+    asked = parse_qs(url.query).get("service", [""])[0]
+    last = url.path.rpartition("/")[2]
+    user, password = _credentials(headers.get("authorization", ""))
+    service = asked or (last if last.startswith("git-") else "")
+    return GitRequest(method, target, headers, service, user, password)
+
+
+def _credentials(authorization: str) -> tuple[str | None, str | None]:
+    scheme, _, encoded = authorization.partition(" ")
+    with suppress(ValueError):
+        if scheme.lower() == "basic":
+            user, colon, password = b64decode(encoded, validate=True).decode().partition(":")
+            return (user, password) if colon else (None, None)
+    return None, None
+
+
+def handler_for(state: GitServer) -> type[LoopbackHandler]:
+    """A handler class bound to one server's state."""
+
+    class Handler(LoopbackHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            _Exchange(self, state).run()
+
+        do_POST = do_GET  # noqa: N815
+
+    return Handler
+
+
+class _Exchange:
+    def __init__(self, handler: LoopbackHandler, state: GitServer) -> None:
+        self.handler = handler
+        self.state = state
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.request = parse_request(handler.command, handler.target, headers)
+
+    def run(self) -> None:
+        state, request = self.state, self.request
+        state.seen(request)
+        if status := state.failure_for(request):
+            self._refuse(status, {})
+        elif state.redirect_to is not None:
+            self._refuse(302, {"Location": state.redirect_to.rstrip("/") + request.target})
+        elif state.refuses(request):
+            self._refuse(401, {"WWW-Authenticate": 'Basic realm="git"'})
+        else:
+            if state.before is not None:
+                state.before(request)
+            self._serve()
+
+    def _refuse(self, status: int, headers: Mapping[str, str]) -> None:
+        # Left unread, the body would be taken for the next request on this connection.
+        for _ in self.handler.request_body():
+            pass
+        self.handler.reply(status, {"Content-Type": "text/plain", **headers}, b"refused\n")
+
+    def _serve(self) -> None:
+        loss = self.state.loss_for(self.request)
+        with subprocess.Popen(
+            ["git", "-c", "http.receivepack=true", "http-backend"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._cgi_environment(),
+        ) as backend:
+            assert backend.stdin is not None
+            assert backend.stdout is not None
+            try:
+                self._feed(backend.stdin)
+                if loss is None:
+                    self._answer(backend.stdout)
+                else:
+                    backend.stdout.read()
+                    self._vanish(loss)
+            except BaseException:
+                backend.kill()
+                raise
+
+    def _cgi_environment(self) -> dict[str, str]:
+        url, headers = urlsplit(self.request.target), self.request.headers
+        return git_environment() | {
+            "GIT_PROJECT_ROOT": os.fspath(self.state.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": self.request.protocol,
+            "REQUEST_METHOD": self.request.method,
+            "PATH_INFO": unquote(url.path),
+            "QUERY_STRING": url.query,
+            # No CONTENT_LENGTH: chunked requests have none, and end of file says it as well.
+            "CONTENT_TYPE": headers.get("content-type", ""),
+            "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
+            "REMOTE_ADDR": "127.0.0.1",
+            "REMOTE_USER": self.request.user or "",
+        }
+
+    def _feed(self, stdin: IO[bytes]) -> None:
+        body = self.handler.request_body()
+        # A backend that has seen enough closes its end; the rest of the body is still to be read.
+        with suppress(BrokenPipeError), stdin:
+            for piece in body:
+                stdin.write(piece)
+        for _ in body:
+            pass
+
+    def _vanish(self, loss: Loss) -> None:
+        if loss == "reset":
+            self.handler.reset_connection()
+            return
+        self.handler.send_response_only(200)
+        self.handler.send_header("Content-Type", f"application/x-{self.request.service}-result")
+        self.handler.send_header("Content-Length", "1000")
+        self.handler.end_headers()
+        self.handler.close_connection = True
+
+    def _answer(self, stdout: IO[bytes]) -> None:
+        handler = self.handler
+        headers: dict[str, str] = {}
+        while line := stdout.readline().strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name] = value.strip()
+        if not headers:
+            handler.reply(500, {}, b"no answer from git http-backend\n")
+            return
+        handler.send_response_only(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        while piece := stdout.read1(_PIECE):  # type: ignore[attr-defined]
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        handler.wfile.write(b"0\r\n\r\n")

@@ -1,0 +1,159 @@
+"""A Git server over HTTP(S) that behaves like a host: basic auth, protocol v2, and bad days."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+
+from tests.support.gitbackend import GitRequest, handler_for
+from tests.support.loopback import LoopbackServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import trustme
+
+Loss = Literal["cut", "reset"]
+
+
+@dataclass
+class _Fault:
+    left: int
+    service: str
+    outcome: int | Loss
+
+
+@dataclass
+class GitServer:
+    """A running server, its switches, and what it has seen.
+
+    `token`, `anonymous_read`, `redirect_to` and `before` may be set while it runs. `redirect_to`
+    is a base URL that every request is sent to with a 302. `before` is called with each request
+    that was let in, before git sees it: to move a branch between a fetch and a push, say.
+    `ca_file` is the PEM file to trust; None when it speaks plain HTTP.
+    """
+
+    root: Path
+    url: str
+    token: str
+    ca_file: Path | None = None
+    anonymous_read: bool = False
+    redirect_to: str | None = None
+    before: Callable[[GitRequest], None] | None = None
+    _requests: list[GitRequest] = field(default_factory=list, repr=False)
+    _faults: list[_Fault] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def url_for(self, repository: Path | str) -> str:
+        """The URL of a repository under the root, given by its path or its name."""
+        path = Path(repository)
+        return f"{self.url}/{path.relative_to(self.root) if path.is_absolute() else path}"
+
+    @property
+    def requests(self) -> list[GitRequest]:
+        """Every request so far, let in or not."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def user_names(self) -> set[str]:
+        """The user names that basic auth brought."""
+        return {request.user for request in self.requests if request.user is not None}
+
+    @property
+    def authorizations(self) -> list[str]:
+        """Every Authorization header, as it came."""
+        brought = (request.headers.get("authorization") for request in self.requests)
+        return [header for header in brought if header is not None]
+
+    def fail_next(self, count: int, status: int, service: str = "") -> None:
+        """Answer the next `count` requests with `status`, without looking at credentials.
+
+        `service` limits this to "git-upload-pack" (fetch) or "git-receive-pack" (push).
+        """
+        with self._lock:
+            self._faults.append(_Fault(count, service, status))
+
+    def lose_response(
+        self, count: int = 1, service: str = "git-receive-pack", how: Loss = "cut"
+    ) -> None:
+        """Carry out the next `count` POSTs to `service` and lose the answer.
+
+        "cut" closes after the headers: git says that the remote end hung up. "reset" resets before
+        any byte: libcurl then repeats a small POST unasked, so that a push which landed is reported
+        as "remote rejected".
+        """
+        with self._lock:
+            self._faults.append(_Fault(count, service, how))
+
+    def seen(self, request: GitRequest) -> None:
+        """Record a request; for the handler."""
+        with self._lock:
+            self._requests.append(request)
+
+    def failure_for(self, request: GitRequest) -> int | None:
+        """The status to fail `request` with, used up by asking; for the handler."""
+        outcome = self._use(request, int)
+        return outcome if isinstance(outcome, int) else None
+
+    def loss_for(self, request: GitRequest) -> Loss | None:
+        """How to lose the answer to `request`, used up by asking; for the handler."""
+        outcome = self._use(request, str) if request.method == "POST" else None
+        return None if isinstance(outcome, int) else outcome
+
+    def _use(self, request: GitRequest, kind: type[int | str]) -> int | Loss | None:
+        with self._lock:
+            for fault in self._faults:
+                fits = isinstance(fault.outcome, kind) and fault.service in {"", request.service}
+                if fits and fault.left > 0:
+                    fault.left -= 1
+                    return fault.outcome
+        return None
+
+    def refuses(self, request: GitRequest) -> bool:
+        """Whether `request` lacks the credentials that it needs; for the handler."""
+        if self.anonymous_read and request.service == "git-upload-pack":
+            return False
+        return not request.user or request.password != self.token
+
+
+@contextmanager
+def https_git_server(
+    root: Path, ca: trustme.CA, token: str, *, anonymous_read: bool = False
+) -> Iterator[GitServer]:
+    """Serve the bare repositories under `root` over HTTPS, with a certificate of `ca`.
+
+    Basic auth with any user name, and `token` for the password. With `anonymous_read`, fetching
+    needs no credentials and pushing still does.
+    """
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1", "localhost").configure_cert(tls)
+    with TemporaryDirectory(prefix="git-ca-") as folder:
+        ca_file = Path(folder) / "ca.pem"
+        ca.cert_pem.write_to_path(str(ca_file))
+        with _serve(root, token, tls) as server:
+            server.ca_file = ca_file
+            server.anonymous_read = anonymous_read
+            yield server
+
+
+@contextmanager
+def http_git_server(root: Path, token: str, *, anonymous_read: bool = False) -> Iterator[GitServer]:
+    """The same without TLS."""
+    with _serve(root, token, None) as server:
+        server.anonymous_read = anonymous_read
+        yield server
+
+
+@contextmanager
+def _serve(root: Path, token: str, tls: ssl.SSLContext | None) -> Iterator[GitServer]:
+    state = GitServer(root=root, url="", token=token)
+    server = LoopbackServer(handler_for(state), tls=tls)
+    state.url = f"{'https' if tls else 'http'}://{server.endpoint}"
+    with server.running():
+        yield state

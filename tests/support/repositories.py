@@ -1,0 +1,162 @@
+"""Bare repositories for tests: make them, commit to them as someone else, look into them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GITLINK = "160000"
+
+
+class Entry(NamedTuple):
+    """One line of `git ls-tree`."""
+
+    mode: str
+    type: str
+    sha: str
+
+
+def git_environment() -> dict[str, str]:
+    """An environment in which git reads nobody's configuration and commits as a fixed identity."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "Someone Else",
+        "GIT_AUTHOR_EMAIL": "someone@example.com",
+        "GIT_COMMITTER_NAME": "Someone Else",
+        "GIT_COMMITTER_EMAIL": "someone@example.com",
+    }
+
+
+def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Run git in `repository` and return its standard output.
+
+    Raises CalledProcessError, whose notes hold what git wrote to standard error.
+    """
+    done = subprocess.run(
+        ["git", "-C", str(repository), *arguments],
+        input=stdin,
+        capture_output=True,
+        env=git_environment(),
+        check=False,
+    )
+    try:
+        done.check_returncode()
+    except subprocess.CalledProcessError as error:
+        error.add_note(done.stderr.decode(errors="replace"))
+        raise
+    return done.stdout
+
+
+def bare_repository(path: Path, *, partial_clone: bool = True) -> Path:
+    """Make an empty bare repository at `path` whose HEAD is main; return `path`.
+
+    `partial_clone` says whether its server grants `--filter` and fetching objects by id.
+    """
+    path.mkdir(parents=True)
+    git(path, "init", "--quiet", "--bare", "--initial-branch=main")
+    allowed = "true" if partial_clone else "false"
+    git(path, "config", "uploadpack.allowFilter", allowed)
+    git(path, "config", "uploadpack.allowAnySHA1InWant", allowed)
+    return path
+
+
+def commit_files(
+    repository: Path,
+    files: dict[str, bytes | tuple[str, bytes] | None],
+    message: str = "someone else's change",
+    branch: str = "main",
+    *,
+    when: int = 1_750_000_000,
+) -> str:
+    """Commit straight onto `branch` of a bare repository, as if someone had pushed; return the id.
+
+    A value is the file's content, or a pair of octal mode and content ("120000" and the target
+    for a symlink, GITLINK and a commit id for a submodule), or None to delete the path, which may
+    be a directory. Deletions come first. `when` is the time of the commit in Unix seconds.
+    """
+    ref = f"refs/heads/{branch}"
+    identity = f"Someone Else <someone@example.com> {when} +0000"
+    parts = [f"commit {ref}\nauthor {identity}\ncommitter {identity}\n".encode()]
+    parts.append(_data(message.encode()))
+    if git(repository, "for-each-ref", ref):
+        parts.append(f"from {ref}^0\n".encode())
+    parts += [b"D " + _quoted(path) + b"\n" for path, value in files.items() if value is None]
+    for path, value in files.items():
+        if value is None:
+            continue
+        mode, content = ("100644", value) if isinstance(value, bytes) else value
+        if mode == GITLINK:
+            parts.append(b"M 160000 " + content + b" " + _quoted(path) + b"\n")
+        else:
+            parts.append(f"M {mode} inline ".encode() + _quoted(path) + b"\n" + _data(content))
+    git(repository, "fast-import", "--quiet", "--date-format=raw", stdin=b"".join(parts))
+    return sha(repository, branch)
+
+
+def _data(content: bytes) -> bytes:
+    return f"data {len(content)}\n".encode() + content + b"\n"
+
+
+def _quoted(path: str) -> bytes:
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return b'"' + os.fsencode(escaped) + b'"'
+
+
+def sha(repository: Path, revision: str = "main") -> str:
+    """The commit that `revision` names; CalledProcessError when there is none."""
+    return git(repository, "rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
+
+
+def branches(repository: Path) -> dict[str, str]:
+    """Each branch with the commit at its tip; empty in a new repository."""
+    listed = git(repository, "for-each-ref", "--format=%(refname:lstrip=2) %(objectname)")
+    return dict(line.rsplit(" ", 1) for line in listed.decode().splitlines())
+
+
+def tree(repository: Path, revision: str = "main", prefix: str = "") -> dict[str, Entry]:
+    """Every file of a commit under `prefix`, in git's order; odd bytes in paths as surrogates."""
+    entries = {}
+    for row in git(repository, "ls-tree", "-r", "-z", "--full-tree", revision).split(b"\0")[:-1]:
+        meta, path = row.split(b"\t", 1)
+        if (name := os.fsdecode(path)).startswith(prefix):
+            entries[name] = Entry(*meta.decode().split(" "))
+    return entries
+
+
+def contents(repository: Path, revision: str = "main", prefix: str = "") -> dict[str, bytes]:
+    """The bytes of every blob of a commit under `prefix`, by path; a symlink's is its target."""
+    blobs = {p: e.sha for p, e in tree(repository, revision, prefix).items() if e.type == "blob"}
+    wanted = "".join(f"{blob}\n" for blob in blobs.values()).encode()
+    output = git(repository, "cat-file", "--batch", stdin=wanted)
+    found: dict[str, bytes] = {}
+    position = 0
+    for path in blobs:
+        start = output.index(b"\n", position) + 1
+        size = int(output[position:start].split()[2])
+        found[path] = output[start : start + size]
+        position = start + size + 1
+    return found
+
+
+def log(repository: Path, revision: str = "main") -> list[str]:
+    """The commits that lead to `revision`, newest first; CalledProcessError without that branch."""
+    return git(repository, "rev-list", revision, "--").decode().split()
+
+
+def message(repository: Path, revision: str = "main") -> str:
+    """The whole message of one commit, as it was written."""
+    return git(repository, "cat-file", "commit", revision).decode().split("\n\n", 1)[1]
+
+
+def fsck(repository: Path) -> None:
+    """Raise CalledProcessError when git finds anything wrong with the repository."""
+    git(repository, "fsck", "--strict", "--full", "--no-dangling")

@@ -1,0 +1,279 @@
+"""What goes wrong at the bucket deletes nothing in Git, and is heard of."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times, when
+from tests.support.repositories import commit_files, contents, log, message, sha
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.faults import Request, Rule
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+OBJECTS = {
+    f"clusterbackup/{cluster}/default/object-{number}.yaml": b"%d\n" % number
+    for cluster in ("east", "north", "west")
+    for number in range(8)
+}
+EAST = "clusterbackup/east/"
+
+
+def listing_of(prefix: str) -> Callable[[Request], bool]:
+    return lambda request: request.is_list and request.concerns(prefix)
+
+
+def of(prefix: str) -> Callable[[Request], bool]:
+    return lambda request: request.concerns(prefix)
+
+
+def body(change: Callable[[bytes], bytes]) -> Change:
+    return Change(body=change)
+
+
+def without_last_key(xml: bytes) -> bytes:
+    return re.sub(rb"<Contents>(?!.*<Contents>).*?</Contents>", b"", xml, flags=re.DOTALL)
+
+
+def swapped_keys(xml: bytes) -> bytes:
+    return xml.replace(b"object-1", b"object-X").replace(b"object-2", b"object-1").replace(b"object-X", b"object-2")
+
+
+UNUSABLE: dict[str, Rule] = {
+    "the prefix is forbidden": forbid(EAST),
+    "the listing fails for ever": when(listing_of(EAST), Status(500, "InternalError")),
+    "the connection is reset for good": when(of(EAST), Reset()),
+    "the listing is out of order": when(listing_of(EAST), body(swapped_keys)),
+    "the listing names keys from elsewhere": when(
+        listing_of(EAST), body(lambda xml: xml.replace(b"<Key>clusterbackup/east", b"<Key>clusterbackup/west"))
+    ),
+    "the listing is cut off": when(listing_of(EAST), Cut(200)),
+    "the listing is no XML": when(listing_of(EAST), body(lambda xml: xml[: len(xml) // 2])),
+    "the listing is an error with status 200": when(
+        listing_of(EAST), body(lambda _: b"<Error><Code>InternalError</Code><Message>x</Message></Error>")
+    ),
+    "one object cannot be had": when(lambda r: r.is_get and r.key.endswith("east/default/object-3.yaml"), Reset()),
+}
+
+
+@pytest.mark.parametrize("rule", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_one_failing_cluster_keeps_its_files_and_does_not_stop_the_others(
+    rule: Rule, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    held = {f"{EAST}default/object-3.yaml": b"old", f"{EAST}gone.yaml": b"stays"}
+    commit_files(repository, held)
+    bucket.put_many(OBJECTS)
+    proxy.install(rule)
+    said = faulty()
+    assert said.exit == 10
+    others = {key: data for key, data in OBJECTS.items() if not key.startswith(EAST)}
+    assert contents(repository) == held | others
+    assert "Git-Sync-Failed: east" in message(repository)
+    assert "Clusters processed: 2\n- north: 8 files\n- west: 8 files\n" in message(repository)
+    assert "east" in said.errors
+    assert faulty.state["last_success"] is None
+    proxy.clear()
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+PASSING: dict[str, Rule] = {
+    "a 503": times(2, Status(503, "SlowDown")),
+    "a reset": nth(3, Reset()),
+    "a cut body": nth(6, Cut(1)),
+    "a flipped bit": nth(
+        1, body(lambda data: bytes([data[0] ^ 1]) + data[1:]), lambda request: request.is_get
+    ),
+    "a wrong length": nth(1, body(lambda data: data + b"x"), lambda request: request.is_get),
+}
+
+
+@pytest.mark.parametrize("rule", PASSING.values(), ids=PASSING.keys())
+def test_what_passes_is_tried_again(
+    rule: Rule, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(rule)
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+def test_a_listing_that_ends_too_early_is_completed(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    faulty()
+    tip = sha(repository)
+    proxy.install(nth(1, body(without_last_key), lambda r: listing_of(EAST)(r) and not r.query.get("delimiter")))
+    assert faulty().exit == 0
+    assert sha(repository) == tip
+
+
+def test_a_truncated_listing_that_denies_it_is_completed(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    objects = {f"{EAST}many/{number:04}.yaml": b"x" for number in range(1100)}
+    bucket.put_many(objects)
+    drop = body(lambda xml: re.sub(rb"<IsTruncated>true</IsTruncated>", b"", xml))
+    proxy.install(when(listing_of(EAST), drop))
+    assert faulty().exit == 0
+    assert contents(repository) == objects
+
+
+def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    repeat = body(
+        lambda xml: xml.replace(
+            b"<IsTruncated>false</IsTruncated>",
+            b"<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>",
+        )
+    )
+    proxy.install(when(listing_of(EAST), repeat))
+    assert faulty().exit == 10
+
+
+def test_an_object_that_changes_between_list_and_get_is_fetched_as_it_is_now(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    key = f"{EAST}default/object-3.yaml"
+    bucket.put_many(OBJECTS)
+    proxy.install(nth(1, Change(before=lambda: bucket.put(key, b"newer")), lambda r: r.is_get and r.key == key))
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS | {key: b"newer"}
+
+
+def test_an_object_that_vanishes_between_list_and_get_keeps_what_git_has(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    key = f"{EAST}default/object-3.yaml"
+    commit_files(repository, {key: b"older"})
+    bucket.put_many(OBJECTS)
+    proxy.install(nth(1, Change(before=lambda: bucket.delete(key)), lambda r: r.is_get and r.key == key))
+    assert faulty().exit == 0
+    assert contents(repository)[key] == b"older"
+    proxy.clear()
+    assert faulty().exit == 0
+    assert key not in contents(repository), "the next run decides"
+
+
+def test_a_404_that_the_store_does_not_stand_by_is_no_deletion(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    key = f"{EAST}default/object-3.yaml"
+    proxy.install(nth(1, Status(404, "NoSuchKey"), lambda r: r.is_get and r.key == key))
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+def test_etags_that_are_no_md5s_are_accepted_and_told(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    key = f"{EAST}default/object-3.yaml"
+    etag = bucket.request("HEAD", key).headers["etag"].strip('"')
+
+    def other(xml: bytes) -> bytes:
+        return xml.replace(etag.encode(), b"0" * 32)
+
+    proxy.install(
+        when(listing_of(EAST), body(other)),
+        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(bucket, key)),
+    )
+    said = faulty()
+    assert said.exit == 0
+    assert contents(repository) == OBJECTS
+    assert "ETags are no MD5s" in said.text
+
+
+def _pretending(bucket: Bucket, key: str) -> Change:
+    """The store whose ETag is not the content's MD5 takes its own ETag for a match."""
+    data = OBJECTS[key]
+    return Change(
+        body=lambda _: data,
+        status=200,
+        headers=lambda headers: {**headers, "content-type": "text/plain", "etag": '"' + "0" * 32 + '"'},
+    )
+
+
+# -- nothing can be done ----------------------------------------------------------------------
+
+
+def test_a_refused_connection_is_one_clear_error_that_may_pass(sync: Sync, repository: Path) -> None:
+    said = sync(MINIO_ENDPOINT="127.0.0.1:1")
+    assert said.exit == 30
+    (line,) = said.of("minio_connect", "error")
+    assert (line["message"], line["error"]) == ("Failed to connect to MinIO", "connection refused")
+    assert log_is_empty(repository)
+    assert sync.state["last_run"]["exit_code"] == 30
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [("InvalidAccessKeyId", "InvalidAccessKeyId"), ("SignatureDoesNotMatch", "Signature"), ("AccessDenied", "AccessDenied")],
+)
+def test_wrong_credentials_need_a_person(faulty: Sync, proxy: S3FaultProxy, code: str, cause: str) -> None:
+    proxy.install(lambda _: Status(403, code))
+    said = faulty()
+    assert said.exit == 40
+    (line,) = said.of("minio_connect", "error")
+    assert line["message"] == "Failed to connect to MinIO"
+    assert cause in line["error"]
+
+
+def test_a_missing_bucket_needs_a_person(sync: Sync) -> None:
+    said = sync(MINIO_BUCKET="no-such-bucket")
+    assert said.exit == 40
+    assert "NoSuchBucket" in said.of("minio_connect", "error")[0]["error"]
+
+
+def test_tls_to_a_plain_server_needs_a_person(sync: Sync) -> None:
+    said = sync(MINIO_USE_SSL="true")
+    assert said.exit == 40
+    assert "TLS" in said.of("minio_connect", "error")[0]["error"]
+
+
+def test_something_else_than_an_s3_server_needs_a_person(faulty: Sync, proxy: S3FaultProxy) -> None:
+    page = Change(body=lambda _: b"<html>console</html>", headers=lambda _: {"content-type": "text/html"}, status=404)
+    proxy.install(lambda _: page)
+    said = faulty()
+    assert said.exit == 40
+    assert "no S3 server" in said.of("minio_connect", "error")[0]["error"]
+
+
+def test_clusters_that_lie_elsewhere_are_named(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({"backups/east/a.yaml": b"a", "logs/b": b"b"})
+    said = sync()
+    assert said.exit == 40
+    assert "backups/, logs/" in said.errors
+    assert log_is_empty(repository)
+
+
+def test_an_empty_bucket_is_told_as_such(sync: Sync, bucket: Bucket) -> None:
+    said = sync()
+    assert said.exit == 40
+    assert "which holds: nothing" in said.errors
+
+
+def test_every_cluster_failing_is_the_runs_failure(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda r: r.is_list and not r.query.get("delimiter"), Status(500, "InternalError")))
+    assert faulty().exit == 30
+    proxy.clear()
+    proxy.install(when(lambda r: r.is_list and not r.query.get("delimiter"), Status(403, "AccessDenied")))
+    assert faulty().exit == 40
+    assert log_is_empty(faulty.repository)
+
+
+def log_is_empty(repository: Path) -> bool:
+    from tests.support.repositories import branches
+
+    return branches(repository) == {}

@@ -1,0 +1,290 @@
+"""Deleting is the dangerous direction: the guards, from the bucket to Git."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bucket import new_bucket
+from tests.support.repositories import contents, message, sha
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.s3 import S3Server
+    from tests.support.sync import Said, Sync
+
+OBJECTS = {
+    f"clusterbackup/{cluster}/default/object-{number:02}.yaml": b"%d\n" % number
+    for cluster in ("east", "west")
+    for number in range(20)
+}
+WEST = "clusterbackup/west/"
+
+
+@pytest.fixture(autouse=True)
+def synced(sync: Sync, bucket: Bucket) -> None:
+    """Git holds what the bucket holds."""
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+
+
+def empty(bucket: Bucket, prefix: str = WEST) -> None:
+    for key in bucket.keys(prefix):
+        bucket.delete(key)
+
+
+def allowance(said: Said) -> list[str]:
+    """The options of the command that the refusal names."""
+    found = re.search(r"git-sync run (--allow-delete .*)$", said.of("detect_changes", "error")[0]["error"])
+    assert found
+    return shlex.split(found[1])
+
+
+def vanish_to_a_marker(bucket: Bucket) -> None:
+    empty(bucket)
+    bucket.put("clusterbackup/west/", b"")
+    bucket.put("clusterbackup/west/default/", b"")
+
+
+def vanish_to_quarantined_keys(bucket: Bucket) -> None:
+    empty(bucket)
+    bucket.put("clusterbackup/west/.git/config", b"[core]")
+    bucket.put("clusterbackup/west/default/.gitignore", b"*")
+
+
+def vanish_to_delete_markers(bucket: Bucket) -> None:
+    bucket.enable_versioning()
+    empty(bucket)
+
+
+@pytest.mark.parametrize("vanish", [empty, vanish_to_a_marker, vanish_to_quarantined_keys, vanish_to_delete_markers])
+def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
+    vanish: object, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    assert callable(vanish)
+    vanish(bucket)
+    bucket.put("clusterbackup/east/new.yaml", b"new")
+    said = sync()
+    assert said.exit == 20
+    assert contents(repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
+    assert "Git-Sync-Refused: west cluster_vanished" in message(repository)
+    assert sync("run", *allowance(said)).exit == 0
+    assert not [path for path in contents(repository) if path.startswith(WEST)]
+    assert re.search(r"Git-Sync-Allowed-Deletion: west [0-9a-f]{16}", message(repository))
+
+
+def test_an_allowance_is_for_one_set_of_deletions_and_no_other(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    empty(bucket)
+    options = allowance(sync())
+    bucket.put("clusterbackup/west/default/object-00.yaml", b"0\n")
+    said = sync("run", *options)
+    assert said.exit == 20
+    assert contents(repository) == OBJECTS
+    assert "for another set of deletions" in said.text
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)]
+)
+def test_what_a_vanished_cluster_means_is_a_setting(
+    policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    empty(bucket)
+    assert sync(CLUSTER_VANISHED=policy).exit == code
+    assert sum(path.startswith(WEST) for path in contents(repository)) == left
+
+
+@pytest.mark.parametrize("policy", ["refuse", "keep", "delete"])
+def test_an_empty_prefix_deletes_nothing_whatever_the_setting(
+    policy: str, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    tip = sha(repository)
+    empty(bucket, "")
+    bucket.put("wrong/place", b"x")
+    said = sync(CLUSTER_VANISHED=policy)
+    assert said.exit == 20
+    assert sha(repository) == tip
+    assert "which holds: wrong/" in said.text
+
+
+def test_the_wrong_bucket_deletes_nothing(sync: Sync, s3: S3Server, repository: Path) -> None:
+    other = new_bucket(s3)
+    other.put("clusterbackup-v2/east/a.yaml", b"a")
+    assert sync(MINIO_BUCKET=other.name).exit == 20
+    assert contents(repository) == OBJECTS
+
+
+def test_a_mass_deletion_is_refused_and_the_rest_is_committed(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    for number in range(6):
+        bucket.delete(f"clusterbackup/west/default/object-{number:02}.yaml")
+    bucket.put("clusterbackup/west/default/object-19.yaml", b"changed")
+    said = sync()
+    assert said.exit == 20
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/default/object-19.yaml": b"changed"}
+    assert "- west: 20 files" in message(repository)
+    assert "Changes: 0 new, 1 modified, 0 deleted" in message(repository)
+    assert sync.state["last_run"]["outcome"] == "refused"
+    assert sync("run", *allowance(said)).exit == 0
+    assert len([path for path in contents(repository) if path.startswith(WEST)]) == 14
+
+
+@pytest.mark.parametrize(
+    ("deleted", "settings", "code"),
+    [
+        (5, {}, 0),
+        (6, {}, 20),
+        (6, {"MAX_DELETE_PERCENT": "30"}, 0),
+        (6, {"MAX_DELETE_COUNT": "6"}, 0),
+        (1, {"MAX_DELETE_COUNT": "0", "MAX_DELETE_PERCENT": "0"}, 20),
+    ],
+)
+def test_a_mass_deletion_exceeds_both_bounds(
+    deleted: int, settings: dict[str, str], code: int, sync: Sync, bucket: Bucket
+) -> None:
+    for number in range(deleted):
+        bucket.delete(f"clusterbackup/west/default/object-{number:02}.yaml")
+    assert sync(**settings).exit == code
+
+
+def test_a_file_becomes_a_directory_and_back(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put("clusterbackup/west/thing", b"file")
+    assert sync().exit == 0
+    bucket.delete("clusterbackup/west/thing")
+    bucket.put_many({"clusterbackup/west/thing/a": b"a", "clusterbackup/west/thing-x": b"x"})
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/thing/a": b"a", "clusterbackup/west/thing-x": b"x"}
+    bucket.delete("clusterbackup/west/thing/a")
+    bucket.put("clusterbackup/west/thing", b"file again")
+    assert sync().exit == 0
+    assert contents(repository)["clusterbackup/west/thing"] == b"file again"
+
+
+def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    strict = {"MAX_DELETE_COUNT": "0", "MAX_DELETE_PERCENT": "0"}
+    bucket.put_many({"clusterbackup/west/file": b"file", "clusterbackup/west/dir/a": b"a"})
+    assert sync().exit == 0
+    for key in ("file", "dir/a"):
+        bucket.delete(f"clusterbackup/west/{key}")
+    bucket.put_many({"clusterbackup/west/file/inside": b"1", "clusterbackup/west/dir": b"2"})
+    said = sync(**strict)
+    assert said.exit == 20
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/file": b"file", "clusterbackup/west/dir/a": b"a"}
+    assert said.complete["clusters_processed"] == 2
+    (west,) = [cluster for cluster in sync.state["last_run"]["clusters"] if cluster["name"] == "west"]
+    assert west["quarantined"] == {"path_conflict": 2}
+    assert sync("run", *allowance(said), **strict).exit == 0
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/file/inside": b"1", "clusterbackup/west/dir": b"2"}
+
+
+def test_of_a_key_that_is_file_and_directory_the_children_are_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({f"clusterbackup/west/{key}": b"x" for key in ("a", "a-x", "a.x", "a/b")})
+    said = sync()
+    assert said.exit == 0
+    assert contents(repository) == OBJECTS | {f"clusterbackup/west/{key}": b"x" for key in ("a-x", "a.x", "a/b")}
+    assert "path_conflict" in said.text
+
+
+def test_bad_keys_are_quarantined_and_stop_no_good_one(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bad = {
+        "clusterbackup/west/.git/hooks/post-checkout": "git_directory",
+        "clusterbackup/west/x/GIT~1/config": "git_directory",
+        "clusterbackup/west/default/.gitattributes": "git_file",
+        "clusterbackup/west/../../etc/passwd": "dot_segment",
+        "clusterbackup/west//double": "empty_segment",
+        "clusterbackup/west/back\\slash": "backslash",
+        "clusterbackup/west/line\nfeed": "control_character",
+        "clusterbackup/west/right\u202eleft": "bidi_control",
+        "clusterbackup/west/" + "n" * 256: "segment_too_long",
+        "clusterbackup/west/large": "too_large",
+    }
+    bucket.put_many(dict.fromkeys(bad, b"bad") | {"clusterbackup/west/large": b"x" * 101})
+    bucket.put_many({"clusterbackup/stray.yaml": b"stray", "clusterbackup/.git/x": b"x"})
+    bucket.put("clusterbackup/west/good.yaml", b"good")
+    said = sync(MAX_OBJECT_BYTES="100")
+    assert said.exit == 0
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/good.yaml": b"good"}
+    last = sync.state["last_run"]
+    (west,) = [cluster for cluster in last["clusters"] if cluster["name"] == "west"]
+    expected: dict[str, int] = {}
+    for reason in bad.values():
+        expected[reason] = expected.get(reason, 0) + 1
+    assert west["quarantined"] == expected
+    assert last["quarantined"] == {"no_cluster": 1, "git_directory": 1}
+    assert [line for line in said.lines if line["level"] == "warning"]
+
+
+def test_a_quarantined_keys_path_in_git_is_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put("clusterbackup/west/default/object-00.yaml", b"x" * 101)
+    assert sync(MAX_OBJECT_BYTES="100").exit == 0
+    assert contents(repository) == OBJECTS
+
+
+def test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    from tests.support.repositories import commit_files
+
+    commit_files(repository, {"clusterbackup/north": b"a file"})
+    bucket.put("clusterbackup/north/a.yaml", b"a")
+    said = sync()
+    assert said.exit == 10
+    assert contents(repository) == OBJECTS | {"clusterbackup/north": b"a file"}
+    assert "Git holds a file at clusterbackup/north" in said.errors
+
+
+def test_git_path_that_is_a_file_in_git_needs_a_person(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    from tests.support.repositories import commit_files
+
+    commit_files(repository, {"backups": b"a file"})
+    said = sync(GIT_PATH="backups/live")
+    assert said.exit == 40
+    assert contents(repository) == OBJECTS | {"backups": b"a file"}
+
+
+# -- filters ----------------------------------------------------------------------------------
+
+
+def test_what_filters_leave_out_is_neither_written_nor_deleted(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({f"clusterbackup/{c}/{n}/new.yaml": b"new" for c in ("east", "west") for n in ("default", "kube")})
+    empty(bucket, "clusterbackup/east/")
+    before = sync.state["last_success"]
+    assert sync("run", "--clusters", "w*,!*-test", "--namespaces", "!kube", "--exclude", "**/object-0[0-4].yaml").exit == 0
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/default/new.yaml": b"new"}
+    assert sync.state["last_success"] == before, "a filtered run says nothing about the rest"
+
+
+def test_an_excluded_file_in_the_way_of_a_directory_is_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put("clusterbackup/west/thing", b"file")
+    sync()
+    bucket.delete("clusterbackup/west/thing")
+    bucket.put("clusterbackup/west/thing/inside", b"x")
+    assert sync("run", "--exclude", "west/thing\n!west/thing/").exit == 0
+    assert contents(repository)["clusterbackup/west/thing"] == b"file"
+
+
+def test_a_selection_without_a_cluster_needs_a_person(sync: Sync) -> None:
+    said = sync("run", "--clusters", "production-*")
+    assert said.exit == 40
+    assert "there are: east, west" in said.errors
+
+
+# -- dry run ----------------------------------------------------------------------------------
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    tip, state = sha(repository), sync.state
+    bucket.put("clusterbackup/east/new.yaml", b"new")
+    bucket.delete("clusterbackup/east/default/object-00.yaml")
+    empty(bucket)
+    said = sync("run", "--dry-run")
+    assert said.exit == 0
+    planned = {(line["message"], line["data"]["path"]) for line in said.of("detect_changes") if "path" in line["data"]}
+    assert planned == {("new", "east/new.yaml"), ("deleted", "east/default/object-00.yaml")}
+    assert "Refused to delete 20 files of west" in said.text
+    assert sha(repository) == tip
+    assert sync.state == state

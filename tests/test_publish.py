@@ -1,0 +1,375 @@
+"""The branch moves, servers fail and lie, runs are killed and retried: one commit per change, in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.gitserver import http_git_server
+from tests.support.repositories import bare_repository, commit_files, contents, fsck, git, log, message, sha
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.gitbackend import GitRequest
+    from tests.support.gitserver import GitServer
+    from tests.support.sync import Said, Sync
+
+FIRST = {f"clusterbackup/{cluster}/object-{number}.yaml": b"1" for cluster in ("east", "west") for number in range(6)}
+KEY = "clusterbackup/east/object-0.yaml"
+
+
+@pytest.fixture(autouse=True)
+def synced(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(FIRST)
+    assert sync().exit == 0
+
+
+def prepare(sync: Sync, run_id: str) -> None:
+    for step in ("discover", "download", "detect"):
+        assert sync(step, "--run-id", run_id).exit == 0
+
+
+def publish(sync: Sync, run_id: str) -> Said:
+    return sync("publish", "--run-id", run_id)
+
+
+def result(sync: Sync, run_id: str) -> dict[str, object]:
+    import json
+
+    loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+# -- somebody else pushes while we run -----------------------------------------------------------
+
+
+def test_a_commit_elsewhere_in_the_repository_is_built_upon(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    theirs = commit_files(repository, {"README.md": b"theirs"})
+    said = publish(sync, "a")
+    assert said.exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2", "README.md": b"theirs"}
+    assert log(repository)[1] == theirs
+    assert not said.of("git_commit", "error")
+
+
+def test_an_edit_under_a_cluster_loses_and_is_called_a_conflict(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    commit_files(repository, {KEY: b"theirs", "clusterbackup/west/stray": b"theirs"})
+    said = publish(sync, "a")
+    assert said.exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+    conflicts = said.of("git_commit", "error")
+    assert {(line["message"], line["error"]) for line in conflicts} == {
+        ("Git conflict detected", f"merge conflict in {KEY}"),
+        ("Git conflict detected", "merge conflict in clusterbackup/west/stray"),
+    }
+
+
+def test_bytes_that_this_run_never_fetched_are_taken_by_id(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    commit_files(repository, {"clusterbackup/west/object-3.yaml": b"theirs", "clusterbackup/west/object-4.yaml": None})
+    assert publish(sync, "a").exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+    fsck(repository)
+
+
+def test_bytes_that_nobody_has_are_left_for_the_next_run(sync: Sync, bucket: Bucket, tmp_path: Path) -> None:
+    repository = bare_repository(tmp_path / "plain.git", partial_clone=False)
+    git(repository, "config", "uploadpack.allowAnySHA1InWant", "false")
+    plain = sync.with_settings(GIT_REPOSITORY=f"file://{repository}").elsewhere(tmp_path / "other")
+    assert plain().exit == 0
+    bucket.put(KEY, b"2")
+    prepare(plain, "a")
+    # A rewritten branch: what the run has not fetched is in no commit that the server still gives.
+    git(repository, "update-ref", "-d", "refs/heads/main")
+    commit_files(repository, {"README.md": b"theirs"})
+    git(repository, "reflog", "expire", "--expire=now", "--all")
+    git(repository, "gc", "--quiet", "--prune=now")
+    said = publish(plain, "a")
+    assert said.exit == 10
+    assert contents(repository) == {"README.md": b"theirs", KEY: b"2"}
+    assert plain().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2", "README.md": b"theirs"}
+
+
+def test_a_branch_that_was_deleted_meanwhile_is_made_anew(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    git(repository, "update-ref", "-d", "refs/heads/main")
+    said = publish(sync, "a")
+    assert said.exit in {0, 10}
+    assert sync().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+
+
+# -- retries --------------------------------------------------------------------------------------
+
+
+def test_a_publish_that_is_done_again_reports_the_same_commit(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    publish(sync, "a")
+    first = result(sync, "a")
+    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
+    assert publish(sync, "a").exit == 0
+    assert result(sync, "a")["commit"] == first["commit"] == sha(repository)
+    assert len(log(repository)) == 2
+
+
+def test_the_commit_of_a_retry_is_the_same_to_the_bit(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    before = sha(repository)
+    publish(sync, "a")
+    commit = sha(repository)
+    git(repository, "update-ref", "refs/heads/main", before)
+    publish(sync, "a")
+    assert sha(repository) == commit
+
+
+def test_an_old_run_that_is_retried_changes_nothing(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "old")
+    wait_a_second()
+    bucket.put(KEY, b"3")
+    other = sync.elsewhere(tmp_path / "other")
+    assert other().exit == 0
+    commit_files(repository, {"README.md": b"theirs"})
+    tip = sha(repository)
+    said = publish(sync, "old")
+    assert said.exit == 0
+    assert sha(repository) == tip
+    assert {cluster["status"] for cluster in result(sync, "old")["clusters"]} == {"superseded"}  # type: ignore[attr-defined]
+
+
+def test_an_old_run_that_is_retried_after_one_that_changed_nothing_does_nothing_either(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "old")
+    wait_a_second()
+    bucket.put(KEY, b"1")
+    assert sync().exit == 0
+    tip = sha(repository)
+    assert publish(sync, "old").exit == 0
+    assert sha(repository) == tip
+
+
+def wait_a_second() -> None:
+    """Listings are ordered by the server's clock, which tells seconds."""
+    import time
+
+    time.sleep(1.1)
+
+
+def test_leftovers_of_a_killed_attempt_block_nothing(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    for leftover in ("config.lock", "shallow.lock", "refs/heads/main.lock", "objects/pack/pack-x.keep", "index.lock"):
+        path = sync.work_dir / ".git" / leftover
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (sync.work_dir / ".gitconfig.lock").touch()
+    assert sync().exit == 0
+    assert contents(repository)[KEY] == b"2"
+
+
+def test_planted_repositories_hooks_and_links_have_no_effect(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    marker = tmp_path / "ran"
+    bucket.put(KEY, b"2")
+    shutil.rmtree(sync.work_dir)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (sync.work_dir / "clusterbackup").mkdir(parents=True)
+    (sync.work_dir / "clusterbackup" / "east").symlink_to(outside)
+    (sync.work_dir / ".gitconfig").symlink_to(outside / "gitconfig")
+    planted = bare_repository(tmp_path / "planted.git")
+    for hook in ("pre-push", "reference-transaction", "post-commit"):
+        script = planted / "hooks" / hook
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f"#!/bin/sh\ntouch {marker}\n")
+        script.chmod(0o755)
+    git(planted, "config", "core.fsmonitor", f"touch {marker}")
+    (sync.work_dir / ".git").symlink_to(planted)
+    assert sync().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert not marker.exists()
+    assert list(outside.iterdir()) == []
+    assert planted.exists()
+
+
+def test_bytes_that_changed_on_the_volume_are_not_published(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    tip = sha(repository)
+    bucket.put(KEY, b"2")
+    for content in (b"X", b"", b"longer"):
+        prepare(sync, "a")
+        (sync.work_dir / KEY).write_bytes(content)
+        assert publish(sync, "a").exit == 30
+        assert sha(repository) == tip
+        shutil.rmtree(sync.work_dir / ".git-sync" / "runs" / "a")
+
+
+def test_a_missing_manifest_is_a_failed_cluster_and_never_an_empty_one(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put(KEY, b"2")
+    assert sync("discover", "--run-id", "a").exit == 0
+    assert sync("download", "--run-id", "a", "--shard", "1").exit == 0
+    assert sync("detect").exit == 0
+    assert publish(sync, "a").exit == 10
+    assert contents(repository) == FIRST
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_damaged_manifest_is_a_failed_cluster(damage: str, sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    assert sync("discover", "--run-id", "a").exit == 0
+    assert sync("download", "--run-id", "a").exit == 0
+    manifest = sync.work_dir / ".git-sync" / "runs" / "a" / "manifest" / "east"
+    whole = manifest.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 4
+    manifest.write_bytes({"truncate": whole[: len(whole) // 2], "flip": bytes(flipped), "empty": b""}[damage])
+    assert sync("detect").exit == 0
+    assert publish(sync, "a").exit == 10
+    assert contents(repository) == FIRST
+
+
+# -- servers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(repository: Path) -> Iterator[GitServer]:
+    with http_git_server(repository.parent, "the-token") as running:
+        yield running
+
+
+@pytest.fixture
+def served(sync: Sync, server: GitServer, repository: Path) -> Sync:
+    return sync.with_settings(
+        GIT_REPOSITORY=server.url_for(repository), GIT_TOKEN="the-token", GIT_ALLOW_HTTP="true", RETRY_ATTEMPTS="1"
+    )
+
+
+def test_a_branch_that_moves_at_each_push_is_followed(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    moves = iter(range(3))
+
+    def move(request: GitRequest) -> None:
+        if request.service == "git-receive-pack" and request.method == "POST":
+            number = next(moves, None)
+            if number is not None:
+                commit_files(repository, {f"theirs-{number}": b"x"})
+
+    server.before = move
+    bucket.put(KEY, b"2")
+    assert served().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"} | {f"theirs-{number}": b"x" for number in range(3)}
+    assert len(log(repository)) == 5, "linear, each change once"
+
+
+def test_a_branch_that_never_rests_ends_the_run_as_transient(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    numbers = iter(range(100))
+
+    def move(request: GitRequest) -> None:
+        if request.service == "git-receive-pack" and request.method == "POST":
+            commit_files(repository, {f"theirs-{next(numbers)}": b"x"})
+
+    server.before = move
+    bucket.put(KEY, b"2")
+    said = served()
+    assert said.exit == 30
+    assert "the branch keeps moving" in said.errors
+    assert contents(repository)[KEY] == b"1"
+
+
+@pytest.mark.parametrize("how", ["cut", "reset"])
+def test_a_push_that_landed_and_was_reported_as_failed_is_a_success(
+    how: str, served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    server.lose_response(how="cut" if how == "cut" else "reset")
+    bucket.put(KEY, b"2")
+    said = served()
+    assert said.exit == 0
+    assert len(log(repository)) == 2
+    assert said.complete["git_commit"] == sha(repository)
+
+
+def test_a_push_that_failed_is_made_again(served: Sync, server: GitServer, bucket: Bucket, repository: Path) -> None:
+    server.fail_next(2, 503, "git-receive-pack")
+    bucket.put(KEY, b"2")
+    assert served().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert served.state["last_run"]["push_attempts"] == 3
+
+
+def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'You are not allowed to push code to protected branches on this project.'\nexit 1\n")
+    hook.chmod(0o755)
+    bucket.put(KEY, b"2")
+    said = sync()
+    assert said.exit == 40
+    (line,) = said.of("git_push", "error")
+    assert line["message"] == "Failed to push to repository"
+    assert "You are not allowed to push code to protected branches" in line["error"]
+    assert contents(repository) == FIRST
+
+
+def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    tip = sha(repository)
+    hook = repository / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ngit update-ref refs/heads/main {tip}\n")
+    hook.chmod(0o755)
+    bucket.put(KEY, b"2")
+    said = sync(RETRY_ATTEMPTS="1")
+    assert said.exit == 30
+    assert "said ok and kept nothing" in said.errors
+
+
+def test_the_message_is_the_designs(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({KEY: b"2", "clusterbackup/west/new.yaml": b"x"})
+    bucket.delete("clusterbackup/west/object-5.yaml")
+    sync()
+    body, _, trailers = message(repository).rstrip("\n").rpartition("\n\n")
+    assert body.split("\n")[1:] == [
+        "",
+        "Clusters processed: 2",
+        "- east: 6 files",
+        "- west: 6 files",
+        "",
+        "Total files: 12",
+        "Changes: 1 new, 1 modified, 1 deleted",
+    ]
+    parsed = git(repository, "log", "-1", "--format=%(trailers:only)").decode().strip()
+    assert parsed == trailers
+    assert [line.split(":")[0] for line in trailers.split("\n")] == ["Git-Sync-Run", "Git-Sync-Listed", "Git-Sync-Listed"]
+
+
+def test_history_is_linear_and_sound_over_many_runs(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    for number in range(4):
+        bucket.put(KEY, b"%d" % number)
+        bucket.put(f"clusterbackup/west/new-{number}", os.urandom(100))
+        assert sync().exit == 0
+    fsck(repository)
+    assert git(repository, "rev-list", "--min-parents=2", "main") == b""
+    assert len(log(repository)) == 5

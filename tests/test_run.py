@@ -1,0 +1,226 @@
+"""What the bucket held is what Git holds."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.repositories import GITLINK, bare_repository, commit_files, contents, fsck, log, sha, tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+PREFIX = "clusterbackup/"
+OBJECTS = {
+    "clusterbackup/east/default/Service/web.yaml": b"kind: Service\n",
+    "clusterbackup/east/rbac/system:admin.yaml": b"kind: ClusterRole\n",
+    "clusterbackup/east/odd/a b%2F*'\"é{}.yaml": "kind: Größe\r\n".encode(),
+    "clusterbackup/east/empty.yaml": b"",
+    "clusterbackup/west/default/binary": bytes(range(256)) * 40,
+    "clusterbackup/west-2/default/Service/web.yaml": b"kind: Service\n",
+}
+
+
+def test_after_a_run_git_holds_the_bucket_byte_for_byte_and_all_else_is_untouched(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    commit_files(repository, {"README.md": b"ours", "clusterbackup.txt": b"x", "other/east/web.yaml": b"y"})
+    bucket.put_many(OBJECTS)
+    said = sync()
+    assert said.exit == 0
+    assert contents(repository) == OBJECTS | {
+        "README.md": b"ours",
+        "clusterbackup.txt": b"x",
+        "other/east/web.yaml": b"y",
+    }
+    assert {entry.mode for entry in tree(repository).values()} == {"100644"}
+    fsck(repository)
+
+
+def test_a_second_run_makes_no_commit_and_no_get(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().complete["files_downloaded"] == len(OBJECTS)
+    tip = sha(faulty.repository)
+    proxy.clear()
+    said = faulty()
+    assert (said.exit, said.complete["git_commit"], said.complete["files_changed"]) == (0, None, 0)
+    assert proxy.fetched == []
+    assert sha(faulty.repository) == tip
+
+
+def test_only_what_changed_is_fetched_and_committed(
+    faulty: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    faulty()
+    proxy.clear()
+    bucket.put("clusterbackup/east/new.yaml", b"new")
+    bucket.put("clusterbackup/west/default/binary", b"other")
+    bucket.delete("clusterbackup/east/empty.yaml")
+    said = faulty()
+    assert sorted(proxy.fetched) == ["clusterbackup/east/new.yaml", "clusterbackup/west/default/binary"]
+    expected = {**OBJECTS, "clusterbackup/east/new.yaml": b"new", "clusterbackup/west/default/binary": b"other"}
+    del expected["clusterbackup/east/empty.yaml"]
+    assert contents(repository) == expected
+    assert "Changes: 1 new, 1 modified, 1 deleted" in message_of(repository)
+    assert said.complete["git_commit"] == sha(repository)
+
+
+def test_a_lost_cache_costs_downloads_but_changes_nothing(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    faulty()
+    tip = sha(faulty.repository)
+    shutil.rmtree(faulty.work_dir)
+    proxy.clear()
+    assert faulty().exit == 0
+    assert sorted(proxy.fetched) == sorted(OBJECTS)
+    assert sha(faulty.repository) == tip
+
+
+@pytest.mark.parametrize("place", [0, 80, -30])
+def test_a_damaged_cache_is_told_and_does_no_harm(sync: Sync, bucket: Bucket, place: int) -> None:
+    bucket.put_many(OBJECTS)
+    sync()
+    cache = sync.work_dir / ".git-sync" / "cache" / "east"
+    damaged = bytearray(cache.read_bytes())
+    damaged[place] ^= 1
+    cache.write_bytes(damaged)
+    bucket.put("clusterbackup/east/new.yaml", b"new")
+    said = sync()
+    assert said.exit == 0
+    assert "Ignoring a damaged cache" in said.text
+    assert contents(sync.repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
+
+
+def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    sync()
+    commit_files(
+        repository,
+        {
+            "clusterbackup/east/default/Service/web.yaml": b"edited",
+            "clusterbackup/east/rbac/system:admin.yaml": ("120000", b"/etc/passwd"),
+            "clusterbackup/east/empty.yaml": ("100755", b""),
+            "clusterbackup/west/default/binary": (GITLINK, b"1" * 40),
+            "clusterbackup/west/stray": b"nobody backed this up",
+            "clusterbackup/west-2/default/Service/web.yaml": None,
+            "notes/theirs.md": b"stays",
+        },
+    )
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS | {"notes/theirs.md": b"stays"}
+    assert {entry.mode for entry in tree(repository).values()} == {"100644"}
+
+
+def test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    faulty()
+    key = "clusterbackup/east/default/Service/web.yaml"
+    etag = bucket.put(key, b"kind: Servicf\n")
+    cache = faulty.work_dir / ".git-sync" / "cache" / "east"
+    _forge_etag(cache, b"east/default/Service/web.yaml", etag)
+    assert faulty().complete["files_changed"] == 0, "the forged cache hides the change"
+    proxy.clear()
+    said = faulty("run", "--mode", "full")
+    assert len(proxy.fetched) == len(OBJECTS)
+    assert contents(faulty.repository)[key] == b"kind: Servicf\n"
+    assert [line["data"]["objects"] for line in said.of("download", "warning")] == [1]
+
+
+def _forge_etag(cache: Path, path: bytes, etag: str) -> None:
+    from steps.contracts import CacheRow, RowsHeader
+    from steps.rowfile import read_header, read_rows, write_rows
+
+    rows = [row._replace(etag=etag) if row.path == path else row for row in read_rows(cache, CacheRow)]
+    write_rows(cache, read_header(cache, RowsHeader), rows)
+
+
+def test_a_new_branch_starts_as_an_orphan_and_other_branches_stay(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    commit_files(repository, {"README.md": b"main"})
+    bucket.put_many(OBJECTS)
+    assert sync(GIT_BRANCH="backups/east").exit == 0
+    assert contents(repository, "backups/east") == OBJECTS
+    assert contents(repository, "main") == {"README.md": b"main"}
+    assert len(log(repository, "backups/east")) == 1
+
+
+def test_one_branch_per_cluster_holds_that_cluster_alone(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    for cluster in ("east", "west"):
+        assert sync("run", "--clusters", cluster, GIT_BRANCH=f"backups/{cluster}").exit == 0
+        expected = {key: body for key, body in OBJECTS.items() if key.startswith(f"{PREFIX}{cluster}/")}
+        assert contents(repository, f"backups/{cluster}") == expected
+
+
+def test_a_server_without_partial_clone_serves_as_well(bucket: Bucket, tmp_path: Path, sync: Sync) -> None:
+    repository = bare_repository(tmp_path / "plain.git", partial_clone=False)
+    commit_files(repository, {"clusterbackup/east/empty.yaml": b"old", "README.md": b"ours"})
+    bucket.put_many(OBJECTS)
+    plain = sync.with_settings(GIT_REPOSITORY=f"file://{repository}")
+    assert plain().exit == 0
+    assert contents(repository) == OBJECTS | {"README.md": b"ours"}
+    assert plain().complete["git_commit"] is None
+
+
+def test_prefix_and_path_are_the_users_to_choose(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({"dumps/v1/east/a.yaml": b"a", "elsewhere/b.yaml": b"b"})
+    assert sync(MINIO_PREFIX="/dumps/v1", GIT_PATH="live/backups").exit == 0
+    assert contents(repository) == {"live/backups/east/a.yaml": b"a"}
+
+
+def test_a_bucket_may_have_clusters_at_its_root(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({"east/a.yaml": b"a", ".git-sync/b.yaml": b"b"})
+    assert sync(MINIO_PREFIX="/").exit == 0
+    assert contents(repository) == {"clusterbackup/east/a.yaml": b"a", "clusterbackup/.git-sync/b.yaml": b"b"}
+
+
+def test_the_commit_names_its_author_and_the_runs_time(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    from tests.support.repositories import git
+
+    bucket.put_many(OBJECTS)
+    sync(GIT_USERNAME="cluster-backup-bot", GIT_EMAIL="backup@example.com")
+    stamp, who, committer = git(
+        repository, "log", "-1", "--format=%ad|%an <%ae>|%cn <%ce>", "--date=format-local:%Y-%m-%d %H:%M:%S"
+    ).decode().strip().split("|")
+    assert who == committer == "cluster-backup-bot <backup@example.com>"
+    assert message_of(repository).startswith(f"Automated backup sync - {stamp} UTC\n")
+
+
+def test_separate_steps_do_what_run_does(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    for command in (
+        ("discover", "--run-id", "r1"),
+        ("download", "--run-id", "r1", "--shard", "0"),
+        ("download", "--run-id", "r1", "--shard", "1", "--shard", "2"),
+        ("detect",),
+        ("publish",),
+        ("report",),
+        ("health",),
+    ):
+        assert sync(*command).exit == 0, command
+    assert contents(repository) == OBJECTS
+    assert sync.state["last_run"]["run_id"] == "r1"
+
+
+def test_many_clusters_share_shards(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    objects = {f"clusterbackup/c{number:02}/a.yaml": b"%d" % number for number in range(12)}
+    bucket.put_many(objects)
+    said = sync(MAX_SHARDS="5")
+    assert said.of("discover")[0]["data"]["shards"] == 5
+    assert contents(repository) == objects
+
+
+def message_of(repository: Path) -> str:
+    from tests.support.repositories import message
+
+    return message(repository)
