@@ -44,7 +44,11 @@ def without_last_key(xml: bytes) -> bytes:
 
 
 def swapped_keys(xml: bytes) -> bytes:
-    return xml.replace(b"object-1", b"object-X").replace(b"object-2", b"object-1").replace(b"object-X", b"object-2")
+    return (
+        xml.replace(b"object-1", b"object-X")
+        .replace(b"object-2", b"object-1")
+        .replace(b"object-X", b"object-2")
+    )
 
 
 UNUSABLE: dict[str, Rule] = {
@@ -53,14 +57,17 @@ UNUSABLE: dict[str, Rule] = {
     "the connection is reset for good": when(of(EAST), Reset()),
     "the listing is out of order": when(listing_of(EAST), body(swapped_keys)),
     "the listing names keys from elsewhere": when(
-        listing_of(EAST), body(lambda xml: xml.replace(b"<Key>clusterbackup/east", b"<Key>clusterbackup/west"))
+        listing_of(EAST),
+        body(lambda xml: xml.replace(b"<Key>clusterbackup/east", b"<Key>clusterbackup/west")),
     ),
     "the listing is cut off": when(listing_of(EAST), Cut(200)),
     "the listing is no XML": when(listing_of(EAST), body(lambda xml: xml[: len(xml) // 2])),
     "the listing is an error with status 200": when(
         listing_of(EAST), body(lambda _: b"<Error><Code>InternalError</Code><Message>x</Message></Error>")
     ),
-    "one object cannot be had": when(lambda r: r.is_get and r.key.endswith("east/default/object-3.yaml"), Reset()),
+    "one object cannot be had": when(
+        lambda r: r.is_get and r.key.endswith("east/default/object-3.yaml"), Reset()
+    ),
 }
 
 
@@ -112,7 +119,9 @@ def test_a_listing_that_ends_too_early_is_completed(
     bucket.put_many(OBJECTS)
     faulty()
     tip = sha(repository)
-    proxy.install(nth(1, body(without_last_key), lambda r: listing_of(EAST)(r) and not r.query.get("delimiter")))
+    proxy.install(
+        nth(1, body(without_last_key), lambda r: listing_of(EAST)(r) and not r.query.get("delimiter"))
+    )
     assert faulty().exit == 0
     assert sha(repository) == tip
 
@@ -145,7 +154,9 @@ def test_an_object_that_changes_between_list_and_get_is_fetched_as_it_is_now(
 ) -> None:
     key = f"{EAST}default/object-3.yaml"
     bucket.put_many(OBJECTS)
-    proxy.install(nth(1, Change(before=lambda: bucket.put(key, b"newer")), lambda r: r.is_get and r.key == key))
+    proxy.install(
+        nth(1, Change(before=lambda: bucket.put(key, b"newer")), lambda r: r.is_get and r.key == key)
+    )
     assert faulty().exit == 0
     assert contents(repository) == OBJECTS | {key: b"newer"}
 
@@ -218,7 +229,11 @@ def test_a_refused_connection_is_one_clear_error_that_may_pass(sync: Sync, repos
 
 @pytest.mark.parametrize(
     ("code", "cause"),
-    [("InvalidAccessKeyId", "InvalidAccessKeyId"), ("SignatureDoesNotMatch", "Signature"), ("AccessDenied", "AccessDenied")],
+    [
+        ("InvalidAccessKeyId", "InvalidAccessKeyId"),
+        ("SignatureDoesNotMatch", "Signature"),
+        ("AccessDenied", "AccessDenied"),
+    ],
 )
 def test_wrong_credentials_need_a_person(faulty: Sync, proxy: S3FaultProxy, code: str, cause: str) -> None:
     proxy.install(lambda _: Status(403, code))
@@ -242,7 +257,9 @@ def test_tls_to_a_plain_server_needs_a_person(sync: Sync) -> None:
 
 
 def test_something_else_than_an_s3_server_needs_a_person(faulty: Sync, proxy: S3FaultProxy) -> None:
-    page = Change(body=lambda _: b"<html>console</html>", headers=lambda _: {"content-type": "text/html"}, status=404)
+    page = Change(
+        body=lambda _: b"<html>console</html>", headers=lambda _: {"content-type": "text/html"}, status=404
+    )
     proxy.install(lambda _: page)
     said = faulty()
     assert said.exit == 40

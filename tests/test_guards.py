@@ -62,7 +62,9 @@ def vanish_to_delete_markers(bucket: Bucket) -> None:
     empty(bucket)
 
 
-@pytest.mark.parametrize("vanish", [empty, vanish_to_a_marker, vanish_to_quarantined_keys, vanish_to_delete_markers])
+@pytest.mark.parametrize(
+    "vanish", [empty, vanish_to_a_marker, vanish_to_quarantined_keys, vanish_to_delete_markers]
+)
 def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
     vanish: object, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
@@ -78,7 +80,9 @@ def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
     assert re.search(r"Git-Sync-Allowed-Deletion: west [0-9a-f]{16}", message(repository))
 
 
-def test_an_allowance_is_for_one_set_of_deletions_and_no_other(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     empty(bucket)
     options = allowance(sync())
     bucket.put("clusterbackup/west/default/object-00.yaml", b"0\n")
@@ -88,9 +92,7 @@ def test_an_allowance_is_for_one_set_of_deletions_and_no_other(sync: Sync, bucke
     assert "for another set of deletions" in said.text
 
 
-@pytest.mark.parametrize(
-    ("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)]
-)
+@pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
 def test_what_a_vanished_cluster_means_is_a_setting(
     policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
@@ -119,7 +121,9 @@ def test_the_wrong_bucket_deletes_nothing(sync: Sync, s3: S3Server, repository: 
     assert contents(repository) == OBJECTS
 
 
-def test_a_mass_deletion_is_refused_and_the_rest_is_committed(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_mass_deletion_is_refused_and_the_rest_is_committed(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     for number in range(6):
         bucket.delete(f"clusterbackup/west/default/object-{number:02}.yaml")
     bucket.put("clusterbackup/west/default/object-19.yaml", b"changed")
@@ -157,14 +161,19 @@ def test_a_file_becomes_a_directory_and_back(sync: Sync, bucket: Bucket, reposit
     bucket.delete("clusterbackup/west/thing")
     bucket.put_many({"clusterbackup/west/thing/a": b"a", "clusterbackup/west/thing-x": b"x"})
     assert sync().exit == 0
-    assert contents(repository) == OBJECTS | {"clusterbackup/west/thing/a": b"a", "clusterbackup/west/thing-x": b"x"}
+    assert contents(repository) == OBJECTS | {
+        "clusterbackup/west/thing/a": b"a",
+        "clusterbackup/west/thing-x": b"x",
+    }
     bucket.delete("clusterbackup/west/thing/a")
     bucket.put("clusterbackup/west/thing", b"file again")
     assert sync().exit == 0
     assert contents(repository)["clusterbackup/west/thing"] == b"file again"
 
 
-def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     strict = {"MAX_DELETE_COUNT": "0", "MAX_DELETE_PERCENT": "0"}
     bucket.put_many({"clusterbackup/west/file": b"file", "clusterbackup/west/dir/a": b"a"})
     assert sync().exit == 0
@@ -173,19 +182,29 @@ def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(sync: Sync, bu
     bucket.put_many({"clusterbackup/west/file/inside": b"1", "clusterbackup/west/dir": b"2"})
     said = sync(**strict)
     assert said.exit == 20
-    assert contents(repository) == OBJECTS | {"clusterbackup/west/file": b"file", "clusterbackup/west/dir/a": b"a"}
+    assert contents(repository) == OBJECTS | {
+        "clusterbackup/west/file": b"file",
+        "clusterbackup/west/dir/a": b"a",
+    }
     assert said.complete["clusters_processed"] == 2
     (west,) = [cluster for cluster in sync.state["last_run"]["clusters"] if cluster["name"] == "west"]
     assert west["quarantined"] == {"path_conflict": 2}
     assert sync("run", *allowance(said), **strict).exit == 0
-    assert contents(repository) == OBJECTS | {"clusterbackup/west/file/inside": b"1", "clusterbackup/west/dir": b"2"}
+    assert contents(repository) == OBJECTS | {
+        "clusterbackup/west/file/inside": b"1",
+        "clusterbackup/west/dir": b"2",
+    }
 
 
-def test_of_a_key_that_is_file_and_directory_the_children_are_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_of_a_key_that_is_file_and_directory_the_children_are_kept(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put_many({f"clusterbackup/west/{key}": b"x" for key in ("a", "a-x", "a.x", "a/b")})
     said = sync()
     assert said.exit == 0
-    assert contents(repository) == OBJECTS | {f"clusterbackup/west/{key}": b"x" for key in ("a-x", "a.x", "a/b")}
+    assert contents(repository) == OBJECTS | {
+        f"clusterbackup/west/{key}": b"x" for key in ("a-x", "a.x", "a/b")
+    }
     assert "path_conflict" in said.text
 
 
@@ -249,16 +268,27 @@ def test_git_path_that_is_a_file_in_git_needs_a_person(sync: Sync, bucket: Bucke
 # -- filters ----------------------------------------------------------------------------------
 
 
-def test_what_filters_leave_out_is_neither_written_nor_deleted(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    bucket.put_many({f"clusterbackup/{c}/{n}/new.yaml": b"new" for c in ("east", "west") for n in ("default", "kube")})
+def test_what_filters_leave_out_is_neither_written_nor_deleted(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(
+        {f"clusterbackup/{c}/{n}/new.yaml": b"new" for c in ("east", "west") for n in ("default", "kube")}
+    )
     empty(bucket, "clusterbackup/east/")
     before = sync.state["last_success"]
-    assert sync("run", "--clusters", "w*,!*-test", "--namespaces", "!kube", "--exclude", "**/object-0[0-4].yaml").exit == 0
+    assert (
+        sync(
+            "run", "--clusters", "w*,!*-test", "--namespaces", "!kube", "--exclude", "**/object-0[0-4].yaml"
+        ).exit
+        == 0
+    )
     assert contents(repository) == OBJECTS | {"clusterbackup/west/default/new.yaml": b"new"}
     assert sync.state["last_success"] == before, "a filtered run says nothing about the rest"
 
 
-def test_an_excluded_file_in_the_way_of_a_directory_is_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_an_excluded_file_in_the_way_of_a_directory_is_kept(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put("clusterbackup/west/thing", b"file")
     sync()
     bucket.delete("clusterbackup/west/thing")
@@ -283,7 +313,11 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(sync: Sync, bucket: Bucke
     empty(bucket)
     said = sync("run", "--dry-run")
     assert said.exit == 0
-    planned = {(line["message"], line["data"]["path"]) for line in said.of("detect_changes") if "path" in line["data"]}
+    planned = {
+        (line["message"], line["data"]["path"])
+        for line in said.of("detect_changes")
+        if "path" in line["data"]
+    }
     assert planned == {("new", "east/new.yaml"), ("deleted", "east/default/object-00.yaml")}
     assert "Refused to delete 20 files of west" in said.text
     assert sha(repository) == tip

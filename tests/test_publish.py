@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from tests.support.gitserver import GitServer
     from tests.support.sync import Said, Sync
 
-FIRST = {f"clusterbackup/{cluster}/object-{number}.yaml": b"1" for cluster in ("east", "west") for number in range(6)}
+FIRST = {
+    f"clusterbackup/{cluster}/object-{number}.yaml": b"1"
+    for cluster in ("east", "west")
+    for number in range(6)
+}
 KEY = "clusterbackup/east/object-0.yaml"
 
 
@@ -50,7 +54,9 @@ def result(sync: Sync, run_id: str) -> dict[str, object]:
 # -- somebody else pushes while we run -----------------------------------------------------------
 
 
-def test_a_commit_elsewhere_in_the_repository_is_built_upon(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_commit_elsewhere_in_the_repository_is_built_upon(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
     theirs = commit_files(repository, {"README.md": b"theirs"})
@@ -61,7 +67,9 @@ def test_a_commit_elsewhere_in_the_repository_is_built_upon(sync: Sync, bucket: 
     assert not said.of("git_commit", "error")
 
 
-def test_an_edit_under_a_cluster_loses_and_is_called_a_conflict(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_an_edit_under_a_cluster_loses_and_is_called_a_conflict(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
     commit_files(repository, {KEY: b"theirs", "clusterbackup/west/stray": b"theirs"})
@@ -75,10 +83,14 @@ def test_an_edit_under_a_cluster_loses_and_is_called_a_conflict(sync: Sync, buck
     }
 
 
-def test_bytes_that_this_run_never_fetched_are_taken_by_id(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_bytes_that_this_run_never_fetched_are_taken_by_id(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
-    commit_files(repository, {"clusterbackup/west/object-3.yaml": b"theirs", "clusterbackup/west/object-4.yaml": None})
+    commit_files(
+        repository, {"clusterbackup/west/object-3.yaml": b"theirs", "clusterbackup/west/object-4.yaml": None}
+    )
     assert publish(sync, "a").exit == 0
     assert contents(repository) == FIRST | {KEY: b"2"}
     fsck(repository)
@@ -103,7 +115,9 @@ def test_bytes_that_nobody_has_are_left_for_the_next_run(sync: Sync, bucket: Buc
     assert contents(repository) == FIRST | {KEY: b"2", "README.md": b"theirs"}
 
 
-def test_a_branch_that_was_deleted_meanwhile_is_made_anew(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_branch_that_was_deleted_meanwhile_is_made_anew(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
     git(repository, "update-ref", "-d", "refs/heads/main")
@@ -116,7 +130,9 @@ def test_a_branch_that_was_deleted_meanwhile_is_made_anew(sync: Sync, bucket: Bu
 # -- retries --------------------------------------------------------------------------------------
 
 
-def test_a_publish_that_is_done_again_reports_the_same_commit(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_publish_that_is_done_again_reports_the_same_commit(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
     publish(sync, "a")
@@ -177,7 +193,13 @@ def wait_a_second() -> None:
 
 def test_leftovers_of_a_killed_attempt_block_nothing(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put(KEY, b"2")
-    for leftover in ("config.lock", "shallow.lock", "refs/heads/main.lock", "objects/pack/pack-x.keep", "index.lock"):
+    for leftover in (
+        "config.lock",
+        "shallow.lock",
+        "refs/heads/main.lock",
+        "objects/pack/pack-x.keep",
+        "index.lock",
+    ):
         path = sync.work_dir / ".git" / leftover
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -212,7 +234,9 @@ def test_planted_repositories_hooks_and_links_have_no_effect(
     assert planted.exists()
 
 
-def test_bytes_that_changed_on_the_volume_are_not_published(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_bytes_that_changed_on_the_volume_are_not_published(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     tip = sha(repository)
     bucket.put(KEY, b"2")
     for content in (b"X", b"", b"longer"):
@@ -235,7 +259,9 @@ def test_a_missing_manifest_is_a_failed_cluster_and_never_an_empty_one(
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
-def test_a_damaged_manifest_is_a_failed_cluster(damage: str, sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_damaged_manifest_is_a_failed_cluster(
+    damage: str, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put(KEY, b"2")
     assert sync("discover", "--run-id", "a").exit == 0
     assert sync("download", "--run-id", "a").exit == 0
@@ -261,7 +287,10 @@ def server(repository: Path) -> Iterator[GitServer]:
 @pytest.fixture
 def served(sync: Sync, server: GitServer, repository: Path) -> Sync:
     return sync.with_settings(
-        GIT_REPOSITORY=server.url_for(repository), GIT_TOKEN="the-token", GIT_ALLOW_HTTP="true", RETRY_ATTEMPTS="1"
+        GIT_REPOSITORY=server.url_for(repository),
+        GIT_TOKEN="the-token",
+        GIT_ALLOW_HTTP="true",
+        RETRY_ATTEMPTS="1",
     )
 
 
@@ -312,7 +341,9 @@ def test_a_push_that_landed_and_was_reported_as_failed_is_a_success(
     assert said.complete["git_commit"] == sha(repository)
 
 
-def test_a_push_that_failed_is_made_again(served: Sync, server: GitServer, bucket: Bucket, repository: Path) -> None:
+def test_a_push_that_failed_is_made_again(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
     server.fail_next(2, 503, "git-receive-pack")
     bucket.put(KEY, b"2")
     assert served().exit == 0
@@ -323,7 +354,9 @@ def test_a_push_that_failed_is_made_again(served: Sync, server: GitServer, bucke
 def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, repository: Path) -> None:
     hook = repository / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho 'You are not allowed to push code to protected branches on this project.'\nexit 1\n")
+    hook.write_text(
+        "#!/bin/sh\necho 'You are not allowed to push code to protected branches on this project.'\nexit 1\n"
+    )
     hook.chmod(0o755)
     bucket.put(KEY, b"2")
     said = sync()
@@ -334,7 +367,9 @@ def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, 
     assert contents(repository) == FIRST
 
 
-def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     tip = sha(repository)
     hook = repository / "hooks" / "post-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -362,7 +397,11 @@ def test_the_message_is_the_designs(sync: Sync, bucket: Bucket, repository: Path
     ]
     parsed = git(repository, "log", "-1", "--format=%(trailers:only)").decode().strip()
     assert parsed == trailers
-    assert [line.split(":")[0] for line in trailers.split("\n")] == ["Git-Sync-Run", "Git-Sync-Listed", "Git-Sync-Listed"]
+    assert [line.split(":")[0] for line in trailers.split("\n")] == [
+        "Git-Sync-Run",
+        "Git-Sync-Listed",
+        "Git-Sync-Listed",
+    ]
 
 
 def test_history_is_linear_and_sound_over_many_runs(sync: Sync, bucket: Bucket, repository: Path) -> None:

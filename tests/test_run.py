@@ -65,14 +65,20 @@ def test_only_what_changed_is_fetched_and_committed(
     bucket.delete("clusterbackup/east/empty.yaml")
     said = faulty()
     assert sorted(proxy.fetched) == ["clusterbackup/east/new.yaml", "clusterbackup/west/default/binary"]
-    expected = {**OBJECTS, "clusterbackup/east/new.yaml": b"new", "clusterbackup/west/default/binary": b"other"}
+    expected = {
+        **OBJECTS,
+        "clusterbackup/east/new.yaml": b"new",
+        "clusterbackup/west/default/binary": b"other",
+    }
     del expected["clusterbackup/east/empty.yaml"]
     assert contents(repository) == expected
     assert "Changes: 1 new, 1 modified, 1 deleted" in message_of(repository)
     assert said.complete["git_commit"] == sha(repository)
 
 
-def test_a_lost_cache_costs_downloads_but_changes_nothing(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_a_lost_cache_costs_downloads_but_changes_nothing(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
     bucket.put_many(OBJECTS)
     faulty()
     tip = sha(faulty.repository)
@@ -98,7 +104,9 @@ def test_a_damaged_cache_is_told_and_does_no_harm(sync: Sync, bucket: Bucket, pl
     assert contents(sync.repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
 
 
-def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put_many(OBJECTS)
     sync()
     commit_files(
@@ -154,7 +162,9 @@ def test_a_new_branch_starts_as_an_orphan_and_other_branches_stay(
     assert len(log(repository, "backups/east")) == 1
 
 
-def test_one_branch_per_cluster_holds_that_cluster_alone(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_one_branch_per_cluster_holds_that_cluster_alone(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put_many(OBJECTS)
     for cluster in ("east", "west"):
         assert sync("run", "--clusters", cluster, GIT_BRANCH=f"backups/{cluster}").exit == 0
@@ -189,9 +199,18 @@ def test_the_commit_names_its_author_and_the_runs_time(sync: Sync, bucket: Bucke
 
     bucket.put_many(OBJECTS)
     sync(GIT_USERNAME="cluster-backup-bot", GIT_EMAIL="backup@example.com")
-    stamp, who, committer = git(
-        repository, "log", "-1", "--format=%ad|%an <%ae>|%cn <%ce>", "--date=format-local:%Y-%m-%d %H:%M:%S"
-    ).decode().strip().split("|")
+    stamp, who, committer = (
+        git(
+            repository,
+            "log",
+            "-1",
+            "--format=%ad|%an <%ae>|%cn <%ce>",
+            "--date=format-local:%Y-%m-%d %H:%M:%S",
+        )
+        .decode()
+        .strip()
+        .split("|")
+    )
     assert who == committer == "cluster-backup-bot <backup@example.com>"
     assert message_of(repository).startswith(f"Automated backup sync - {stamp} UTC\n")
 

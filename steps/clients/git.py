@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
-from urllib.parse import quote, urlsplit
 
 from steps import logs
+from steps.clients.git_access import environment, repository_config, user_config
+from steps.clients.git_words import MESSAGES, explained
 from steps.core.changes import TreeRow
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.volume import remove
@@ -73,9 +73,9 @@ class Repository:
         _refuse_inherited_settings()
         self._private = Path(tempfile.mkdtemp(prefix="git-sync-"))
         try:
-            self._environment = _environment(self._settings, self._private, self._gitconfig)
+            self._environment = environment(self._settings, self._private, self._gitconfig)
             remove(self._gitconfig)
-            self._gitconfig.write_text(_user_config(self._settings))
+            self._gitconfig.write_text(user_config(self._settings))
             remove(self._directory)
             self._git("init", "--quiet", "--bare", "--template=", str(self._directory), cwd="/")
             self._configure()
@@ -85,7 +85,7 @@ class Repository:
         return self
 
     def _configure(self) -> None:
-        (self._directory / "config").write_text(_repository_config(self._settings))
+        (self._directory / "config").write_text(repository_config(self._settings))
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._private, ignore_errors=True)
@@ -97,7 +97,9 @@ class Repository:
         line = self._git("ls-remote", "--heads", "origin", self._ref, failed="git_clone")
         oid = line.partition(b"\t")[0].decode()
         if oid and not _HASH.fullmatch(oid):
-            raise FixConfiguration("git_clone", _CLONE, "the repository does not use SHA-1 object ids")
+            raise FixConfiguration(
+                "git_clone", MESSAGES["git_clone"], "the repository does not use SHA-1 object ids"
+            )
         return oid or None
 
     def fetch_tip(self) -> str | None:
@@ -163,7 +165,7 @@ class Repository:
             raise PushFailed(cause) from cause
         if not re.search(rb"^[ *]\t", out, re.MULTILINE):
             said = out.decode(errors="replace").strip()[:300]
-            raise PushFailed(TryAgain("git_push", _PUSH, said))
+            raise PushFailed(TryAgain("git_push", MESSAGES["git_push"], said))
 
     # -- objects ------------------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Repository:
             with self._process(*arguments, stdin=stdin is not None, cwd=cwd) as process:
                 out, said = process.communicate(stdin, timeout=_HOUR)
         except subprocess.TimeoutExpired as late:
-            raise TryAgain(failed, _MESSAGES[failed], f"git {arguments[0]} took over an hour") from late
+            raise TryAgain(failed, MESSAGES[failed], f"git {arguments[0]} took over an hour") from late
         _check(arguments, process.returncode, said, failed)
         return bytes(out)
 
@@ -256,71 +258,11 @@ def _null_terminated(stream: IO[bytes]) -> Iterator[bytes]:
         yield from entries
 
 
-# -- what git said ----------------------------------------------------------------------------
-
-_CLONE = "Failed to read the repository"
-_PUSH = "Failed to push to repository"
-_MESSAGES = {"git_clone": _CLONE, "git_push": _PUSH, "git_commit": "Failed to commit"}
-
-# What a person must set right, by git's, ssh's and curl's own words. The rest may pass by itself.
-_HUMAN = (
-    (r"no space left on device|read-only file system|disk quota", "the disk is full or read-only"),
-    (
-        (
-            r"authentication failed|could not read (username|password)|permission denied \("
-            r"|returned error: 40[13]|access denied|invalid credentials|no supported authentication"
-        ),
-        "authentication failed",
-    ),
-    (r"host key verification failed|no .* host key is known", "host key verification failed"),
-    (r"certificate|ssl: no alternative|CAfile", "TLS certificate not trusted"),
-    (
-        r"not found|does not appear to be a git repository|does not exist|not a git repository",
-        "repository not found",
-    ),
-    (r"transport '.*' not allowed|unable to find remote helper", "protocol not allowed"),
-    (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
-    (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
-    (
-        r"hook declined|protected branch|pre-receive|not allowed|denied|remote rejected|deny",
-        "the server refused",
-    ),
-)
-
-
 def _check(arguments: tuple[str, ...], status: int, stderr: bytes, operation: str) -> None:
     said = stderr.decode(errors="replace").strip()
     logs.debug("git_command", f"git {arguments[0]}", arguments=arguments, status=status, output=said)
     if status != 0:
-        raise _explained(operation, said)
-
-
-def _explained(operation: str, said: str) -> SyncError:
-    """Turn git's words into an error; the server's own words come with it."""
-    lines = [line for line in said.split("\n") if line.strip()]
-    server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
-    ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
-    words = "; ".join(filter(None, server or ours or lines))[:1000]
-    for pattern, cause in _HUMAN:
-        if re.search(pattern, said, re.IGNORECASE):
-            return FixConfiguration(operation, _MESSAGES[operation], f"{cause}: {words}")
-    return TryAgain(operation, _MESSAGES[operation], words or "git ended without a word")
-
-
-# -- the environment --------------------------------------------------------------------------
-
-# The answer is given for one prompt each, spelt with scheme, host and port: after a redirect to
-# another host git asks for that one, and hears nothing.
-_ASKPASS = """#!/bin/sh
-case "$1" in
-  "$GIT_SYNC_USER_PROMPT") printf '%s\\n' "$GIT_SYNC_USER" ;;
-  "$GIT_SYNC_TOKEN_PROMPT") cat "$GIT_SYNC_TOKEN_FILE" ;;
-  *) exit 1 ;;
-esac
-"""
-
-# User names that the hosts document for tokens. Gitea and most others look at the token alone.
-_TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket", "x-token-auth"))
+        raise explained(operation, said)
 
 
 def _refuse_inherited_settings() -> None:
@@ -329,102 +271,6 @@ def _refuse_inherited_settings() -> None:
         name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_PYTHON_")
     )
     if inherited:
-        raise FixConfiguration("git_clone", _CLONE, f"{', '.join(inherited)} would reach git: unset")
-
-
-def _environment(settings: Settings, private: Path, gitconfig: Path) -> dict[str, str]:
-    environment = {
-        "HOME": str(private),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": str(gitconfig),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if settings.git_allow_http else ""),
-    }
-    if settings.git_scheme in {"http", "https"}:
-        environment |= _askpass(settings, private)
-    if settings.git_scheme == "ssh":
-        environment["GIT_SSH_COMMAND"] = _ssh_command(settings)
-    if settings.git_ca_file:
-        environment["GIT_SSL_CAINFO"] = str(settings.git_ca_file.absolute())
-    if settings.https_proxy:
-        environment["HTTPS_PROXY"] = settings.https_proxy.get_secret_value()
-        environment["NO_PROXY"] = settings.no_proxy
-    return environment
-
-
-def _askpass(settings: Settings, private: Path) -> dict[str, str]:
-    parts = urlsplit(settings.git_repository or "")
-    host = parts.hostname or ""
-    user = settings.git_token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
-    script = private / "askpass"
-    script.write_text(_ASKPASS)
-    script.chmod(0o700)
-    token = settings.git_token_file
-    if token is None and settings.git_token is not None:
-        token = private / "token"
-        token.touch(mode=0o600)
-        token.write_text(settings.git_token.get_secret_value() + "\n")
-    return {
-        "GIT_ASKPASS": str(script),
-        "GIT_SYNC_USER": user,
-        "GIT_SYNC_USER_PROMPT": f"Username for '{parts.scheme}://{parts.netloc}': ",
-        "GIT_SYNC_TOKEN_PROMPT": f"Password for '{parts.scheme}://{quote(user, safe='')}@{parts.netloc}': ",
-        "GIT_SYNC_TOKEN_FILE": str(token.absolute()) if token else "/dev/null",
-    }
-
-
-def _ssh_command(settings: Settings) -> str:
-    assert settings.ssh_key_path and settings.ssh_known_hosts_path  # noqa: S101, PT018 - read() requires them
-    options = {
-        "BatchMode": "yes",
-        "IdentitiesOnly": "yes",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(settings.ssh_known_hosts_path.absolute()),
-        "GlobalKnownHostsFile": "/dev/null",
-        "UpdateHostKeys": "no",
-        "ConnectTimeout": "15",
-        "ServerAliveInterval": "15",
-        "ServerAliveCountMax": "4",
-    }
-    command = ["ssh", "-F", "/dev/null", "-i", str(settings.ssh_key_path.absolute())]
-    return shlex.join([*command, *(f"-o{name}={value}" for name, value in options.items())])
-
-
-def _user_config(settings: Settings) -> str:
-    lines = [
-        "[user]",
-        f"\tname = {_config_value(settings.git_username)}",
-        f"\temail = {_config_value(settings.git_email)}",
-    ]
-    if settings.git_scheme == "file":
-        # A local repository is served by our own child process, and may belong to another user.
-        lines += ["[safe]", "\tdirectory = *"]
-    return "\n".join(lines) + "\n"
-
-
-def _repository_config(settings: Settings) -> str:
-    return f"""[core]
-\trepositoryformatversion = 1
-\tbare = true
-\thooksPath = /dev/null
-\tfsync = none
-[gc]
-\tauto = 0
-[maintenance]
-\tauto = false
-[fastimport]
-\tunpackLimit = 0
-[credential]
-\thelper =
-[http]
-\tlowSpeedLimit = 1000
-\tlowSpeedTime = 60
-[remote "origin"]
-\turl = {_config_value(settings.git_repository or "")}
-"""
-
-
-def _config_value(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        raise FixConfiguration(
+            "git_clone", MESSAGES["git_clone"], f"{', '.join(inherited)} would reach git: unset"
+        )

@@ -80,6 +80,10 @@ class TooLarge(Exception):
     """The object has outgrown the limit since it was listed."""
 
 
+class _Changed(Exception):
+    """The object has another ETag than was asked for."""
+
+
 class ObjectStore:
     """One bucket. Safe to share between threads.
 
@@ -167,14 +171,14 @@ class ObjectStore:
         """
         try:
             return self._fetch_checked(listed, target)
-        except PreconditionError:
+        except _Changed:
             current = self._stat(listed.key)
         if current.size > max_bytes:
             raise TooLarge
         logs.debug("download", "Object changed since it was listed", key=listed.key, etag=current.etag)
         try:
             return self._fetch_checked(current, target)
-        except PreconditionError as again:
+        except _Changed as again:
             raise TryAgain("download", "Failed to download", "the object keeps changing") from again
 
     def _fetch_checked(self, listed: Listed, target: bytes) -> Fetched:
@@ -204,12 +208,14 @@ class ObjectStore:
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
         try:
             response = obstore.get(self._store, listed.key, options={"if_match": f'"{listed.etag}"'})
+            if (response.meta["e_tag"] or "").strip('"') not in {"", listed.etag}:
+                raise _Changed  # not every store knows If-Match
             yield from response.stream(min_chunk_size=_CHUNK)
         except FileNotFoundError:
             self._stat(listed.key)  # raises Gone where minio agrees
             raise TryAgain("download", "Failed to download", "there, and not there") from None
         except PreconditionError:
-            raise
+            raise _Changed from None
         except BaseError as problem:
             raise _translated(problem, "download", "Failed to download") from problem
 

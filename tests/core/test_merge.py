@@ -68,4 +68,9 @@ def test_endless_streams_are_joined_as_they_come() -> None:
 
     third, fifth = Row(b"%09d" % 3), Row(b"%09d" % 5)
     pairs = list(islice(outer_join(numbers(3), numbers(5)), 4))
-    assert pairs == [(Row(b"000000000"), Row(b"000000000")), (third, None), (None, fifth), (Row(b"000000006"), None)]
+    assert pairs == [
+        (Row(b"000000000"), Row(b"000000000")),
+        (third, None),
+        (None, fifth),
+        (Row(b"000000006"), None),
+    ]

@@ -35,9 +35,7 @@ def test_each_run_is_in_the_totals_once_and_the_buckets_are_cumulative(
     counters = Counters()
     first: dict[str, tuple[float, bool, int]] = {}
     for run_id, duration, failed, files in reported:
-        counters = counters.with_run(
-            run_id, duration_seconds=duration, failed=failed, files_processed=files
-        )
+        counters = counters.with_run(run_id, duration_seconds=duration, failed=failed, files_processed=files)
         first.setdefault(run_id, (duration, failed, files))
     durations = [duration for duration, _, _ in first.values()]
     assert counters.runs == len(first)

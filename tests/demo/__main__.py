@@ -60,7 +60,11 @@ def _tell(environment: dict[str, str], bucket: Bucket, repository: Path) -> None
 
     _scene("What it committed:")
     print(git(repository, "log", "-1", "--format=%B", "main").decode())
-    print(git(repository, "log", "--format=%h %an, %ad%n  %s", "--date=iso", "--stat=100", "-1", "main").decode())
+    print(
+        git(
+            repository, "log", "--format=%h %an, %ad%n  %s", "--date=iso", "--stat=100", "-1", "main"
+        ).decode()
+    )
 
     _scene("Nothing has changed since. The third sync commits nothing:")
     _sync(environment)

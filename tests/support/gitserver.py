@@ -79,9 +79,7 @@ class GitServer:
         with self._lock:
             self._faults.append(_Fault(count, service, status))
 
-    def lose_response(
-        self, count: int = 1, service: str = "git-receive-pack", how: Loss = "cut"
-    ) -> None:
+    def lose_response(self, count: int = 1, service: str = "git-receive-pack", how: Loss = "cut") -> None:
         """Carry out the next `count` POSTs to `service` and lose the answer.
 
         "cut" closes after the headers: git says that the remote end hung up. "reset" resets before

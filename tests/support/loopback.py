@@ -25,17 +25,13 @@ class LoopbackServer(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(
-        self, handler: type[BaseHTTPRequestHandler], *, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, handler: type[BaseHTTPRequestHandler], *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), handler)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         if tls is not None:
             # The handshake then happens on the first read, in the connection's own thread.
-            self.socket = tls.wrap_socket(
-                self.socket, server_side=True, do_handshake_on_connect=False
-            )
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def endpoint(self) -> str:

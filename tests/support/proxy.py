@@ -144,9 +144,7 @@ def _error_document(error: Status, request: Request) -> bytes:
 
 def _forward(handler: LoopbackHandler, upstream: S3Server, body: bytes) -> Response:
     with closing(http.client.HTTPConnection(upstream.endpoint)) as connection:
-        connection.putrequest(
-            handler.command, handler.target, skip_host=True, skip_accept_encoding=True
-        )
+        connection.putrequest(handler.command, handler.target, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():
             # A 100 was sent already, and chunks have become one body.
             if name.lower() not in _HOP_BY_HOP | {"expect", "content-length"}:

@@ -1,0 +1,47 @@
+"""What git, ssh and curl say when they fail, and what it means for the operator."""
+
+from __future__ import annotations
+
+import re
+
+from steps.errors import FixConfiguration, SyncError, TryAgain
+
+MESSAGES = {
+    "git_clone": "Failed to read the repository",
+    "git_push": "Failed to push to repository",
+    "git_commit": "Failed to commit",
+}
+
+# What a person must set right, by git's, ssh's and curl's own words. The rest may pass by itself.
+_HUMAN = (
+    (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
+    (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
+    (r"no space left on device|read-only file system|disk quota", "the disk is full or read-only"),
+    (
+        (
+            r"authentication failed|could not read (username|password)|permission denied \("
+            r"|returned error: 40[13]|access denied|invalid credentials|no supported authentication"
+        ),
+        "authentication failed",
+    ),
+    (r"host key verification failed|no .* host key is known", "host key verification failed"),
+    (r"certificate|ssl: no alternative|CAfile", "TLS certificate not trusted"),
+    (
+        r"not found|does not appear to be a git repository|does not exist|not a git repository",
+        "repository not found",
+    ),
+    (r"transport '.*' not allowed|unable to find remote helper", "protocol not allowed"),
+    (r"hook declined|protected branch|pre-receive|not allowed|denied|deny", "the server refused"),
+)
+
+
+def explained(operation: str, said: str) -> SyncError:
+    """Turn git's words into an error; the server's own words come with it."""
+    lines = [line.strip() for line in said.split("\n") if line.strip("@ \r")]
+    server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
+    words = "; ".join(filter(None, server or ours or lines))[:1000]
+    for pattern, cause in _HUMAN:
+        if re.search(pattern, said, re.IGNORECASE):
+            return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {words}")
+    return TryAgain(operation, MESSAGES[operation], words or "git ended without a word")

@@ -1,0 +1,317 @@
+"""What a commit must change: compared with the rules said once more, plainly and on sets."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.core.changes import (
+    FETCHED,
+    PLAIN_FILE,
+    UNCHANGED,
+    VANISHED,
+    ManifestRow,
+    PlanRow,
+    Tally,
+    TreeRow,
+    applied,
+    file_and_directory,
+    plan,
+    survey,
+)
+from steps.core.guards import DeletionToken, Survey
+from steps.core.keys import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLD, NEW = "1" * 40, "2" * 40
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A cluster in Git and in the bucket; what is not selected is in no manifest."""
+
+    tree: tuple[TreeRow, ...]
+    manifest: tuple[ManifestRow, ...]
+    deselected: frozenset[bytes] = frozenset()
+
+    def selects(self, path: bytes) -> bool:
+        return path not in self.deselected
+
+    @property
+    def accepted(self) -> dict[bytes, ManifestRow]:
+        return {row.path: row for row in self.manifest if row.accepted}
+
+    def survey(self, cluster: str = "c") -> Survey:
+        return survey(cluster, lambda: self.tree, lambda: self.manifest, self.selects)
+
+    def plan(self, *, delete: bool) -> tuple[list[PlanRow], Tally]:
+        tally = Tally()
+        rows = plan(
+            lambda: self.tree,
+            lambda: self.manifest,
+            self.selects,
+            surveyed=self.survey(),
+            delete=delete,
+            tally=tally,
+        )
+        return list(rows), tally
+
+    def deletable(self) -> set[bytes]:
+        listed = {row.path for row in self.manifest}
+        return {row.path for row in self.tree if row.path not in listed and self.selects(row.path)}
+
+    def kept(self, *, delete: bool) -> dict[bytes, TreeRow]:
+        gone = self.accepted.keys() | (self.deletable() if delete else set())
+        return {row.path: row for row in self.tree if row.path not in gone}
+
+
+def is_above(one: bytes, other: bytes) -> bool:
+    return other.startswith(one + b"/")
+
+
+def are_file_and_directory(one: bytes, other: bytes) -> bool:
+    return is_above(one, other) or is_above(other, one)
+
+
+# A small world, so that paths meet, stand above one another, and sort between a file and its children.
+path_names = st.lists(st.sampled_from([b"a", b"a-x", b"a.x", b"a0", b"b"]), min_size=1, max_size=3)
+paths = path_names.map(lambda names: b"c/" + b"/".join(names))
+oids = st.sampled_from([OLD, NEW])
+modes = st.sampled_from([PLAIN_FILE] * 3 + ["100755", "120000", "160000"])
+NOT_ACCEPTED = [VANISHED, Reason.TOO_LARGE.value]
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[TreeRow, ...]:
+    held = draw(st.dictionaries(paths, st.tuples(modes, oids), max_size=8))
+    files = [path for path in held if not any(is_above(path, other) for other in held)]
+    return tuple(TreeRow(path, *held[path]) for path in sorted(files))
+
+
+@st.composite
+def situations(draw: st.DrawFn, *, mirror: bool = False) -> Situation:
+    """``mirror``: no filter, and everything in the bucket is accepted."""
+    states = st.sampled_from([FETCHED, UNCHANGED, *([] if mirror else NOT_ACCEPTED)])
+    listed = draw(st.dictionaries(paths, st.tuples(states, oids), max_size=8))
+    deselected = frozenset() if mirror else draw(st.frozensets(paths, max_size=3))
+    manifest: list[ManifestRow] = []
+    for path in sorted(listed.keys() - deselected):
+        state, oid = listed[path]
+        if any(is_above(path, other) for other in listed.keys() - deselected):
+            if mirror:
+                continue
+            state = Reason.PATH_CONFLICT.value
+        accepted = state in {FETCHED, UNCHANGED}
+        manifest.append(ManifestRow(path, state, oid if accepted else "", 7, "etag"))
+    return Situation(draw(trees()), tuple(manifest), deselected)
+
+
+@given(situations(), st.booleans())
+def test_the_plan_makes_the_tree_what_is_accepted_and_what_must_be_kept(
+    situation: Situation, delete: bool
+) -> None:
+    kept = situation.kept(delete=delete)
+    losers = {
+        path for path in situation.accepted if any(are_file_and_directory(path, other) for other in kept)
+    }
+    wanted = kept | {
+        path: TreeRow(path, PLAIN_FILE, row.oid)
+        for path, row in situation.accepted.items()
+        if path not in losers
+    }
+    rows, tally = situation.plan(delete=delete)
+    assert list(applied(situation.tree, rows)) == [wanted[path] for path in sorted(wanted)]
+    assert tally.conflicts == sorted(losers)
+
+
+@given(situations(mirror=True))
+def test_without_filters_and_refusals_git_becomes_exactly_the_bucket(situation: Situation) -> None:
+    rows, tally = situation.plan(delete=True)
+    after = list(applied(situation.tree, rows))
+    assert after == [TreeRow(row.path, PLAIN_FILE, row.oid) for row in situation.manifest]
+    assert (tally.conflicts, tally.kept_deletions) == ([], 0)
+
+
+@given(situations(), st.booleans())
+def test_no_path_is_file_and_directory_afterwards(situation: Situation, delete: bool) -> None:
+    rows, _ = situation.plan(delete=delete)
+    after = [row.path for row in applied(situation.tree, rows)]
+    assert not any(is_above(one, other) for one in after for other in after)
+
+
+@given(situations(), st.booleans())
+def test_nothing_disappears_but_by_a_counted_deletion_of_a_selected_unlisted_path(
+    situation: Situation, delete: bool
+) -> None:
+    rows, tally = situation.plan(delete=delete)
+    after = {row.path for row in applied(situation.tree, rows)}
+    gone = {row.path for row in situation.tree} - after
+    assert gone == {row.path for row in rows if row.change == "D"}
+    assert gone == (situation.deletable() if delete else set())
+    assert tally.deleted == len(gone)
+    assert tally.kept_deletions == (0 if delete else len(situation.deletable()))
+
+
+@given(situations(), st.booleans())
+def test_every_row_changes_something_in_order_and_is_counted(situation: Situation, delete: bool) -> None:
+    rows, tally = situation.plan(delete=delete)
+    held = {row.path: row for row in situation.tree}
+    assert [row.path for row in rows] == sorted({row.path for row in rows})
+    for row in rows:
+        before = held.get(row.path)
+        if row.change == "A":
+            assert before is None
+        elif row.change == "M":
+            assert before is not None
+            assert before != TreeRow(row.path, PLAIN_FILE, row.oid)
+        else:
+            assert before is not None
+            assert row == PlanRow(row.path, "D", before.oid, 0)
+    counts = [sum(row.change == change for row in rows) for change in "AMD"]
+    assert [tally.added, tally.modified, tally.deleted] == counts
+    assert tally.files == len(list(applied(situation.tree, rows)))
+
+
+@given(situations(), st.booleans())
+def test_a_second_plan_finds_nothing_left_to_do(situation: Situation, delete: bool) -> None:
+    rows, tally = situation.plan(delete=delete)
+    done = Situation(tuple(applied(situation.tree, rows)), situation.manifest, situation.deselected)
+    assert done.plan(delete=delete) == (
+        [],
+        Tally(tally.files, kept_deletions=tally.kept_deletions, conflicts=tally.conflicts),
+    )
+
+
+@given(situations())
+def test_a_survey_counts_what_the_guards_judge(situation: Situation) -> None:
+    token = DeletionToken("c")
+    for path in sorted(situation.deletable()):
+        token.add(path)
+    assert situation.survey() == Survey(
+        in_git=sum(situation.selects(row.path) for row in situation.tree),
+        accepted=len(situation.accepted),
+        deletions=len(situation.deletable()),
+        kept=len(situation.kept(delete=True)),
+        token=str(token),
+    )
+
+
+@given(situations(), situations())
+def test_the_token_names_the_set_of_deletions_and_nothing_else(one: Situation, other: Situation) -> None:
+    same = one.deletable() == other.deletable()
+    assert (one.survey().token == other.survey().token) == same
+    assert one.survey("c").token != one.survey("d").token
+
+
+@given(st.sets(paths))
+def test_a_path_that_is_also_a_directory_is_found(listed: set[bytes]) -> None:
+    expected = {path for path in listed if any(is_above(path, other) for other in listed)}
+    assert file_and_directory(sorted(listed)) == expected
+
+
+# -- single cases, for people -----------------------------------------------------------------
+
+
+def held(*paths: str, mode: str = PLAIN_FILE) -> tuple[TreeRow, ...]:
+    return tuple(TreeRow(path.encode(), mode, OLD) for path in sorted(paths))
+
+
+def listed(**states: str) -> tuple[ManifestRow, ...]:
+    """Rows by name; ``__`` stands for the slash."""
+    rows = ((name.replace("__", "/").encode(), state) for name, state in states.items())
+    return tuple(sorted(ManifestRow(path, state, NEW, 3, "etag") for path, state in rows))
+
+
+@pytest.mark.parametrize("mode", ["100755", "120000", "160000"])
+@pytest.mark.parametrize("state", [FETCHED, UNCHANGED])
+def test_another_mode_with_the_same_id_is_a_modification(mode: str, state: str) -> None:
+    manifest = (ManifestRow(b"c/x", state, OLD, 3, "etag"),)
+    rows, tally = Situation(held("c/x", mode=mode), manifest).plan(delete=True)
+    assert rows == [PlanRow(b"c/x", "M", OLD, 3)]
+    assert (tally.modified, tally.files) == (1, 1)
+    assert list(applied(held("c/x", mode=mode), rows)) == [TreeRow(b"c/x", PLAIN_FILE, OLD)]
+
+
+def test_the_same_content_is_no_change() -> None:
+    manifest = (ManifestRow(b"c/x", FETCHED, OLD, 3, "etag"),)
+    assert Situation(held("c/x"), manifest).plan(delete=True) == ([], Tally(files=1))
+
+
+@pytest.mark.parametrize("state", [VANISHED, *Reason])
+def test_what_git_has_of_a_quarantined_or_vanished_key_stays(state: str) -> None:
+    situation = Situation(held("c/x", mode="120000"), listed(c__x=state))
+    assert situation.plan(delete=True) == ([], Tally(files=1))
+    assert situation.survey().deletions == 0
+
+
+@pytest.mark.parametrize(
+    ("tree", "manifest", "refused", "allowed"),
+    [
+        # A file becomes a directory, and the other way round; between them stands what sorts there.
+        (["c/a"], {"c__a__b": FETCHED}, {b"c/a"}, {b"c/a/b"}),
+        (["c/a/b", "c/a/d"], {"c__a": FETCHED}, {b"c/a/b", b"c/a/d"}, {b"c/a"}),
+        (
+            ["c/a", "c/a-x", "c/a.x"],
+            {"c__a__b__d": FETCHED},
+            {b"c/a", b"c/a-x", b"c/a.x"},
+            {b"c/a/b/d"},
+        ),
+        # Only the object in the way waits.
+        (["c/a/b"], {"c__a": FETCHED, "c__e": FETCHED}, {b"c/a/b", b"c/e"}, {b"c/a", b"c/e"}),
+    ],
+)
+def test_file_and_directory_change_places_only_if_deletions_are_allowed(
+    tree: list[str], manifest: dict[str, str], refused: set[bytes], allowed: set[bytes]
+) -> None:
+    situation = Situation(held(*tree), listed(**manifest))
+    for delete, expected in ((False, refused), (True, allowed)):
+        rows, tally = situation.plan(delete=delete)
+        assert {row.path for row in applied(situation.tree, rows)} == expected
+        assert bool(tally.conflicts) is not delete
+
+
+def test_where_a_kept_file_stands_the_accepted_objects_below_it_wait() -> None:
+    situation = Situation(held("c/a"), listed(c__a=Reason.PATH_CONFLICT, c__a__b=FETCHED, c__a__d=FETCHED))
+    rows, tally = situation.plan(delete=True)
+    assert (rows, tally.conflicts, tally.files) == ([], [b"c/a/b", b"c/a/d"], 1)
+
+
+# -- memory -----------------------------------------------------------------------------------
+
+MANY = 200_000
+FEW_BYTES = 10 * 1024 * 1024  # a list of one stream's rows would take several times as much
+
+
+def many_files() -> Iterator[TreeRow]:
+    return (TreeRow(b"c/ns-%06d/Deployment/web.yaml" % n, PLAIN_FILE, OLD) for n in range(MANY))
+
+
+def many_objects() -> Iterator[ManifestRow]:
+    """A quarter of the files is not in the bucket; of the rest every fifth has changed."""
+    for n, row in enumerate(many_files()):
+        if n % 4:
+            yield ManifestRow(row.path, FETCHED, OLD if n % 5 else NEW, 1000, "etag")
+
+
+@pytest.mark.parametrize("delete", [True, False])
+def test_two_hundred_thousand_objects_are_planned_in_little_memory(delete: bool) -> None:
+    tally = Tally()
+    tracemalloc.start()
+    try:
+        surveyed = survey("c", many_files, many_objects, lambda _: True)
+        rows = plan(many_files, many_objects, lambda _: True, surveyed=surveyed, delete=delete, tally=tally)
+        yielded = sum(1 for _ in rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < FEW_BYTES
+    assert (surveyed.in_git, surveyed.deletions) == (MANY, MANY // 4)
+    assert (tally.deleted, tally.kept_deletions) == ((MANY // 4, 0) if delete else (0, MANY // 4))
+    assert yielded == tally.modified + tally.deleted == 30_000 + tally.deleted

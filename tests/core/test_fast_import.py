@@ -1,0 +1,156 @@
+"""The words of fast-import's input, as git itself understands them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steps.core import fast_import
+from steps.core.keys import rejection
+from tests.support.repositories import Entry, bare_repository, commit_files, contents, git, message, sha, tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT = datetime(2025, 7, 12, 22, 6, 58, 900_000, tzinfo=UTC)
+_numbers = count()
+
+legal_paths = (
+    st.lists(
+        st.lists(
+            st.sampled_from(['"', "a", " ", "'", "%22", "é", ":", "*", "\u2028", "n", "#", "-"]), min_size=1
+        ),
+        min_size=1,
+        max_size=3,
+    )
+    .map(lambda segments: "/".join("".join(characters) for characters in segments))
+    .filter(lambda path: rejection(path) is None)
+)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bare_repository(tmp_path_factory.mktemp("fast-import") / "r.git")
+
+
+def new_branch() -> str:
+    return f"b{next(_numbers)}"
+
+
+def commit(
+    branch: str, *, text: str = "why\n", name: str = "git-sync", email: str = "a@b", parent: str | None = None
+) -> bytes:
+    ref = f"refs/heads/{branch}"
+    return fast_import.commit(ref=ref, name=name, email=email, at=AT, message=text, parent=parent)
+
+
+def written(path: str, content: bytes) -> bytes:
+    return fast_import.write_inline(path.encode(), len(content)) + content + fast_import.END_OF_DATA
+
+
+def feed(repository: Path, *words: bytes) -> None:
+    git(repository, "fast-import", "--quiet", "--done", stdin=b"".join([*words, fast_import.DONE]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sets(legal_paths, min_size=1, max_size=5), st.binary())
+def test_any_legal_path_is_written_literally_and_deleted_again(
+    repository: Path, paths: set[str], content: bytes
+) -> None:
+    branch = new_branch()
+    files = {f"{number}/{path}": content for number, path in enumerate(sorted(paths))}
+    feed(repository, commit(branch), *(written(path, content) for path in files))
+    assert contents(repository, branch) == files
+    assert {entry.mode for entry in tree(repository, branch).values()} == {"100644"}
+    parent = sha(repository, branch)
+    feed(repository, commit(branch, parent=parent), *(fast_import.delete(path.encode()) for path in files))
+    assert tree(repository, branch) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"done\n",
+        b"M 100644 inline x\ndata 3\nabc\n",
+        b"no line feed",
+        bytes(range(256)),
+        b"\0" * 9,
+    ],
+)
+def test_content_is_carried_byte_for_byte(content: bytes, repository: Path) -> None:
+    branch = new_branch()
+    feed(repository, commit(branch), written("a", content), written("b", b"after"))
+    assert contents(repository, branch) == {"a": content, "b": b"after"}
+
+
+def test_a_blob_that_the_repository_has_is_written_by_its_id(repository: Path) -> None:
+    branch = new_branch()
+    oid = git(repository, "hash-object", "-w", "--stdin", stdin=b"known").decode().strip()
+    feed(repository, commit(branch), fast_import.write_blob(b'd/"x"', oid))
+    assert tree(repository, branch) == {'d/"x"': Entry("100644", "blob", oid)}
+
+
+@pytest.mark.parametrize(
+    ("before", "deleted", "after"),
+    [
+        ({"a": b"1"}, "a", {"a/b": b"2", "a/c": b"3"}),
+        ({"a/b": b"1"}, "a/b", {"a": b"2"}),
+        ({"a/b": b"1", "a-x": b"1"}, "a/b", {"a": b"2", "a-x": b"1"}),
+    ],
+)
+def test_deletions_first_let_file_and_directory_change_places(
+    repository: Path, before: dict[str, bytes], deleted: str, after: dict[str, bytes]
+) -> None:
+    branch = new_branch()
+    parent = commit_files(repository, dict(before), branch=branch)
+    words = [written(path, content) for path, content in after.items()]
+    feed(repository, commit(branch, parent=parent), fast_import.delete(deleted.encode()), *words)
+    assert contents(repository, branch) == after
+
+
+def test_without_a_parent_it_is_a_root_commit_and_with_one_it_follows(repository: Path) -> None:
+    branch = new_branch()
+    feed(repository, commit(branch), written("a", b"1"))
+    root = sha(repository, branch)
+    feed(repository, commit(branch, parent=root), written("b", b"2"))
+    parents = git(repository, "log", "--format=%H %P", branch).decode().split("\n")[:-1]
+    assert parents == [f"{sha(repository, branch)} {root}", f"{root} "]
+    assert contents(repository, branch) == {"a": b"1", "b": b"2"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one line\n", "größe 🎉\n\nbody\n\nTrailer: x\n", "no line feed", 'data 3\nM 100644 "x"\ndone\n', "\n"],
+)
+def test_the_message_is_kept_verbatim(text: str, repository: Path) -> None:
+    branch = new_branch()
+    feed(repository, commit(branch, text=text), written("a", b"1"))
+    assert message(repository, branch) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [("cluster-backup-bot", "backup@yourcompany.com"), ('Zoë "the bot" O\'Neil', "a+b@é.example")],
+)
+def test_author_and_committer_are_the_configured_one_at_the_runs_start(
+    name: str, email: str, repository: Path
+) -> None:
+    branch = new_branch()
+    feed(repository, commit(branch, name=name, email=email), written("a", b"1"))
+    said = git(repository, "log", "-1", "--date=raw", "--format=%an|%ae|%ad|%cn|%ce|%cd", branch).decode()
+    who = f"{name}|{email}|1752358018 +0000"
+    assert said == f"{who}|{who}\n"
+
+
+def test_the_same_commit_made_twice_has_the_same_id(repository: Path) -> None:
+    first, second = new_branch(), new_branch()
+    for branch in (first, second):
+        feed(repository, commit(branch), written("a", b"1"))
+    assert sha(repository, first) == sha(repository, second)

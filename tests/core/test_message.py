@@ -1,0 +1,190 @@
+"""The commit message: exact for people, and its trailers for machines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steps.core.message import Changes, ClusterLine, commit_message, parse_trailers
+from tests.support.repositories import bare_repository, commit_files, git
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STARTED = datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC)
+LISTED = datetime(2025, 7, 12, 22, 7, 1, tzinfo=UTC)
+CLUSTERS = [
+    ClusterLine("staging", 67, LISTED),
+    ClusterLine("production-west", 189, LISTED),
+    ClusterLine("production-east", 245, LISTED),
+]
+CHANGES = Changes(new=23, modified=15, deleted=2)
+
+HUMAN_PART = """\
+Automated backup sync - 2025-07-12 22:06:58 UTC
+
+Clusters processed: 3
+- production-east: 245 files
+- production-west: 189 files
+- staging: 67 files
+
+Total files: 501
+Changes: 23 new, 15 modified, 2 deleted
+"""
+
+HOSTILE_NAMES = [
+    "two words",
+    " edges ",
+    "system:admin",
+    "a: b",
+    "%20",
+    "100%",
+    "größe",
+    "日本語🎉",
+    "\"quoted\" 'name'",
+    "Git-Sync-Run: forged",
+    "a\u2028b",
+    "-",
+    "---",
+    "#comment",
+    "+x",
+]
+
+# No key with a control character or a surrogate becomes a cluster.
+names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1)
+instants = st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001 - hypothesis adds the zone
+    lambda at: at.replace(microsecond=0)
+)
+
+
+def message_of(listed: dict[str, datetime], run_id: str = "run-1") -> str:
+    lines = [ClusterLine(name, 1, at) for name, at in listed.items()]
+    return commit_message(started_at=STARTED, clusters=lines, changes=CHANGES, run_id=run_id)
+
+
+def test_the_message_is_the_documented_one_to_the_letter() -> None:
+    message = commit_message(
+        started_at=STARTED,
+        clusters=CLUSTERS,
+        changes=CHANGES,
+        run_id="20250712T220658Z-abc123",
+        allowed=[("staging", "cafe")],
+        refused=[("production west", "mass_deletion")],
+        failed=["production:north"],
+    )
+    trailers = """\
+Git-Sync-Run: 20250712T220658Z-abc123
+Git-Sync-Listed: production-east 2025-07-12T22:07:01Z
+Git-Sync-Listed: production-west 2025-07-12T22:07:01Z
+Git-Sync-Listed: staging 2025-07-12T22:07:01Z
+Git-Sync-Allowed-Deletion: staging cafe
+Git-Sync-Refused: production%20west mass_deletion
+Git-Sync-Failed: production%3Anorth
+"""
+    assert message == f"{HUMAN_PART}\n{trailers}"
+
+
+def test_a_run_that_is_started_elsewhere_on_earth_says_utc() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    message = commit_message(
+        started_at=STARTED.astimezone(tokyo),
+        clusters=[ClusterLine(line.name, line.files, LISTED.astimezone(tokyo)) for line in CLUSTERS],
+        changes=CHANGES,
+        run_id="run-1",
+    )
+    assert message.startswith(HUMAN_PART)
+    assert parse_trailers(message).listed == {line.name: LISTED for line in CLUSTERS}
+
+
+def test_the_order_in_which_clusters_are_given_does_not_matter() -> None:
+    def message(clusters: list[ClusterLine], pairs: list[tuple[str, str]]) -> str:
+        return commit_message(
+            started_at=STARTED,
+            clusters=clusters,
+            changes=CHANGES,
+            run_id="run-1",
+            allowed=pairs,
+            refused=pairs,
+            failed=[name for name, _ in pairs],
+        )
+
+    pairs = [("b", "2"), ("a", "1"), ("c", "3")]
+    assert message(CLUSTERS, pairs) == message(CLUSTERS[::-1], pairs[::-1])
+
+
+def test_a_commit_without_a_processed_cluster_is_still_well_formed() -> None:
+    message = commit_message(
+        started_at=STARTED, clusters=[], changes=Changes(0, 0, 0), run_id="r", failed=["x"]
+    )
+    assert "\nClusters processed: 0\n\nTotal files: 0\nChanges: 0 new, 0 modified, 0 deleted\n\n" in message
+    assert parse_trailers(message).run_id == "r"
+
+
+@given(st.dictionaries(names, instants), names)
+def test_whatever_the_names_the_trailers_say_who_was_listed_when(
+    listed: dict[str, datetime], run_id: str
+) -> None:
+    trailers = parse_trailers(message_of(listed, run_id))
+    assert (trailers.run_id, trailers.listed) == (run_id, listed)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bare_repository(tmp_path_factory.mktemp("message") / "r.git")
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_trailers_survive_a_real_commit(name: str, repository: Path) -> None:
+    message = message_of({name: LISTED, "staging": LISTED})
+    commit = commit_files(repository, {"x": b"x"}, message)
+    read = git(repository, "log", "-1", "--format=%B", commit).decode()
+    assert parse_trailers(read).listed == {name: LISTED, "staging": LISTED}
+    assert parse_trailers(read).run_id == "run-1"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(names | st.sampled_from(HOSTILE_NAMES), max_size=4, unique=True))
+def test_git_sees_the_same_trailers_and_one_word_per_name(repository: Path, clusters: list[str]) -> None:
+    message = commit_message(
+        started_at=STARTED,
+        clusters=[ClusterLine(name, 1, LISTED) for name in clusters],
+        changes=CHANGES,
+        run_id="run-1",
+        allowed=[(name, "cafe") for name in clusters],
+        refused=[(name, "mass_deletion") for name in clusters],
+        failed=clusters,
+    )
+    parsed = git(repository, "interpret-trailers", "--parse", "--no-divider", stdin=message.encode())
+    assert parsed.decode() == message.rpartition("\n\n")[2]
+    values = [line.split(": ")[1] for line in parsed.decode().splitlines()]
+    assert sum(len(value.split(" ")) for value in values) == 1 + 7 * len(clusters)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "\n\n\n",
+        "Fix a typo\n",
+        "Merge branch 'x'\n\nReviewed-by: someone\n",
+        "Quote\n\nGit-Sync-Run: in-the-body\n\nSigned-off-by: someone\n",
+    ],
+)
+def test_a_commit_of_somebody_else_says_nothing(message: str) -> None:
+    trailers = parse_trailers(message)
+    assert (trailers.run_id, dict(trailers.listed)) == (None, {})
+
+
+@pytest.mark.parametrize("value", ["", "east", "east ", "east yesterday", "east 2025-13-01T00:00:00Z", " "])
+def test_a_malformed_trailer_is_passed_over(value: str) -> None:
+    message = message_of({"west": LISTED}).rstrip("\n") + f"\nGit-Sync-Listed: {value}\n"
+    assert parse_trailers(message).listed == {"west": LISTED}
+
+
+@given(st.text() | st.text().map("x\n\nGit-Sync-Listed: ".__add__))
+def test_no_message_is_too_odd_to_be_read(message: str) -> None:
+    assert parse_trailers(message).run_id is None or "Git-Sync-Run" in message

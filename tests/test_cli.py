@@ -1,0 +1,253 @@
+"""The command line: help, bad input, signals, the lock, health."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.cli import invoke
+from tests.support.faults import Hang, when
+from tests.support.repositories import branches, contents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "health"]
+OBJECTS = {f"clusterbackup/{cluster}/a.yaml": cluster.encode() for cluster in ("east", "west")}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS), ["--version"], []])
+def test_help_needs_no_settings(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(arguments, {}) == 0
+    assert "git-sync" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["unknown"], ["run", "--unknown"], ["run", "--mode", "fast"], ["download", "--shard", "x"], ["run", "extra"]],
+)
+def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(arguments, {}) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "discover", "download"])
+def test_missing_settings_are_named_all_at_once(command: str, sync: Sync) -> None:
+    said = sync(command, MINIO_ENDPOINT="", MINIO_SECRET_KEY="", CONCURRENCY="many", RETRY_DELAY="5")
+    assert said.exit == 40
+    (line,) = said.of("configuration", "error")
+    for name in ("MINIO_ENDPOINT", "MINIO_SECRET_KEY", "CONCURRENCY", "RETRY_DELAY"):
+        assert f"{name}: " in line["error"]
+
+
+def test_steps_without_a_run_say_what_to_call_first(sync: Sync) -> None:
+    for command in ("download", "detect", "publish", "report"):
+        said = sync(command)
+        assert said.exit == 40
+        assert "git-sync discover" in said.errors
+
+
+@pytest.mark.parametrize("run_id", ["../../etc", "a/b", " ", "-x", "a" * 200])
+def test_a_run_id_is_a_plain_name(run_id: str, sync: Sync) -> None:
+    assert sync("discover", f"--run-id={run_id}").exit == 2
+
+
+def test_an_unknown_shard_is_a_usage_error(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync("discover").exit == 0
+    assert sync("download", "--shard", "7").exit == 2
+
+
+def test_the_module_runs_as_a_program_and_passes_the_exit_code_on(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    process = sync.start("run")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert [json.loads(line)["operation"] for line in out.strip().split("\n")][-1] == "sync_complete"
+    failing = sync.start("run", MINIO_ENDPOINT="127.0.0.1:1", RETRY_ATTEMPTS="1")
+    failing.communicate()
+    assert failing.returncode == 30
+
+
+def test_the_users_git_environment_and_configuration_do_not_reach_git(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    (tmp_path / ".gitconfig").write_text('[url "file:///nowhere"]\n\tinsteadOf = file://\n')
+    process = sync.start(
+        "run",
+        HOME=str(tmp_path),
+        GIT_DIR="/nowhere",
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0="core.hooksPath",
+        GIT_CONFIG_VALUE_0="/nowhere",
+        GIT_TRACE=str(tmp_path / "trace"),
+        AWS_ENDPOINT_URL="http://127.0.0.1:1",
+    )
+    process.communicate()
+    assert process.returncode == 0
+    assert contents(repository) == OBJECTS
+    assert not (tmp_path / "trace").exists()
+
+
+def test_help_is_fast_because_it_loads_no_sdk() -> None:
+    code = "import sys; from steps.cli import invoke; invoke(['download', '--help'], {}); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for module in ("minio", "obstore", "git", "rich"):
+        assert f"'{module}'" not in done.stdout
+
+
+# -- working directory, lock, signals ----------------------------------------------------------------
+
+
+def test_a_working_directory_that_cannot_be_made_is_one_clear_error(sync: Sync, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = sync(WORK_DIR=str(tmp_path / "file" / "workspace"))
+    assert said.exit == 40
+    (line,) = said.of("setup_workdir", "error")
+    assert line["message"] == "Failed to create working directory"
+    assert line["error"].startswith("not a directory")
+
+
+def test_a_working_directory_without_permission_is_one_clear_error(sync: Sync) -> None:
+    said = sync(WORK_DIR="/proc/1/workspace")
+    assert said.exit == 40
+    assert said.of("setup_workdir", "error")[0]["message"] == "Failed to create working directory"
+
+
+def test_a_second_run_on_the_same_volume_leaves_with_a_clear_word(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    with (sync.work_dir / ".git-sync" / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = sync()
+    assert said.exit == 30
+    assert f"locked by process {os.getpid()}" in said.errors
+    assert sync().exit == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_says_so_and_leaves_nothing_running(
+    number: signal.Signals, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda request: request.is_get, Hang(60)))
+    process = faulty.start("run")
+    assert process.stdout
+    for line in process.stdout:
+        if json.loads(line)["operation"] == "discover":
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert err == ""
+    assert number.name in out
+    assert faulty.state["last_run"]["error"] == f"Git synchronization was stopped: {number.name}"
+    assert branches(repository) == {}
+    proxy.clear()
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    state = sync.work_dir / "sync-metadata.json"
+    whole = state.read_text()
+    for damaged in ("", whole[: len(whole) // 2], whole.replace('"schema_version": 1', '"schema_version": 9')):
+        state.write_text(damaged)
+        said = sync()
+        assert said.exit == 40
+        assert "sync-metadata.json is damaged" in said.errors
+        assert state.read_text() == damaged
+
+
+def test_a_state_of_another_repository_is_not_continued(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    assert sync(GIT_BRANCH="other").exit == 0
+    assert sync.state["counters"]["runs"] == 1
+
+
+# -- state and health ---------------------------------------------------------------------------------
+
+
+def test_the_state_counts_every_run_once(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    assert sync("report").exit == 0, "a report that is retried"
+    assert sync(MINIO_BUCKET="no-such-bucket").exit == 40
+    counters = sync.state["counters"]
+    assert (counters["runs"], counters["errors"], counters["files_processed"]) == (1, 1, 0), "another identity"
+    sync = sync.with_settings()
+    assert sync().exit == 0
+    assert sync.state["counters"]["runs"] == 1
+
+
+def test_a_failed_run_is_counted_and_keeps_the_last_success(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    success = faulty.state["last_success"]
+    from tests.support.faults import Reset
+
+    proxy.install(lambda _: Reset())
+    assert faulty().exit == 30
+    state = faulty.state
+    assert state["last_success"] == success
+    assert state["counters"]["runs"] == 2
+    assert state["counters"]["errors"] == 1
+    assert state["counters"]["files_processed"] == 2
+    assert state["last_run"]["outcome"] == "failed"
+
+
+def test_a_step_that_fails_leaves_a_result_for_report(sync: Sync, bucket: Bucket) -> None:
+    assert sync("discover", "--run-id", "r", MINIO_ENDPOINT="127.0.0.1:1").exit == 30
+    assert sync("report", "--run-id", "r").exit == 0
+    assert sync.state["last_run"]["operation"] == "minio_connect"
+
+
+def test_a_run_that_left_no_result_is_reported_as_failed(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync("discover").exit == 0
+    said = sync("report")
+    assert said.exit == 0
+    assert said.of("sync_complete", "error")
+    assert sync.state["last_run"]["exit_code"] == 30
+
+
+def test_health_is_the_last_successs_age(sync: Sync, bucket: Bucket) -> None:
+    assert sync("health").exit == 1, "no run yet"
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    assert sync("health").exit == 0
+    assert sync("--health-check").exit == 0
+    said = sync("health", HEALTH_MAX_AGE="0s")
+    assert said.exit == 1
+    assert "too old since" in said.errors
+    _age(sync, hours=3)
+    assert sync("health").exit == 1, "two hours by default"
+    assert sync("health", HEALTH_MAX_AGE="4h").exit == 0
+    assert sync("health", SYNC_SCHEDULE="*/15 * * * *").exit == 1
+    assert sync("health", SYNC_SCHEDULE="0 4 * * *").exit == 0
+    sync(MINIO_ENDPOINT="127.0.0.1:1")
+    assert sync("health").exit == 1
+
+
+def _age(sync: Sync, hours: int) -> None:
+    state = sync.state
+    state["last_success"]["at"] = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    (sync.work_dir / "sync-metadata.json").write_text(json.dumps(state))
