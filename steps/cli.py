@@ -6,7 +6,6 @@ One place takes the environment, one place turns errors into log lines and exit 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -46,24 +45,18 @@ def main() -> NoReturn:
     for name in environ:
         if name not in _KEPT and not name.startswith("PYTHON"):
             del os.environ[name]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    from steps import signals
+
+    signals.install()
     code = invoke(sys.argv[1:], environ)
     sys.stdout.flush()
     # Not sys.exit, which would wait for threads: after an error their downloads are of no use.
     os._exit(code)
 
 
-def _stop(number: int, _frame: object) -> None:
-    from steps.errors import Terminated
-
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # cleaning up must not be cut short by a second one
-    raise Terminated(signal.Signals(number).name)
-
-
 def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command and return its exit code: the one place where errors end."""
-    from steps import logs
+    from steps import logs, signals
     from steps.errors import SyncError, Terminated, translated
     from steps.settings import LogFormat, LogLevel
 
@@ -71,7 +64,11 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         with translated():
             return _click(arguments, environ)
-    except (SyncError, Terminated) as problem:
+    except Terminated as stop:
+        signals.caught()
+        logs.failure(stop)
+        return stop.exit
+    except SyncError as problem:
         logs.failure(problem)
         return problem.exit
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from steps import logs, settings
+from steps import logs, settings, signals
 from steps.contracts import Run, RunResult, RunStart, Verdict
 from steps.core.exits import Exit
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, Silent, download
-from steps.errors import FixCommandLine, SyncError, TryAgain, translated
+from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, TryAgain, translated
 from steps.health import health
 from steps.progress import bar
 from steps.publish import publish
@@ -41,22 +42,16 @@ class Commands:
     def run(self) -> Exit:
         """All steps in one process."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        watched = logs.is_for_people(configured.log_format)
+        watched = sys.stdout.isatty() and logs.is_for_people(configured.log_format)
         shown: AbstractContextManager[Progress] = bar() if watched else nullcontext(Silent())
         with shown as progress:
-            result = run(configured, volume, new_run_id(), progress)
+            result = run(configured, volume, _start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
     def discover(self, run_id: str | None) -> Exit:
         """Find clusters, write baselines."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        start = RunStart(
-            run_id=_checked(run_id) if run_id else new_run_id(),
-            started_at=datetime.now(UTC),
-            identity=configured.identity,
-            mode=configured.sync_mode,
-            dry_run=configured.dry_run,
-        )
+        start = _start(configured, _checked(run_id) if run_id else new_run_id())
         with _failure_recorded(volume, start):
             discover(configured, volume, start.run_id)
         return Exit.OK
@@ -65,6 +60,8 @@ class Commands:
         """Fetch the clusters of some shards, or of all."""
         configured, volume = self._set_up(Needs.MINIO)
         found = _run(volume, run_id)
+        _same("MINIO_ENDPOINT", configured.minio_endpoint, found.endpoint)
+        _same("MINIO_BUCKET", configured.minio_bucket, found.bucket)
         if unknown := set(shards) - {shard.index for shard in found.shards}:
             raise FixCommandLine("download", "No such shard", ", ".join(map(str, sorted(unknown))))
         clusters = [
@@ -85,19 +82,24 @@ class Commands:
         configured, volume = self._set_up(Needs.GIT)
         found = _run(volume, run_id)
         with _failure_recorded(volume, found):
+            _same("GIT_REPOSITORY", configured.git_repository, found.repository)
+            if not found.download_only:
+                _same("GIT_BRANCH", configured.git_branch, found.branch)
             verdict = read_document(volume.run(found.run_id).verdict, Verdict)
             result = publish(configured, volume, found, verdict)
         return Exit(result.exit_code)
 
     def report(self, run_id: str | None) -> Exit:
         """Update the state; a run that left no result has failed."""
-        _, volume = self._set_up()
+        configured, volume = self._set_up()
         name = _checked(run_id) if run_id else volume.newest_run()
-        try:
-            result = read_document(volume.run(name).result, RunResult)
-        except FileNotFoundError:
+        files = volume.run(name)
+        if files.result.exists():
+            result = read_document(files.result, RunResult)
+        else:
             lost = TryAgain("sync_complete", "Git synchronization did not finish", "the run left no result")
-            result = RunResult.of_failure(lost, _run(volume, name), finished_at=datetime.now(UTC))
+            start = read_document(files.run, Run) if files.run.exists() else _start(configured, name)
+            result = RunResult.of_failure(lost, start, finished_at=datetime.now(UTC))
         report(volume.state, result)
         return Exit.OK
 
@@ -128,6 +130,26 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def _start(configured: Settings, run_id: str) -> RunStart:
+    return RunStart(
+        run_id=run_id,
+        started_at=datetime.now(UTC),
+        identity=configured.identity,
+        mode=configured.sync_mode,
+        dry_run=configured.dry_run,
+    )
+
+
+def _same(name: str, here: str | None, found: str | None) -> None:
+    """Refuse a step whose setting is not the one that discover found: one run, one configuration."""
+    if here != found:
+        raise FixConfiguration(
+            "configuration",
+            "The settings are not those of the run",
+            f"{name} is {here!r}, the run's is {found!r}",
+        )
+
+
 def _run(volume: Volume, run_id: str | None) -> Run:
     name = _checked(run_id) if run_id else volume.newest_run()
     return read_document(volume.run(name).run, Run)
@@ -145,7 +167,9 @@ def _failure_recorded(volume: Volume, start: RunStart) -> Iterator[None]:
     try:
         with translated():
             yield
-    except SyncError as problem:
+    except (SyncError, Terminated) as problem:
+        if isinstance(problem, Terminated):
+            signals.caught()
         result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
         write_document(volume.run(start.run_id).result, result)
         raise

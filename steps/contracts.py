@@ -100,7 +100,10 @@ class RunStart(Document):
 class Run(RunStart):
     """What this run is: made once by discover, read by all, so that one run has one configuration."""
 
+    endpoint: str
+    bucket: str
     bucket_prefix: str
+    repository: str = Field(description="empty in download-only mode")
     git_path: str
     branch: str | None = Field(description="None in download-only mode")
     base: str | None = Field(description="commit that the baselines are of; None: no such branch")
@@ -109,6 +112,7 @@ class Run(RunStart):
     allow_delete: tuple[str, ...]
     max_object_bytes: int
     shards: tuple[Shard, ...]
+    clusters_left_out: int = Field(description="clusters of the bucket that the filter leaves out")
     obstructed: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
     quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...]
@@ -242,7 +246,7 @@ _NO_HARM_IN_A_DRY_RUN = {Exit.PARTIAL, Exit.REFUSED}
 
 def _exits(clusters: tuple[ClusterResult, ...]) -> set[Exit]:
     """Every exit code that holds for a run with these clusters."""
-    exits = {Exit.OK}
+    exits: set[Exit] = set()
     failed = [cluster for cluster in clusters if cluster.status is Status.FAILED]
     if failed and len(failed) == len(clusters):
         exits |= {Exit.TRANSIENT if cluster.transient else Exit.CONFIGURATION for cluster in failed}
@@ -252,7 +256,7 @@ def _exits(clusters: tuple[ClusterResult, ...]) -> set[Exit]:
         exits.add(Exit.PARTIAL)
     if any(cluster.status is Status.REFUSED for cluster in clusters):
         exits.add(Exit.REFUSED)
-    return exits
+    return exits or {Exit.OK}
 
 
 class RunResult(Document):
@@ -291,7 +295,9 @@ class RunResult(Document):
         push_attempts: int,
     ) -> RunResult:
         """The result of a run that came to its end, with the exit codes that hold."""
-        exits = sorted(_exits(clusters) - (_NO_HARM_IN_A_DRY_RUN if run.dry_run else set()))
+        exits = sorted(_exits(clusters))
+        if run.dry_run:
+            exits = [exit_ for exit_ in exits if exit_ not in _NO_HARM_IN_A_DRY_RUN] or [Exit.OK]
         exit_ = most_severe(exits)
         return cls(
             run_id=run.run_id,
@@ -335,8 +341,8 @@ class RunResult(Document):
 
     @property
     def duration_seconds(self) -> float:
-        """From the run's start to the end of its last step."""
-        return (self.finished_at - self.started_at).total_seconds()
+        """From the run's start to the end of its last step, by clocks that may differ."""
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     @property
     def processed(self) -> tuple[ClusterResult, ...]:

@@ -39,14 +39,17 @@ def detect(volume: Volume, run: Run) -> Verdict:
     for result in verdict.clusters:
         _tell(run, result)
     processed = [result for result in verdict.clusters if result.processed]
+    new, modified, deleted = (
+        sum(getattr(result, count) for result in processed) for count in ("added", "modified", "deleted")
+    )
     logs.info(
         "detect_changes",
-        "Detected changes",
+        f"{new} new, {modified} modified, {deleted} deleted in {len(processed)} clusters",
         took=elapsed(),
         clusters=len(processed),
-        new=sum(result.added for result in processed),
-        modified=sum(result.modified for result in processed),
-        deleted=sum(result.deleted for result in processed),
+        new=new,
+        modified=modified,
+        deleted=deleted,
     )
     return verdict
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from steps.contracts import BaselineRow, CacheRow, RowsHeader, Run, Shard, Shard
 from steps.core.changes import PLAIN_FILE, TreeRow
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
+from steps.core.message import parse_trailers
 from steps.errors import FixConfiguration
 from steps.rowfile import Damaged, read_header, read_rows, write_rows
 from steps.volume import write_document
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SAMPLE = 20
+_RESOLUTION = "the bucket's content wins"
 
 
 def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
@@ -47,16 +50,14 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
         bucket=store.bucket,
     )
 
-    with logs.timed() as elapsed, _held(settings, volume) as (base, held):
-        in_git, files_in_the_way = _write_baselines(settings, volume, files, held)
+    edited: list[bytes] = []
+    with logs.timed() as elapsed, _held(settings, volume) as held:
+        in_git, files_in_the_way = _write_baselines(settings, volume, files, held.rows, edited)
+        base = held.base
         if not settings.download_only:
-            logs.info(
-                "git_clone",
-                "Read the branch",
-                took=elapsed(),
-                branch=settings.git_branch,
-                base=base,
-            )
+            logs.info("git_clone", "Read the branch", took=elapsed(), branch=settings.git_branch, base=base)
+        if not held.tip_is_ours:
+            _tell_conflicts(settings, edited)
 
     with logs.timed() as elapsed:
         clusters = _selected(settings, store, in_bucket, in_git)
@@ -66,7 +67,10 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
             run_id=run_id,
             started_at=started_at,
             identity=settings.identity,
+            endpoint=store.endpoint,
+            bucket=store.bucket,
             bucket_prefix=settings.minio_prefix,
+            repository=settings.git_repository or "",
             git_path=settings.git_path,
             branch=None if settings.download_only else settings.git_branch,
             base=base,
@@ -77,6 +81,7 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
             allow_delete=settings.allow_delete,
             max_object_bytes=settings.max_object_bytes,
             shards=_shards(sorted(clusters), settings.max_shards),
+            clusters_left_out=len(in_bucket - clusters),
             obstructed=tuple(sorted(clusters & files_in_the_way)),
             quarantined=dict(Counter(reason.value for _, reason in strays)),
             quarantined_sample=tuple(escaped(name) for name, _ in strays[:_SAMPLE]),
@@ -116,16 +121,24 @@ def _clusters_in_bucket(store: ObjectStore, prefix: str) -> tuple[set[str], list
     return names, strays
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What is to be compared with: files below GIT_PATH, by path, and the commit they are of."""
+
+    base: str | None
+    rows: Iterable[TreeRow]
+    tip_is_ours: bool = True
+
+
 @contextmanager
-def _held(settings: Settings, volume: Volume) -> Iterator[tuple[str | None, Iterable[TreeRow]]]:
-    """Give what is to be compared with: the base commit and its files below GIT_PATH, by path."""
+def _held(settings: Settings, volume: Volume) -> Iterator[_Held]:
     if settings.download_only:
-        yield None, local_tree(volume.objects)
+        yield _Held(None, local_tree(volume.objects))
         return
     with Repository(settings, volume.git_dir, volume.gitconfig) as repository:
         base = repository.fetch_tip()
         if base is None:
-            yield None, ()
+            yield _Held(None, ())
             return
         if repository.is_obstructed(base, settings.git_path):
             raise FixConfiguration(
@@ -134,31 +147,35 @@ def _held(settings: Settings, volume: Volume) -> Iterator[tuple[str | None, Iter
                 f"a file stands where the directory GIT_PATH={settings.git_path} belongs",
             )
         cut = len(settings.git_path.encode())
-        yield (
-            base,
-            (row._replace(path=row.path[cut:]) for row in repository.tree(base, settings.git_path)),
-        )
+        rows = (row._replace(path=row.path[cut:]) for row in repository.tree(base, settings.git_path))
+        (tip,) = repository.history(1)
+        yield _Held(base, rows, tip_is_ours=parse_trailers(tip.message).run_id is not None)
 
 
 def _write_baselines(
-    settings: Settings, volume: Volume, files: RunFiles, held: Iterable[TreeRow]
+    settings: Settings, volume: Volume, files: RunFiles, held: Iterable[TreeRow], edited: list[bytes]
 ) -> tuple[set[str], set[str]]:
     """Write one baseline per selected cluster; return these, and the plain files beside them."""
     clusters: set[str] = set()
     plain_files: set[str] = set()
-    for first, rows in groupby(held, key=lambda row: row.path.partition(b"/")[:2]):
-        name = first[0].decode(errors="replace")
-        if not first[1]:
+    for (first, separator), rows in groupby(held, key=lambda row: row.path.partition(b"/")[:2]):
+        name = first.decode(errors="replace")
+        if not separator:
             plain_files.add(name)
         elif rejection(name) is None and settings.selection.has_cluster(name):
-            header = RowsHeader(identity=settings.identity)
-            write_rows(
-                files.baseline(name),
-                header,
-                _baseline(rows, _cached(volume, settings.identity, name)),
-            )
+            known = _baseline(rows, _cached(volume, settings.identity, name), edited)
+            write_rows(files.baseline(name), RowsHeader(identity=settings.identity), known)
             clusters.add(name)
     return clusters, plain_files
+
+
+def _tell_conflicts(settings: Settings, edited: Iterable[bytes]) -> None:
+    """Say which files somebody else has changed since the last run: the bucket's content wins."""
+    for path in edited:
+        shown = escaped(settings.git_path + path.decode(errors="replace"))
+        logs.error(
+            "git_commit", "Git conflict detected", f"merge conflict in {shown}", resolution=_RESOLUTION
+        )
 
 
 def _cached(volume: Volume, identity: str, cluster: str) -> Iterable[CacheRow]:
@@ -174,13 +191,19 @@ def _cached(volume: Volume, identity: str, cluster: str) -> Iterable[CacheRow]:
     return ()
 
 
-def _baseline(tree: Iterable[TreeRow], cache: Iterable[CacheRow]) -> Iterator[BaselineRow]:
+def _baseline(
+    tree: Iterable[TreeRow], cache: Iterable[CacheRow], edited: list[bytes]
+) -> Iterator[BaselineRow]:
     """Say for each file which object is known to have its very content.
 
     The tree decides: a cached id counts only where Git holds that blob, there, as a plain file.
+    The first paths of which that is not so are added to ``edited``.
     """
     for held, cached in outer_join(tree, cache):
-        if held is not None and cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid):
+        known = held is not None and cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid)
+        if cached is not None and not known and len(edited) < _SAMPLE:
+            edited.append(cached.path)
+        if held is not None and cached is not None and known:
             yield BaselineRow(*held, cached.etag, cached.size)
         elif held is not None:
             yield BaselineRow(*held, "", -1)

@@ -138,7 +138,7 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
             write_rows(job.files.manifest(cluster), header, rows, figures.footer)
     logs.info(
         "download",
-        f"Downloaded {escaped(cluster)}",
+        f"{escaped(cluster)}: {figures.objects} objects in the bucket, {figures.fetched} fetched",
         took=elapsed(),
         cluster=escaped(cluster),
         objects=figures.objects,

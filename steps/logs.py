@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -71,8 +73,8 @@ def timed() -> Iterator[Callable[[], float]]:
 def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]) -> None:
     """Send the log to standard output. ``secrets`` is asked at each line: a token file changes."""
     handler = _StdoutHandler()
-    inner: logging.Formatter = _Text() if is_for_people(format_) else _Json()
-    handler.setFormatter(_Redacting(inner, secrets))
+    handler.setFormatter(_Text() if is_for_people(format_) else _Json())
+    handler.addFilter(_Redaction(secrets))
     _logger.handlers = [handler]
     _logger.propagate = False
     _logger.setLevel(level.value.upper())
@@ -118,9 +120,12 @@ class _Json(JsonFormatter):
 
 
 class _Text(logging.Formatter):
+    """What people read: messages; with their data where something is wrong, or debug lines are wanted."""
+
     def format(self, record: logging.LogRecord) -> str:
         fields = vars(record)
         cause = f": {fields['error']}" if fields.get("error") else ""
+        told = record.levelno != logging.INFO or is_debug()
         data = " ".join(
             f"{name}={value if isinstance(value, int | float) else json.dumps(value, default=str)}"
             for name, value in (fields.get("data") or {}).items()
@@ -128,20 +133,41 @@ class _Text(logging.Formatter):
         )
         stamp = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}"
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        return f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if data else ''}"
+        return f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if told and data else ''}"
 
 
-class _Redacting(logging.Formatter):
-    """Replaces every secret, also in the spellings it takes inside JSON and URLs."""
+class _Redaction(logging.Filter):
+    """Replaces every secret in what a line says, also as it is spelt inside JSON, XML and URLs."""
 
-    def __init__(self, inner: logging.Formatter, secrets: Callable[[], list[str]]) -> None:
+    def __init__(self, secrets: Callable[[], list[str]]) -> None:
         super().__init__()
-        self._inner = inner
         self._secrets = secrets
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = self._inner.format(record)
-        for secret in filter(None, self._secrets()):
-            for spelling in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:
-                line = line.replace(spelling, "***")
-        return line
+    def filter(self, record: logging.LogRecord) -> bool:
+        spellings = {
+            spelling
+            for secret in map(str.strip, self._secrets())
+            for spelling in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), escape(secret))
+            if spelling
+        }
+        if spellings:
+            # The longest first, or what is left of it would still be half a secret.
+            pattern = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))))
+            record.msg = _redacted(str(record.msg), pattern)
+            fields = vars(record)
+            fields["error"] = _redacted(fields.get("error"), pattern)
+            data = fields.get("data") or {}  # its own names are ours, only what is below is not
+            fields["data"] = {name: _redacted(value, pattern) for name, value in data.items()}
+        return True
+
+
+def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub("***", value)
+    if isinstance(value, dict):
+        return {_redacted(name, pattern): _redacted(inner, pattern) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(inner, pattern) for inner in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return pattern.sub("***", str(value))

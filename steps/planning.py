@@ -67,7 +67,12 @@ class Planner:
                 self.results.append(failure)
             else:
                 surveys[name] = survey(name, *self._passes(name))
-        bucket_is_empty = not any(surveyed.accepted for surveyed in surveys.values())
+        # Only a run that looks at all of a cluster, and at every cluster there is, can tell.
+        bucket_is_empty = (
+            self._run.selection.is_whole_cluster
+            and self._run.clusters_left_out == 0
+            and not any(surveyed.accepted for surveyed in surveys.values())
+        )
         for name, surveyed in surveys.items():
             yield from self._plan(name, surveyed, bucket_is_empty)
 

@@ -243,7 +243,7 @@ class _Publication:
         changed = plan.changes
         logs.info(
             "git_commit",
-            "Committed",
+            f"Committed {commit[:12]}",
             took=elapsed(),
             git_commit=commit,
             new=changed.new,
@@ -296,7 +296,7 @@ class _Publication:
             if now == commit:
                 logs.info(
                     "git_push",
-                    "Pushed",
+                    f"Pushed {commit[:12]} to {self.run.branch}",
                     took=elapsed(),
                     git_commit=commit,
                     branch=self.run.branch,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steps import logs
-from steps.contracts import LastSuccess, RunResult, State
+from steps.contracts import LastSuccess, RunResult, State, Status
 from steps.core.exits import Exit
+from steps.core.keys import escaped
 from steps.core.samples import Counters
 from steps.volume import read_document, write_document
 
@@ -21,11 +22,7 @@ def report(state_file: Path, result: RunResult) -> None:
     over it would make every counter lie.
     """
     if not result.dry_run:
-        state = previous_state(state_file)
-        if state is not None and state.identity != result.identity:
-            logs.warning("setup_workdir", "Starting a new state: the old one is of another bucket or branch")
-            state = None
-        write_document(state_file, _advanced(state, result))
+        write_document(state_file, _advanced(previous_state(state_file), result))
     _log(result)
 
 
@@ -37,18 +34,29 @@ def previous_state(state_file: Path) -> State | None:
         return None
 
 
-def _advanced(state: State | None, result: RunResult) -> State:
-    succeeded = result.exit_code == Exit.OK and not result.filtered
-    last_success = LastSuccess(run_id=result.run_id, at=result.finished_at)
-    counters = state.counters if state else Counters()
-    listed = dict(state.listed) if state else {}
+def _advanced(old: State | None, result: RunResult) -> State:
+    """Add the run to the state.
+
+    What is known of a bucket and branch (the last success, the listings) is not carried over to
+    another; but a run that achieved nothing there, by a mistyped setting, must not forget it either.
+    The counters go on whatever happens: they are the volume's, and may never fall.
+    """
+    moved = old is not None and old.identity != result.identity and bool(result.processed)
+    if moved:
+        logs.warning("setup_workdir", "This volume now serves another bucket or branch")
+    known = None if moved else old
+    listed = dict(known.listed) if known else {}
+    last_success = known.last_success if known else None
     for cluster in result.processed:
         if cluster.listed_at:
             listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
+    if result.exit_code == Exit.OK and not result.filtered:
+        last_success = LastSuccess(run_id=result.run_id, at=result.finished_at)
+    counters = old.counters if old else Counters()
     return State(
-        identity=result.identity,
+        identity=known.identity if known else result.identity,
         last_run=result,
-        last_success=last_success if succeeded else (state.last_success if state else None),
+        last_success=last_success,
         listed=listed,
         counters=counters.with_run(
             result.run_id,
@@ -92,14 +100,12 @@ def _why(result: RunResult) -> str:
     """What went wrong, cluster by cluster, in one line."""
     if result.error:
         return result.error
-    said = [
-        f"{cluster.name}: {cluster.error or cluster.ruling}"
-        for cluster in result.clusters
-        if not cluster.processed or cluster.allow_delete
-    ]
-    left = [
-        f"{cluster.name}: {cluster.left_for_next_run} changes left for the next run"
-        for cluster in result.clusters
-        if cluster.left_for_next_run
-    ]
-    return "; ".join(said + left)
+    said = []
+    for cluster in result.clusters:
+        if cluster.status is Status.FAILED:
+            said.append(f"{escaped(cluster.name)}: {cluster.error}")
+        if cluster.status is Status.REFUSED:
+            said.append(f"{escaped(cluster.name)}: {cluster.ruling.value}, deletions refused")
+        if cluster.left_for_next_run:
+            said.append(f"{escaped(cluster.name)}: {cluster.left_for_next_run} changes left for the next run")
+    return "; ".join(said)

@@ -44,6 +44,10 @@ class _Tail(Document):
     crc32: int
     footer: dict[str, Any]
 
+    def checksum(self, crc: int) -> int:
+        """Continue the CRC of what comes before over the rest of the footer."""
+        return zlib.crc32(json.dumps([self.rows, self.footer], sort_keys=True).encode(), crc)
+
 
 def write_rows(
     path: Path,
@@ -62,17 +66,14 @@ def write_rows(
             out.write(line)
             crc = zlib.crc32(line, crc)
             count += 1
-        tail = _Tail(rows=count, crc32=crc, footer=footer().model_dump(mode="json"))
+        tail = _Tail(rows=count, crc32=0, footer=footer().model_dump(mode="json"))
+        tail = tail.model_copy(update={"crc32": tail.checksum(crc)})
         out.write(tail.model_dump_json().encode() + b"\n")
 
 
 def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     """Return the rows, once the whole file is known to be intact. Raises Damaged if it is not."""
-    tail, length = _tail(path)
-    with path.open("rb") as file:
-        if _crc32(file, length) != tail.crc32:
-            raise Damaged(f"{path.name}: the content does not match its checksum")
-    return _rows(path, tail.rows, row_type)
+    return _rows(path, _tail(path).rows, row_type)
 
 
 def _rows(path: Path, count: int, row_type: type[R]) -> Iterator[R]:
@@ -90,18 +91,21 @@ def read_header(path: Path, kind: type[D]) -> D:
 
 
 def read_footer(path: Path, kind: type[D]) -> D:
-    """Return what the writer added to the footer."""
-    tail, _ = _tail(path)
-    return _document(path, json.dumps(tail.footer).encode(), kind)
+    """Return what the writer added to the footer. Raises Damaged as above."""
+    return _document(path, json.dumps(_tail(path).footer).encode(), kind)
 
 
-def _tail(path: Path) -> tuple[_Tail, int]:
-    """Return the footer line and the number of bytes before it."""
+def _tail(path: Path) -> _Tail:
+    """Return the footer of a file that is intact."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - _FOOTER_LIMIT))
         line = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    return _document(path, line, _Tail), size - len(line) - 1
+        tail = _document(path, line, _Tail)
+        file.seek(0)
+        if tail.checksum(_crc32(file, size - len(line) - 1)) != tail.crc32:
+            raise Damaged(f"{path.name}: the content does not match its checksum")
+    return tail
 
 
 def _crc32(file: IO[bytes], length: int) -> int:

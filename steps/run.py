@@ -14,7 +14,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from steps import logs
+from steps import logs, signals
 from steps.contracts import RunResult, RunStart
 from steps.core.exits import Exit
 from steps.detect import detect
@@ -31,21 +31,16 @@ if TYPE_CHECKING:
 _LONGEST_PAUSE_SECONDS = 300
 
 
-def run(settings: Settings, volume: Volume, run_id: str, progress: Progress) -> RunResult:
+def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
     """Sync once and report it, whatever happens; WORK_DIR is ours alone meanwhile."""
     with volume.locked():
         previous_state(volume.state)  # damaged? Then say so before any work
-        start = RunStart(
-            run_id=run_id,
-            started_at=datetime.now(UTC),
-            identity=settings.identity,
-            mode=settings.sync_mode,
-            dry_run=settings.dry_run,
-        )
         try:
             with translated():
-                result = _sync(settings, volume, run_id, progress)
+                result = _sync(settings, volume, start.run_id, progress)
         except (SyncError, Terminated) as problem:
+            if isinstance(problem, Terminated):
+                signals.caught()
             logs.failure(problem)
             result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
         report(volume.state, result)

@@ -6,6 +6,7 @@ means download-only mode.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 from zoneinfo import ZoneInfo
 
 import durationpy
 from cronsim import CronSim, CronSimError
+from pathspec import GitIgnoreSpec
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,6 +28,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    TypeAdapter,
     ValidationError,
 )
 
@@ -91,6 +94,20 @@ def _list(text: object) -> object:
     return tuple(part.strip() for part in re.split(r"[,\n]", text) if part.strip())
 
 
+def _web_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise ValueError("write it as in https://pushgateway.example.com")
+    return text
+
+
+def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        GitIgnoreSpec.from_lines(patterns).match_file("cluster/path")
+    except (ValueError, re.error) as problem:
+        raise ValueError(f"no .gitignore patterns: {problem}") from None
+    return patterns
+
+
 def _lower(text: object) -> object:
     return text.lower() if isinstance(text, str) else text
 
@@ -141,7 +158,7 @@ def _identity_text(text: str) -> str:
 def _timezone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (ValueError, OSError):
+    except (ValueError, KeyError, OSError):
         raise ValueError(f"{text!r} is no time zone: write it as in UTC or Europe/Berlin") from None
     return text
 
@@ -157,7 +174,7 @@ def _schedule(text: str) -> str:
 # Protocols that reach Git. git:// and http:// authenticate nobody; http has a switch of its own.
 _URL = re.compile(r"(?P<scheme>https?|ssh|file)://(?P<rest>.+)", re.DOTALL)
 _SCP = re.compile(
-    r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?!//)(?P<path>[^-].*)"
+    r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?!//)(?P<path>[^:-].*)"
 )
 
 
@@ -169,7 +186,10 @@ def _repository(text: str) -> str:
     if text.startswith("/"):
         return f"file://{text}"
     if match := _URL.fullmatch(text):
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            raise ValueError("is no URL") from None  # urlsplit quotes it, password and all
         credentials = parts.password is not None or (parts.scheme != "ssh" and parts.username is not None)
         if "@" in parts.netloc and credentials:
             raise ValueError("may not contain credentials: set GIT_TOKEN or GIT_TOKEN_FILE instead")
@@ -178,7 +198,9 @@ def _repository(text: str) -> str:
         if match["scheme"] != "file" and not parts.hostname:
             raise ValueError("has no host")
         return text
-    if "://" not in text and _SCP.fullmatch(text):
+    if "://" not in text and (match := _SCP.fullmatch(text)):
+        if "@" in match["path"]:
+            raise ValueError("may not contain credentials: SSH takes SSH_KEY_PATH, HTTPS takes GIT_TOKEN")
         return text
     raise ValueError("write it as https://…, ssh://…, user@host:path, file:///… or an absolute path")
 
@@ -258,7 +280,9 @@ class Settings(BaseModel):
     )
     clusters: Names = Field(default=(), description="globs of clusters to sync; `!` negates")
     namespaces: Names = Field(default=(), description="globs of namespaces to sync; `!` negates")
-    exclude: Names = Field(default=(), description=".gitignore patterns over `<cluster>/<path>`")
+    exclude: Annotated[Names, AfterValidator(_patterns)] = Field(
+        default=(), description=".gitignore patterns over `<cluster>/<path>`"
+    )
     concurrency: int = Field(default=10, ge=1, le=256, description="downloads at a time")
     max_object_bytes: int = Field(
         default=95 * 1024 * 1024,
@@ -288,6 +312,15 @@ class Settings(BaseModel):
     )
     health_max_age: Duration | None = Field(
         default=None, description="oldest healthy success, instead of the schedule"
+    )
+    metrics_port: int = Field(
+        default=8080, ge=0, le=65535, description="port for metrics, 0 for none (reserved: not used yet)"
+    )
+    pushgateway_url: Annotated[str, AfterValidator(_web_url)] | None = Field(
+        default=None, description="Prometheus Pushgateway (reserved: not used yet)"
+    )
+    webhook_url: SecretStr | None = Field(
+        default=None, description="address to be told of each run (reserved: not used yet)"
     )
     log_level: Annotated[
         LogLevel, BeforeValidator(lambda v: {"warn": "warning"}.get(str(v).lower(), str(v).lower()))
@@ -339,10 +372,20 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret value at this moment, for redaction."""
-        values = [self.minio_access_key, self.minio_secret_key, self.git_token, self.https_proxy]
+        values = [
+            self.minio_access_key,
+            self.minio_secret_key,
+            self.git_token,
+            self.https_proxy,
+            self.webhook_url,
+        ]
         found = [value.get_secret_value() for value in values if value is not None]
+        if self.https_proxy is not None:
+            with contextlib.suppress(ValueError):
+                found.append(unquote(urlsplit(self.https_proxy.get_secret_value()).password or ""))
         if self.git_token_file is not None:
-            found.append(self.git_token_file.read_text().strip())
+            with contextlib.suppress(OSError, ValueError):  # not mounted in this step, or no text
+                found.append(self.git_token_file.read_text())
         return found
 
 
@@ -356,16 +399,13 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
         for name in Settings.model_fields
         if environ.get(name.upper()) or (name == "git_repository" and "GIT_REPOSITORY" in environ)
     }
-    if "HTTPS_PROXY" not in environ and environ.get("https_proxy"):
-        given["https_proxy"] = environ["https_proxy"]
+    for name in ("https_proxy", "no_proxy"):  # customary in both spellings
+        if name not in given and environ.get(name):
+            given[name] = environ[name]
     given |= overrides
     problems = _missing(given, needs)
     try:
         settings = Settings.model_validate(given)
-        if settings.git_scheme == "http" and not settings.git_allow_http:
-            problems.append(
-                "GIT_REPOSITORY: http:// is not encrypted: use https://, or set GIT_ALLOW_HTTP=true"
-            )
     except ValidationError as invalid:
         problems += [
             f"{str(error['loc'][0]).upper()}: {error['msg'].removeprefix('Value error, ')}"
@@ -384,10 +424,12 @@ def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
     problems = [
         f"{name.upper()}: {given[name]} cannot be read: mount or create it"
         for name in files
-        if not os.access(given[name], os.R_OK)
+        if not _is_readable(given[name])
     ]
+    scheme = _scheme(given.get("git_repository"))
+    if scheme == "http" and not _is_true(given.get("git_allow_http")):
+        problems.append("GIT_REPOSITORY: http:// is not encrypted: use https://, or set GIT_ALLOW_HTTP=true")
     if Needs.GIT in needs:
-        scheme = _scheme(given.get("git_repository"))
         if scheme == "ssh":
             required += ["ssh_key_path", "ssh_known_hosts_path"]
         if scheme in {"http", "https"} and "git_token_file" not in given:
@@ -398,3 +440,17 @@ def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
     return [
         f"{name.upper()}: is not set: {fields[name].description}" for name in required if name not in given
     ] + problems
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        return os.access(path, os.R_OK)
+    except ValueError:  # no path at all, such as one with a NUL
+        return False
+
+
+def _is_true(text: object) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(text)
+    except ValidationError:
+        return False  # reported by the field itself, or not set

@@ -140,7 +140,10 @@ class Volume:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold WORK_DIR for one run; TryAgain if another process holds it. Death releases it."""
-        with (self._internal / "lock").open("a+b") as lock:
+        path = self._internal / "lock"
+        if path.is_symlink():
+            path.unlink()
+        with path.open("a+b") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as held:
@@ -183,8 +186,8 @@ class Volume:
         return self.run(run.run_id).staging if run.download_only else self.objects
 
     def prune(self) -> None:
-        """Remove all but the newest runs."""
-        for run_id in self._runs()[:-_KEPT_RUNS]:
+        """Make room for a new run: remove all but the newest before it."""
+        for run_id in self._runs()[: -(_KEPT_RUNS - 1)]:
             shutil.rmtree(self.run(run_id).root)
 
     def _runs(self) -> list[str]:

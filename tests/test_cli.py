@@ -177,8 +177,13 @@ def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket)
 def test_a_state_of_another_repository_is_not_continued(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
-    assert sync(GIT_BRANCH="other").exit == 0
-    assert sync.state["counters"]["runs"] == 1
+    first = sync.state
+    assert sync("run", "--clusters", "east", GIT_BRANCH="other").exit == 0
+    second = sync.state
+    assert second["identity"] != first["identity"]
+    assert second["last_success"] is None
+    assert list(second["listed"]) == ["east"]
+    assert second["counters"]["runs"] == 2, "but a counter never falls"
 
 
 # -- state and health ---------------------------------------------------------------------------------
@@ -188,12 +193,20 @@ def test_the_state_counts_every_run_once(sync: Sync, bucket: Bucket, repository:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     assert sync("report").exit == 0, "a report that is retried"
-    assert sync(MINIO_BUCKET="no-such-bucket").exit == 40
+    assert sync(MINIO_ENDPOINT="127.0.0.1:1").exit == 30
     counters = sync.state["counters"]
-    assert (counters["runs"], counters["errors"], counters["files_processed"]) == (1, 1, 0), "another identity"
-    sync = sync.with_settings()
+    assert (counters["runs"], counters["errors"], counters["files_processed"]) == (2, 1, 2)
+
+
+def test_a_mistyped_setting_forgets_nothing(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
     assert sync().exit == 0
-    assert sync.state["counters"]["runs"] == 1
+    before = sync.state
+    assert sync(MINIO_BUCKET="no-such-bucket").exit == 40
+    after = sync.state
+    assert (after["identity"], after["last_success"]) == (before["identity"], before["last_success"])
+    assert sync("health").exit == 0
+    assert sync(MINIO_BUCKET=bucket.name).exit == 0
 
 
 def test_a_failed_run_is_counted_and_keeps_the_last_success(
@@ -218,6 +231,18 @@ def test_a_step_that_fails_leaves_a_result_for_report(sync: Sync, bucket: Bucket
     assert sync("discover", "--run-id", "r", MINIO_ENDPOINT="127.0.0.1:1").exit == 30
     assert sync("report", "--run-id", "r").exit == 0
     assert sync.state["last_run"]["operation"] == "minio_connect"
+
+
+def test_a_step_refuses_the_run_of_another_configuration(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync("discover").exit == 0
+    assert sync("download", MINIO_BUCKET="other-bucket").exit == 40
+    assert sync("download").exit == 0
+    assert sync("detect").exit == 0
+    said = sync("publish", GIT_BRANCH="production")
+    assert said.exit == 40
+    assert "GIT_BRANCH is 'production', the run's is 'main'" in said.errors
+    assert branches(repository) == {}
 
 
 def test_a_run_that_left_no_result_is_reported_as_failed(sync: Sync, bucket: Bucket) -> None:

@@ -252,6 +252,8 @@ def _sample(pid: int, seen: dict[str, bytes]) -> None:
             try:
                 if _descends(int(process.name), pid):
                     arguments = (process / "cmdline").read_bytes()
+                    if b"steps\0run" in arguments:
+                        continue  # a fork of git-sync itself that has not become git yet
                     environment = (process / "environ").read_bytes()
                     seen[f"{process.name} {arguments[:60].decode(errors='replace')}"] = (
                         arguments + environment

@@ -101,6 +101,16 @@ def test_what_a_vanished_cluster_means_is_a_setting(
     assert sum(path.startswith(WEST) for path in contents(repository)) == left
 
 
+@pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
+@pytest.mark.parametrize("options", [("--clusters", "west"), ("--namespaces", "default")])
+def test_a_filtered_run_that_finds_nothing_does_not_take_the_bucket_for_empty(
+    options: tuple[str, str], policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    empty(bucket)
+    assert sync("run", *options, CLUSTER_VANISHED=policy).exit == code
+    assert sum(path.startswith(WEST) for path in contents(repository)) == left
+
+
 @pytest.mark.parametrize("policy", ["refuse", "keep", "delete"])
 def test_an_empty_prefix_deletes_nothing_whatever_the_setting(
     policy: str, sync: Sync, bucket: Bucket, repository: Path

@@ -121,7 +121,14 @@ def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(
             "notes/theirs.md": b"stays",
         },
     )
-    assert sync().exit == 0
+    said = sync()
+    assert said.exit == 0
+    assert [line["error"] for line in said.of("git_commit", "error")] == [
+        "merge conflict in clusterbackup/east/default/Service/web.yaml",
+        "merge conflict in clusterbackup/east/empty.yaml",
+        "merge conflict in clusterbackup/east/rbac/system:admin.yaml",
+        "merge conflict in clusterbackup/west/default/binary",
+    ]
     assert contents(repository) == OBJECTS | {"notes/theirs.md": b"stays"}
     assert {entry.mode for entry in tree(repository).values()} == {"100644"}
 

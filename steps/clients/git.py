@@ -26,7 +26,8 @@ from steps.volume import remove
 try:
     import git as gitpython
 except ImportError as _missing:
-    raise FixConfiguration("git_clone", "Failed to start git", "git is not installed") from _missing
+    _words = str(_missing).strip().split("\n", 1)[0]
+    raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_words}") from _missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -56,7 +56,6 @@ def token_user(settings: Settings) -> str:
 
 def _askpass(settings: Settings, private: Path) -> dict[str, str]:
     parts = urlsplit(settings.git_repository or "")
-    host = parts.hostname or ""
     user = token_user(settings)
     script = private / "askpass"
     script.write_text(_ASKPASS)

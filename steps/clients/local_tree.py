@@ -70,7 +70,7 @@ def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[Plan
 
 def _unlink(root: bytes, path: bytes) -> None:
     """Remove a file, and the directories that this leaves empty."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
         os.unlink(os.path.join(root, path))
     parent = os.path.dirname(path)
     with contextlib.suppress(OSError):

@@ -32,6 +32,7 @@ _PRECEDENCE = (
     Exit.TRANSIENT,
     Exit.REFUSED,
     Exit.PARTIAL,
+    Exit.UNHEALTHY,
     Exit.OK,
 )
 

@@ -48,10 +48,13 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Code points that HFS+ ignores when it compares names (git: utf8.c, next_hfs_char).
 _HFS_IGNORED = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
-# The 8.3 names under which Windows also finds .git and the special files (git: path.c,
-# is_ntfs_dotgit and is_ntfs_dot_generic, with the hashed form used once ~4 is passed).
+# The 8.3 names under which Windows also finds .git and the special files: the first six letters, or
+# (once ~4 is passed) a hash, which gives way to a longer number (git: path.c, is_ntfs_dot_generic).
 _NTFS_SHORT_GIT = re.compile(r"git~[0-9]+")
-_NTFS_SHORT_FILE = re.compile(r"(?:gitmod|gitign|gitatt|mailma|gi[0-9a-f]{4}|ma[0-9a-f]{4})~[0-9]+")
+_NTFS_SHORT = re.compile(r"([a-z0-9]{0,6})~[0-9]+")
+_NTFS_STEMS = frozenset({"gitmod", "gitign", "gitatt", "mailma"})
+_NTFS_HASHES = ("gi7eba", "gi250a", "gi7d29", "maba30")
+_NTFS_SHORT_LENGTH = 8
 
 _GIT_FILES = frozenset({".gitignore", ".gitattributes", ".gitmodules", ".mailmap"})
 
@@ -93,9 +96,18 @@ def _segment_rejection(segment: str) -> Reason | None:
     seen = _HFS_IGNORED.sub("", segment).split(":", 1)[0].rstrip(" .").casefold()
     if seen == ".git" or _NTFS_SHORT_GIT.fullmatch(seen):
         return Reason.GIT_DIRECTORY
-    if seen in _GIT_FILES or _NTFS_SHORT_FILE.fullmatch(seen):
+    if seen in _GIT_FILES or _is_ntfs_short_name(seen):
         return Reason.GIT_FILE
     return None
+
+
+def _is_ntfs_short_name(name: str) -> bool:
+    short = _NTFS_SHORT.fullmatch(name)
+    if short is None:
+        return False
+    stem = short[1]
+    hashed = len(name) == _NTFS_SHORT_LENGTH and any(known.startswith(stem) for known in _NTFS_HASHES)
+    return stem in _NTFS_STEMS or hashed
 
 
 def escaped(text: str, limit: int = 200) -> str:

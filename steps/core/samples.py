@@ -24,7 +24,11 @@ class Counters(BaseModel):
     errors: int = Field(default=0, ge=0)
     files_processed: int = Field(default=0, ge=0)
     duration_sum_seconds: float = Field(default=0.0, ge=0)
-    duration_buckets: tuple[int, ...] = (0,) * len(DURATION_BUCKETS)
+    duration_buckets: tuple[int, ...] = Field(
+        default=(0,) * len(DURATION_BUCKETS),
+        min_length=len(DURATION_BUCKETS),
+        max_length=len(DURATION_BUCKETS),
+    )
     counted_runs: tuple[str, ...] = ()
 
     def with_run(
@@ -33,6 +37,7 @@ class Counters(BaseModel):
         """Return the totals with this run in them; unchanged if it is counted already."""
         if run_id in self.counted_runs:
             return self
+        duration_seconds = max(0.0, duration_seconds)  # two nodes' clocks may disagree
         return Counters(
             runs=self.runs + 1,
             errors=self.errors + failed,

@@ -70,13 +70,47 @@ def open_store(bucket: Bucket, **settings: str) -> ObjectStore:
 
 
 ODD = [
-    *("system:admin", "%2F", "%", "a b", "*", "?x=1", "#frag", "'quoted'", '"double"', "a+b", "a&b", "<x>", "[b]"),
-    *("{b}", "^c", "`d", "a|b", "~t", "ü", "e\u0301", "日本", "\U0001f600", "-dash", "x.", ".hidden", "@", "=", ";", "$HOME"),
+    *(
+        "system:admin",
+        "%2F",
+        "%",
+        "a b",
+        "*",
+        "?x=1",
+        "#frag",
+        "'quoted'",
+        '"double"',
+        "a+b",
+        "a&b",
+        "<x>",
+        "[b]",
+    ),
+    *(
+        "{b}",
+        "^c",
+        "`d",
+        "a|b",
+        "~t",
+        "ü",
+        "e\u0301",
+        "日本",
+        "\U0001f600",
+        "-dash",
+        "x.",
+        ".hidden",
+        "@",
+        "=",
+        ";",
+        "$HOME",
+    ),
 ]
 
 
-def test_every_legal_key_is_listed_exactly_and_fetched_whole(bucket: Bucket, store: ObjectStore, tmp_path: Path) -> None:
+def test_every_legal_key_is_listed_exactly_and_fetched_whole(
+    bucket: Bucket, store: ObjectStore, tmp_path: Path
+) -> None:
     objects = {f"p/{key}": f"content of {key}".encode() for key in ODD}
+    bucket.put("p/-dash", b"first")  # rclone fails when two requests make a directory at once
     bucket.put_many(objects)
     listed = list(store.listing("p/"))
     assert [entry.key for entry in listed] == sorted(objects, key=str.encode)
@@ -131,7 +165,9 @@ def test_an_object_that_changed_since_it_was_listed_is_fetched_as_it_is(
     assert (fetched.size, fetched.oid) == (5, blob_id(b"newer"))
 
 
-def test_an_object_that_outgrew_the_limit_is_too_large(bucket: Bucket, store: ObjectStore, tmp_path: Path) -> None:
+def test_an_object_that_outgrew_the_limit_is_too_large(
+    bucket: Bucket, store: ObjectStore, tmp_path: Path
+) -> None:
     bucket.put("p/a", b"old")
     (entry,) = store.listing("p/")
     bucket.put("p/a", b"x" * 100)
@@ -153,7 +189,9 @@ def test_a_missing_bucket_needs_a_person(bucket: Bucket) -> None:
     assert raised.value.operation == "minio_connect"
 
 
-def test_wrong_credentials_need_a_person(bucket: Bucket, server: S3Server, request: pytest.FixtureRequest) -> None:
+def test_wrong_credentials_need_a_person(
+    bucket: Bucket, server: S3Server, request: pytest.FixtureRequest
+) -> None:
     if request.node.callspec.params["server"] == "moto":
         pytest.skip("moto accepts every credential; tests/test_failures.py has it refuse through a proxy")
     for wrong in ({"MINIO_SECRET_KEY": "wrong-secret"}, {"MINIO_ACCESS_KEY": "wrong-key"}):

@@ -28,17 +28,6 @@ def test_a_run_without_outcomes_went_well() -> None:
     assert most_severe([]) is Exit.OK
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param(
-            code,
-            marks=[pytest.mark.xfail(strict=True, reason="UNHEALTHY is not in _PRECEDENCE and becomes 0")]
-            if code is Exit.UNHEALTHY
-            else [],
-        )
-        for code in Exit
-    ],
-)
+@pytest.mark.parametrize("code", Exit)
 def test_a_single_outcome_is_its_own_code(code: Exit) -> None:
     assert most_severe([code, Exit.OK]) is code

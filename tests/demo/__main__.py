@@ -62,7 +62,14 @@ def _tell(environment: dict[str, str], bucket: Bucket, repository: Path) -> None
     print(git(repository, "log", "-1", "--format=%B", "main").decode())
     print(
         git(
-            repository, "log", "--format=%h %an, %ad%n  %s", "--date=iso", "--stat=100", "-1", "main"
+            repository,
+            "log",
+            "--format=%h %an, %ad%n  %s",
+            "--date=iso",
+            "--stat=100",
+            "--no-renames",
+            "-1",
+            "main",
         ).decode()
     )
 

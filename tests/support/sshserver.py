@@ -99,17 +99,28 @@ def _listening(
 
     async def serve() -> None:
         stop = asyncio.Event()
+        connections: list[asyncssh.SSHServerConnection] = []
+
+        class Server(asyncssh.SSHServer):
+            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                connections.append(conn)
+
         listener = await asyncssh.listen(
             "127.0.0.1",
             0,
             server_host_keys=[host_key],
             authorized_client_keys=asyncssh.import_authorized_keys(_public(authorised)),
+            server_factory=Server,
             process_factory=answer,
             encoding=None,
         )
         ready.set_result((listener.get_port(), asyncio.get_running_loop(), stop))
         async with listener:
             await stop.wait()
+            # Closing a listener leaves its connections open, and their clients waiting for ever.
+            listener.close()
+            for connection in connections:
+                connection.abort()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

@@ -1,0 +1,336 @@
+"""The documentation says what the code does: tables, names, examples and the users' jq lines."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import durationpy
+import pytest
+
+from steps import contracts
+from steps.cli import cli
+from steps.clients.git_words import _HUMAN, MESSAGES
+from steps.contracts import State
+from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
+from steps.core.exits import Exit
+from steps.core.guards import Ruling
+from steps.core.keys import Reason
+from steps.core.message import Changes, ClusterLine, commit_message
+from steps.core.samples import Counters
+from steps.detect import _REASONS
+from steps.errors import FixConfiguration
+from steps.rowfile import read_footer, read_header, read_rows
+from steps.settings import Needs, Settings, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.bucket import Bucket
+    from tests.support.sync import Sync
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {"README.md": README, **{f"docs/{name}": text for name, text in DOCS.items()}}
+
+
+# -- README: settings, exit codes, commands ---------------------------------------------------
+
+
+def required() -> set[str]:
+    """The variables that `git-sync run` names when nothing is set."""
+    with pytest.raises(FixConfiguration) as refused:
+        read({}, Needs.MINIO, Needs.GIT)
+    return set(re.findall(r"([A-Z_]+): is not set", refused.value.error))
+
+
+def shown(default: Any) -> str:
+    """A default as a person would write it into the environment."""
+    if default in {None, "", ()}:
+        return ""
+    if isinstance(default, timedelta):
+        return f"`{durationpy.to_str(default)}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, Enum):
+        return f"`{default.value}`"
+    if isinstance(default, int) and default % 2**20 == 0 and default:
+        return f"`{default}` ({default >> 20} MiB)"
+    return f"`{default}`"
+
+
+def settings_table() -> str:
+    needed = required()
+    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    for name, setting in Settings.model_fields.items():
+        variable = name.upper()
+        default = "required" if variable in needed else shown(setting.default)
+        rows.append(f"| `{variable}` | {default} | {setting.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_readme_lists_every_setting_with_its_default_and_meaning() -> None:
+    assert settings_table() in README, f"README.md should contain this table:\n\n{settings_table()}"
+
+
+def test_readme_lists_every_exit_code() -> None:
+    table = README.split("## Exit codes", 1)[1].split("\n## ", 1)[0]
+    listed = [int(code) for code in re.findall(r"^\| `(\d+)` \|", table, re.MULTILINE)]
+    assert listed == sorted(Exit), f"README.md should list the exit codes {sorted(map(int, Exit))}"
+
+
+def test_readme_lists_every_command_and_option() -> None:
+    table = README.split("## Commands", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"^\| `git-sync (\w+)`", table, re.MULTILINE)) == set(cli.commands)
+    for command in cli.commands.values():
+        for option in command.params:
+            assert f"`{option.opts[0]}" in table, f"{command.name} {option.opts[0]}"
+
+
+def test_only_settings_that_exist_are_set_in_examples() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for page, text in PAGES.items():
+        for block in blocks(text, "bash"):
+            assert set(re.findall(r"\b([A-Z]+_[A-Z_]+)=", block)) <= known, page
+
+
+def test_only_make_targets_that_exist_are_named() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page, text in PAGES.items():
+        code = [*blocks(text, "bash"), *re.findall(r"`([^`\n]+)`", text)]
+        named = {name for line in code for name in re.findall(r"(?:^|\s)make ([a-z]+)", line)}
+        assert named <= targets, page
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_commit_message_example_is_what_git_sync_writes() -> None:
+    listed_at = datetime(2025, 7, 12, 22, 6, 59, tzinfo=UTC)
+    files = {"production-east": 245, "production-west": 189, "staging": 67}
+    example = commit_message(
+        started_at=datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC),
+        clusters=[ClusterLine(name, count, listed_at) for name, count in files.items()],
+        changes=Changes(new=23, modified=15, deleted=2),
+        run_id="20250712T220658Z-4de2e5",
+    )
+    assert f"```\n{example}```" in README, f"README.md should contain this message:\n\n{example}"
+
+
+# -- README: the users' jq lines over the log of real runs --------------------------------------
+
+
+def jq_filters() -> list[str]:
+    section = README.split("## The log", 1)[1].split("\n## ", 1)[0]
+    return [found for block in blocks(section, "bash") for found in re.findall(r"\bjq '([^']+)'", block)]
+
+
+def jq(filter_: str, log: str) -> list[Any]:
+    """What `jq` makes of a log; by its PyPI package, or by the program where that is not installed."""
+    try:
+        program: Any = importlib.import_module("jq")
+    except ImportError:
+        done = subprocess.run(["jq", "-c", filter_], input=log, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+    found = program.compile(filter_).input_text(log).all()
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_users_jq_lines_work_as_they_stand(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
+    log = program_output(sync)
+    bucket.delete("clusterbackup/west/b.yaml")
+    log += program_output(sync)
+
+    assert jq_filters() == [
+        'select(.operation=="sync_complete") | .data',
+        'select(.operation | startswith("git_"))',
+        'select(.level=="error")',
+    ]
+    completed, git_lines, errors = (jq(filter_, log) for filter_ in jq_filters())
+    assert [(data["exit_code"], data["clusters_processed"]) for data in completed] == [(0, 2), (20, 2)]
+    assert {
+        "clusters_processed",
+        "files_downloaded",
+        "files_changed",
+        "git_commit",
+        "duration_ms",
+    } <= set(completed[0])
+    assert [line["operation"] for line in git_lines] == ["git_clone", "git_commit", "git_push", "git_clone"]
+    assert [line["operation"] for line in errors] == ["detect_changes", "sync_complete"]
+    assert all(line["error"] for line in errors)
+
+
+def program_output(sync: Sync) -> str:
+    """The standard output of `git-sync run` as a program."""
+    out, err = sync.start("run").communicate()
+    assert err == ""
+    return out
+
+
+# -- docs/contracts.md ------------------------------------------------------------------------
+
+
+PUBLISHED = (
+    contracts.State,
+    contracts.LastSuccess,
+    contracts.RunResult,
+    contracts.ClusterResult,
+    Counters,
+    contracts.Run,
+    contracts.Shard,
+    contracts.ShardList,
+    contracts.Verdict,
+    contracts.ClusterFailure,
+    contracts.ManifestHeader,
+    contracts.ManifestFooter,
+    contracts.RowsHeader,
+)
+
+
+@pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: model.__name__)
+def test_every_field_of_every_document_is_described(model: type[contracts.Document]) -> None:
+    missing = [name for name in model.model_fields if f"`{name}`" not in DOCS["contracts.md"]]
+    assert not missing, f"docs/contracts.md should describe {model.__name__}: {missing}"
+
+
+@pytest.mark.parametrize(
+    "values", [contracts.Status, contracts.Outcome, Ruling], ids=lambda values: values.__name__
+)
+def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> None:
+    missing = [value.value for value in values if f"`{value.value}`" not in DOCS["contracts.md"]]
+    assert not missing, f"docs/contracts.md should describe {values.__name__}: {missing}"
+
+
+def test_the_state_example_is_a_state() -> None:
+    (example,) = blocks(DOCS["contracts.md"], "json")
+    state = State.model_validate_json(example)
+    assert json.loads(example) == state.model_dump(mode="json"), "no field is left out"
+
+
+def test_the_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```\n(\{.*?)^```$", DOCS["contracts.md"], re.MULTILINE | re.DOTALL)
+    manifest = tmp_path / "east"
+    manifest.write_text(example)
+    states = [row.state for row in read_rows(manifest, ManifestRow)]
+    assert states == [Reason.GIT_FILE, FETCHED, UNCHANGED]
+    assert read_header(manifest, contracts.ManifestHeader).cluster == "east"
+    assert read_footer(manifest, contracts.ManifestFooter).fetched == 1
+
+
+def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
+    assert sync().exit == 0
+    table = DOCS["contracts.md"]
+    for path in sync.work_dir.rglob("*"):
+        where = path.relative_to(sync.work_dir).as_posix()
+        if path.is_dir() or where.startswith((".git/", "clusterbackup/")):
+            continue
+        name = re.sub(r"^\.git-sync/runs/[^/]+/", "", where)
+        name = re.sub(r"/(east|west)$", "/<cluster>", name)
+        assert f"`{name}`" in table, f"docs/contracts.md should list {name}"
+
+
+# -- docs/troubleshooting.md ------------------------------------------------------------------
+
+
+_ERRORS = {"TryAgain", "FixConfiguration", "FixCommandLine", "Damaged", "kind", "_translated", "ValueError"}
+_LINES = {"logs.warning", "logs.error"}
+_SHORTEST = 5
+
+
+class Said(NamedTuple):
+    """A text that the code can put into a log line, without its variable parts."""
+
+    where: str
+    text: str
+
+
+def sayings() -> Iterator[Said]:
+    """Every literal argument of an error or of a warning, its longest constant part."""
+    for path in sorted((ROOT / "steps").rglob("*.py")):
+        where = path.relative_to(ROOT).as_posix()
+        raised_outside_settings = path.name != "settings.py"
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call):
+                continue
+            name = ast.unparse(call.func)
+            if name not in _ERRORS | _LINES or (name == "ValueError" and raised_outside_settings):
+                continue
+            keyed = [keyword.value for keyword in call.keywords if keyword.arg == "error"]
+            for argument in [*call.args, *keyed]:
+                text = max(_constants(argument), key=len, default="").strip(" :;")
+                if len(text) >= _SHORTEST:
+                    yield Said(f"{where}:{call.lineno}", text)
+    for text in [*MESSAGES.values(), *(cause for _, cause in _HUMAN), *_REASONS.values()]:
+        yield Said("steps/clients/git_words.py, steps/detect.py", text)
+
+
+def _constants(argument: ast.expr) -> list[str]:
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+
+
+def plain(text: str) -> str:
+    """Text without Markdown's back-ticks and escapes, and with single spaces."""
+    return re.sub(r"\s+", " ", text.replace("`", "").replace("\\|", "|"))
+
+
+def test_every_error_and_warning_has_its_entry() -> None:
+    page = plain(DOCS["troubleshooting.md"])
+    missing = sorted({said for said in sayings() if plain(said.text) not in page})
+    assert not missing, "docs/troubleshooting.md lacks:\n" + "\n".join(
+        f"{m.where}: {m.text}" for m in missing
+    )
+
+
+def test_every_quarantine_reason_refusal_and_exit_code_has_its_entry() -> None:
+    page = DOCS["troubleshooting.md"]
+    refusals = [ruling.value for ruling in Ruling if ruling.refused]
+    for word in [*Reason, *refusals, *(str(int(code)) for code in Exit)]:
+        assert re.search(rf"^\| `{word}` \|", page, re.MULTILINE), f"docs/troubleshooting.md lacks {word}"
+
+
+# -- docs/architecture.md, docs/security.md, links ----------------------------------------------
+
+
+def test_the_tree_of_modules_is_complete() -> None:
+    (tree,) = re.findall(r"```\n(steps/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
+    named = set(re.findall(r"([a-z_]+)\.py", tree))
+    there = {path.stem for path in (ROOT / "steps").rglob("*.py")} - {"__init__", "__main__"}
+    assert named == there
+
+
+def test_the_tests_that_security_md_cites_exist() -> None:
+    cited = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", DOCS["security.md"])
+    assert cited
+    for path, name in cited:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+def test_no_link_is_dead() -> None:
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if "://" in target:
+                continue
+            name, _, anchor = target.partition("#")
+            path = (ROOT / page).parent / name if name else ROOT / page
+            assert path.exists(), f"{page}: {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+                assert anchor in {_anchor(heading) for heading in headings}, f"{page}: {target}"
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

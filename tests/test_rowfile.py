@@ -1,0 +1,196 @@
+"""Row files: what is read is what was written, or it is Damaged."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.contracts import ManifestFooter, NoFooter, RowsHeader
+from steps.core.changes import ManifestRow
+from steps.core.keys import escaped
+from steps.errors import FixConfiguration
+from steps.rowfile import Damaged, read_footer, read_header, read_rows, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Row(NamedTuple):
+    path: bytes
+    text: str
+    number: int
+
+
+HEADER = RowsHeader(identity="größe\n%")
+FOOTER = ManifestFooter(
+    quarantined={"too_large": 3},
+    quarantined_sample=("a\tb", "%0A"),
+    fetched=2,
+    fetched_bytes=10,
+    newest_object_at=datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC),
+    cache_mismatches=0,
+    foreign_etags=0,
+)
+ROWS = [Row(b"c/a", "etag", 3), Row(b"c/b\n\t%", "", -1), Row(b"c/\xff", "two words", 0)]
+
+rows = st.lists(st.builds(Row, st.binary(), st.text(), st.integers()))
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rowfile") / "rows"
+
+
+def read(path: Path) -> tuple[RowsHeader, list[Row], ManifestFooter]:
+    """Everything that is in a file, as its readers ask for it: rows first, which proves the rest."""
+    found = list(read_rows(path, Row))
+    return read_header(path, RowsHeader), found, read_footer(path, ManifestFooter)
+
+
+def written(path: Path) -> bytes:
+    write_rows(path, HEADER, ROWS, lambda: FOOTER)
+    return path.read_bytes()
+
+
+def one_bit_flipped(content: bytes) -> Iterator[bytes]:
+    for position in range(len(content)):
+        for bit in range(8):
+            flipped = bytes([content[position] ^ 1 << bit])
+            yield content[:position] + flipped + content[position + 1 :]
+
+
+@given(rows)
+def test_rows_of_any_bytes_come_back_as_they_were(path: Path, given_rows: list[Row]) -> None:
+    write_rows(path, HEADER, given_rows, lambda: FOOTER)
+    assert read(path) == (HEADER, given_rows, FOOTER)
+
+
+@given(rows)
+def test_a_row_is_one_line_that_a_person_can_read(path: Path, given_rows: list[Row]) -> None:
+    write_rows(path, HEADER, given_rows)
+    head, *lines, tail, nothing = path.read_bytes().split(b"\n")
+    assert json.loads(head) == {"schema_version": 1, "identity": HEADER.identity}
+    assert (len(lines), json.loads(tail)["rows"], nothing) == (len(given_rows), len(given_rows), b"")
+    assert all(line.count(b"\t") == 2 for line in lines)
+    assert not any(byte < 0x20 and byte != 0x09 for line in lines for byte in line)
+
+
+def test_plain_names_stand_in_the_file_as_they_are(path: Path) -> None:
+    write_rows(path, HEADER, [ManifestRow("c/größe:*.yaml".encode(), "fetched", "ab", 3, "e-1")])
+    assert path.read_bytes().split(b"\n")[1] == "fetched\tab\t3\te-1\tc/größe:*.yaml".encode()
+
+
+def test_the_footer_is_asked_for_once_all_rows_are_consumed(path: Path) -> None:
+    seen: list[Row] = []
+
+    def noting() -> Iterator[Row]:
+        for row in ROWS:
+            seen.append(row)
+            yield row
+
+    write_rows(path, HEADER, noting(), lambda: FOOTER.model_copy(update={"fetched": len(seen)}))
+    assert read_footer(path, ManifestFooter).fetched == len(ROWS)
+
+
+def test_a_file_without_rows_is_complete(path: Path) -> None:
+    write_rows(path, HEADER, [])
+    assert list(read_rows(path, Row)) == []
+    assert read_footer(path, NoFooter) == NoFooter()
+
+
+def test_the_longest_footer_that_a_manifest_can_have_is_read(path: Path) -> None:
+    worst = escaped("\U000e0001" * 256)
+    footer = FOOTER.model_copy(update={"quarantined_sample": (worst,) * 20})
+    write_rows(path, HEADER, ROWS, lambda: footer)
+    assert read(path) == (HEADER, ROWS, footer)
+
+
+def test_every_cut_is_noticed(path: Path) -> None:
+    content = written(path)
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(Damaged):
+            read(path)
+
+
+def test_whatever_is_appended_is_noticed(path: Path) -> None:
+    content = written(path)
+    for more in (b"\n", b"x", b"\0", content, content.split(b"\n")[1] + b"\n"):
+        path.write_bytes(content + more)
+        with pytest.raises(Damaged):
+            read(path)
+
+
+def test_every_flipped_bit_is_noticed(path: Path) -> None:
+    content = written(path)
+    for damaged in one_bit_flipped(content):
+        path.write_bytes(damaged)
+        with pytest.raises(Damaged):
+            read(path)
+
+
+@given(st.data())
+def test_a_changed_byte_among_any_rows_is_noticed(path: Path, data: st.DataObject) -> None:
+    write_rows(path, HEADER, data.draw(rows), lambda: FOOTER)
+    content = path.read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    changed = content[position] ^ data.draw(st.integers(1, 255))
+    path.write_bytes(content[:position] + bytes([changed]) + content[position + 1 :])
+    with pytest.raises(Damaged):
+        read(path)
+
+
+@given(st.binary(max_size=400))
+def test_what_was_never_a_row_file_is_damaged_to_every_reader(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(Damaged):
+        read_rows(path, Row)
+    with pytest.raises(Damaged):
+        read_header(path, RowsHeader)
+    with pytest.raises(Damaged):
+        read_footer(path, ManifestFooter)
+
+
+def test_another_schema_version_and_another_document_are_damaged(path: Path) -> None:
+    write_rows(path, HEADER, [])
+    path.write_bytes(path.read_bytes().replace(b'"schema_version":1', b'"schema_version":2'))
+    with pytest.raises(Damaged):
+        read_header(path, RowsHeader)
+    write_rows(path, HEADER, [])
+    with pytest.raises(Damaged):
+        read_footer(path, ManifestFooter)
+
+
+def test_damage_is_for_a_person_to_mend_and_names_the_file(path: Path) -> None:
+    path.write_bytes(b"")
+    with pytest.raises(FixConfiguration, match="rows: no valid Tail") as caught:
+        read_rows(path, Row)
+    assert (caught.value.operation, caught.value.exit) == ("setup_workdir", 40)
+
+
+def test_a_file_that_is_not_there_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    for reader in (lambda path: read_rows(path, Row), lambda path: read_header(path, RowsHeader)):
+        with pytest.raises(FileNotFoundError):
+            reader(tmp_path / "missing")
+
+
+def test_a_writer_that_fails_leaves_what_was_there_before(tmp_path: Path) -> None:
+    def failing() -> Iterator[Row]:
+        yield ROWS[0]
+        raise ConnectionError
+
+    path = tmp_path / "rows"
+    with pytest.raises(ConnectionError):
+        write_rows(path, HEADER, failing())
+    assert list(tmp_path.iterdir()) == []
+    before = written(path)
+    with pytest.raises(ConnectionError):
+        write_rows(path, HEADER, failing())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

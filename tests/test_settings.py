@@ -1,0 +1,618 @@
+"""Every setting from the environment, and every way in which one may be wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from steps.contracts import Mode
+from steps.core.guards import Limits, Vanished
+from steps.core.select import Selection
+from steps.errors import FixConfiguration
+from steps.settings import LogFormat, LogLevel, Needs, Settings, read
+from tests.support.repositories import git_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What each variable's text becomes. Secrets are compared by their values.
+EVERY_VARIABLE: dict[str, tuple[str, object]] = {
+    "MINIO_ENDPOINT": ("minio.example.com:9000", "minio.example.com:9000"),
+    "MINIO_ACCESS_KEY": ("access-1", "access-1"),
+    "MINIO_SECRET_KEY": ("secret-2", "secret-2"),
+    "MINIO_BUCKET": ("cluster-backups", "cluster-backups"),
+    "MINIO_USE_SSL": ("false", False),
+    "MINIO_PREFIX": ("/backups/k8s", "backups/k8s/"),
+    "MINIO_REGION": ("eu-central-1", "eu-central-1"),
+    "MINIO_CA_FILE": ("/etc/ca.pem", Path("/etc/ca.pem")),
+    "GIT_REPOSITORY": ("https://github.com/org/repo.git", "https://github.com/org/repo.git"),
+    "GIT_BRANCH": ("backups/production-east", "backups/production-east"),
+    "GIT_PATH": ("clusters", "clusters/"),
+    "GIT_USERNAME": ("cluster-backup-bot", "cluster-backup-bot"),
+    "GIT_EMAIL": ("backup@yourcompany.com", "backup@yourcompany.com"),
+    "GIT_TOKEN": ("ghp_token-3", "ghp_token-3"),
+    "GIT_TOKEN_FILE": ("/run/token", Path("/run/token")),
+    "GIT_TOKEN_USER": ("oauth2", "oauth2"),
+    "GIT_CA_FILE": ("/etc/git-ca.pem", Path("/etc/git-ca.pem")),
+    "GIT_ALLOW_HTTP": ("true", True),
+    "SSH_KEY_PATH": ("/etc/ssh/key", Path("/etc/ssh/key")),
+    "SSH_KNOWN_HOSTS_PATH": ("/etc/ssh/known_hosts", Path("/etc/ssh/known_hosts")),
+    "WORK_DIR": ("/data", Path("/data")),
+    "SYNC_MODE": ("Full", Mode.FULL),
+    "CLUSTERS": ("prod-*, !prod-west", ("prod-*", "!prod-west")),
+    "NAMESPACES": ("default\nkube-system\n", ("default", "kube-system")),
+    "EXCLUDE": ("*.log,,secrets/", ("*.log", "secrets/")),
+    "CONCURRENCY": ("20", 20),
+    "MAX_OBJECT_BYTES": ("1048576", 1_048_576),
+    "MAX_SHARDS": ("7", 7),
+    "DRY_RUN": ("yes", True),
+    "MAX_DELETE_COUNT": ("0", 0),
+    "MAX_DELETE_PERCENT": ("12.5", 12.5),
+    "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
+    "ALLOW_DELETE": ("east:cafe,west:beef", ("east:cafe", "west:beef")),
+    "RETRY_ATTEMPTS": ("5", 5),
+    "RETRY_DELAY": ("1m30s", timedelta(seconds=90)),
+    "SYNC_SCHEDULE": ("0 9-17 * * 1-5", "0 9-17 * * 1-5"),
+    "SYNC_TIMEZONE": ("Europe/Berlin", "Europe/Berlin"),
+    "HEALTH_MAX_AGE": ("26h", timedelta(hours=26)),
+    "LOG_LEVEL": ("DEBUG", LogLevel.DEBUG),
+    "LOG_FORMAT": ("Json", LogFormat.JSON),
+    "HTTPS_PROXY": ("http://user:pw-4@proxy:3128", "http://user:pw-4@proxy:3128"),
+    "NO_PROXY": ("localhost,.internal", "localhost,.internal"),
+}
+SECRETS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "GIT_TOKEN", "HTTPS_PROXY")
+
+DEFAULTS: dict[str, object] = {
+    "minio_use_ssl": True,
+    "minio_prefix": "clusterbackup/",
+    "git_branch": "main",
+    "git_path": "clusterbackup/",
+    "git_allow_http": False,
+    "work_dir": Path("/workspace"),
+    "sync_mode": Mode.INCREMENTAL,
+    "selection": Selection(),
+    "allow_delete": (),
+    "concurrency": 10,
+    "max_object_bytes": 95 * 1024 * 1024,
+    "dry_run": False,
+    "limits": Limits(5, 20, Vanished.REFUSE),
+    "retry_attempts": 3,
+    "retry_delay": timedelta(seconds=5),
+    "sync_schedule": None,
+    "sync_timezone": "UTC",
+    "health_max_age": None,
+    "log_level": LogLevel.INFO,
+    "log_format": LogFormat.AUTO,
+    "git_repository": None,
+    "git_scheme": None,
+    "download_only": False,
+}
+
+# Each of these is wrong for a reason of its own.
+BAD = {
+    "MINIO_ENDPOINT": "http://minio:9000",
+    "MINIO_USE_SSL": "perhaps",
+    "MINIO_PREFIX": "a//b",
+    "GIT_REPOSITORY": "ftp://host/repo",
+    "GIT_BRANCH": "two words",
+    "GIT_PATH": "a/../b",
+    "GIT_USERNAME": "a<b",
+    "GIT_EMAIL": "a\nb",
+    "GIT_ALLOW_HTTP": "2",
+    "SYNC_MODE": "partly",
+    "CONCURRENCY": "0",
+    "MAX_OBJECT_BYTES": "1GB",
+    "MAX_SHARDS": "0",
+    "DRY_RUN": "maybe",
+    "MAX_DELETE_COUNT": "-1",
+    "MAX_DELETE_PERCENT": "101",
+    "CLUSTER_VANISHED": "shrug",
+    "RETRY_ATTEMPTS": "many",
+    "RETRY_DELAY": "5",
+    "SYNC_SCHEDULE": "at night",
+    "SYNC_TIMEZONE": "../../etc/passwd",
+    "HEALTH_MAX_AGE": "-1h",
+    "LOG_LEVEL": "loud",
+    "LOG_FORMAT": "xml",
+}
+
+MINIO = {name: EVERY_VARIABLE[name][0] for name in EVERY_VARIABLE if name.startswith("MINIO_")} | {
+    "MINIO_CA_FILE": ""
+}
+
+
+def problems(environ: Mapping[str, str], *needs: Needs) -> dict[str, str]:
+    """What the error says, by variable."""
+    with pytest.raises(FixConfiguration) as caught:
+        read(environ, *needs)
+    assert (caught.value.operation, caught.value.exit) == ("configuration", 40)
+    _, *said = re.split(r"(?:^|; )([A-Z_]+): ", caught.value.error)
+    assert len(set(said[::2])) == len(said[::2])
+    return dict(zip(said[::2], said[1::2], strict=True))
+
+
+def one_problem(name: str, text: str) -> str:
+    said = problems({name: text})
+    assert list(said) == [name]
+    return said[name]
+
+
+# -- values -----------------------------------------------------------------------------------
+
+
+def test_every_setting_has_its_line_in_this_table() -> None:
+    assert {name.lower() for name in EVERY_VARIABLE} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", EVERY_VARIABLE)
+def test_every_variable_is_read(name: str) -> None:
+    text, expected = EVERY_VARIABLE[name]
+    value = getattr(read({name: text}), name.lower())
+    assert (value.get_secret_value() if name in SECRETS else value) == expected
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    settings = read({})
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert read(dict.fromkeys(EVERY_VARIABLE, "") | {"GIT_REPOSITORY": "/r"}) == read(
+        {"GIT_REPOSITORY": "/r"}
+    )
+
+
+def test_an_empty_repository_means_download_only_and_an_unset_one_does_not() -> None:
+    assert read({"GIT_REPOSITORY": ""}, Needs.GIT).download_only
+    assert not read({}).download_only
+    assert list(problems({}, Needs.GIT)) == ["GIT_REPOSITORY"]
+
+
+def test_options_stand_above_the_environment() -> None:
+    settings = read({"DRY_RUN": "false", "LOG_LEVEL": "error"}, dry_run=True, allow_delete=("east:a,b",))
+    assert (settings.dry_run, settings.allow_delete, settings.log_level) == (
+        True,
+        ("east:a,b",),
+        LogLevel.ERROR,
+    )
+
+
+def test_what_others_have_in_their_environment_is_no_problem() -> None:
+    assert read({"PATH": "/bin", "GIT_DIR": "/x", "minio_bucket": "x", "git_repository": "y"}) == read({})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((text, True) for text in ("true", "True", "TRUE", "1", "yes", "Yes", "on", "t", "y")),
+        *((text, False) for text in ("false", "False", "FALSE", "0", "no", "No", "off", "f", "n")),
+    ],
+)
+def test_booleans_are_read_as_people_write_them(text: str, expected: bool) -> None:
+    assert read({"MINIO_USE_SSL": text}).minio_use_ssl is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("5s", 5),
+        ("1.5s", 1.5),
+        (".5h", 1800),
+        ("250ms", 0.25),
+        ("5us", 0.000005),
+        ("5µs", 0.000005),
+        ("1m30s", 90),
+        ("2h", 7200),
+        ("1h15m30.5s", 4530.5),
+        ("+5s", 5),
+    ],
+)
+def test_durations_are_written_as_in_go(text: str, seconds: float) -> None:
+    assert read({"RETRY_DELAY": text}).retry_delay == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "s", ".", "5 s", " 5s", "5x", "1e3s", "5s3", "-5s", "five", "9" * 30 + "h"]
+)
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    assert "5s, 1m30s or 2h" in one_problem("RETRY_DELAY", text) or text == "-5s"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("MINIO_PREFIX", "/", ""),
+        ("MINIO_PREFIX", "a", "a/"),
+        ("MINIO_PREFIX", "/a/b/", "a/b/"),
+        ("GIT_PATH", "a/b", "a/b/"),
+        ("GIT_PATH", "/a b/", "a b/"),
+        ("MINIO_ENDPOINT", "localhost", "localhost"),
+        ("MINIO_ENDPOINT", "[::1]:9000", "[::1]:9000"),
+        ("MINIO_ENDPOINT", "10.0.0.1:9000", "10.0.0.1:9000"),
+        ("LOG_LEVEL", "warn", LogLevel.WARNING),
+        ("LOG_LEVEL", "Info", LogLevel.INFO),
+        ("GIT_USERNAME", "  Zoë O'Neil ", "Zoë O'Neil"),
+        ("SYNC_SCHEDULE", "*/15 * * * *", "*/15 * * * *"),
+        ("CLUSTERS", " , \n,", ()),
+        ("MAX_DELETE_PERCENT", "100", 100),
+    ],
+)
+def test_values_come_in_one_form(name: str, text: str, expected: object) -> None:
+    assert getattr(read({name: text}), name.lower()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(
+            ("MINIO_ENDPOINT", text)
+            for text in ("https://h", "h/x", "h:9000/", "u@h", "::1", "h:port", "h ", "h?x")
+        ),
+        *(("GIT_PATH", text) for text in ("/", "//", ".", "..", "../x", ".git", "a/.GIT/b", "a\\b", "a\nb")),
+        *(("MINIO_PREFIX", text) for text in ("..", "a/../b", "a\\b")),
+        *(("GIT_USERNAME", text) for text in ("   ", "a>b", "a\tb")),
+        *(("MAX_DELETE_PERCENT", text) for text in ("nan", "inf", "-1", "100.1", "20%")),
+        *(("SYNC_SCHEDULE", text) for text in ("* * * *", "61 * * * *", "0 0 31 2 *", "@never")),
+        ("SYNC_TIMEZONE", "Europe"),
+        ("CONCURRENCY", "257"),
+        ("RETRY_ATTEMPTS", "0"),
+    ],
+)
+def test_values_without_a_sense_are_refused_by_name(name: str, text: str) -> None:
+    assert one_problem(name, text)
+
+
+@pytest.mark.parametrize("text", ["Mars/Base", "Europe/Berlim", "CEST"])
+def test_an_unknown_time_zone_is_refused_by_name(text: str) -> None:
+    assert "is no time zone" in one_problem("SYNC_TIMEZONE", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!",
+        "a\\",
+        "[z-a]",
+    ],
+)
+def test_an_exclude_pattern_that_cannot_be_read_is_refused_at_the_start(text: str) -> None:
+    assert one_problem("EXCLUDE", text)
+
+
+@pytest.mark.parametrize(
+    "branch", ["main", "backups/production-east", "a.b", "größe", "a-b_c", "HEAD2", "x@y", "1"]
+)
+def test_a_branch_may_have_any_usual_name(branch: str) -> None:
+    assert read({"GIT_BRANCH": branch}).git_branch == branch
+
+
+branches = st.lists(
+    st.sampled_from(
+        ["a", "/", ".", "..", "-", "@", "@{", ".lock", "~", "^", ":", "?", "*", "[", "\\", " ", "\x7f", "é"]
+    ),
+    min_size=1,
+    max_size=5,
+).map("".join)
+
+
+@hypothesis_settings(deadline=None)
+@given(branches)
+def test_git_takes_every_branch_that_is_accepted(branch: str) -> None:
+    try:
+        accepted = read({"GIT_BRANCH": branch}).git_branch
+    except FixConfiguration:
+        return
+    command = ["git", "check-ref-format", f"refs/heads/{accepted}"]
+    assert subprocess.run(command, env=git_environment(), check=False).returncode == 0
+    assert not accepted.startswith("-")
+
+
+any_text = st.text(st.characters(exclude_characters="\0"), max_size=30) | st.text(
+    "0123456789:/@.*-[]!\\~ ,smh", max_size=12
+)
+
+
+@pytest.mark.filterwarnings("ignore:Possible:FutureWarning")  # what re says of "[[" in EXCLUDE
+@pytest.mark.parametrize("name", EVERY_VARIABLE)
+@given(text=any_text)
+def test_no_text_in_any_variable_ends_in_another_error(name: str, text: str) -> None:
+    if name == "SYNC_TIMEZONE":
+        text = f"../{text}"  # an unknown zone has its test above
+    with suppress(FixConfiguration):
+        read(MINIO | {"GIT_REPOSITORY": "/r"} | {name: text}, *Needs)
+
+
+# -- repositories -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "scheme"),
+    [
+        ("https://github.com/org/repo.git", "https://github.com/org/repo.git", "https"),
+        ("https://git.example.com:8443/a/b@c", "https://git.example.com:8443/a/b@c", "https"),
+        ("https://[::1]:8443/repo", "https://[::1]:8443/repo", "https"),
+        ("ssh://git@github.com/org/repo.git", "ssh://git@github.com/org/repo.git", "ssh"),
+        ("ssh://git@host:2222/~/repo", "ssh://git@host:2222/~/repo", "ssh"),
+        ("git@github.com:org/repo.git", "git@github.com:org/repo.git", "ssh"),
+        ("host:repo", "host:repo", "ssh"),
+        ("git@[::1]:repo", "git@[::1]:repo", "ssh"),
+        ("/srv/git/repo.git", "file:///srv/git/repo.git", "file"),
+        ("file:///srv/git/repo.git", "file:///srv/git/repo.git", "file"),
+    ],
+)
+def test_the_usual_forms_of_a_repository_are_understood(text: str, url: str, scheme: str) -> None:
+    settings = read({"GIT_REPOSITORY": text})
+    assert (settings.git_repository, settings.git_scheme, settings.download_only) == (url, scheme, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "repo",
+        "org/repo",
+        "../repo",
+        "ftp://host/repo",
+        "git://host/repo",
+        "HTTPS://host/repo",
+        "https://",
+        "https:///repo",
+        "https://host/repo?token=x",
+        "https://host/repo#x",
+        "https://host/re po",
+        "https://host/repo\n",
+        "https://[::1/repo",
+        "ext::sh -c true",
+        "--upload-pack=x",
+        "git@host:-oProxyCommand=x",
+        " ",
+        "ext::sh",
+        "fd::17",
+    ],
+)
+def test_what_is_no_repository_is_refused(text: str) -> None:
+    assert one_problem("GIT_REPOSITORY", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://s3cr3t@github.com/org/repo.git",
+        "https://user:s3cr3t@github.com/org/repo.git",
+        "https://:s3cr3t@github.com/org/repo.git",
+        "https://user:s3cr3t@@github.com/org/repo.git",
+        "http://user:s3cr3t@host/repo",
+        "ssh://git:s3cr3t@host/repo",
+        "file://user:s3cr3t@/repo",
+        "ftp://user:s3cr3t@host/repo",
+        "https://user:s3cr3t@host/re po",
+        "https://user:s3cr3t@host/repo?x#y",
+        "https://user:s3cr3t@[::1/repo",
+        "https://user:s3cr3t\u2100@host/repo",
+        "user:s3cr3t@host:repo",
+        "oauth2:s3cr3t@github.com/org/repo.git",
+    ],
+)
+def test_credentials_in_the_repository_are_refused_and_not_echoed(text: str) -> None:
+    with pytest.raises(FixConfiguration) as caught:
+        read({"GIT_REPOSITORY": text, "LOG_LEVEL": "loud"}, Needs.GIT)
+    assert "GIT_REPOSITORY: " in caught.value.error
+    assert "s3cr3t" not in f"{caught.value!s}{caught.value!r}{caught.value.error}{caught.value.__cause__}"
+    context = caught.value.__context__
+    assert "s3cr3t" not in f"{context!s}{context!r}"
+
+
+def test_http_needs_leave_of_its_own() -> None:
+    environ = {"GIT_REPOSITORY": "http://gitea.local/org/repo", "GIT_TOKEN": "t"}
+    for refusing in (environ, environ | {"GIT_ALLOW_HTTP": "false"}):
+        said = problems(refusing, Needs.GIT)
+        assert list(said) == ["GIT_REPOSITORY"]
+        assert "GIT_ALLOW_HTTP=true" in said["GIT_REPOSITORY"]
+    assert read(environ | {"GIT_ALLOW_HTTP": "yes"}, Needs.GIT).git_scheme == "http"
+
+
+# -- all problems at once ---------------------------------------------------------------------
+
+
+def test_all_problems_are_told_at_once_by_name() -> None:
+    assert set(problems(BAD)) == set(BAD)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_problem_is_told_alone_too(name: str) -> None:
+    assert one_problem(name, BAD[name])
+
+
+def test_what_is_missing_is_told_with_what_is_wrong() -> None:
+    said = problems({"LOG_LEVEL": "loud", "GIT_REPOSITORY": "https://h/r"}, *Needs)
+    assert set(said) == {
+        "LOG_LEVEL",
+        "MINIO_ENDPOINT",
+        "MINIO_ACCESS_KEY",
+        "MINIO_SECRET_KEY",
+        "MINIO_BUCKET",
+        "GIT_TOKEN",
+    }
+    assert said["MINIO_BUCKET"] == "is not set: the bucket with the backups"
+
+
+def test_an_unencrypted_repository_is_told_with_what_is_wrong() -> None:
+    said = problems({"GIT_REPOSITORY": "http://h/r", "LOG_LEVEL": "loud"}, Needs.GIT)
+    assert set(said) == {"GIT_REPOSITORY", "LOG_LEVEL", "GIT_TOKEN"}
+
+
+# -- what a step needs ------------------------------------------------------------------------
+
+
+def test_a_step_that_talks_to_nobody_needs_nothing() -> None:
+    assert read({}) == read({"PATH": "/bin"})
+
+
+def test_a_step_needs_only_what_it_talks_to() -> None:
+    assert read(MINIO, Needs.MINIO).minio_bucket == "cluster-backups"
+    assert read({"GIT_REPOSITORY": "/r"}, Needs.GIT).git_scheme == "file"
+    # Another pod's mounts are not this one's.
+    mounted_elsewhere = {
+        "GIT_TOKEN_FILE": "/nowhere",
+        "SSH_KEY_PATH": "/nowhere",
+        "GIT_REPOSITORY": "https://h/r",
+    }
+    read(MINIO | mounted_elsewhere, Needs.MINIO)
+    read({"GIT_REPOSITORY": "/r", "MINIO_CA_FILE": "/nowhere"}, Needs.GIT)
+
+
+@pytest.mark.parametrize(
+    ("repository", "given_variables", "missing"),
+    [
+        ("https://h/r", {}, {"GIT_TOKEN"}),
+        ("https://h/r", {"GIT_TOKEN": "t"}, set()),
+        ("https://h/r", {"GIT_TOKEN_FILE": "FILE"}, set()),
+        ("https://h/r", {"GIT_TOKEN_FILE": "FILE", "GIT_TOKEN": "t"}, {"GIT_TOKEN_FILE"}),
+        ("https://h/r", {"GIT_TOKEN_FILE": "/nowhere"}, {"GIT_TOKEN_FILE"}),
+        ("https://h/r", {"GIT_TOKEN": "t", "GIT_CA_FILE": "/nowhere"}, {"GIT_CA_FILE"}),
+        ("git@h:r", {}, {"SSH_KEY_PATH", "SSH_KNOWN_HOSTS_PATH"}),
+        ("ssh://git@h/r", {"SSH_KEY_PATH": "FILE"}, {"SSH_KNOWN_HOSTS_PATH"}),
+        ("ssh://git@h/r", {"SSH_KEY_PATH": "FILE", "SSH_KNOWN_HOSTS_PATH": "FILE"}, set()),
+        ("ssh://git@h/r", {"SSH_KEY_PATH": "/nowhere", "SSH_KNOWN_HOSTS_PATH": "FILE"}, {"SSH_KEY_PATH"}),
+        ("/srv/repo", {}, set()),
+        ("", {}, set()),
+    ],
+)
+def test_each_kind_of_repository_needs_its_credentials(
+    repository: str, given_variables: dict[str, str], missing: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    files = {name: text.replace("FILE", str(tmp_path / "file")) for name, text in given_variables.items()}
+    environ = {"GIT_REPOSITORY": repository} | files
+    if missing:
+        assert set(problems(environ, Needs.GIT)) == missing
+    else:
+        read(environ, Needs.GIT)
+
+
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    said = problems(MINIO | {"MINIO_CA_FILE": "/nowhere/ca.pem"}, Needs.MINIO)
+    assert said == {"MINIO_CA_FILE": "/nowhere/ca.pem cannot be read: mount or create it"}
+
+
+# -- secrets ----------------------------------------------------------------------------------
+
+
+def test_no_secret_is_in_any_text_of_the_settings() -> None:
+    settings = read({name: EVERY_VARIABLE[name][0] for name in SECRETS})
+    texts = [
+        repr(settings),
+        str(settings),
+        f"{settings}",
+        repr(settings.model_dump()),
+        str(settings.model_dump()),
+        settings.model_dump_json(),
+        repr(vars(settings)),
+        settings.identity,
+    ]
+    for name in SECRETS:
+        assert not [text for text in texts if EVERY_VARIABLE[name][0] in text]
+    assert not [text for text in texts if "pw-4" in text]
+
+
+def test_no_secret_is_in_the_error_about_another_setting() -> None:
+    environ = {name: EVERY_VARIABLE[name][0] for name in SECRETS} | BAD
+    with pytest.raises(FixConfiguration) as caught:
+        read(environ, *Needs)
+    chain = [caught.value, caught.value.__cause__, caught.value.__context__]
+    for name in SECRETS:
+        assert not [link for link in chain if EVERY_VARIABLE[name][0] in f"{link}{link!r}"]
+
+
+def test_every_secret_is_known_to_the_log() -> None:
+    settings = read({name: EVERY_VARIABLE[name][0] for name in SECRETS})
+    assert set(settings.secrets()) == {EVERY_VARIABLE[name][0] for name in SECRETS}
+    assert read({}).secrets() == []
+
+
+def test_the_token_file_is_read_anew_at_each_use(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    settings = read({"GIT_TOKEN_FILE": str(path)})
+    assert [secret.strip() for secret in settings.secrets()] == ["first"]
+    path.write_text("second\n")
+    assert [secret.strip() for secret in settings.secrets()] == ["second"]
+
+
+# -- what is derived --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_another"),
+    [
+        ("MINIO_ENDPOINT", "other:9000", True),
+        ("MINIO_BUCKET", "other", True),
+        ("MINIO_PREFIX", "other", True),
+        ("GIT_REPOSITORY", "https://h/other", True),
+        ("GIT_REPOSITORY", "", True),
+        ("GIT_BRANCH", "other", True),
+        ("GIT_PATH", "other", True),
+        ("GIT_TOKEN", "other", False),
+        ("MINIO_SECRET_KEY", "other", False),
+        ("CLUSTERS", "other", False),
+        ("SYNC_MODE", "full", False),
+        ("WORK_DIR", "/other", False),
+    ],
+)
+def test_the_identity_is_what_is_synced_to_where(name: str, text: str, is_another: bool) -> None:
+    environ = MINIO | {"GIT_REPOSITORY": "https://h/r"}
+    assert (read(environ | {name: text}).identity != read(environ).identity) is is_another
+
+
+def test_filters_and_bounds_come_as_the_core_wants_them() -> None:
+    settings = read({name: text for name, (text, _) in EVERY_VARIABLE.items()})
+    assert settings.selection == Selection(
+        ("prod-*", "!prod-west"), ("default", "kube-system"), ("*.log", "secrets/")
+    )
+    assert settings.limits == Limits(0, 12.5, Vanished.KEEP)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "through"),
+    [
+        ("", "github.com", True),
+        ("localhost,.internal", "github.com", True),
+        ("localhost,.internal", "localhost", False),
+        ("localhost,.internal", "git.internal", False),
+        ("internal", "git.internal", False),
+        ("internal", "notinternal", True),
+        ("minio.example.com", "minio.example.com", False),
+        ("*", "github.com", False),
+    ],
+)
+def test_the_proxy_is_passed_by_for_the_hosts_of_no_proxy(no_proxy: str, host: str, through: bool) -> None:
+    settings = read({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy})
+    assert settings.proxy_for(host) == ("http://proxy:3128" if through else None)
+
+
+def test_without_a_proxy_none_is_used() -> None:
+    assert read({}).proxy_for("github.com") is None
+
+
+def test_the_lower_case_spelling_of_the_proxy_counts_where_the_other_is_not_set() -> None:
+    def proxy(environ: dict[str, str]) -> str | None:
+        return read(environ).proxy_for("github.com")
+
+    assert proxy({"https_proxy": "http://lower:1"}) == "http://lower:1"
+    assert proxy({"https_proxy": "http://lower:1", "HTTPS_PROXY": "http://upper:1"}) == "http://upper:1"
+    assert proxy({"https_proxy": "http://lower:1", "HTTPS_PROXY": ""}) == "http://lower:1"
+
+
+def test_exceptions_from_the_proxy_may_be_in_lower_case_too() -> None:
+    settings = read({"https_proxy": "http://lower:1", "no_proxy": ".internal"})
+    assert settings.proxy_for("minio.internal") is None
