@@ -1,0 +1,136 @@
+"""What others have published since the run began, and planning again on top of it."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from steps import logs
+from steps.committing import Plan
+from steps.contracts import ClusterResult, RowsHeader, Run, State
+from steps.core.changes import PlanRow, TreeRow
+from steps.core.keys import escaped
+from steps.core.merge import outer_join
+from steps.core.message import parse_trailers
+from steps.planning import Planner, baseline_tree
+from steps.rowfile import read_rows, write_rows
+from steps.volume import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from steps.clients.git import Commit, Repository
+    from steps.volume import RunFiles, Volume
+
+_SHOWN_CONFLICTS = 20
+
+# How far back to look for what was published meanwhile, before planning on what can be seen.
+_HISTORY_DEPTHS = (1, 50, 1000)
+
+
+def listed_by_state(volume: Volume, run: Run) -> Mapping[str, datetime]:
+    """The newest published listing of each cluster, as this volume knows it."""
+    try:
+        state = read_document(volume.state, State)
+    except FileNotFoundError:
+        return {}
+    return state.listed if state.identity == run.identity else {}
+
+
+def listed_by_commits(commits: Iterable[Commit]) -> dict[str, datetime]:
+    """The newest listing of each cluster that these commits (newest first) speak of."""
+    listed: dict[str, datetime] = {}
+    for commit in commits:
+        for name, at in parse_trailers(commit.message).listed.items():
+            listed[name] = max(at, listed.get(name, at))
+    return listed
+
+
+def history_since_base(repository: Repository, run: Run, tip: str | None) -> list[Commit]:
+    """The commits since the run began, newest first; of a rewritten branch what can be seen.
+
+    It ends early where every cluster of the run is accounted for: the newest mention counts.
+    """
+    commits: list[Commit] = []
+    if tip is None:
+        return commits
+    wanted = set(run.clusters)
+    for depth in _HISTORY_DEPTHS:
+        commits = repository.history(depth)
+        oids = [commit.oid for commit in commits]
+        if run.base in oids:
+            return commits[: oids.index(run.base)]
+        if len(commits) < depth or wanted <= listed_by_commits(commits).keys():
+            break
+    return commits
+
+
+def plan_again(
+    repository: Repository, volume: Volume, run: Run, tip: str | None, superseded: frozenset[str]
+) -> Plan:
+    """Plan on the branch as it is now; what this run has no bytes for is taken by id, or left."""
+    files = volume.run(run.run_id)
+
+    def tree(cluster: str) -> Iterator[TreeRow]:
+        if tip is None:
+            return iter(())
+        return _below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
+
+    planner = Planner(run, files, tree, superseded)
+    draft = files.root / "plan-again.draft"
+    write_rows(draft, RowsHeader(identity=run.identity), planner.rows())
+    objects = os.fsencode(volume.objects_of(run))
+    lacking = {
+        row.path: row
+        for row in read_rows(draft, PlanRow)
+        if row.change != "D" and not os.path.lexists(os.path.join(objects, row.path))
+    }
+    by_id = repository.fetch_blobs({row.oid for row in lacking.values()}) if lacking else set()
+    left = {path: row for path, row in lacking.items() if row.oid not in by_id}
+    rows = files.root / "plan-again"
+    kept = (row for row in read_rows(draft, PlanRow) if row.path not in left)
+    write_rows(rows, RowsHeader(identity=run.identity), kept)
+    clusters = tuple(_without(cluster, left.values()) for cluster in planner.results)
+    return Plan(tip, rows, clusters, frozenset(by_id))
+
+
+def tell_conflicts(
+    repository: Repository, files: RunFiles, run: Run, plan: Plan, since: Iterable[Commit]
+) -> None:
+    """Say which edits of other people lose to the bucket."""
+    if plan.tip is None or all(parse_trailers(commit.message).run_id for commit in since):
+        return
+    before = chain.from_iterable(baseline_tree(files, name) for name in run.clusters)
+    now = _below(run.git_path, repository.tree(plan.tip, run.git_path))
+    edited = {(a or b).path for a, b in outer_join(before, now) if a != b}  # type: ignore[union-attr]
+    lost = [row.path for row in read_rows(plan.rows, PlanRow) if row.path in edited]
+    for path in lost[:_SHOWN_CONFLICTS]:
+        shown = escaped(run.git_path + path.decode(errors="replace"))
+        logs.error(
+            "git_commit",
+            "Git conflict detected",
+            f"merge conflict in {shown}",
+            resolution="the bucket's content wins",
+            conflicts=len(lost),
+        )
+
+
+def _below(git_path: str, rows: Iterable[TreeRow]) -> Iterator[TreeRow]:
+    cut = len(git_path.encode())
+    return (row._replace(path=row.path[cut:]) for row in rows)
+
+
+def _without(cluster: ClusterResult, left: Iterable[PlanRow]) -> ClusterResult:
+    """The cluster's result when these of its changes are left for the next run."""
+    mine = [row for row in left if row.path.startswith(f"{cluster.name}/".encode())]
+    added = sum(row.change == "A" for row in mine)
+    return cluster.model_copy(
+        update={
+            "files": cluster.files - added,
+            "added": cluster.added - added,
+            "modified": cluster.modified - (len(mine) - added),
+            "left_for_next_run": len(mine),
+        }
+    )
