@@ -19,7 +19,7 @@ from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated
 from steps.health import health
 from steps.progress import bar
 from steps.publish import publish
-from steps.report import report
+from steps.report import failed, report
 from steps.run import run
 from steps.settings import Needs
 from steps.volume import Volume, read_document, write_document
@@ -99,7 +99,7 @@ class Commands:
         else:
             lost = TryAgain("sync_complete", "Git synchronization did not finish", "the run left no result")
             start = read_document(files.run, Run) if files.run.exists() else _start(configured, name)
-            result = RunResult.of_failure(lost, start, finished_at=datetime.now(UTC))
+            result = failed(lost, start)
         report(volume.state, result)
         return Exit.OK
 
@@ -170,6 +170,5 @@ def _failure_recorded(volume: Volume, start: RunStart) -> Iterator[None]:
     except (SyncError, Terminated) as problem:
         if isinstance(problem, Terminated):
             signals.caught()
-        result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
-        write_document(volume.run(start.run_id).result, result)
+        write_document(volume.run(start.run_id).result, failed(problem, start))
         raise

@@ -112,7 +112,7 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
         document = ClusterFailure(
             cluster=cluster,
             operation=problem.operation,
-            error=f"{problem.message}: {problem.error}",
+            error=logs.redacted(f"{problem.message}: {problem.error}"),
             transient=problem.transient,
         )
         write_document(failure, document)

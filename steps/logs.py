@@ -74,7 +74,9 @@ def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]
     """Send the log to standard output. ``secrets`` is asked at each line: a token file changes."""
     handler = _StdoutHandler()
     handler.setFormatter(_Text() if is_for_people(format_) else _Json())
-    handler.addFilter(_Redaction(secrets))
+    global _redaction  # noqa: PLW0603 - the process has one log, and one set of secrets
+    _redaction = _Redaction(secrets)
+    handler.addFilter(_redaction)
     _logger.handlers = [handler]
     _logger.propagate = False
     _logger.setLevel(level.value.upper())
@@ -137,28 +139,38 @@ class _Text(logging.Formatter):
 
 
 class _Redaction(logging.Filter):
-    """Replaces every secret in what a line says, also as it is spelt inside JSON, XML and URLs."""
+    """Replaces every secret in what is said, also as it is spelt inside JSON, XML and URLs."""
 
     def __init__(self, secrets: Callable[[], list[str]]) -> None:
         super().__init__()
         self._secrets = secrets
 
     def filter(self, record: logging.LogRecord) -> bool:
+        pattern = self.pattern()
+        record.msg = _redacted(str(record.msg), pattern)
+        fields = vars(record)
+        fields["error"] = _redacted(fields.get("error"), pattern)
+        data = fields.get("data") or {}  # its own names are ours, only what is below is not
+        fields["data"] = {name: _redacted(value, pattern) for name, value in data.items()}
+        return True
+
+    def pattern(self) -> re.Pattern[str]:
+        """Match every spelling, the longest first, or half a secret would be left."""
         spellings = {
             spelling
             for secret in map(str.strip, self._secrets())
             for spelling in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), escape(secret))
             if spelling
         }
-        if spellings:
-            # The longest first, or what is left of it would still be half a secret.
-            pattern = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))))
-            record.msg = _redacted(str(record.msg), pattern)
-            fields = vars(record)
-            fields["error"] = _redacted(fields.get("error"), pattern)
-            data = fields.get("data") or {}  # its own names are ours, only what is below is not
-            fields["data"] = {name: _redacted(value, pattern) for name, value in data.items()}
-        return True
+        return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)")
+
+
+_redaction = _Redaction(list)
+
+
+def redacted(text: str) -> str:
+    """Return ``text`` without any secret: for documents that quote what a server said."""
+    return _redaction.pattern().sub("***", text)
 
 
 def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
@@ -168,6 +180,6 @@ def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
         return {_redacted(name, pattern): _redacted(inner, pattern) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(inner, pattern) for inner in value]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | datetime):
         return value
     return pattern.sub("***", str(value))

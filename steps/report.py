@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from steps import logs
-from steps.contracts import LastSuccess, RunResult, State, Status
+from steps.contracts import LastSuccess, RunResult, RunStart, State, Status
 from steps.core.exits import Exit
 from steps.core.keys import escaped
 from steps.core.samples import Counters
@@ -13,6 +14,8 @@ from steps.volume import read_document, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from steps.errors import SyncError, Terminated
 
 
 def report(state_file: Path, result: RunResult) -> None:
@@ -24,6 +27,12 @@ def report(state_file: Path, result: RunResult) -> None:
     if not result.dry_run:
         write_document(state_file, _advanced(previous_state(state_file), result))
     _log(result)
+
+
+def failed(problem: SyncError | Terminated, start: RunStart) -> RunResult:
+    """The result of a run that an error ended: what the log has said, and no secret either."""
+    result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
+    return result.model_copy(update={"error": logs.redacted(result.error or "")})
 
 
 def previous_state(state_file: Path) -> State | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tenacity import (
@@ -15,16 +14,16 @@ from tenacity import (
 )
 
 from steps import logs, signals
-from steps.contracts import RunResult, RunStart
 from steps.core.exits import Exit
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
-from steps.report import previous_state, report
+from steps.report import failed, previous_state, report
 
 if TYPE_CHECKING:
+    from steps.contracts import RunResult, RunStart
     from steps.settings import Settings
     from steps.volume import Volume
 
@@ -42,7 +41,7 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
             if isinstance(problem, Terminated):
                 signals.caught()
             logs.failure(problem)
-            result = RunResult.of_failure(problem, start, finished_at=datetime.now(UTC))
+            result = failed(problem, start)
         report(volume.state, result)
         return result
 

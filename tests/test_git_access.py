@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from steps.clients.git_access import token_user
+from steps.settings import read
+from tests.support.bucket import Bucket, new_bucket
 from tests.support.gitserver import https_git_server
 from tests.support.repositories import bare_repository, commit_files, contents
 from tests.support.s3 import moto_server
 from tests.support.sshserver import ssh_git_server
+from tests.support.sync import Sync
+from tests.support.tunnel import tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import trustme
 
-    from tests.support.bucket import Bucket
     from tests.support.gitserver import GitServer
     from tests.support.sshserver import SSHServer
-    from tests.support.sync import Sync
 
 TOKEN = "glpat-CANARY_7f3b/+x%40"
 OBJECTS = {"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"}
@@ -79,10 +82,7 @@ def test_the_tokens_user_name_can_be_chosen(https: Sync, server: GitServer) -> N
         ("https://gitea.example.com/o/r.git", "git-sync"),
     ],
 )
-def test_the_user_name_follows_the_hosts_convention(url: str, user: str, tmp_path: Path) -> None:
-    from steps.clients.git_access import token_user
-    from steps.settings import read
-
+def test_the_user_name_follows_the_hosts_convention(url: str, user: str) -> None:
     assert token_user(read({"GIT_REPOSITORY": url})) == user
 
 
@@ -204,9 +204,6 @@ def test_a_key_that_others_may_read_is_named(ssh: Sync, ssh_server: SSHServer, t
 
 
 def test_the_bucket_over_https_with_an_own_ca(tmp_path: Path, ca: trustme.CA) -> None:
-    from tests.support.bucket import new_bucket
-    from tests.support.sync import Sync
-
     with moto_server(tls=ca) as server:
         bucket = new_bucket(server)
         bucket.put_many(OBJECTS)
@@ -217,6 +214,29 @@ def test_the_bucket_over_https_with_an_own_ca(tmp_path: Path, ca: trustme.CA) ->
         said = secure()
         assert said.exit == 40
         assert "TLS" in said.of("minio_connect", "error")[0]["error"]
+
+
+def test_a_proxy_is_used_for_the_bucket_and_for_git_but_for_what_is_excepted(
+    tmp_path: Path, ca: trustme.CA
+) -> None:
+    repository = bare_repository(tmp_path / "r.git")
+    with moto_server(tls=ca) as s3, https_git_server(tmp_path, ca, TOKEN) as git, tunnel() as proxy:
+        bucket = new_bucket(s3)
+        bucket.put_many(OBJECTS)
+        through = Sync.between(bucket, repository, tmp_path / "w").with_settings(
+            MINIO_CA_FILE=str(s3.ca_file),
+            GIT_REPOSITORY=git.url_for(repository),
+            GIT_TOKEN=TOKEN,
+            GIT_CA_FILE=str(git.ca_file),
+            HTTPS_PROXY=proxy.url,
+        )
+        assert through().exit == 0
+        assert contents(repository) == OBJECTS
+        assert set(proxy.asked) == {s3.endpoint, git.url.removeprefix("https://")}
+        proxy.asked.clear()
+        assert through(NO_PROXY="127.0.0.1").exit == 0
+        assert proxy.asked == []
+        assert through(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
 
 
 # -- secrets --------------------------------------------------------------------------------------
@@ -272,7 +292,7 @@ def _descends(pid: int, ancestor: int) -> bool:
     return False
 
 
-def test_secrets_are_in_no_error(https: Sync, tmp_path: Path) -> None:
+def test_secrets_are_in_no_error(https: Sync) -> None:
     for broken in (
         {"GIT_REPOSITORY": f"https://user:{TOKEN}@127.0.0.1/x.git"},
         {"GIT_REPOSITORY": f"https://{TOKEN}@127.0.0.1/x.git"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,8 +46,6 @@ def publish(sync: Sync, run_id: str) -> Said:
 
 
 def result(sync: Sync, run_id: str) -> dict[str, object]:
-    import json
-
     loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())
     assert isinstance(loaded, dict)
     return loaded
@@ -186,8 +186,6 @@ def test_an_old_run_that_is_retried_after_one_that_changed_nothing_does_nothing_
 
 def wait_a_second() -> None:
     """Listings are ordered by the server's clock, which tells seconds."""
-    import time
-
     time.sleep(1.1)
 
 
@@ -365,6 +363,20 @@ def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, 
     assert line["message"] == "Failed to push to repository"
     assert "You are not allowed to push code to protected branches" in line["error"]
     assert contents(repository) == FIRST
+
+
+def test_a_secret_that_a_server_repeats_is_in_no_document(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    secret = sync.settings["MINIO_SECRET_KEY"]
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\necho 'not allowed: {secret}'\nexit 1\n")
+    hook.chmod(0o755)
+    bucket.put(KEY, b"2")
+    said = sync()
+    assert said.exit == 40
+    assert secret not in said.text
+    for path in sync.work_dir.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
 
 
 def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(
