@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.cli import invoke
-from tests.support.faults import Hang, when
+from tests.support.faults import Hang, Reset, when
 from tests.support.repositories import branches, contents
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "healt
 OBJECTS = {f"clusterbackup/{cluster}/a.yaml": cluster.encode() for cluster in ("east", "west")}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS), ["--version"], []])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([command, "--help"] for command in COMMANDS), ["--version"], []]
+)
 def test_help_needs_no_settings(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(arguments, {}) == 0
     assert "git-sync" in capsys.readouterr().out
@@ -36,9 +38,17 @@ def test_help_needs_no_settings(arguments: list[str], capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(
     "arguments",
-    [["unknown"], ["run", "--unknown"], ["run", "--mode", "fast"], ["download", "--shard", "x"], ["run", "extra"]],
+    [
+        ["unknown"],
+        ["run", "--unknown"],
+        ["run", "--mode", "fast"],
+        ["download", "--shard", "x"],
+        ["run", "extra"],
+    ],
 )
-def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_is_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert invoke(arguments, {}) == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -103,7 +113,10 @@ def test_the_users_git_environment_and_configuration_do_not_reach_git(
 
 
 def test_help_is_fast_because_it_loads_no_sdk() -> None:
-    code = "import sys; from steps.cli import invoke; invoke(['download', '--help'], {}); print(sorted(sys.modules))"
+    code = (
+        "import sys; from steps.cli import invoke; "
+        "invoke(['download', '--help'], {}); print(sorted(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for module in ("minio", "obstore", "git", "rich"):
         assert f"'{module}'" not in done.stdout
@@ -166,7 +179,11 @@ def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket)
     assert sync().exit == 0
     state = sync.work_dir / "sync-metadata.json"
     whole = state.read_text()
-    for damaged in ("", whole[: len(whole) // 2], whole.replace('"schema_version": 1', '"schema_version": 9')):
+    for damaged in (
+        "",
+        whole[: len(whole) // 2],
+        whole.replace('"schema_version": 1', '"schema_version": 9'),
+    ):
         state.write_text(damaged)
         said = sync()
         assert said.exit == 40
@@ -189,7 +206,7 @@ def test_a_state_of_another_repository_is_not_continued(sync: Sync, bucket: Buck
 # -- state and health ---------------------------------------------------------------------------------
 
 
-def test_the_state_counts_every_run_once(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_the_state_counts_every_run_once(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     assert sync("report").exit == 0, "a report that is retried"
@@ -215,8 +232,6 @@ def test_a_failed_run_is_counted_and_keeps_the_last_success(
     bucket.put_many(OBJECTS)
     assert faulty().exit == 0
     success = faulty.state["last_success"]
-    from tests.support.faults import Reset
-
     proxy.install(lambda _: Reset())
     assert faulty().exit == 30
     state = faulty.state
@@ -227,13 +242,15 @@ def test_a_failed_run_is_counted_and_keeps_the_last_success(
     assert state["last_run"]["outcome"] == "failed"
 
 
-def test_a_step_that_fails_leaves_a_result_for_report(sync: Sync, bucket: Bucket) -> None:
+def test_a_step_that_fails_leaves_a_result_for_report(sync: Sync) -> None:
     assert sync("discover", "--run-id", "r", MINIO_ENDPOINT="127.0.0.1:1").exit == 30
     assert sync("report", "--run-id", "r").exit == 0
     assert sync.state["last_run"]["operation"] == "minio_connect"
 
 
-def test_a_step_refuses_the_run_of_another_configuration(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_step_refuses_the_run_of_another_configuration(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
     assert sync("download", MINIO_BUCKET="other-bucket").exit == 40

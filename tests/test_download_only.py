@@ -27,10 +27,16 @@ def local(faulty: Sync) -> Sync:
 
 def files(sync: Sync) -> dict[str, bytes]:
     root = sync.work_dir
-    return {str(path.relative_to(root)): path.read_bytes() for path in (root / "clusterbackup").rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in (root / "clusterbackup").rglob("*")
+        if path.is_file()
+    }
 
 
-def test_all_objects_come_and_then_only_what_changed(local: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_all_objects_come_and_then_only_what_changed(
+    local: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
     bucket.put_many(OBJECTS)
     said = local()
     assert (said.exit, said.complete["files_downloaded"]) == (0, 20)
@@ -103,7 +109,7 @@ def test_a_dry_run_touches_no_file(local: Sync, bucket: Bucket) -> None:
 def test_publishing_again_after_a_kill_half_way_ends_in_the_same_state(local: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     local()
-    changed = {key: b"changed" for key in OBJECTS}
+    changed = dict.fromkeys(OBJECTS, b"changed")
     bucket.put_many(changed)
     for step in ("discover", "download", "detect", "publish", "publish"):
         assert local(step).exit == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times, when
-from tests.support.repositories import commit_files, contents, log, message, sha
+from tests.support.repositories import branches, commit_files, contents, message, sha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +137,7 @@ def test_a_truncated_listing_that_denies_it_is_completed(
     assert contents(repository) == objects
 
 
-def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path) -> None:
+def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     repeat = body(
         lambda xml: xml.replace(
@@ -197,7 +197,7 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
 
     proxy.install(
         when(listing_of(EAST), body(other)),
-        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(bucket, key)),
+        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(key)),
     )
     said = faulty()
     assert said.exit == 0
@@ -205,7 +205,7 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
     assert "ETags are no MD5s" in said.text
 
 
-def _pretending(bucket: Bucket, key: str) -> Change:
+def _pretending(key: str) -> Change:
     """The store whose ETag is not the content's MD5 takes its own ETag for a match."""
     data = OBJECTS[key]
     return Change(
@@ -274,7 +274,7 @@ def test_clusters_that_lie_elsewhere_are_named(sync: Sync, bucket: Bucket, repos
     assert log_is_empty(repository)
 
 
-def test_an_empty_bucket_is_told_as_such(sync: Sync, bucket: Bucket) -> None:
+def test_an_empty_bucket_is_told_as_such(sync: Sync) -> None:
     said = sync()
     assert said.exit == 40
     assert "which holds: nothing" in said.errors
@@ -291,6 +291,4 @@ def test_every_cluster_failing_is_the_runs_failure(faulty: Sync, bucket: Bucket,
 
 
 def log_is_empty(repository: Path) -> bool:
-    from tests.support.repositories import branches
-
     return branches(repository) == {}

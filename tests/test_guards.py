@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bucket import new_bucket
-from tests.support.repositories import contents, message, sha
+from tests.support.repositories import commit_files, contents, message, sha
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
 
 @pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
 def test_what_a_vanished_cluster_means_is_a_setting(
-    policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
+    *, policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     empty(bucket)
     assert sync(CLUSTER_VANISHED=policy).exit == code
@@ -104,7 +104,14 @@ def test_what_a_vanished_cluster_means_is_a_setting(
 @pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
 @pytest.mark.parametrize("options", [("--clusters", "west"), ("--namespaces", "default")])
 def test_a_filtered_run_that_finds_nothing_does_not_take_the_bucket_for_empty(
-    options: tuple[str, str], policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
+    *,
+    options: tuple[str, str],
+    policy: str,
+    code: int,
+    left: int,
+    sync: Sync,
+    bucket: Bucket,
+    repository: Path,
 ) -> None:
     empty(bucket)
     assert sync("run", *options, CLUSTER_VANISHED=policy).exit == code
@@ -256,8 +263,6 @@ def test_a_quarantined_keys_path_in_git_is_kept(sync: Sync, bucket: Bucket, repo
 def test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    from tests.support.repositories import commit_files
-
     commit_files(repository, {"clusterbackup/north": b"a file"})
     bucket.put("clusterbackup/north/a.yaml", b"a")
     said = sync()
@@ -266,9 +271,7 @@ def test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster(
     assert "Git holds a file at clusterbackup/north" in said.errors
 
 
-def test_git_path_that_is_a_file_in_git_needs_a_person(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    from tests.support.repositories import commit_files
-
+def test_git_path_that_is_a_file_in_git_needs_a_person(sync: Sync, repository: Path) -> None:
     commit_files(repository, {"backups": b"a file"})
     said = sync(GIT_PATH="backups/live")
     assert said.exit == 40

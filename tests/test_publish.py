@@ -365,7 +365,9 @@ def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, 
     assert contents(repository) == FIRST
 
 
-def test_a_secret_that_a_server_repeats_is_in_no_document(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_a_secret_that_a_server_repeats_is_in_no_document(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     secret = sync.settings["MINIO_SECRET_KEY"]
     hook = repository / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.repositories import GITLINK, bare_repository, commit_files, contents, fsck, log, sha, tree
+from steps.contracts import CacheRow, RowsHeader
+from steps.rowfile import read_header, read_rows, write_rows
+from tests.support.repositories import (
+    GITLINK,
+    bare_repository,
+    commit_files,
+    contents,
+    fsck,
+    git,
+    log,
+    message,
+    sha,
+    tree,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +85,7 @@ def test_only_what_changed_is_fetched_and_committed(
     }
     del expected["clusterbackup/east/empty.yaml"]
     assert contents(repository) == expected
-    assert "Changes: 1 new, 1 modified, 1 deleted" in message_of(repository)
+    assert "Changes: 1 new, 1 modified, 1 deleted" in message(repository)
     assert said.complete["git_commit"] == sha(repository)
 
 
@@ -151,9 +164,6 @@ def test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid(
 
 
 def _forge_etag(cache: Path, path: bytes, etag: str) -> None:
-    from steps.contracts import CacheRow, RowsHeader
-    from steps.rowfile import read_header, read_rows, write_rows
-
     rows = [row._replace(etag=etag) if row.path == path else row for row in read_rows(cache, CacheRow)]
     write_rows(cache, read_header(cache, RowsHeader), rows)
 
@@ -202,8 +212,6 @@ def test_a_bucket_may_have_clusters_at_its_root(sync: Sync, bucket: Bucket, repo
 
 
 def test_the_commit_names_its_author_and_the_runs_time(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    from tests.support.repositories import git
-
     bucket.put_many(OBJECTS)
     sync(GIT_USERNAME="cluster-backup-bot", GIT_EMAIL="backup@example.com")
     stamp, who, committer = (
@@ -219,7 +227,7 @@ def test_the_commit_names_its_author_and_the_runs_time(sync: Sync, bucket: Bucke
         .split("|")
     )
     assert who == committer == "cluster-backup-bot <backup@example.com>"
-    assert message_of(repository).startswith(f"Automated backup sync - {stamp} UTC\n")
+    assert message(repository).startswith(f"Automated backup sync - {stamp} UTC\n")
 
 
 def test_separate_steps_do_what_run_does(sync: Sync, bucket: Bucket, repository: Path) -> None:
@@ -244,9 +252,3 @@ def test_many_clusters_share_shards(sync: Sync, bucket: Bucket, repository: Path
     said = sync(MAX_SHARDS="5")
     assert said.of("discover")[0]["data"]["shards"] == 5
     assert contents(repository) == objects
-
-
-def message_of(repository: Path) -> str:
-    from tests.support.repositories import message
-
-    return message(repository)

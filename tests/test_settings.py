@@ -64,12 +64,15 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "SYNC_SCHEDULE": ("0 9-17 * * 1-5", "0 9-17 * * 1-5"),
     "SYNC_TIMEZONE": ("Europe/Berlin", "Europe/Berlin"),
     "HEALTH_MAX_AGE": ("26h", timedelta(hours=26)),
+    "METRICS_PORT": ("9090", 9090),
+    "PUSHGATEWAY_URL": ("http://pushgateway:9091/path", "http://pushgateway:9091/path"),
+    "WEBHOOK_URL": ("https://hooks.example.com/hook-5", "https://hooks.example.com/hook-5"),
     "LOG_LEVEL": ("DEBUG", LogLevel.DEBUG),
     "LOG_FORMAT": ("Json", LogFormat.JSON),
     "HTTPS_PROXY": ("http://user:pw-4@proxy:3128", "http://user:pw-4@proxy:3128"),
     "NO_PROXY": ("localhost,.internal", "localhost,.internal"),
 }
-SECRETS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "GIT_TOKEN", "HTTPS_PROXY")
+SECRETS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "GIT_TOKEN", "HTTPS_PROXY", "WEBHOOK_URL")
 
 DEFAULTS: dict[str, object] = {
     "minio_use_ssl": True,
@@ -90,6 +93,9 @@ DEFAULTS: dict[str, object] = {
     "sync_schedule": None,
     "sync_timezone": "UTC",
     "health_max_age": None,
+    "metrics_port": 8080,
+    "pushgateway_url": None,
+    "webhook_url": None,
     "log_level": LogLevel.INFO,
     "log_format": LogFormat.AUTO,
     "git_repository": None,
@@ -121,6 +127,8 @@ BAD = {
     "SYNC_SCHEDULE": "at night",
     "SYNC_TIMEZONE": "../../etc/passwd",
     "HEALTH_MAX_AGE": "-1h",
+    "METRICS_PORT": "65536",
+    "PUSHGATEWAY_URL": "pushgateway:9091",
     "LOG_LEVEL": "loud",
     "LOG_FORMAT": "xml",
 }
@@ -536,8 +544,12 @@ def test_no_secret_is_in_the_error_about_another_setting() -> None:
 
 def test_every_secret_is_known_to_the_log() -> None:
     settings = read({name: EVERY_VARIABLE[name][0] for name in SECRETS})
-    assert set(settings.secrets()) == {EVERY_VARIABLE[name][0] for name in SECRETS}
+    assert set(settings.secrets()) == {EVERY_VARIABLE[name][0] for name in SECRETS} | {"pw-4"}
     assert read({}).secrets() == []
+
+
+def test_the_proxys_password_is_known_to_the_log_as_it_is_meant() -> None:
+    assert "p@ss/word" in read({"HTTPS_PROXY": "http://user:p%40ss%2Fword@proxy:3128"}).secrets()
 
 
 def test_the_token_file_is_read_anew_at_each_use(tmp_path: Path) -> None:

@@ -189,9 +189,7 @@ def test_a_missing_bucket_needs_a_person(bucket: Bucket) -> None:
     assert raised.value.operation == "minio_connect"
 
 
-def test_wrong_credentials_need_a_person(
-    bucket: Bucket, server: S3Server, request: pytest.FixtureRequest
-) -> None:
+def test_wrong_credentials_need_a_person(bucket: Bucket, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.params["server"] == "moto":
         pytest.skip("moto accepts every credential; tests/test_failures.py has it refuse through a proxy")
     for wrong in ({"MINIO_SECRET_KEY": "wrong-secret"}, {"MINIO_ACCESS_KEY": "wrong-key"}):

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 GITLINK = "160000"
@@ -71,7 +72,7 @@ def bare_repository(path: Path, *, partial_clone: bool = True) -> Path:
 
 def commit_files(
     repository: Path,
-    files: dict[str, bytes | tuple[str, bytes] | None],
+    files: Mapping[str, bytes | tuple[str, bytes] | None],
     message: str = "someone else's change",
     branch: str = "main",
     *,

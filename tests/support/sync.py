@@ -96,7 +96,7 @@ class Sync:
         out = io.StringIO()
         with redirect_stdout(out):
             code = invoke(arguments or ("run",), {**self.settings, **settings})
-        print(out.getvalue())
+        sys.stdout.write(out.getvalue())
         return Said(code, out.getvalue())
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
