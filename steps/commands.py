@@ -81,10 +81,10 @@ class Commands:
         """Commit and push."""
         configured, volume = self._set_up(Needs.GIT)
         found = _run(volume, run_id)
+        _same("GIT_REPOSITORY", configured.git_repository, found.repository)
+        if not found.download_only:
+            _same("GIT_BRANCH", configured.git_branch, found.branch)
         with _failure_recorded(volume, found):
-            _same("GIT_REPOSITORY", configured.git_repository, found.repository)
-            if not found.download_only:
-                _same("GIT_BRANCH", configured.git_branch, found.branch)
             verdict = read_document(volume.run(found.run_id).verdict, Verdict)
             result = publish(configured, volume, found, verdict)
         return Exit(result.exit_code)

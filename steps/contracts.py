@@ -143,6 +143,7 @@ class ManifestFooter(Document):
 
     quarantined: dict[str, int] = Field(description="keys by reason")
     quarantined_sample: tuple[str, ...]
+    left_out: int = Field(description="keys that the filters left out")
     fetched: int
     fetched_bytes: int
     newest_object_at: AwareDatetime | None

@@ -201,7 +201,7 @@ def _baseline(
     """
     for held, cached in outer_join(tree, cache):
         known = held is not None and cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid)
-        if cached is not None and not known and len(edited) < _SAMPLE:
+        if held is not None and cached is not None and not known and len(edited) < _SAMPLE:
             edited.append(cached.path)
         if held is not None and cached is not None and known:
             yield BaselineRow(*held, cached.etag, cached.size)

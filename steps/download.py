@@ -128,11 +128,11 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
         where = f"{job.run.git_path}{cluster}"
         raise FixConfiguration("download", "Failed to download", f"Git holds a file at {escaped(where)}")
     with logs.timed() as elapsed:
-        listed_at = _write_listing(job, cluster)
+        figures = _Figures()
+        listed_at = _write_listing(job, cluster, figures)
         root = job.volume.objects_of(job.run)
         remove(root / cluster)  # another run's, or a failed try's
         directory = ObjectDirectory(root)
-        figures = _Figures()
         header = ManifestHeader(run_id=job.run.run_id, cluster=cluster, listed_at=listed_at)
         with contextlib.closing(_manifest(job, cluster, directory, figures)) as rows:
             write_rows(job.files.manifest(cluster), header, rows, figures.footer)
@@ -162,19 +162,24 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
         )
 
 
-def _write_listing(job: _Job, cluster: str) -> datetime:
+def _write_listing(job: _Job, cluster: str, figures: _Figures) -> datetime:
     """Write down the proven listing, and return the server's time when it began."""
     listing = job.store.listing(f"{job.run.bucket_prefix}{cluster}/")
-    write_rows(job.files.listing(cluster), RowsHeader(identity=job.run.identity), _listed(job.run, listing))
+    write_rows(
+        job.files.listing(cluster), RowsHeader(identity=job.run.identity), _listed(job.run, listing, figures)
+    )
     assert listing.started_at is not None  # noqa: S101 - it has been iterated
     return listing.started_at
 
 
-def _listed(run: Run, listing: Listing) -> Iterator[ListedRow]:
+def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow]:
     for listed in listing:
         text = listed.key.removeprefix(run.bucket_prefix)
         path = text.encode(errors="surrogatepass")
-        if (listed.size == 0 and text.endswith("/")) or not run.selection.has_path(path):
+        if listed.size == 0 and text.endswith("/"):
+            continue  # a marker that some tools leave for a directory
+        if not run.selection.has_path(path):
+            figures.left_out += 1
             continue
         reason = rejection(text) or (Reason.TOO_LARGE if listed.size > run.max_object_bytes else "")
         modified = listed.modified.isoformat() if listed.modified else ""
@@ -183,6 +188,7 @@ def _listed(run: Run, listing: Listing) -> Iterator[ListedRow]:
 
 @dataclass
 class _Figures:
+    left_out: int = 0
     objects: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     quarantined_sample: list[str] = field(default_factory=list)
@@ -207,6 +213,7 @@ class _Figures:
         return ManifestFooter(
             quarantined=dict(self.quarantined),
             quarantined_sample=tuple(self.quarantined_sample),
+            left_out=self.left_out,
             fetched=self.fetched,
             fetched_bytes=self.fetched_bytes,
             newest_object_at=datetime.fromisoformat(self.newest) if self.newest else None,

@@ -67,12 +67,9 @@ class Planner:
                 self.results.append(failure)
             else:
                 surveys[name] = survey(name, *self._passes(name))
-        # Only a run that looks at all of a cluster, and at every cluster there is, can tell.
-        bucket_is_empty = (
-            self._run.selection.is_whole_cluster
-            and self._run.clusters_left_out == 0
-            and not any(surveyed.accepted for surveyed in surveys.values())
-        )
+        # What a filter leaves out is there all the same.
+        left_out = self._run.clusters_left_out + sum(self._footer(name).left_out for name in surveys)
+        bucket_is_empty = left_out == 0 and not any(surveyed.accepted for surveyed in surveys.values())
         for name, surveyed in surveys.items():
             yield from self._plan(name, surveyed, bucket_is_empty)
 
@@ -86,8 +83,7 @@ class Planner:
             delete=ruling is ruling.DELETE,
             tally=tally,
         )
-        path = self._files.manifest(name)
-        footer = read_footer(path, ManifestFooter)
+        footer = self._footer(name)
         conflicts = [escaped(path.decode(errors="replace")) for path in tally.conflicts]
         quarantined = Counter(footer.quarantined)
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
@@ -107,13 +103,16 @@ class Planner:
             allowed=surveyed.token if allowed and tally.deleted else None,
             quarantined=dict(+quarantined),
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
-            listed_at=read_header(path, ManifestHeader).listed_at,
+            listed_at=read_header(self._files.manifest(name), ManifestHeader).listed_at,
             newest_object_at=footer.newest_object_at,
         )
         self.results.append(result)
 
     def _passes(self, name: str) -> tuple[TreePass, ManifestPass, Selects]:
         return lambda: self._tree(name), lambda: self._manifest(name), self._run.selection.has_path
+
+    def _footer(self, name: str) -> ManifestFooter:
+        return read_footer(self._files.manifest(name), ManifestFooter)
 
     def _manifest(self, name: str) -> Iterator[ManifestRow]:
         return read_rows(self._files.manifest(name), ManifestRow)

@@ -118,6 +118,18 @@ def test_a_filtered_run_that_finds_nothing_does_not_take_the_bucket_for_empty(
     assert sum(path.startswith(WEST) for path in contents(repository)) == left
 
 
+@pytest.mark.parametrize("options", [("--namespaces", "default"), ("--exclude", "*.txt")])
+@pytest.mark.parametrize("marker", [False, True])
+def test_an_empty_bucket_is_empty_for_a_filtered_run_too(
+    options: tuple[str, str], marker: bool, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    empty(bucket, "")
+    if marker:
+        bucket.put("clusterbackup/west/", b"")
+    assert sync("run", *options, CLUSTER_VANISHED="delete").exit == 20
+    assert contents(repository) == OBJECTS
+
+
 @pytest.mark.parametrize("policy", ["refuse", "keep", "delete"])
 def test_an_empty_prefix_deletes_nothing_whatever_the_setting(
     policy: str, sync: Sync, bucket: Bucket, repository: Path
@@ -211,6 +223,15 @@ def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(
         "clusterbackup/west/file/inside": b"1",
         "clusterbackup/west/dir": b"2",
     }
+
+
+def test_a_key_that_lost_a_path_conflict_is_nobodys_edit(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put("clusterbackup/west/default/object-00.yaml/inside", b"x")
+    assert sync().exit == 0
+    commit_files(repository, {"README.md": b"theirs"})
+    assert not sync().of("git_commit", "error")
 
 
 def test_of_a_key_that_is_file_and_directory_the_children_are_kept(
