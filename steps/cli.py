@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -49,7 +50,8 @@ def main() -> NoReturn:
 
     signals.install()
     code = invoke(sys.argv[1:], environ)
-    sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
     # Not sys.exit, which would wait for threads: after an error their downloads are of no use.
     os._exit(code)
 
@@ -60,7 +62,9 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     from steps.errors import SyncError, Terminated, translated
     from steps.settings import LogFormat, LogLevel
 
-    logs.set_up(LogLevel.INFO, LogFormat.AUTO, list)  # until the settings are known
+    wanted = environ.get("LOG_FORMAT", "").lower()
+    known = LogFormat(wanted) if wanted in list(LogFormat) else LogFormat.AUTO
+    logs.set_up(LogLevel.INFO, known, list)  # until the settings are known
     try:
         with translated():
             return _click(arguments, environ)

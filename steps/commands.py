@@ -52,7 +52,7 @@ class Commands:
         """Find clusters, write baselines."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
         start = _start(configured, _checked(run_id) if run_id else new_run_id())
-        with _failure_recorded(volume, start):
+        with volume.locked(), _failure_recorded(volume, start):
             discover(configured, volume, start.run_id)
         return Exit.OK
 
@@ -63,7 +63,9 @@ class Commands:
         _same("MINIO_ENDPOINT", configured.minio_endpoint, found.endpoint)
         _same("MINIO_BUCKET", configured.minio_bucket, found.bucket)
         if unknown := set(shards) - {shard.index for shard in found.shards}:
-            raise FixCommandLine("download", "No such shard", ", ".join(map(str, sorted(unknown))))
+            asked = ", ".join(map(str, sorted(unknown)))
+            last = len(found.shards) - 1
+            raise FixCommandLine("download", "No such shard", f"{asked}: they are 0 to {last}")
         clusters = [
             name for shard in found.shards if not shards or shard.index in shards for name in shard.clusters
         ]
@@ -84,7 +86,9 @@ class Commands:
         _same("GIT_REPOSITORY", configured.git_repository, found.repository)
         if not found.download_only:
             _same("GIT_BRANCH", configured.git_branch, found.branch)
-        with _failure_recorded(volume, found):
+        if configured.dry_run:
+            _same("DRY_RUN", "true", str(found.dry_run).lower())
+        with volume.locked(), _failure_recorded(volume, found):
             verdict = read_document(volume.run(found.run_id).verdict, Verdict)
             result = publish(configured, volume, found, verdict)
         return Exit(result.exit_code)
@@ -122,6 +126,8 @@ class Commands:
     def _configure(self, *needs: Needs) -> Settings:
         configured = settings.read(self._environ, *needs, **self._overrides)
         logs.set_up(configured.log_level, configured.log_format, configured.secrets)
+        for name, meant in settings.misspelt(self._environ):
+            logs.warning("configuration", f"{name} is no setting: is {meant} meant?", variable=name)
         return configured
 
 
@@ -152,7 +158,10 @@ def _same(name: str, here: str | None, found: str | None) -> None:
 
 def _run(volume: Volume, run_id: str | None) -> Run:
     name = _checked(run_id) if run_id else volume.newest_run()
-    return read_document(volume.run(name).run, Run)
+    path = volume.run(name).run
+    if not path.exists():
+        raise FixConfiguration("setup_workdir", "Failed to find the run", f"{path} does not exist")
+    return read_document(path, Run)
 
 
 def _checked(run_id: str) -> str:

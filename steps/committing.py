@@ -60,7 +60,7 @@ def commit(settings: Settings, volume: Volume, run: Run, repository: Repository,
                 raise TryAgain(
                     "git_commit",
                     "Failed to commit",
-                    f"the commit is not the plan at {where}: the volume's bytes have changed",
+                    f"the commit is not the plan at {where}",
                 )
     changed = plan.changes
     logs.info(
@@ -113,17 +113,20 @@ def _message(run: Run, plan: Plan) -> str:
 
 
 def _exactly(path: bytes, size: int) -> Iterator[bytes]:
-    """Yield the file's bytes; TryAgain unless there are just ``size`` of them."""
-    with open(path, "rb") as file:
+    """Yield the file's bytes; TryAgain unless it is there and has just ``size`` of them."""
+    where = escaped(path.decode(errors="replace"))
+    changed = TryAgain(
+        "git_commit", "Failed to commit", f"{where} has changed on the volume since it was downloaded"
+    )
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below, where its bytes are
+    except FileNotFoundError:
+        raise changed from None
+    with file:
         while chunk := file.read(_CHUNK):
             size -= len(chunk)
             if size < 0:
                 break
             yield chunk
     if size != 0:
-        where = escaped(path.decode(errors="replace"))
-        raise TryAgain(
-            "git_commit",
-            "Failed to commit",
-            f"{where} has changed on the volume since it was downloaded",
-        )
+        raise changed

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from steps import logs
 from steps.contracts import RowsHeader, Run, Status, Verdict
+from steps.core.changes import ManifestRow
 from steps.core.guards import Ruling
 from steps.core.keys import escaped
+from steps.core.merge import outer_join
 from steps.planning import Planner, baseline_tree
-from steps.rowfile import write_rows
+from steps.rowfile import read_rows, write_rows
 from steps.volume import write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from steps.contracts import ClusterResult
     from steps.core.changes import PlanRow
-    from steps.volume import Volume
+    from steps.volume import RunFiles, Volume
 
 
 def detect(volume: Volume, run: Run) -> Verdict:
@@ -31,13 +35,17 @@ def detect(volume: Volume, run: Run) -> Verdict:
     with logs.timed() as elapsed:
         planner = Planner(run, files, lambda cluster: baseline_tree(files, cluster))
         rows = planner.rows()
-        if run.dry_run or logs.is_debug():
-            rows = _told(rows, logs.info if run.dry_run else logs.debug)
+        tell = _teller(run)
+        if tell is not None:
+            rows = _told(rows, tell)
         write_rows(files.plan, RowsHeader(identity=run.identity), rows)
         verdict = Verdict(run_id=run.run_id, clusters=tuple(planner.results))
         write_document(files.verdict, verdict)
     for result in verdict.clusters:
-        _tell(run, result)
+        _tell(result)
+        if result.allow_delete is not None:
+            _tell_refusal(run, files, result, result.allow_delete, tell)
+    _tell_allowances(run, verdict)
     processed = [result for result in verdict.clusters if result.processed]
     new, modified, deleted = (
         sum(getattr(result, count) for result in processed) for count in ("added", "modified", "deleted")
@@ -54,6 +62,7 @@ def detect(volume: Volume, run: Run) -> Verdict:
     return verdict
 
 
+_SAMPLE = 20
 _REASONS = {
     Ruling.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT at once",
     Ruling.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
@@ -61,20 +70,25 @@ _REASONS = {
 }
 
 
-def _told(rows: Iterable[PlanRow], tell: Callable[..., None]) -> Iterator[PlanRow]:
+Tell = Callable[..., None]
+
+
+def _teller(run: Run) -> Tell | None:
+    """How each single path is told: a dry run prints its plan, else it is for those who debug."""
+    if run.dry_run:
+        return logs.info
+    return logs.debug if logs.is_debug() else None
+
+
+def _told(rows: Iterable[PlanRow], tell: Tell) -> Iterator[PlanRow]:
     for row in rows:
-        words = {"A": "new", "M": "modified", "D": "deleted"}[row.change]
-        tell(
-            "detect_changes",
-            words,
-            path=escaped(row.path.decode(errors="replace")),
-            oid=row.oid,
-            size=row.size,
-        )
+        change = {"A": "new", "M": "modified", "D": "deleted"}[row.change]
+        path = escaped(row.path.decode(errors="replace"))
+        tell("detect_changes", f"{change} {path}", change=change, path=path, oid=row.oid, size=row.size)
         yield row
 
 
-def _tell(run: Run, result: ClusterResult) -> None:
+def _tell(result: ClusterResult) -> None:
     name = escaped(result.name)
     if result.status is Status.FAILED:
         logs.warning(
@@ -101,21 +115,46 @@ def _tell(run: Run, result: ClusterResult) -> None:
             reasons=result.quarantined,
             keys=result.quarantined_sample,
         )
-    if result.allow_delete is None:
-        return
-    if any(allowance.startswith(f"{result.name}:") for allowance in run.allow_delete):
-        logs.warning(
-            "detect_changes",
-            f"The leave given for {name} was for another set of deletions",
-            cluster=name,
-        )
+
+
+def _tell_refusal(
+    run: Run, files: RunFiles, result: ClusterResult, allowance: str, tell: Tell | None
+) -> None:
+    """Say what is refused, why, and how a person allows it."""
+    name = escaped(result.name)
+    if tell is not None:
+        for path in _refused(run, files, result.name):
+            tell("detect_changes", f"deletion refused {path}", change="refused", path=path)
     logs.error(
         "detect_changes",
         f"Refused to delete {result.deletions_refused} files of {name}",
         f"{_REASONS[result.ruling]}; they stay. If the loss is meant, allow exactly this one: "
-        f"git-sync run --allow-delete {shlex.quote(result.allow_delete)}",
+        f"git-sync run --allow-delete {shlex.quote(allowance)}",
         cluster=name,
         ruling=result.ruling,
         deletions_refused=result.deletions_refused,
-        allow_delete=result.allow_delete,
+        allow_delete=allowance,
+        paths=list(islice(_refused(run, files, result.name), _SAMPLE)),
     )
+
+
+def _refused(run: Run, files: RunFiles, cluster: str) -> Iterator[str]:
+    manifest = read_rows(files.manifest(cluster), ManifestRow)
+    for held, listed in outer_join(baseline_tree(files, cluster), manifest):
+        if held is not None and listed is None and run.selection.has_path(held.path):
+            yield escaped(held.path.decode(errors="replace"))
+
+
+def _tell_allowances(run: Run, verdict: Verdict) -> None:
+    """Say which allowances were for nothing, and how to allow several losses at once."""
+    used = {f"{result.name}:{result.allowed}" for result in verdict.clusters if result.allowed}
+    for allowance in sorted(set(run.allow_delete) - used):
+        logs.warning(
+            "detect_changes",
+            f"The leave given with {escaped(allowance)} is for no deletions of this run",
+            allow_delete=escaped(allowance),
+        )
+    refused = [result.allow_delete for result in verdict.clusters if result.allow_delete is not None]
+    if len(refused) > 1:
+        options = " ".join(f"--allow-delete {shlex.quote(allowance)}" for allowance in refused)
+        logs.warning("detect_changes", f"To allow all of these losses at once: git-sync run {options}")

@@ -19,9 +19,9 @@ from steps.core.changes import PLAIN_FILE, TreeRow
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
 from steps.core.message import parse_trailers
-from steps.errors import FixConfiguration
+from steps.errors import FixConfiguration, SyncError
 from steps.rowfile import Damaged, read_header, read_rows, write_rows
-from steps.volume import write_document
+from steps.volume import remove, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,9 +39,14 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
     started_at = datetime.now(UTC)
     volume.prune()
     files = volume.run(run_id)
+    remove(files.root)  # a retried discover begins anew: old manifests must not meet new baselines
     with logs.timed() as elapsed:
         store = ObjectStore(settings)
-        in_bucket, strays = _clusters_in_bucket(store, settings.minio_prefix)
+        try:
+            in_bucket, strays = _clusters_in_bucket(store, settings.minio_prefix)
+        except SyncError as problem:
+            problem.data = {"endpoint": store.endpoint, "bucket": store.bucket}
+            raise
     logs.info(
         "minio_connect",
         "Connected to MinIO",
@@ -56,6 +61,8 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
         base = held.base
         if not settings.download_only:
             logs.info("git_clone", "Read the branch", took=elapsed(), branch=settings.git_branch, base=base)
+            if base is None:
+                logs.warning("git_clone", f"There is no branch {settings.git_branch} yet: it will be made")
         if not held.tip_is_ours:
             _tell_conflicts(settings, edited)
 

@@ -253,7 +253,11 @@ def _decisions(
             continue
         figures.newest = max(figures.newest, listed.modified)
         reason = listed.reason or (Reason.PATH_CONFLICT if listed.path in conflicts else "")
-        unchanged = held is not None and (held.etag, held.size) == (listed.etag, listed.size)
+        unchanged = (
+            held is not None
+            and listed.etag != ""  # a store without ETags tells nothing
+            and (held.etag, held.size) == (listed.etag, listed.size)
+        )
         if reason:
             yield _settled(ManifestRow(listed.path, reason, "", listed.size, listed.etag))
         elif held is not None and unchanged and job.run.mode is Mode.INCREMENTAL:

@@ -27,6 +27,7 @@ class SyncError(Exception):
         self.operation = operation
         self.message = message
         self.error = error
+        self.data: dict[str, object] = {}
 
     @property
     def transient(self) -> bool:

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -53,7 +53,7 @@ def error(operation: str, message: str, error: str, *, took: float | None = None
 
 def failure(problem: SyncError | Terminated, **data: Any) -> None:
     """Log an error of ours under its own operation."""
-    error(problem.operation, problem.message, problem.error, **data)
+    error(problem.operation, problem.message, problem.error, **(getattr(problem, "data", {}) | data))
     if is_debug():
         debug(problem.operation, "Traceback", traceback="".join(traceback.format_exception(problem)))
 
@@ -91,8 +91,10 @@ class _StdoutHandler(logging.Handler):
     """Writes to what sys.stdout is at the time: a progress bar replaces it for its while."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stdout.write(self.format(record) + "\n")
-        sys.stdout.flush()
+        line = self.format(record) + "\n"
+        with suppress(OSError, ValueError):  # nobody listens any more: that must not stop a backup
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 def _log(level: int, operation: str, message: str, **fields: Any) -> None:
@@ -135,7 +137,9 @@ class _Text(logging.Formatter):
         )
         stamp = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}"
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        return f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if told and data else ''}"
+        line = f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if told and data else ''}"
+        # A server's words may hold what a terminal would obey.
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 class _Redaction(logging.Filter):

@@ -75,7 +75,14 @@ class Planner:
 
     def _plan(self, name: str, surveyed: Survey, bucket_is_empty: bool) -> Iterator[PlanRow]:  # noqa: FBT001 - a fact, no mode
         allowed = is_allowed(name, surveyed.token, self._run.allow_delete)
-        ruling = rule(surveyed, self._run.limits, allowed=allowed, bucket_is_empty=bucket_is_empty)
+        footer = self._footer(name)
+        ruling = rule(
+            surveyed,
+            self._run.limits,
+            allowed=allowed,
+            left_out=footer.left_out > 0,
+            bucket_is_empty=bucket_is_empty,
+        )
         tally = Tally()
         yield from plan(
             *self._passes(name),
@@ -83,7 +90,6 @@ class Planner:
             delete=ruling is ruling.DELETE,
             tally=tally,
         )
-        footer = self._footer(name)
         conflicts = [escaped(path.decode(errors="replace")) for path in tally.conflicts]
         quarantined = Counter(footer.quarantined)
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
@@ -121,6 +127,9 @@ class Planner:
         """Say why the cluster has no usable manifest: then it is a failed one, never an empty one."""
         try:
             self._manifest(name)
+            header = read_header(self._files.manifest(name), ManifestHeader)
+            if (header.run_id, header.cluster) != (self._run.run_id, name):
+                raise Damaged(f"{name}: the manifest is of {header.run_id}, {escaped(header.cluster)}")
         except FileNotFoundError:
             failure = self._recorded_failure(name)
         except Damaged as problem:

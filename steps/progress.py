@@ -41,8 +41,8 @@ class Bar:
             self._bytes += size
             task = self._progress.tasks[0]
             elapsed = task.elapsed or 1e-9
-            rate = f"{task.completed / elapsed:,.0f}/s, {self._bytes / elapsed / 1e6:,.1f} MB/s"
-            self._progress.update(self._task, advance=1, size=f"{self._bytes / 1e6:,.1f} MB", rate=rate)
+            rate = f"{task.completed / elapsed:,.0f} objects/s, {self._bytes / elapsed / 1e3:,.0f} kB/s"
+            self._progress.update(self._task, advance=1, size=f"{self._bytes / 1e3:,.0f} kB,", rate=rate)
 
 
 @contextmanager
@@ -56,5 +56,5 @@ def bar() -> Iterator[Bar]:
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(), transient=True) as progress:
+    with Progress(*columns, console=Console(soft_wrap=True), transient=True) as progress:
         yield Bar(progress)

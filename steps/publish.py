@@ -21,6 +21,7 @@ from steps.contracts import (
     Verdict,
 )
 from steps.core.changes import ManifestRow, PlanRow
+from steps.core.keys import escaped
 from steps.core.message import parse_trailers
 from steps.errors import SyncError, TryAgain
 from steps.meanwhile import history_since_base, listed_by_commits, listed_by_state, plan_again, tell_conflicts
@@ -102,6 +103,12 @@ class _Publication:
                         logs.info("git_push", "This run's commit is on the branch already", commit=ours[0])
                         return _Published(clusters, ours[0], self.push_attempts)
                     superseded = newer_here | self._superseded(listed_by_commits(since))
+                    for name in sorted(superseded):
+                        logs.warning(
+                            "detect_changes",
+                            f"{escaped(name)} is left out: a newer listing of it has been published",
+                            cluster=escaped(name),
+                        )
                     plan = plan_again(repository, self.volume, self.run, tip, superseded)
                     tell_conflicts(repository, self.files, self.run, plan, since)
                 if not any(vars(plan.changes).values()):

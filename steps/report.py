@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,8 @@ def _advanced(old: State | None, result: RunResult) -> State:
     another; but a run that achieved nothing there, by a mistyped setting, must not forget it either.
     The counters go on whatever happens: they are the volume's, and may never fall.
     """
-    moved = old is not None and old.identity != result.identity and bool(result.processed)
+    achieved = result.exit_code in {Exit.OK, Exit.PARTIAL}
+    moved = old is not None and old.identity != result.identity and achieved
     if moved:
         logs.warning("setup_workdir", "This volume now serves another bucket or branch")
     known = None if moved else old
@@ -59,12 +61,18 @@ def _advanced(old: State | None, result: RunResult) -> State:
     for cluster in result.processed:
         if cluster.listed_at:
             listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
-    if result.exit_code == Exit.OK and not result.filtered:
-        last_success = LastSuccess(run_id=result.run_id, at=result.finished_at)
+    superseded = any(cluster.status is Status.SUPERSEDED for cluster in result.clusters)
+    if result.exit_code == Exit.OK and not result.filtered and not superseded:
+        success = LastSuccess(run_id=result.run_id, at=result.finished_at)
+        # An old run may be reported late, or again.
+        last_success = max(filter(None, (last_success, success)), key=lambda known: known.at)
+    last_run = result
+    if old and old.last_run.started_at > result.started_at:
+        last_run = old.last_run
     counters = old.counters if old else Counters()
     return State(
         identity=known.identity if known else result.identity,
-        last_run=result,
+        last_run=last_run,
         last_success=last_success,
         listed=listed,
         counters=counters.with_run(
@@ -114,7 +122,8 @@ def _why(result: RunResult) -> str:
         if cluster.status is Status.FAILED:
             said.append(f"{escaped(cluster.name)}: {cluster.error}")
         if cluster.status is Status.REFUSED:
-            said.append(f"{escaped(cluster.name)}: {cluster.ruling.value}, deletions refused")
+            allowing = shlex.quote(escaped(cluster.allow_delete or ""))
+            said.append(f"{escaped(cluster.name)}: {cluster.ruling.value} (--allow-delete {allowing})")
         if cluster.left_for_next_run:
             said.append(f"{escaped(cluster.name)}: {cluster.left_for_next_run} changes left for the next run")
     return "; ".join(said)

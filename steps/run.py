@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from tenacity import (
     RetryCallState,
@@ -23,9 +24,14 @@ from steps.publish import publish
 from steps.report import failed, previous_state, report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from steps.contracts import RunResult, RunStart
     from steps.settings import Settings
     from steps.volume import Volume
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _LONGEST_PAUSE_SECONDS = 300
 
@@ -35,12 +41,12 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
     with volume.locked():
         previous_state(volume.state)  # damaged? Then say so before any work
         try:
-            with translated():
-                result = _sync(settings, volume, start.run_id, progress)
+            result = _sync(settings, volume, start.run_id, progress)
         except (SyncError, Terminated) as problem:
             if isinstance(problem, Terminated):
                 signals.caught()
-            logs.failure(problem)
+            else:
+                logs.failure(problem)
             result = failed(problem, start)
         report(volume.state, result)
         return result
@@ -48,10 +54,21 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
 
 def _sync(settings: Settings, volume: Volume, run_id: str, progress: Progress) -> RunResult:
     again = _retrying(settings)
-    found = again(discover, settings, volume, run_id)
-    again(download, settings, volume, found, found.clusters, progress)
-    verdict = detect(volume, found)
-    return again(publish, settings, volume, found, verdict)
+    found = again(_step(discover), settings, volume, run_id)
+    again(_step(download), settings, volume, found, found.clusters, progress)
+    verdict = again(_step(detect), volume, found)
+    return again(_step(publish), settings, volume, found, verdict)
+
+
+def _step(step: Callable[P, T]) -> Callable[P, T]:
+    """The step, with no errors but ours: a volume in trouble may be itself again at the next try."""
+
+    @wraps(step)
+    def ours(*arguments: P.args, **options: P.kwargs) -> T:
+        with translated():
+            return step(*arguments, **options)
+
+    return ours
 
 
 def _retrying(settings: Settings) -> Retrying:

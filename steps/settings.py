@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,6 +77,9 @@ _FILES = {
 }
 
 
+_LONGEST = timedelta(days=366)
+
+
 def _duration(text: object) -> object:
     if not isinstance(text, str):
         return text
@@ -83,8 +87,8 @@ def _duration(text: object) -> object:
         value = durationpy.from_str(text)
     except (durationpy.DurationError, ValueError, ArithmeticError):
         raise ValueError(f"{text!r} is no duration: write it as in 5s, 1m30s or 2h") from None
-    if value < timedelta(0):
-        raise ValueError("a duration cannot be negative")
+    if not timedelta(0) <= value <= _LONGEST:
+        raise ValueError("a duration is neither negative nor longer than a year")
     return value
 
 
@@ -100,6 +104,27 @@ def _web_url(text: str) -> str:
     return text
 
 
+def _directory(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("has a ~ for which there is no home") from None
+
+
+def _proxy(secret: SecretStr) -> SecretStr:
+    # May hold a password, so the value is not shown.
+    if not re.fullmatch(r"https?://[^\s/]+/?", secret.get_secret_value()):
+        raise ValueError("write it as in http://proxy.example.com:3128")
+    return secret
+
+
+def _allowances(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        if not re.fullmatch(r".+:[0-9a-f]{16}", entry, re.DOTALL):
+            raise ValueError(f"{entry!r} is not <cluster>:<token>: take it from the refusal's message")
+    return entries
+
+
 def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     try:
         GitIgnoreSpec.from_lines(patterns).match_file("cluster/path")
@@ -112,10 +137,14 @@ def _lower(text: object) -> object:
     return text.lower() if isinstance(text, str) else text
 
 
+_LAST_PORT = 65535
+
+
 def _endpoint(text: str) -> str:
     if "://" in text:
         raise ValueError("write host:port without a scheme; MINIO_USE_SSL chooses http or https")
-    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", text):
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?", text)
+    if match is None or int(match["port"] or 0) > _LAST_PORT:
         raise ValueError("write it as host or host:port, such as minio.example.com:9000")
     return text
 
@@ -150,7 +179,7 @@ def _branch(text: str) -> str:
 
 
 def _identity_text(text: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f<>]", text):
+    if re.search(r"[\x00-\x1f\x7f<>\ud800-\udfff]", text):
         raise ValueError("may not contain <, > or control characters")
     return text.strip()
 
@@ -213,6 +242,8 @@ def _scheme(repository: str | None) -> str | None:
     return "file" if repository.startswith("/") else "ssh"
 
 
+# Secrets that come out of files often bring a line feed along.
+Secret = Annotated[SecretStr, BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 
@@ -225,16 +256,18 @@ class Settings(BaseModel):
     minio_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
         default=None, description="the S3 server as host:port"
     )
-    minio_access_key: SecretStr | None = Field(
+    minio_access_key: Secret | None = Field(
         default=None, description="an access key that may read the bucket"
     )
-    minio_secret_key: SecretStr | None = Field(default=None, description="the access key's secret")
+    minio_secret_key: Secret | None = Field(default=None, description="the access key's secret")
     minio_bucket: str | None = Field(default=None, description="the bucket with the backups")
     minio_use_ssl: bool = Field(default=True, description="HTTPS to the S3 server")
     minio_prefix: Annotated[str, AfterValidator(_bucket_prefix)] = Field(
         default="clusterbackup/", description="what is before `<cluster>/` in the keys"
     )
-    minio_region: str = Field(default="us-east-1", description="region to sign requests for")
+    minio_region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
+        default="us-east-1", description="region to sign requests for"
+    )
     minio_ca_file: Path | None = Field(default=None, description="CA certificates (PEM) for the S3 server")
 
     git_repository: Annotated[str, AfterValidator(_repository)] | None = Field(
@@ -253,7 +286,7 @@ class Settings(BaseModel):
     git_email: Annotated[str, AfterValidator(_identity_text), Field(min_length=1)] = Field(
         default="git-sync@localhost", description="the author's address"
     )
-    git_token: SecretStr | None = Field(default=None, description="token for HTTPS (or set GIT_TOKEN_FILE)")
+    git_token: Secret | None = Field(default=None, description="token for HTTPS (or set GIT_TOKEN_FILE)")
     git_token_file: Path | None = Field(
         default=None, description="file with the token, read anew at each use"
     )
@@ -271,7 +304,7 @@ class Settings(BaseModel):
         description="known_hosts file: save the server's key with `ssh-keyscan` and compare its fingerprint",
     )
 
-    work_dir: Path = Field(
+    work_dir: Annotated[Path, AfterValidator(_directory)] = Field(
         default=Path("/workspace"), description="working directory (a volume in a cluster)"
     )
     sync_mode: Annotated[Mode, BeforeValidator(_lower)] = Field(
@@ -298,7 +331,9 @@ class Settings(BaseModel):
         default=Vanished.REFUSE,
         description="`refuse`, `keep` or `delete` a cluster that left the bucket",
     )
-    allow_delete: Names = Field(default=(), description="`<cluster>:<token>` deletions that a person allows")
+    allow_delete: Annotated[Names, AfterValidator(_allowances)] = Field(
+        default=(), description="`<cluster>:<token>` deletions that a person allows"
+    )
 
     retry_attempts: int = Field(default=3, ge=1, le=100, description="tries of each step")
     retry_delay: Duration = Field(
@@ -328,7 +363,9 @@ class Settings(BaseModel):
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
         default=LogFormat.AUTO, description="`json`, `text` or `auto` (text on a terminal)"
     )
-    https_proxy: SecretStr | None = Field(default=None, description="proxy for HTTPS, to S3 and Git")
+    https_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
+        default=None, description="proxy for HTTPS, to S3 and Git"
+    )
     no_proxy: str = Field(default="", description="hosts that are reached without the proxy")
 
     @property
@@ -417,16 +454,26 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     raise FixConfiguration("configuration", "The settings are not usable", "; ".join(problems))
 
 
+def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the variables that look like a misspelt setting, with the setting's name."""
+    known = [name.upper() for name in Settings.model_fields]
+    found = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in sorted(environ))
+    return [(name, close[0]) for name, close in found if close and name not in known and name.isupper()]
+
+
 def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
     """Say what the step's needs lack: only those, for each pod sees its own secrets and mounts alone."""
     required = [name for need in needs for name in _REQUIRED[need]]
     files = [name for need in needs for name in _FILES[need] if name in given]
     problems = [
-        f"{name.upper()}: {given[name]} cannot be read: mount or create it"
+        f"{name.upper()}: {_shown_path(given[name])} cannot be read: mount or create it"
         for name in files
         if not _is_readable(given[name])
     ]
-    scheme = _scheme(given.get("git_repository"))
+    try:
+        scheme = _scheme(_repository(str(given.get("git_repository", ""))))
+    except ValueError:
+        scheme = None  # reported by the field itself: what it needs, nobody knows
     if scheme == "http" and not _is_true(given.get("git_allow_http")):
         problems.append("GIT_REPOSITORY: http:// is not encrypted: use https://, or set GIT_ALLOW_HTTP=true")
     if Needs.GIT in needs:
@@ -440,6 +487,11 @@ def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
     return [
         f"{name.upper()}: is not set: {fields[name].description}" for name in required if name not in given
     ] + problems
+
+
+def _shown_path(text: str) -> str:
+    """The path, unless it looks like what should be in the file: a token, a key."""
+    return text if re.fullmatch(r"/[A-Za-z0-9._/-]*", text) else "the path (not shown)"
 
 
 def _is_readable(path: str) -> bool:

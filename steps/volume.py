@@ -118,6 +118,8 @@ class Volume:
         self.git_dir = root / ".git"
         self.gitconfig = root / ".gitconfig"
         self._internal = root / ".git-sync"
+        self._runs_root = self._internal / "runs"
+        self._cache = self._internal / "cache"
 
     def set_up(self) -> None:
         """Make sure that WORK_DIR exists, is writable, and that our directories in it are real.
@@ -126,7 +128,7 @@ class Volume:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for directory in (self._internal, self.objects):
+            for directory in (self._internal, self._runs_root, self._cache, self.objects):
                 _make_real(directory)
             with tempfile.TemporaryFile(dir=self._internal):
                 pass
@@ -141,12 +143,12 @@ class Volume:
     def locked(self) -> Iterator[None]:
         """Hold WORK_DIR for one run; TryAgain if another process holds it. Death releases it."""
         path = self._internal / "lock"
-        if path.is_symlink():
+        if path.is_symlink() or (path.exists() and path.stat().st_nlink != 1):
             path.unlink()
         with path.open("a+b") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as held:
+            except BlockingIOError as held:
                 lock.seek(0)
                 holder = lock.read(20).decode(errors="replace").strip() or "unknown"
                 raise TryAgain(
@@ -161,7 +163,7 @@ class Volume:
 
     def run(self, run_id: str) -> RunFiles:
         """The files of one run."""
-        return RunFiles(self._internal / "runs" / run_id)
+        return RunFiles(self._runs_root / run_id)
 
     def newest_run(self) -> str:
         """The id of the run that was last worked on. FixConfiguration if there is none."""
@@ -176,7 +178,7 @@ class Volume:
 
     def cache(self, cluster: str) -> Path:
         """Where the cluster's cache is."""
-        return self._internal / "cache" / cluster
+        return self._cache / cluster
 
     def objects_of(self, run: Run) -> Path:
         """Where the bytes that the run fetches go, at ``<cluster>/<rest>``.
@@ -188,11 +190,12 @@ class Volume:
     def prune(self) -> None:
         """Make room for a new run: remove all but the newest before it."""
         for run_id in self._runs()[: -(_KEPT_RUNS - 1)]:
-            shutil.rmtree(self.run(run_id).root)
+            shutil.rmtree(self.run(run_id).root, ignore_errors=True)
 
     def _runs(self) -> list[str]:
-        found = sorted(self._internal.glob("runs/*"), key=lambda path: path.stat().st_mtime_ns)
-        return [path.name for path in found]
+        with os.scandir(self._runs_root) as found:
+            runs = [entry for entry in found if entry.is_dir(follow_symlinks=False)]
+        return [entry.name for entry in sorted(runs, key=lambda entry: entry.stat().st_mtime_ns)]
 
 
 def _make_real(directory: Path) -> None:
@@ -203,10 +206,10 @@ def _make_real(directory: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove whatever is at ``path``; a link itself, never what it points to."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:  # also a pipe, which rmtree would wait for
+        path.unlink(missing_ok=True)
 
 
 class ObjectDirectory:

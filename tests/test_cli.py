@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,34 @@ def test_help_is_fast_because_it_loads_no_sdk() -> None:
         assert f"'{module}'" not in done.stdout
 
 
+@pytest.mark.parametrize("name", ["SSH_KEY_PATH", "SSH_KNOWN_HOSTS_PATH", "GIT_TOKEN_FILE", "MINIO_CA_FILE"])
+def test_a_secret_where_its_file_belongs_is_not_shown(name: str, sync: Sync) -> None:
+    said = sync(**{name: "ghp_secret\n-----BEGIN KEY-----", "GIT_REPOSITORY": "ssh://git@example.com/x.git"})
+    assert said.exit == 40
+    assert f"{name}: " in said.errors
+    assert "ghp_secret" not in said.text
+
+
+def test_a_misspelt_variable_is_told(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    said = sync(CLUSTER="east", MINIO_USESSL="true", HOSTNAME="x")
+    assert [line["message"] for line in said.of("configuration", "warning")] == [
+        "CLUSTER is no setting: is CLUSTERS meant?",
+        "MINIO_USESSL is no setting: is MINIO_USE_SSL meant?",
+    ]
+
+
+def test_nobody_listening_does_not_stop_a_run(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    process = sync.start("run")
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    assert process.stderr
+    process.stderr.close()
+    assert contents(repository) == OBJECTS
+
+
 # -- working directory, lock, signals ----------------------------------------------------------------
 
 
@@ -138,6 +167,50 @@ def test_a_working_directory_without_permission_is_one_clear_error(sync: Sync) -
     said = sync(WORK_DIR="/proc/1/workspace")
     assert said.exit == 40
     assert said.of("setup_workdir", "error")[0]["message"] == "Failed to create working directory"
+
+
+def test_planted_links_and_pipes_in_the_working_directory_lead_nowhere(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    victim = tmp_path / "victim"
+    for number in range(5):
+        (victim / str(number)).mkdir(parents=True)
+    internal = sync.work_dir / ".git-sync"
+    internal.mkdir(parents=True)
+    for name in ("runs", "cache"):
+        (internal / name).symlink_to(victim)
+    (sync.work_dir / "clusterbackup").mkdir()
+    os.mkfifo(sync.work_dir / "clusterbackup" / "east")
+    (victim / "lock").touch()
+    os.link(victim / "lock", internal / "lock")
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS
+    assert sorted(path.name for path in victim.iterdir()) == ["0", "1", "2", "3", "4", "lock"]
+    assert (victim / "lock").read_bytes() == b""
+    (internal / "runs" / "stray").touch()
+    (internal / "runs" / "dangling").symlink_to("/nowhere")
+    for _ in range(4):
+        assert sync().exit == 0
+
+
+def test_a_relative_working_directory_is_where_one_stands(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_many(OBJECTS)
+    monkeypatch.chdir(tmp_path)
+    assert sync(WORK_DIR="relative/work").exit == 0
+    assert (tmp_path / "relative" / "work" / ".git").is_dir()
+    assert contents(repository) == OBJECTS
+
+
+def test_single_steps_respect_the_lock(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync("discover").exit == 0
+    with (sync.work_dir / ".git-sync" / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert sync("discover").exit == 30
+        assert sync("publish").exit == 30
 
 
 def test_a_second_run_on_the_same_volume_leaves_with_a_clear_word(sync: Sync, bucket: Bucket) -> None:
@@ -172,6 +245,40 @@ def test_a_stopped_run_says_so_and_leaves_nothing_running(
     proxy.clear()
     assert faulty().exit == 0
     assert contents(repository) == OBJECTS
+
+
+def test_a_stopped_run_is_told_once(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda request: request.is_get, Hang(60)))
+    process = faulty.start("run")
+    while not proxy.fetched:
+        time.sleep(0.01)
+    process.terminate()
+    out, _ = process.communicate(timeout=20)
+    complete = [
+        line for line in map(json.loads, out.strip().split("\n")) if line["operation"] == "sync_complete"
+    ]
+    assert [line["data"]["exit_code"] for line in complete] == [143]
+
+
+def test_an_old_run_that_is_reported_late_turns_nothing_back(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    for step in ("discover", "download", "detect", "publish"):
+        assert sync(step, "--run-id", "old").exit == 0
+    assert sync().exit == 0
+    before = sync.state
+    assert sync("report", "--run-id", "old").exit == 0
+    after = sync.state
+    assert after["last_success"] == before["last_success"]
+    assert after["last_run"] == before["last_run"]
+    assert after["counters"]["runs"] == 2
+
+
+def test_a_mistyped_prefix_forgets_nothing(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    assert sync(MINIO_PREFIX="wrong/").exit == 20
+    assert sync("health").exit == 0
 
 
 def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket) -> None:

@@ -137,6 +137,64 @@ def test_a_truncated_listing_that_denies_it_is_completed(
     assert contents(repository) == objects
 
 
+@pytest.mark.parametrize("delimiter", ["/", ""])
+def test_endless_pages_end(delimiter: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    page = (
+        b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>true</IsTruncated>'
+        b"<NextContinuationToken>again</NextContinuationToken></ListBucketResult>"
+    )
+    endless = Change(body=lambda _: page, status=200)
+    proxy.install(when(lambda r: r.is_list and r.query.get("delimiter", "") == delimiter, endless))
+    said = faulty()
+    assert said.exit == 30
+    assert "does not end" in said.errors
+
+
+def test_an_etag_that_is_no_header_fails_its_cluster_alone(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(
+        when(
+            listing_of(EAST),
+            body(lambda xml: re.sub(rb"<ETag>.*?</ETag>", b"<ETag>a&#10;b</ETag>", xml, count=1)),
+        )
+    )
+    assert faulty().exit == 10
+    assert not [path for path in contents(repository) if path.startswith(EAST)]
+
+
+def test_a_clock_that_is_years_off_is_not_believed(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    future = Change(headers=lambda headers: {**headers, "date": "Fri, 01 Jan 2039 00:00:00 GMT"})
+    proxy.install(when(lambda r: r.is_list, future))
+    assert faulty().exit == 0
+    proxy.clear()
+    bucket.put(f"{EAST}new.yaml", b"new")
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
+
+
+def test_more_bytes_than_were_listed_are_not_written(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    key = f"{EAST}default/object-3.yaml"
+    proxy.install(when(lambda r: r.is_get and r.key == key, body(lambda data: data * 5_000_000)))
+    assert faulty().exit == 10
+    written = sum(path.stat().st_size for path in faulty.work_dir.rglob("*") if path.is_file())
+    assert written < 1_000_000
+
+
+def test_too_many_requests_pass(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(times(2, Status(429, "TooManyRequests")))
+    assert faulty().exit == 0
+
+
 def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     repeat = body(

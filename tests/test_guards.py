@@ -89,7 +89,7 @@ def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
     said = sync("run", *options)
     assert said.exit == 20
     assert contents(repository) == OBJECTS
-    assert "for another set of deletions" in said.text
+    assert "is for no deletions of this run" in said.text
 
 
 @pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
@@ -116,6 +116,34 @@ def test_a_filtered_run_that_finds_nothing_does_not_take_the_bucket_for_empty(
     empty(bucket)
     assert sync("run", *options, CLUSTER_VANISHED=policy).exit == code
     assert sum(path.startswith(WEST) for path in contents(repository)) == left
+
+
+def test_a_namespace_that_is_gone_is_a_mass_deletion_and_no_vanished_cluster(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    extra = {f"clusterbackup/west/other/{number}": b"x" for number in range(20)}
+    bucket.put_many(extra)
+    assert sync().exit == 0
+    empty(bucket, "clusterbackup/west/other/")
+    assert sync("run", "--namespaces", "other", CLUSTER_VANISHED="delete").exit == 20
+    assert contents(repository) == OBJECTS | extra
+
+
+def test_several_refusals_are_allowed_by_one_command(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    for key in [*bucket.keys(WEST)[:10], *bucket.keys("clusterbackup/east/")[:10]]:
+        bucket.delete(key)
+    said = sync()
+    (line,) = [line for line in said.of("detect_changes", "warning") if "at once" in line["message"]]
+    options = shlex.split(line["message"].partition("git-sync run ")[2])
+    assert sync("run", *options).exit == 0
+    assert len(contents(repository)) == 20
+
+
+def test_an_allowance_without_its_token_is_no_allowance(sync: Sync) -> None:
+    assert sync("run", "--allow-delete", "west").exit == 40
+    said = sync("run", "--allow-delete", "wset:0123456789abcdef")
+    assert said.exit == 0
+    assert "is for no deletions of this run" in said.text
 
 
 @pytest.mark.parametrize("options", [("--namespaces", "default"), ("--exclude", "*.txt")])
@@ -347,12 +375,9 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(sync: Sync, bucket: Bucke
     empty(bucket)
     said = sync("run", "--dry-run")
     assert said.exit == 0
-    planned = {
-        (line["message"], line["data"]["path"])
-        for line in said.of("detect_changes")
-        if "path" in line["data"]
-    }
-    assert planned == {("new", "east/new.yaml"), ("deleted", "east/default/object-00.yaml")}
+    planned = {line["message"] for line in said.of("detect_changes") if "path" in line["data"]}
+    refused = {f"deletion refused {key.removeprefix('clusterbackup/')}" for key in OBJECTS if "/west/" in key}
+    assert planned == {"new east/new.yaml", "deleted east/default/object-00.yaml"} | refused
     assert "Refused to delete 20 files of west" in said.text
     assert sha(repository) == tip
     assert sync.state == state

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.gitserver import http_git_server
-from tests.support.repositories import bare_repository, commit_files, contents, fsck, git, log, message, sha
+from tests.support.repositories import (
+    bare_repository,
+    commit_files,
+    contents,
+    fsck,
+    git,
+    git_environment,
+    log,
+    message,
+    sha,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +217,92 @@ def test_leftovers_of_a_killed_attempt_block_nothing(sync: Sync, bucket: Bucket,
     assert contents(repository)[KEY] == b"2"
 
 
+def test_a_run_id_that_is_used_again_begins_anew(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    """As when discover is retried in Argo, long after its run has ended."""
+    bucket.put(KEY, b"old")
+    prepare(sync, "a")
+    bucket.put(KEY, b"new")
+    assert sync.elsewhere(tmp_path / "other")().exit == 0
+    prepare(sync, "a")
+    assert publish(sync, "a").exit == 0
+    assert contents(repository)[KEY] == b"new"
+
+
+def test_a_manifest_of_another_cluster_is_none(sync: Sync, repository: Path) -> None:
+    assert sync("discover", "--run-id", "a").exit == 0
+    assert sync("download", "--run-id", "a").exit == 0
+    manifests = sync.work_dir / ".git-sync" / "runs" / "a" / "manifest"
+    shutil.copy(manifests / "west", manifests / "east")
+    assert sync("detect").exit == 0
+    assert publish(sync, "a").exit == 10
+    assert contents(repository) == FIRST
+
+
+def test_a_dry_run_cannot_be_asked_for_too_late(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    assert sync("publish", "--run-id", "a", DRY_RUN="true").exit == 40
+    assert contents(repository) == FIRST
+
+
+@pytest.mark.parametrize(
+    "name", ["ns/a\nb", 'ns/a"b\\c', "ns/tab\there", "x\nM 100644 inline evil\ndata 0\n"]
+)
+def test_whatever_path_others_have_committed_is_deleted_like_any(
+    name: str, sync: Sync, repository: Path
+) -> None:
+    blob = git(repository, "hash-object", "-w", "--stdin", stdin=b"x").decode().strip()
+    index = {"GIT_INDEX_FILE": str(repository / "index")}
+    entries = f"100644 {blob}\tclusterbackup/east/{name}\0".encode()
+    tree_of = sha(repository)
+    git_with(repository, index, "read-tree", tree_of)
+    git_with(repository, index, "update-index", "-z", "--index-info", stdin=entries)
+    tree = git_with(repository, index, "write-tree")
+    commit = git(repository, "commit-tree", tree, "-p", tree_of, "-m", "theirs").decode().strip()
+    git(repository, "update-ref", "refs/heads/main", commit)
+    assert sync().exit == 0
+    assert contents(repository) == FIRST
+
+
+def git_with(repository: Path, environment: dict[str, str], *arguments: str, stdin: bytes = b"") -> str:
+    done = subprocess.run(
+        ["git", "-C", str(repository), *arguments],
+        env=git_environment() | environment,
+        input=stdin,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode().strip()
+
+
+def test_a_branch_whose_name_ends_alike_is_another_branch(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    git(repository, "update-ref", "refs/heads/a/refs/heads/main", sha(repository))
+    bucket.put(KEY, b"2")
+    assert sync().exit == 0
+    assert sync.state["last_run"]["push_attempts"] == 1
+    git(repository, "update-ref", "-d", "refs/heads/main")
+    assert sync().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+
+
+def test_somebodys_clone_or_home_is_left_alone(sync: Sync, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "init", "--quiet", str(clone))
+    said = sync(WORK_DIR=str(clone))
+    assert said.exit == 40
+    assert "is not git-sync's" in said.errors
+    assert (clone / ".git" / "HEAD").exists()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[alias]\n\tst = status\n")
+    assert sync("run", "--dry-run", WORK_DIR=str(home)).exit == 40
+    assert "alias" in (home / ".gitconfig").read_text()
+
+
 def test_planted_repositories_hooks_and_links_have_no_effect(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
@@ -347,6 +444,22 @@ def test_a_push_that_failed_is_made_again(
     assert served().exit == 0
     assert contents(repository)[KEY] == b"2"
     assert served.state["last_run"]["push_attempts"] == 3
+
+
+@pytest.mark.parametrize("words", ["GH013: Push cannot contain secrets", "object exceeds the size limit", ""])
+def test_a_rejecting_hook_is_not_asked_again(
+    words: str, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\necho '{words}'\nexit 1\n")
+    hook.chmod(0o755)
+    bucket.put(KEY, b"2")
+    said = sync()
+    assert said.exit == 40
+    assert words in said.errors
+    assert "pre-receive hook declined" in said.errors
+    assert not [line for line in said.of("git_push") if "again" in line["message"]]
 
 
 def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, repository: Path) -> None:

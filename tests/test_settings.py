@@ -58,7 +58,10 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "MAX_DELETE_COUNT": ("0", 0),
     "MAX_DELETE_PERCENT": ("12.5", 12.5),
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
-    "ALLOW_DELETE": ("east:cafe,west:beef", ("east:cafe", "west:beef")),
+    "ALLOW_DELETE": (
+        "east:00000000000000ca,west:00000000000000be",
+        ("east:00000000000000ca", "west:00000000000000be"),
+    ),
     "RETRY_ATTEMPTS": ("5", 5),
     "RETRY_DELAY": ("1m30s", timedelta(seconds=90)),
     "SYNC_SCHEDULE": ("0 9-17 * * 1-5", "0 9-17 * * 1-5"),
@@ -186,10 +189,12 @@ def test_an_empty_repository_means_download_only_and_an_unset_one_does_not() -> 
 
 
 def test_options_stand_above_the_environment() -> None:
-    settings = read({"DRY_RUN": "false", "LOG_LEVEL": "error"}, dry_run=True, allow_delete=("east:a,b",))
+    settings = read(
+        {"DRY_RUN": "false", "LOG_LEVEL": "error"}, dry_run=True, allow_delete=("east,2:00000000000000ab",)
+    )
     assert (settings.dry_run, settings.allow_delete, settings.log_level) == (
         True,
-        ("east:a,b",),
+        ("east,2:00000000000000ab",),
         LogLevel.ERROR,
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from steps import logs
-from steps.clients.git_access import environment, repository_config, user_config
+from steps.clients.git_access import CONFIG_MARK, environment, repository_config, user_config
 from steps.clients.git_words import MESSAGES, explained
 from steps.core.changes import TreeRow
 from steps.errors import FixConfiguration, SyncError, TryAgain
@@ -25,9 +25,10 @@ from steps.volume import remove
 
 try:
     import git as gitpython
-except ImportError as _missing:
-    _words = str(_missing).strip().split("\n", 1)[0]
-    raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_words}") from _missing
+except ImportError as problem:  # GitPython looks for git as soon as it is imported
+    _GIT_IS_MISSING = " ".join(str(problem).split())
+else:
+    _GIT_IS_MISSING = ""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _BASE = "refs/git-sync/base"
 NEW = "refs/git-sync/new"
 _HOUR = 3600
+_MARKER = "git-sync-scratch"
 _HASH = re.compile(r"[0-9a-f]{40}")
 
 
@@ -71,19 +73,44 @@ class Repository:
         self._environment: dict[str, str] = {}
 
     def __enter__(self) -> Repository:
+        if _GIT_IS_MISSING:
+            raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_GIT_IS_MISSING}")
         _refuse_inherited_settings()
         self._private = Path(tempfile.mkdtemp(prefix="git-sync-"))
         try:
             self._environment = environment(self._settings, self._private, self._gitconfig)
+            self._claim()
             remove(self._gitconfig)
             self._gitconfig.write_text(user_config(self._settings))
             remove(self._directory)
+            self._directory.mkdir()
+            (self._directory / _MARKER).touch()
             self._git("init", "--quiet", "--bare", "--template=", str(self._directory), cwd="/")
             self._configure()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _claim(self) -> None:
+        """Refuse to replace a repository or a configuration that is not ours: somebody's clone, a home.
+
+        Links are only unlinked, so they need no such care.
+        """
+        theirs = [
+            path
+            for path, ours in (
+                (self._directory, (self._directory / _MARKER).exists() or _is_empty(self._directory)),
+                (self._gitconfig, self._gitconfig.is_file() and _starts_as_ours(self._gitconfig)),
+            )
+            if os.path.lexists(path) and not path.is_symlink() and not ours
+        ]
+        if theirs:
+            raise FixConfiguration(
+                "setup_workdir",
+                "Failed to use the working directory",
+                f"{', '.join(map(str, theirs))} is not git-sync's: give it a WORK_DIR of its own",
+            )
 
     def _configure(self) -> None:
         (self._directory / "config").write_text(repository_config(self._settings))
@@ -95,13 +122,15 @@ class Repository:
 
     def remote_tip(self) -> str | None:
         """Ask the remote for the branch's commit; None if it has no such branch (or nothing)."""
-        line = self._git("ls-remote", "--heads", "origin", self._ref, failed="git_clone")
-        oid = line.partition(b"\t")[0].decode()
+        out = self._git("ls-remote", "--heads", "origin", self._ref, failed="git_clone").decode()
+        # ls-remote matches by the ends of names: refs/heads/x/refs/heads/main is in the answer as well.
+        tips = {ref: oid for oid, _, ref in (line.partition("\t") for line in out.split("\n"))}
+        oid = tips.get(self._ref)
         if oid and not _HASH.fullmatch(oid):
             raise FixConfiguration(
                 "git_clone", MESSAGES["git_clone"], "the repository does not use SHA-1 object ids"
             )
-        return oid or None
+        return oid
 
     def fetch_tip(self) -> str | None:
         """Bring the branch's newest commit and its trees (no blobs, no history); None as above."""
@@ -214,7 +243,9 @@ class Repository:
                 out, said = process.communicate(stdin, timeout=_HOUR)
         except subprocess.TimeoutExpired as late:
             raise TryAgain(failed, MESSAGES[failed], f"git {arguments[0]} took over an hour") from late
-        _check(arguments, process.returncode, said, failed)
+        # What became of a push stands in its porcelain output, beside what was said on the way.
+        words = said + b"\n" + out if failed == "git_push" else said
+        _check(arguments, process.returncode, words, failed)
         return bytes(out)
 
     @contextlib.contextmanager
@@ -275,3 +306,11 @@ def _refuse_inherited_settings() -> None:
         raise FixConfiguration(
             "git_clone", MESSAGES["git_clone"], f"{', '.join(inherited)} would reach git: unset"
         )
+
+
+def _is_empty(directory: Path) -> bool:
+    return directory.is_dir() and not any(directory.iterdir())
+
+
+def _starts_as_ours(gitconfig: Path) -> bool:
+    return gitconfig.read_bytes().startswith(CONFIG_MARK.encode())

@@ -25,6 +25,9 @@ esac
 _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket", "x-token-auth"))
 
 
+CONFIG_MARK = "# Written by git-sync at each run"
+
+
 def environment(settings: Settings, private: Path, gitconfig: Path) -> dict[str, str]:
     """Return the variables for git. ``private`` is a directory for what must outlive no run."""
     variables = {
@@ -94,6 +97,7 @@ def _ssh_command(settings: Settings) -> str:
 def user_config(settings: Settings) -> str:
     """Return the text of WORK_DIR/.gitconfig."""
     lines = [
+        CONFIG_MARK,
         "[user]",
         f"\tname = {_config_value(settings.git_username)}",
         f"\temail = {_config_value(settings.git_email)}",

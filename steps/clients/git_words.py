@@ -16,6 +16,7 @@ MESSAGES = {
 _HUMAN = (
     (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
     (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
+    (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
     (r"no space left on device|read-only file system|disk quota", "the disk is full or read-only"),
     (
         (
@@ -31,7 +32,16 @@ _HUMAN = (
         "repository not found",
     ),
     (r"transport '.*' not allowed|unable to find remote helper", "protocol not allowed"),
-    (r"hook declined|protected branch|pre-receive|not allowed|denied|deny", "the server refused"),
+    (
+        r"hook declined|protected branch|pre-receive|not allowed|denied|deny|\[remote rejected\]",
+        "the server refused",
+    ),
+)
+
+
+# A push that met another one, or a server in trouble: it says "rejected", and it will pass.
+_PASSING = re.compile(
+    r"cannot lock ref|failed to update ref|stale info|fetch first|internal (server )?error", re.I
 )
 
 
@@ -40,8 +50,9 @@ def explained(operation: str, said: str) -> SyncError:
     lines = [line.strip() for line in said.split("\n") if line.strip("@ \r")]
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
-    words = "; ".join(filter(None, server or ours or lines))[:1000]
-    for pattern, cause in _HUMAN:
+    rejected = re.findall(r"\[(?:remote )?rejected\] \((.*)\)", said)
+    words = "; ".join(filter(None, [*server, *rejected] or ours or lines))[:1000]
+    for pattern, cause in () if _PASSING.search(said) else _HUMAN:
         if re.search(pattern, said, re.IGNORECASE):
             return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {words}")
     return TryAgain(operation, MESSAGES[operation], words or "git ended without a word")

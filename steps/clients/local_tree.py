@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -66,6 +67,8 @@ def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[Plan
                 if os.path.isdir(target) and not os.path.islink(target):
                     shutil.rmtree(target)  # empty directories: no file below it was kept
                 os.replace(staged, target)
+            elif not os.path.lexists(target):  # there if an earlier try has moved it
+                raise FileNotFoundError(errno.ENOENT, "a downloaded object is gone", os.fsdecode(staged))
 
 
 def _unlink(root: bytes, path: bytes) -> None:

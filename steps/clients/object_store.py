@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import parse_qsl
 from xml.etree.ElementTree import ParseError
 
 import certifi
@@ -46,6 +47,9 @@ _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _QUICK_RETRIES = 3
 _CHUNK = 1024 * 1024
+_MOST_SKEW = timedelta(minutes=15)
+_MOST_PAGES = 100_000
+_PLAIN_ETAG = re.compile(r"[\x20-\x7e]*")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _SHOWN_PREFIXES = 10
 
@@ -96,6 +100,13 @@ class ObjectStore:
         self.endpoint = settings.minio_endpoint
         self.bucket = settings.minio_bucket
         access, secret = _value(settings.minio_access_key), _value(settings.minio_secret_key)
+        try:
+            self._open(settings, access, secret)
+        except (BaseError, *_PROBLEMS) as problem:
+            cause = _first_line(str(problem))
+            raise FixConfiguration("minio_connect", "Failed to connect to MinIO", cause) from problem
+
+    def _open(self, settings: Settings, access: str, secret: str) -> None:
         host = urllib3.util.parse_url(f"//{self.endpoint}").host or ""
         proxy = settings.proxy_for(host) if settings.minio_use_ssl else None
         ca = settings.minio_ca_file
@@ -197,6 +208,8 @@ class ObjectStore:
         size = 0
         with open(target, "wb") as out:
             for chunk in self._chunks(listed):
+                if size + len(chunk) > listed.size:
+                    raise TryAgain("download", "Failed to download", f"more than {listed.size} bytes came")
                 out.write(chunk)
                 md5.update(chunk)
                 blob.update(chunk)
@@ -207,7 +220,10 @@ class ObjectStore:
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
         try:
-            response = obstore.get(self._store, listed.key, options={"if_match": f'"{listed.etag}"'})
+            condition = f'"{listed.etag}"' if listed.etag else None
+            response = obstore.get(self._store, listed.key, options={"if_match": condition})
+            if response.meta["size"] != listed.size and response.meta["e_tag"] is None:
+                raise _Changed
             if (response.meta["e_tag"] or "").strip('"') not in {"", listed.etag}:
                 raise _Changed  # not every store knows If-Match
             yield from response.stream(min_chunk_size=_CHUNK)
@@ -258,6 +274,8 @@ class Listing:
             for listed in self._answer(last):
                 if listed.key <= last or not listed.key.startswith(self._prefix):
                     raise TryAgain("download", "Failed to list", f"keys out of order at {listed.key!r}")
+                if not _PLAIN_ETAG.fullmatch(listed.etag):
+                    raise TryAgain("download", "Failed to list", f"no usable ETag at {listed.key!r}")
                 last, came = listed.key, True
                 yield listed
             empty_answers += not came
@@ -286,18 +304,48 @@ class _ServerClock(threading.local):
     date: str | None = None
 
     def now(self) -> datetime:
-        """The server's time, or our own where the server tells none."""
-        if self.date is None:
-            return datetime.now(UTC).replace(microsecond=0)
-        return parsedate_to_datetime(self.date).astimezone(UTC)
+        """The server's time; our own where the server tells none, or none that can be true.
+
+        S3 refuses signatures that are 15 minutes off: a Date further away is no clock.
+        """
+        ours = datetime.now(UTC).replace(microsecond=0)
+        try:
+            theirs = parsedate_to_datetime(self.date or "").astimezone(UTC)
+        except ValueError:
+            return ours
+        return theirs if abs(theirs - ours) <= _MOST_SKEW else ours
+
+
+class _EndlessListing(urllib3.exceptions.HTTPError):
+    """The server gives the same continuation token again, or pages without end."""
+
+
+class _Pages(threading.local):
+    """The continuation tokens of this thread's listing: minio would follow them for ever."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def check(self, url: str) -> None:
+        """Raise _EndlessListing if this request asks for a page a second time."""
+        query = dict(parse_qsl(urllib3.util.parse_url(url).query or ""))
+        token = query.get("continuation-token")
+        if token is None:
+            self._seen.clear()
+        elif token in self._seen or len(self._seen) >= _MOST_PAGES:
+            raise _EndlessListing("the listing does not end")
+        else:
+            self._seen.add(token)
 
 
 class _Pool(urllib3.PoolManager):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.clock = _ServerClock()
+        self._pages = _Pages()
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]  # noqa: FBT001, FBT002 - urllib3's signature
+        self._pages.check(url)
         response = super().urlopen(method, url, redirect, **options)
         self.clock.date = response.headers.get("Date")
         logs.debug(
@@ -316,7 +364,7 @@ def _http(proxy: str | None, ca_file: str | None) -> _Pool:
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
         "retries": urllib3.Retry(
-            total=_QUICK_RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)
+            total=_QUICK_RETRIES, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504)
         ),
         "maxsize": 16,
         "cert_reqs": "CERT_REQUIRED",
@@ -335,9 +383,11 @@ def _translated(problem: Exception, operation: str, message: str) -> SyncError:
     """Turn what an SDK raised into what the operator does next."""
     if isinstance(problem, S3Error):
         status = problem.response.status
-        kind = TryAgain if status >= 500 or problem.code in _PASSING else FixConfiguration  # noqa: PLR2004
+        kind = TryAgain if _passes(status) or problem.code in _PASSING else FixConfiguration
         return kind(operation, message, f"{problem.code}: {problem.message}")
     if isinstance(problem, InvalidResponseError):
+        if _passes(getattr(problem, "_code", 0)):
+            return TryAgain(operation, message, "the server is overloaded")
         return FixConfiguration(operation, message, "this is no S3 server: check MINIO_ENDPOINT")
     if isinstance(problem, PermissionDeniedError | UnauthenticatedError):
         return FixConfiguration(operation, message, "access denied")
@@ -345,9 +395,14 @@ def _translated(problem: Exception, operation: str, message: str) -> SyncError:
         return FixConfiguration(operation, message, str(problem))
     cause = _root_cause(problem)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
-        return FixConfiguration(operation, message, f"TLS: {_first_line(str(cause))}")
+        said = _first_line(str(cause))
+        return FixConfiguration(operation, message, f"TLS: {said} (MINIO_USE_SSL, MINIO_CA_FILE)")
     text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
     return TryAgain(operation, message, _first_line(text))
+
+
+def _passes(status: int) -> bool:
+    return status >= 500 or status == 429  # noqa: PLR2004 - HTTP's numbers
 
 
 def _root_cause(problem: BaseException) -> BaseException:

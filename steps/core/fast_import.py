@@ -6,6 +6,7 @@ directory's children, also those that were written before.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def write_blob(path: bytes, oid: str) -> bytes:
 
 
 END_OF_DATA = b"\n"
+_SPECIAL = re.compile(rb'[\x00-\x1f\x7f"\\]')
 DONE = b"done\n"
 
 
 def _quoted(path: bytes) -> bytes:
-    # Line feeds never get here: the key validator rejects all control characters.
-    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    # Paths that are deleted come from Git's tree, where other people's names have line feeds too.
+    return b'"' + _SPECIAL.sub(lambda found: b"\\%03o" % found.group()[0], path) + b'"'

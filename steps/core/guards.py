@@ -63,16 +63,19 @@ class Survey:
     token: str
 
 
-def rule(survey: Survey, limits: Limits, *, allowed: bool, bucket_is_empty: bool) -> Ruling:
+def rule(
+    survey: Survey, limits: Limits, *, allowed: bool, left_out: bool = False, bucket_is_empty: bool
+) -> Ruling:
     """Decide over one cluster's deletions.
 
-    ``allowed``: a person named this very set (--allow-delete). ``bucket_is_empty``: no cluster of
+    ``allowed``: a person named this very set (--allow-delete). ``left_out``: the cluster has other
+    objects, which a filter leaves out; so it has not vanished. ``bucket_is_empty``: no cluster of
     the run has one accepted object, which is a wrong bucket or prefix before it is anything else.
     Both bounds of a mass deletion must be exceeded, the count and the percentage.
     """
     if survey.deletions == 0 or allowed:
         return Ruling.DELETE
-    if survey.accepted == 0:
+    if survey.accepted == 0 and not left_out:
         if bucket_is_empty:
             return Ruling.REFUSED_EMPTY_BUCKET
         return {

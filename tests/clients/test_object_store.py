@@ -110,7 +110,6 @@ def test_every_legal_key_is_listed_exactly_and_fetched_whole(
     bucket: Bucket, store: ObjectStore, tmp_path: Path
 ) -> None:
     objects = {f"p/{key}": f"content of {key}".encode() for key in ODD}
-    bucket.put("p/-dash", b"first")  # rclone fails when two requests make a directory at once
     bucket.put_many(objects)
     listed = list(store.listing("p/"))
     assert [entry.key for entry in listed] == sorted(objects, key=str.encode)

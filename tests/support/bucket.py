@@ -69,6 +69,8 @@ class Bucket:
     def put_many(self, objects: Mapping[str, bytes]) -> None:
         """Store all `objects` (key to body), several at a time."""
         everything = list(objects.items())
+        if everything:  # rclone fails when two requests make the same folder at once
+            self.put(*everything[0])
         shares = [everything[start::_WRITERS] for start in range(_WRITERS)]
         with ThreadPoolExecutor(_WRITERS) as pool:
             list(pool.map(self._put_share, shares))
