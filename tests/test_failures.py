@@ -62,6 +62,12 @@ UNUSABLE: dict[str, Rule] = {
     ),
     "the listing is cut off": when(listing_of(EAST), Cut(200)),
     "the listing is no XML": when(listing_of(EAST), body(lambda xml: xml[: len(xml) // 2])),
+    "the listing lacks what it must have": when(
+        listing_of(EAST), body(lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"))
+    ),
+    "the listing has sizes that are none": when(
+        listing_of(EAST), body(lambda xml: xml.replace(b"<Size>", b"<Size>x"))
+    ),
     "the listing is an error with status 200": when(
         listing_of(EAST), body(lambda _: b"<Error><Code>InternalError</Code><Message>x</Message></Error>")
     ),
@@ -141,7 +147,8 @@ def test_a_truncated_listing_that_denies_it_is_completed(
 def test_endless_pages_end(delimiter: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     page = (
-        b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>true</IsTruncated>'
+        b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name><Prefix/>'
+        b"<IsTruncated>true</IsTruncated>"
         b"<NextContinuationToken>again</NextContinuationToken></ListBucketResult>"
     )
     endless = Change(body=lambda _: page, status=200)

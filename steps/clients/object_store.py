@@ -391,8 +391,10 @@ def _translated(problem: Exception, operation: str, message: str) -> SyncError:
         return FixConfiguration(operation, message, "this is no S3 server: check MINIO_ENDPOINT")
     if isinstance(problem, PermissionDeniedError | UnauthenticatedError):
         return FixConfiguration(operation, message, "access denied")
-    if isinstance(problem, ValueError) and not isinstance(problem, ParseError):
-        return FixConfiguration(operation, message, str(problem))
+    if isinstance(problem, ValueError):
+        # minio raises these for names that it refuses to send, and for answers that make no sense.
+        kind = FixConfiguration if "bucket name" in str(problem).lower() else TryAgain
+        return kind(operation, message, str(problem))
     cause = _root_cause(problem)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
         said = _first_line(str(cause))
