@@ -59,7 +59,7 @@ def _advanced(old: State | None, result: RunResult) -> State:
     listed = dict(known.listed) if known else {}
     last_success = known.last_success if known else None
     for cluster in result.processed:
-        if cluster.listed_at:
+        if cluster.listed_at and (known is None or known.identity == result.identity):
             listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
     superseded = any(cluster.status is Status.SUPERSEDED for cluster in result.clusters)
     if result.exit_code == Exit.OK and not result.filtered and not superseded:

@@ -167,7 +167,13 @@ def test_the_users_jq_lines_work_as_they_stand(sync: Sync, bucket: Bucket) -> No
         "git_commit",
         "duration_ms",
     } <= set(completed[0])
-    assert [line["operation"] for line in git_lines] == ["git_clone", "git_commit", "git_push", "git_clone"]
+    assert [(line["operation"], line["level"]) for line in git_lines] == [
+        ("git_clone", "info"),
+        ("git_clone", "warning"),  # there is no branch yet
+        ("git_commit", "info"),
+        ("git_push", "info"),
+        ("git_clone", "info"),
+    ]
     assert [line["operation"] for line in errors] == ["detect_changes", "sync_complete"]
     assert all(line["error"] for line in errors)
 

@@ -245,6 +245,14 @@ def test_text_tells_all_when_debug_lines_are_wanted(capsys: Output) -> None:
     assert capsys.readouterr().out.endswith(' Downloaded east  [cluster="east"]\n')
 
 
+def test_text_holds_nothing_that_a_terminal_obeys(capsys: Output) -> None:
+    set_up(format_=LogFormat.TEXT)
+    logs.error("git_push", "Failed to push", "remote: \x1b]0;owned\x07 \u202e")
+    line = capsys.readouterr().out
+    assert "\\x1b]0;owned\\x07 \\u202e" in line
+    assert line.rstrip("\n").isprintable()
+
+
 # -- secrets ----------------------------------------------------------------------------------
 
 HOSTILE_SECRET = 'p"a\\s/s+w&ö %rd<'

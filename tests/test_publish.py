@@ -389,13 +389,15 @@ def served(sync: Sync, server: GitServer, repository: Path) -> Sync:
     )
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_branch_that_moves_at_each_push_is_followed(
-    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+    method: str, served: Sync, server: GitServer, bucket: Bucket, repository: Path
 ) -> None:
+    """GET: before the push has asked where the branch is; POST: after that."""
     moves = iter(range(3))
 
     def move(request: GitRequest) -> None:
-        if request.service == "git-receive-pack" and request.method == "POST":
+        if request.service == "git-receive-pack" and request.method == method:
             number = next(moves, None)
             if number is not None:
                 commit_files(repository, {f"theirs-{number}": b"x"})
