@@ -106,6 +106,11 @@ def cli(context: click.Context, health_check: bool) -> Exit | None:  # noqa: FBT
     return Exit.OK
 
 
+def _joined(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """An option that is given several times, as the list that its variable would hold."""
+    return "\n".join(values) or None
+
+
 def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a run, each above the variable of the same name."""
     options = (
@@ -122,9 +127,14 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["incremental", "full"]),
             help="full: fetch everything and compare it with Git [SYNC_MODE].",
         ),
-        click.option("--clusters", metavar="GLOBS", help="Sync only these clusters [CLUSTERS]."),
-        click.option("--namespaces", metavar="GLOBS", help="Sync only these namespaces [NAMESPACES]."),
-        click.option("--exclude", metavar="PATTERNS", help="Leave these paths out [EXCLUDE]."),
+        *(
+            click.option(name, multiple=True, callback=_joined, metavar=metavar, help=text)
+            for name, metavar, text in (
+                ("--clusters", "GLOBS", "Sync only these clusters [CLUSTERS]."),
+                ("--namespaces", "GLOBS", "Sync only these namespaces [NAMESPACES]."),
+                ("--exclude", "PATTERNS", "Leave these paths out [EXCLUDE]."),
+            )
+        ),
     )
     for option in reversed(options):
         command = option(command)

@@ -50,6 +50,8 @@ def detect(volume: Volume, run: Run) -> Verdict:
     new, modified, deleted = (
         sum(getattr(result, count) for result in processed) for count in ("added", "modified", "deleted")
     )
+    if not run.selection.is_whole_cluster and not any(r.accepted or r.deletions_refused for r in processed):
+        logs.warning("detect_changes", "NAMESPACES and EXCLUDE leave no object of any cluster")
     logs.info(
         "detect_changes",
         f"{new} new, {modified} modified, {deleted} deleted in {len(processed)} clusters",

@@ -359,6 +359,18 @@ def test_an_excluded_file_in_the_way_of_a_directory_is_kept(
     assert contents(repository)["clusterbackup/west/thing"] == b"file"
 
 
+def test_an_option_given_twice_means_both(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({f"clusterbackup/{cluster}/new.yaml": b"new" for cluster in ("east", "north", "west")})
+    assert sync("run", "--clusters", "east", "--clusters", "west").exit == 0
+    assert len(contents(repository)) == len(OBJECTS) + 2
+
+
+def test_filters_that_leave_nothing_are_told(sync: Sync) -> None:
+    said = sync("run", "--namespaces", "no-such-namespace")
+    assert said.exit == 0
+    assert "leave no object of any cluster" in said.text
+
+
 def test_a_selection_without_a_cluster_needs_a_person(sync: Sync) -> None:
     said = sync("run", "--clusters", "production-*")
     assert said.exit == 40
