@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -48,6 +49,8 @@ def main() -> NoReturn:
             del os.environ[name]
     from steps import signals
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal lacks is no lost line
     signals.install()
     code = invoke(sys.argv[1:], environ)
     with suppress(OSError, ValueError):

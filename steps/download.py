@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,7 @@ from steps.core.changes import FETCHED, UNCHANGED, VANISHED, ManifestRow, file_a
 from steps.core.exits import Exit, most_severe
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
-from steps.errors import FixConfiguration, SyncError
+from steps.errors import FixConfiguration, SyncError, Terminated
 from steps.rowfile import read_rows, write_rows
 from steps.volume import ObjectDirectory, remove, write_document
 
@@ -82,9 +83,12 @@ def download(
         waiting = [listers.submit(_download_cluster, job, name) for name in clusters]
         exits = {future.result() for future in waiting}
     finally:
-        # Not waiting: after an error or a signal the running requests are of no use to anybody.
         for pool in (listers, getters):
             pool.shutdown(wait=False, cancel_futures=True)
+        # The next try must not meet threads of this one; a signal waits for nobody.
+        if not isinstance(sys.exc_info()[1], Terminated):
+            for pool in (listers, getters):
+                pool.shutdown()
     return Exit.TRANSIENT if Exit.TRANSIENT in exits else most_severe(exits)
 
 

@@ -87,14 +87,31 @@ def is_for_people(format_: LogFormat) -> bool:
     return format_ is LogFormat.TEXT or (format_ is LogFormat.AUTO and sys.stdout.isatty())
 
 
+@contextmanager
+def written_by(write: Callable[[str], None]) -> Iterator[None]:
+    """Let ``write`` print the lines while the block runs: a progress bar must know of them."""
+    handlers = [handler for handler in _logger.handlers if isinstance(handler, _StdoutHandler)]
+    for handler in handlers:
+        handler.write = write
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.write = _print
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()
+
+
 class _StdoutHandler(logging.Handler):
-    """Writes to what sys.stdout is at the time: a progress bar replaces it for its while."""
+    write: Callable[[str], None] = staticmethod(_print)
 
     def emit(self, record: logging.LogRecord) -> None:
         line = self.format(record) + "\n"
         with suppress(OSError, ValueError):  # nobody listens any more: that must not stop a backup
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            self.write(line)
 
 
 def _log(level: int, operation: str, message: str, **fields: Any) -> None:

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from steps import logs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,5 +58,11 @@ def bar() -> Iterator[Bar]:
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(soft_wrap=True), transient=True) as progress:
+    console = Console()
+
+    def above(line: str) -> None:
+        # Not wrapped: a command that is printed must be one line when it is copied.
+        console.print(line, end="", soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+    with Progress(*columns, console=console, transient=True) as progress, logs.written_by(above):
         yield Bar(progress)

@@ -113,9 +113,11 @@ def _directory(path: Path) -> Path:
 
 def _proxy(secret: SecretStr) -> SecretStr:
     # May hold a password, so the value is not shown.
-    if not re.fullmatch(r"https?://[^\s/]+/?", secret.get_secret_value()):
+    text = secret.get_secret_value()
+    url = text if "://" in text else f"http://{text}"  # as curl takes it
+    if not re.fullmatch(r"(?i:https?)://[^\s/]+/?", url):
         raise ValueError("write it as in http://proxy.example.com:3128")
-    return secret
+    return SecretStr(url)
 
 
 def _allowances(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -243,7 +245,11 @@ def _scheme(repository: str | None) -> str | None:
 
 
 # Secrets that come out of files often bring a line feed along.
-Secret = Annotated[SecretStr, BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text)]
+Secret = Annotated[
+    SecretStr,
+    BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text),
+    Field(min_length=1),
+]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 
@@ -454,11 +460,19 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     raise FixConfiguration("configuration", "The settings are not usable", "; ".join(problems))
 
 
+# Names close to ours that pods have for reasons of their own.
+_CUSTOMARY = {"HTTP_PROXY", "NAMESPACE"}
+
+
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the variables that look like a misspelt setting, with the setting's name."""
-    known = [name.upper() for name in Settings.model_fields]
+    known = {name.upper() for name in Settings.model_fields}
     found = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in sorted(environ))
-    return [(name, close[0]) for name, close in found if close and name not in known and name.isupper()]
+    return [
+        (name, close[0])
+        for name, close in found
+        if close and name not in known | _CUSTOMARY and name.isupper()
+    ]
 
 
 def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:

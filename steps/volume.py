@@ -143,7 +143,7 @@ class Volume:
     def locked(self) -> Iterator[None]:
         """Hold WORK_DIR for one run; TryAgain if another process holds it. Death releases it."""
         path = self._internal / "lock"
-        if path.is_symlink() or (path.exists() and path.stat().st_nlink != 1):
+        if path.is_symlink():
             path.unlink()
         with path.open("a+b") as lock:
             try:
@@ -156,9 +156,10 @@ class Volume:
                     "Another run is using the working directory",
                     f"{self.root} is locked by process {holder}: wait for it, or use another WORK_DIR",
                 ) from held
-            lock.truncate(0)
-            lock.write(str(os.getpid()).encode())
-            lock.flush()
+            if os.fstat(lock.fileno()).st_nlink == 1:  # else it is another file's content as well
+                lock.truncate(0)
+                lock.write(str(os.getpid()).encode())
+                lock.flush()
             yield
 
     def run(self, run_id: str) -> RunFiles:

@@ -129,6 +129,19 @@ def test_a_namespace_that_is_gone_is_a_mass_deletion_and_no_vanished_cluster(
     assert contents(repository) == OBJECTS | extra
 
 
+@pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 4), ("keep", 0, 4), ("delete", 0, 0)])
+def test_a_leftover_that_a_filter_hides_does_not_lift_the_guard(
+    policy: str, code: int, left: int, *, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many({f"clusterbackup/small/{number}.yaml": b"x" for number in range(4)})
+    bucket.put("clusterbackup/small/dump.log", b"x")
+    assert sync("run", "--exclude", "*.log").exit == 0
+    empty(bucket, "clusterbackup/small/")
+    bucket.put("clusterbackup/small/dump.log", b"x")
+    assert sync("run", "--exclude", "*.log", CLUSTER_VANISHED=policy).exit == code
+    assert sum(path.startswith("clusterbackup/small/") for path in contents(repository)) == left
+
+
 def test_several_refusals_are_allowed_by_one_command(sync: Sync, bucket: Bucket, repository: Path) -> None:
     for key in [*bucket.keys(WEST)[:10], *bucket.keys("clusterbackup/east/")[:10]]:
         bucket.delete(key)

@@ -303,6 +303,24 @@ def test_somebodys_clone_or_home_is_left_alone(sync: Sync, tmp_path: Path) -> No
     assert "alias" in (home / ".gitconfig").read_text()
 
 
+def test_a_full_disk_or_a_kill_does_not_make_our_own_files_somebodys(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    (sync.work_dir / ".gitconfig").write_bytes(b"")
+    shutil.rmtree(sync.work_dir / ".git")
+    (sync.work_dir / ".git").mkdir()
+    (sync.work_dir / ".git-sync" / "old.git" / "objects").mkdir(parents=True)
+    bucket.put(KEY, b"2")
+    assert sync().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert not (sync.work_dir / ".git-sync" / "old.git").exists()
+
+
+def test_a_branch_that_cannot_be_made_needs_a_person(sync: Sync, repository: Path) -> None:
+    git(repository, "update-ref", "refs/heads/backups", sha(repository))
+    assert sync(GIT_BRANCH="backups/prod").exit == 40
+
+
 def test_planted_repositories_hooks_and_links_have_no_effect(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:

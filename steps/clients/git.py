@@ -21,7 +21,7 @@ from steps.clients.git_access import CONFIG_MARK, environment, repository_config
 from steps.clients.git_words import MESSAGES, explained
 from steps.core.changes import TreeRow
 from steps.errors import FixConfiguration, SyncError, TryAgain
-from steps.volume import remove
+from steps.volume import atomic_file, remove
 
 try:
     import git as gitpython
@@ -80,9 +80,9 @@ class Repository:
         try:
             self._environment = environment(self._settings, self._private, self._gitconfig)
             self._claim()
-            remove(self._gitconfig)
-            self._gitconfig.write_text(user_config(self._settings))
-            remove(self._directory)
+            with atomic_file(self._gitconfig) as out:
+                out.write(user_config(self._settings).encode())
+            self._discard()
             self._directory.mkdir()
             (self._directory / _MARKER).touch()
             self._git("init", "--quiet", "--bare", "--template=", str(self._directory), cwd="/")
@@ -111,6 +111,17 @@ class Repository:
                 "Failed to use the working directory",
                 f"{', '.join(map(str, theirs))} is not git-sync's: give it a WORK_DIR of its own",
             )
+
+    def _discard(self) -> None:
+        """Remove the last scratch repository, at one stroke: half of one would not look like ours."""
+        if self._directory.is_symlink():
+            self._directory.unlink()
+        elif self._directory.exists():
+            trash = self._directory.parent / ".git-sync" / "old.git"
+            trash.parent.mkdir(exist_ok=True)
+            remove(trash)
+            self._directory.replace(trash)
+            remove(trash)
 
     def _configure(self) -> None:
         (self._directory / "config").write_text(repository_config(self._settings))
@@ -313,4 +324,4 @@ def _is_empty(directory: Path) -> bool:
 
 
 def _starts_as_ours(gitconfig: Path) -> bool:
-    return gitconfig.read_bytes().startswith(CONFIG_MARK.encode())
+    return gitconfig.read_bytes()[: len(CONFIG_MARK)] in {b"", CONFIG_MARK.encode()}

@@ -45,6 +45,9 @@ _PASSING = re.compile(
 )
 
 
+_LASTING = re.compile(r"exists; cannot create|permission denied|no space left|hook declined", re.I)
+
+
 def explained(operation: str, said: str) -> SyncError:
     """Turn git's words into an error; the server's own words come with it."""
     lines = [line.strip() for line in said.split("\n") if line.strip("@ \r")]
@@ -52,7 +55,8 @@ def explained(operation: str, said: str) -> SyncError:
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
     rejected = re.findall(r"\[(?:remote )?rejected\] \((.*)\)", said)
     words = "; ".join(filter(None, [*server, *rejected] or ours or lines))[:1000]
-    for pattern, cause in () if _PASSING.search(said) else _HUMAN:
+    passing = any(map(_PASSING.search, rejected)) and not _LASTING.search(said)
+    for pattern, cause in () if passing else _HUMAN:
         if re.search(pattern, said, re.IGNORECASE):
             return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {words}")
     return TryAgain(operation, MESSAGES[operation], words or "git ended without a word")

@@ -311,7 +311,7 @@ class _ServerClock(threading.local):
         ours = datetime.now(UTC).replace(microsecond=0)
         try:
             theirs = parsedate_to_datetime(self.date or "").astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             return ours
         return theirs if abs(theirs - ours) <= _MOST_SKEW else ours
 
@@ -328,14 +328,14 @@ class _Pages(threading.local):
 
     def check(self, url: str) -> None:
         """Raise _EndlessListing if this request asks for a page a second time."""
-        query = dict(parse_qsl(urllib3.util.parse_url(url).query or ""))
-        token = query.get("continuation-token")
+        asked = urllib3.util.parse_url(url)
+        token = dict(parse_qsl(asked.query or "")).get("continuation-token")
         if token is None:
             self._seen.clear()
-        elif token in self._seen or len(self._seen) >= _MOST_PAGES:
+        elif (page := f"{asked.netloc}{asked.path} {token}") in self._seen or len(self._seen) >= _MOST_PAGES:
             raise _EndlessListing("the listing does not end")
-        else:
-            self._seen.add(token)
+        else:  # a redirect asks another host or path for the same page
+            self._seen.add(page)
 
 
 class _Pool(urllib3.PoolManager):

@@ -69,20 +69,22 @@ def rule(
     """Decide over one cluster's deletions.
 
     ``allowed``: a person named this very set (--allow-delete). ``left_out``: the cluster has other
-    objects, which a filter leaves out; so it has not vanished. ``bucket_is_empty``: no cluster of
-    the run has one accepted object, which is a wrong bucket or prefix before it is anything else.
-    Both bounds of a mass deletion must be exceeded, the count and the percentage.
+    objects, which a filter leaves out; then leave to delete vanished clusters is no leave.
+    ``bucket_is_empty``: no cluster of the run has one accepted object, which is a wrong bucket or
+    prefix before it is anything else. Both bounds of a mass deletion must be exceeded, the count and
+    the percentage.
     """
     if survey.deletions == 0 or allowed:
         return Ruling.DELETE
-    if survey.accepted == 0 and not left_out:
+    if survey.accepted == 0:
         if bucket_is_empty:
             return Ruling.REFUSED_EMPTY_BUCKET
-        return {
-            Vanished.REFUSE: Ruling.REFUSED_VANISHED,
-            Vanished.KEEP: Ruling.KEEP,
-            Vanished.DELETE: Ruling.DELETE,
-        }[limits.vanished]
+        if limits.vanished is Vanished.REFUSE:
+            return Ruling.REFUSED_VANISHED
+        if limits.vanished is Vanished.KEEP:
+            return Ruling.KEEP
+        if not left_out:
+            return Ruling.DELETE
     percent = 100 * survey.deletions / survey.in_git
     if survey.deletions > limits.max_delete_count and percent > limits.max_delete_percent:
         return Ruling.REFUSED_MASS_DELETION
