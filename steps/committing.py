@@ -39,6 +39,11 @@ class Plan:
     by_id: frozenset[str] = frozenset()
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not any(vars(self.changes).values())
+
+    @property
     def changes(self) -> Changes:
         return Changes(
             new=sum(cluster.added for cluster in self.clusters),

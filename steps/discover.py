@@ -20,6 +20,7 @@ from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
 from steps.core.message import parse_trailers
 from steps.errors import FixConfiguration, SyncError
+from steps.meanwhile import below, tell_edits
 from steps.rowfile import Damaged, read_header, read_rows, write_rows
 from steps.volume import remove, write_document
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SAMPLE = 20
-_RESOLUTION = "the bucket's content wins"
 
 
 def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
@@ -64,7 +64,7 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
             if base is None:
                 logs.warning("git_clone", f"There is no branch {settings.git_branch} yet: it will be made")
         if not held.tip_is_ours:
-            _tell_conflicts(settings, edited)
+            tell_edits(settings.git_path, edited)
 
     with logs.timed() as elapsed:
         clusters = _selected(settings, store, in_bucket, in_git)
@@ -153,8 +153,7 @@ def _held(settings: Settings, volume: Volume) -> Iterator[_Held]:
                 "Failed to read the repository",
                 f"a file stands where the directory GIT_PATH={settings.git_path} belongs",
             )
-        cut = len(settings.git_path.encode())
-        rows = (row._replace(path=row.path[cut:]) for row in repository.tree(base, settings.git_path))
+        rows = below(settings.git_path, repository.tree(base, settings.git_path))
         (tip,) = repository.history(1)
         yield _Held(base, rows, tip_is_ours=parse_trailers(tip.message).run_id is not None)
 
@@ -174,15 +173,6 @@ def _write_baselines(
             write_rows(files.baseline(name), RowsHeader(identity=settings.identity), known)
             clusters.add(name)
     return clusters, plain_files
-
-
-def _tell_conflicts(settings: Settings, edited: Iterable[bytes]) -> None:
-    """Say which files somebody else has changed since the last run: the bucket's content wins."""
-    for path in edited:
-        shown = escaped(settings.git_path + path.decode(errors="replace"))
-        logs.error(
-            "git_commit", "Git conflict detected", f"merge conflict in {shown}", resolution=_RESOLUTION
-        )
 
 
 def _cached(volume: Volume, identity: str, cluster: str) -> Iterable[CacheRow]:

@@ -76,7 +76,7 @@ def plan_again(
     def tree(cluster: str) -> Iterator[TreeRow]:
         if tip is None:
             return iter(())
-        return _below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
+        return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
 
     planner = Planner(run, files, tree, superseded)
     draft = files.root / "plan-again.draft"
@@ -103,21 +103,27 @@ def tell_conflicts(
     if plan.tip is None or all(parse_trailers(commit.message).run_id for commit in since):
         return
     before = chain.from_iterable(baseline_tree(files, name) for name in run.clusters)
-    now = _below(run.git_path, repository.tree(plan.tip, run.git_path))
+    now = below(run.git_path, repository.tree(plan.tip, run.git_path))
     edited = {(a or b).path for a, b in outer_join(before, now) if a != b}  # type: ignore[union-attr]
     lost = [row.path for row in read_rows(plan.rows, PlanRow) if row.path in edited]
-    for path in lost[:_SHOWN_CONFLICTS]:
-        shown = escaped(run.git_path + path.decode(errors="replace"))
+    tell_edits(run.git_path, lost[:_SHOWN_CONFLICTS], conflicts=len(lost))
+
+
+def tell_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
+    """Call each of these paths a conflict: somebody else has changed it, and the bucket's content wins."""
+    for path in paths:
+        shown = escaped(git_path + path.decode(errors="replace"))
         logs.error(
             "git_commit",
             "Git conflict detected",
             f"merge conflict in {shown}",
             resolution="the bucket's content wins",
-            conflicts=len(lost),
+            **data,
         )
 
 
-def _below(git_path: str, rows: Iterable[TreeRow]) -> Iterator[TreeRow]:
+def below(git_path: str, rows: Iterable[TreeRow]) -> Iterator[TreeRow]:
+    """The rows with their paths taken from GIT_PATH on: ``<cluster>/<rest>``."""
     cut = len(git_path.encode())
     return (row._replace(path=row.path[cut:]) for row in rows)
 

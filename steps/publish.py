@@ -90,7 +90,7 @@ class _Publication:
         self.listed_at = {c.name: c.listed_at for c in clusters if c.processed and c.listed_at}
         newer_here = self._superseded(listed_by_state(self.volume, self.run))
         planned = Plan(self.run.base, self.files.plan, clusters)
-        if not any(vars(planned.changes).values()):
+        if planned.is_empty:
             return _Published(clusters)
         with Repository(self.settings, self.volume.git_dir, self.volume.gitconfig) as repository:
             for pause in _pauses():
@@ -111,7 +111,7 @@ class _Publication:
                         )
                     plan = plan_again(repository, self.volume, self.run, tip, superseded)
                     tell_conflicts(repository, self.files, self.run, plan, since)
-                if not any(vars(plan.changes).values()):
+                if plan.is_empty:
                     return _Published(plan.clusters)
                 oid = commit(self.settings, self.volume, self.run, repository, plan)
                 try:

@@ -62,6 +62,13 @@ def result(sync: Sync, run_id: str) -> dict[str, object]:
     return loaded
 
 
+def install_hook(repository: Path, name: str, script: str) -> None:
+    hook = repository / "hooks" / name
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(script)
+    hook.chmod(0o755)
+
+
 # -- somebody else pushes while we run -----------------------------------------------------------
 
 
@@ -472,10 +479,7 @@ def test_a_push_that_failed_is_made_again(
 def test_a_rejecting_hook_is_not_asked_again(
     words: str, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    hook = repository / "hooks" / "pre-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\necho '{words}'\nexit 1\n")
-    hook.chmod(0o755)
+    install_hook(repository, "pre-receive", f"#!/bin/sh\necho '{words}'\nexit 1\n")
     bucket.put(KEY, b"2")
     said = sync()
     assert said.exit == 40
@@ -485,12 +489,11 @@ def test_a_rejecting_hook_is_not_asked_again(
 
 
 def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    hook = repository / "hooks" / "pre-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(
-        "#!/bin/sh\necho 'You are not allowed to push code to protected branches on this project.'\nexit 1\n"
+    install_hook(
+        repository,
+        "pre-receive",
+        "#!/bin/sh\necho 'You are not allowed to push code to protected branches on this project.'\nexit 1\n",
     )
-    hook.chmod(0o755)
     bucket.put(KEY, b"2")
     said = sync()
     assert said.exit == 40
@@ -504,10 +507,7 @@ def test_a_secret_that_a_server_repeats_is_in_no_document(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     secret = sync.settings["MINIO_SECRET_KEY"]
-    hook = repository / "hooks" / "pre-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\necho 'not allowed: {secret}'\nexit 1\n")
-    hook.chmod(0o755)
+    install_hook(repository, "pre-receive", f"#!/bin/sh\necho 'not allowed: {secret}'\nexit 1\n")
     bucket.put(KEY, b"2")
     said = sync()
     assert said.exit == 40
@@ -520,10 +520,7 @@ def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     tip = sha(repository)
-    hook = repository / "hooks" / "post-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\ngit update-ref refs/heads/main {tip}\n")
-    hook.chmod(0o755)
+    install_hook(repository, "post-receive", f"#!/bin/sh\ngit update-ref refs/heads/main {tip}\n")
     bucket.put(KEY, b"2")
     said = sync(RETRY_ATTEMPTS="1")
     assert said.exit == 30

@@ -60,9 +60,9 @@ class PushFailed(Exception):
 class Repository:
     """A fresh bare repository in ``directory``, with the configured remote; a context manager.
 
-    Whatever was at ``directory`` before is thrown away: a killed run's locks and half-written packs,
-    or a repository that somebody planted. Credentials live in a private directory beside it all and
-    go when the block ends.
+    What an earlier run left at ``directory`` is thrown away, a killed one's locks and half-written
+    packs included; a link is unlinked, and a repository that is not ours is refused. Credentials live
+    in a private directory beside it all and go when the block ends.
     """
 
     def __init__(self, settings: Settings, directory: Path, gitconfig: Path) -> None:
