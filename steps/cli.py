@@ -9,6 +9,7 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -18,6 +19,7 @@ from steps.core.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from steps.commands import Commands
 
@@ -55,8 +57,19 @@ def main() -> NoReturn:
     code = invoke(sys.argv[1:], environ)
     with suppress(OSError, ValueError):
         sys.stdout.flush()
+    if code:
+        leave_word(Path("/dev/termination-log"))
     # Not sys.exit, which would wait for threads: after an error their downloads are of no use.
     os._exit(code)
+
+
+def leave_word(file: Path) -> None:
+    """Write the last error where Kubernetes looks for it, and Argo: it is shown beside the exit code."""
+    from steps import logs
+
+    with suppress(OSError):
+        if file.is_file() and not file.is_symlink():  # elsewhere than in a container, there is none
+            file.write_text(logs.last_error())
 
 
 def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -144,6 +157,7 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_PATH = click.Path(path_type=Path)
 _run_id = click.option("--run-id", help="The run's id [default: the newest on the volume].")
 
 
@@ -157,11 +171,17 @@ def run(context: click.Context, /, **overrides: object) -> Exit:
 
 @cli.command()
 @click.option("--run-id", help="Id for the new run [default: made from the time].")
+@click.option(
+    "--cache",
+    type=_PATH,
+    metavar="DIRECTORY",
+    help="Cache of an earlier run, for a volume that has none of its own.",
+)
 @_selecting
 @click.pass_context
-def discover(context: click.Context, /, run_id: str | None, **overrides: object) -> Exit:
+def discover(context: click.Context, /, run_id: str | None, cache: Path | None, **overrides: object) -> Exit:
     """Step 1: find the clusters in bucket and Git."""
-    return _commands(context, **overrides).discover(run_id)
+    return _commands(context, **overrides).discover(run_id, cache)
 
 
 @cli.command()
@@ -191,10 +211,32 @@ def publish(context: click.Context, run_id: str | None) -> Exit:
 
 @cli.command()
 @_run_id
+@click.option(
+    "--artifacts",
+    type=_PATH,
+    metavar="DIRECTORY",
+    help="Read result.json, sync-metadata.json and failures.json there, if they exist; use no volume.",
+)
+@click.option("--output", type=_PATH, metavar="DIRECTORY", help="With --artifacts: where the new state goes.")
+@click.option(
+    "--started-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    help="With --artifacts: when the run began, should it have left no result.",
+)
 @click.pass_context
-def report(context: click.Context, run_id: str | None) -> Exit:
+def report(
+    context: click.Context,
+    run_id: str | None,
+    artifacts: Path | None,
+    output: Path | None,
+    started_at: datetime | None,
+) -> Exit:
     """Step 5: log the result and update sync-metadata.json."""
-    return _commands(context).report(run_id)
+    if artifacts is None:
+        return _commands(context).report(run_id)
+    if run_id is None or output is None or started_at is None:
+        raise click.UsageError("--artifacts needs --run-id, --output and --started-at.")
+    return _commands(context).report_artifacts(run_id, artifacts, output, started_at)
 
 
 @cli.command()

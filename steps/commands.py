@@ -15,19 +15,28 @@ from steps.core.exits import Exit
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, Silent, download
-from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, TryAgain, translated
+from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, translated
 from steps.health import health
 from steps.progress import bar
 from steps.publish import publish
-from steps.report import failed, report
+from steps.report import failed, lost, report
 from steps.run import run
 from steps.settings import Needs
 from steps.volume import Volume, read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from steps.settings import Settings
+
+# What a run that is not done leaves to its reader: in Argo, the message beside the failed workflow.
+_UNFINISHED = {
+    Exit.PARTIAL: "Published in part: a new run (Resubmit, not Retry) completes it",
+    Exit.REFUSED: "Deletions were refused, all else is published",
+    Exit.TRANSIENT: "Failed to publish anything: every cluster failed, and may succeed later",
+    Exit.CONFIGURATION: "Failed to publish anything: every cluster failed, and somebody must act",
+}
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -48,11 +57,13 @@ class Commands:
             result = run(configured, volume, _start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
-    def discover(self, run_id: str | None) -> Exit:
-        """Find clusters, write baselines."""
+    def discover(self, run_id: str | None, cache: Path | None) -> Exit:
+        """Find clusters, write baselines. ``cache``: what an earlier run left, for an empty volume."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
         start = _start(configured, _checked(run_id) if run_id else new_run_id())
         with volume.locked(), _failure_recorded(volume, start):
+            if cache is not None:
+                volume.adopt_cache(cache)
             discover(configured, volume, start.run_id)
         return Exit.OK
 
@@ -91,7 +102,10 @@ class Commands:
         with volume.locked(), _failure_recorded(volume, found):
             verdict = read_document(volume.run(found.run_id).verdict, Verdict)
             result = publish(configured, volume, found, verdict)
-        return Exit(result.exit_code)
+        exit_ = Exit(result.exit_code)
+        if exit_ in _UNFINISHED:
+            logs.error("publish", _UNFINISHED[exit_], result.cause, run=found.run_id, commit=result.commit)
+        return exit_
 
     def report(self, run_id: str | None) -> Exit:
         """Update the state; a run that left no result has failed."""
@@ -101,10 +115,24 @@ class Commands:
         if files.result.exists():
             result = read_document(files.result, RunResult)
         else:
-            lost = TryAgain("sync_complete", "Git synchronization did not finish", "the run left no result")
-            start = read_document(files.run, Run) if files.run.exists() else _start(configured, name)
-            result = failed(lost, start)
+            result = lost(read_document(files.run, Run) if files.run.exists() else _start(configured, name))
         report(volume.state, result)
+        return Exit.OK
+
+    def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
+        """The same without a volume: what Argo brought goes in, what it is to keep comes out.
+
+        Where Argo had nothing to bring, an empty directory stands in the file's place.
+        """
+        configured = self._configure()
+        result_file, failures = artifacts / "result.json", artifacts / "failures.json"
+        if result_file.is_file():
+            result = read_document(result_file, RunResult)
+        else:
+            start = _start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
+            result = lost(start, failures.read_text() if failures.is_file() else "")
+        state = Volume(artifacts).state
+        report(state, result, written_to=output / state.name)
         return Exit.OK
 
     def health(self) -> Exit:

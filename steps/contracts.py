@@ -7,6 +7,7 @@ them all, for people.
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from steps.core.exits import Exit, most_severe
 from steps.core.guards import Limits, Ruling
+from steps.core.keys import escaped
 from steps.core.samples import Counters
 from steps.core.select import Selection
 
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from steps.errors import SyncError, Terminated
+
+
+# Where Argo keeps what the pipeline's runs leave to one another, in its artifact repository. Should
+# that be the backups' bucket and without a prefix, this is no cluster.
+ARTIFACTS = "git-sync-artifacts"
 
 
 class Document(BaseModel):
@@ -78,12 +85,6 @@ class Shard(Document):
     index: int
     label: str
     clusters: tuple[str, ...]
-
-
-class ShardList(Document):
-    """The shards alone: what Argo fans out over."""
-
-    shards: tuple[Shard, ...]
 
 
 class RunStart(Document):
@@ -349,6 +350,23 @@ class RunResult(Document):
     def processed(self) -> tuple[ClusterResult, ...]:
         """The clusters whose listings were proven."""
         return tuple(cluster for cluster in self.clusters if cluster.processed)
+
+    @property
+    def cause(self) -> str:
+        """What went wrong, cluster by cluster, in one line; "" if nothing did."""
+        if self.error:
+            return self.error
+        said = []
+        for cluster in self.clusters:
+            name = escaped(cluster.name)
+            if cluster.status is Status.FAILED:
+                said.append(f"{name}: {cluster.error}")
+            if cluster.status is Status.REFUSED:
+                allowing = shlex.quote(escaped(cluster.allow_delete or ""))
+                said.append(f"{name}: {cluster.ruling.value} (--allow-delete {allowing})")
+            if cluster.left_for_next_run:
+                said.append(f"{name}: {cluster.left_for_next_run} changes left for the next run")
+        return "; ".join(said)
 
     @property
     def files_changed(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from steps import logs
 from steps.clients.git import Repository
 from steps.clients.local_tree import local_tree
 from steps.clients.object_store import ObjectStore
-from steps.contracts import BaselineRow, CacheRow, RowsHeader, Run, Shard, ShardList
+from steps.contracts import ARTIFACTS, BaselineRow, CacheRow, RowsHeader, Run, Shard
 from steps.core.changes import PLAIN_FILE, TreeRow
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
@@ -22,10 +23,11 @@ from steps.core.message import parse_trailers
 from steps.errors import FixConfiguration, SyncError
 from steps.meanwhile import below, tell_edits
 from steps.rowfile import Damaged, read_header, read_rows, write_rows
-from steps.volume import remove, write_document
+from steps.volume import atomic_file, remove, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from steps.settings import Settings
     from steps.volume import RunFiles, Volume
@@ -93,7 +95,7 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
             quarantined=dict(Counter(reason.value for _, reason in strays)),
             quarantined_sample=tuple(escaped(name) for name, _ in strays[:_SAMPLE]),
         )
-        write_document(files.shards, ShardList(shards=run.shards))
+        _write_shards(files.shards, run.shards)
         write_document(files.run, run)
     logs.info(
         "discover",
@@ -121,7 +123,7 @@ def _clusters_in_bucket(store: ObjectStore, prefix: str) -> tuple[set[str], list
     names: set[str] = set()
     strays = [(key, Reason.NO_CLUSTER) for key in keys]
     for name in directories:
-        if reason := rejection(name):
+        if reason := Reason.NO_CLUSTER if name == ARTIFACTS else rejection(name):
             strays.append((f"{prefix}{name}/", reason))
         else:
             names.add(name)
@@ -229,6 +231,12 @@ def _shards(clusters: list[str], most: int) -> tuple[Shard, ...]:
         Shard(index=index, label=_label(index, names), clusters=tuple(names))
         for index, names in enumerate(bins)
     )
+
+
+def _write_shards(path: Path, shards: tuple[Shard, ...]) -> None:
+    """Write what Argo fans out over. No names: what it hands on, it pastes into templates as text."""
+    with atomic_file(path) as out:
+        out.write(json.dumps([{"index": shard.index, "label": shard.label} for shard in shards]).encode())
 
 
 def _label(index: int, clusters: list[str]) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from steps.errors import SyncError, Terminated
 
 _logger = logging.getLogger("git-sync")
+_last_error = ""
 _FIELDS = ("data", "duration_ms", "error")
 
 
@@ -48,7 +49,14 @@ def warning(operation: str, message: str, *, error: str | None = None, **data: A
 
 def error(operation: str, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
     """Log a failure: ``message`` says what failed, ``error`` why."""
+    global _last_error  # noqa: PLW0603 - the process's last word
+    _last_error = redacted(f"{message}: {error}")
     _log(logging.ERROR, operation, message, data=data, error=error, duration_ms=took)
+
+
+def last_error() -> str:
+    """The newest error in one line; "" if there was none."""
+    return _last_error
 
 
 def failure(problem: SyncError | Terminated, **data: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from steps.contracts import LastSuccess, RunResult, RunStart, State, Status
 from steps.core.exits import Exit
 from steps.core.keys import escaped
 from steps.core.samples import Counters
+from steps.errors import TryAgain
 from steps.volume import read_document, write_document
 
 if TYPE_CHECKING:
@@ -18,16 +19,42 @@ if TYPE_CHECKING:
 
     from steps.errors import SyncError, Terminated
 
+_SHOWN_FAILURES = 5
 
-def report(state_file: Path, result: RunResult) -> None:
+
+def report(state_file: Path, result: RunResult, *, written_to: Path | None = None) -> None:
     """Log sync_complete and add the run to the state, once however often it is reported.
 
-    A dry run leaves no trace. A state that is there and cannot be read is an error: writing zeros
-    over it would make every counter lie.
+    ``written_to`` is where the new state goes, if not over the old one. A dry run leaves no trace.
+    A state that is there and cannot be read is an error: writing zeros over it would make every
+    counter lie.
     """
     if not result.dry_run:
-        write_document(state_file, _advanced(previous_state(state_file), result))
+        write_document(written_to or state_file, _advanced(previous_state(state_file), result))
     _log(result)
+
+
+def lost(start: RunStart, argo: str = "") -> RunResult:
+    """The result of a run that left none: stopped, killed, or never begun.
+
+    ``argo`` is the workflow.failures of an exit handler, the only witness then; "" for none.
+    """
+    said = "; ".join(_failures(argo)) or "the run left no result"
+    return failed(TryAgain("sync_complete", "Git synchronization did not finish", said), start)
+
+
+def _failures(argo: str) -> list[str]:
+    """What Argo says of the nodes that failed, in the order in which they ended.
+
+    It is a JSON list inside a JSON string; ``null`` in there if none failed.
+    """
+    try:
+        nodes = json.loads(json.loads(argo)) or []
+        ended = sorted(nodes, key=lambda node: node["finishedAt"] or "")
+        said = [f"{node['displayName']}: {node['message']}" for node in ended if node["message"]]
+    except (ValueError, TypeError, KeyError):
+        return []
+    return [escaped(words) for words in said[:_SHOWN_FAILURES]]
 
 
 def failed(problem: SyncError | Terminated, start: RunStart) -> RunResult:
@@ -40,7 +67,7 @@ def previous_state(state_file: Path) -> State | None:
     """Return the state so far, None if there is none. FixConfiguration if it is damaged."""
     try:
         return read_document(state_file, State)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # the latter is Argo's way to say "no artifact"
         return None
 
 
@@ -107,23 +134,7 @@ def _log(result: RunResult) -> None:
         logs.error(
             "sync_complete",
             f"Git synchronization ended with exit code {result.exit_code}",
-            _why(result),
+            result.cause,
             took=duration_ms,
             **data,
         )
-
-
-def _why(result: RunResult) -> str:
-    """What went wrong, cluster by cluster, in one line."""
-    if result.error:
-        return result.error
-    said = []
-    for cluster in result.clusters:
-        if cluster.status is Status.FAILED:
-            said.append(f"{escaped(cluster.name)}: {cluster.error}")
-        if cluster.status is Status.REFUSED:
-            allowing = shlex.quote(escaped(cluster.allow_delete or ""))
-            said.append(f"{escaped(cluster.name)}: {cluster.ruling.value} (--allow-delete {allowing})")
-        if cluster.left_for_next_run:
-            said.append(f"{escaped(cluster.name)}: {cluster.left_for_next_run} changes left for the next run")
-    return "; ".join(said)

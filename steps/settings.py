@@ -71,9 +71,12 @@ _REQUIRED = {
     Needs.MINIO: ("minio_endpoint", "minio_access_key", "minio_secret_key", "minio_bucket"),
     Needs.GIT: ("git_repository",),
 }
-_FILES = {
-    Needs.MINIO: ("minio_ca_file",),
-    Needs.GIT: ("git_ca_file", "git_token_file", "ssh_key_path", "ssh_known_hosts_path"),
+# By protocol where it is Git: a pod may name both a token and a key, and hold the one that it uses.
+_HTTP_FILES = ("git_ca_file", "git_token_file")
+_GIT_FILES = {
+    "https": _HTTP_FILES,
+    "http": _HTTP_FILES,
+    "ssh": ("ssh_key_path", "ssh_known_hosts_path"),
 }
 
 
@@ -478,16 +481,18 @@ def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
     """Say what the step's needs lack: only those, for each pod sees its own secrets and mounts alone."""
     required = [name for need in needs for name in _REQUIRED[need]]
-    files = [name for need in needs for name in _FILES[need] if name in given]
-    problems = [
-        f"{name.upper()}: {_shown_path(given[name])} cannot be read: mount or create it"
-        for name in files
-        if not _is_readable(given[name])
-    ]
     try:
         scheme = _scheme(_repository(str(given.get("git_repository", ""))))
     except ValueError:
         scheme = None  # reported by the field itself: what it needs, nobody knows
+    files = ["minio_ca_file"] if Needs.MINIO in needs else []
+    if Needs.GIT in needs:
+        files += _GIT_FILES.get(scheme or "", ())
+    problems = [
+        f"{name.upper()}: {_shown_path(given[name])} cannot be read: mount or create it"
+        for name in files
+        if name in given and not _is_readable(given[name])
+    ]
     if scheme == "http" and not _is_true(given.get("git_allow_http")):
         problems.append("GIT_REPOSITORY: http:// is not encrypted: use https://, or set GIT_ALLOW_HTTP=true")
     if Needs.GIT in needs:

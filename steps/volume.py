@@ -181,6 +181,12 @@ class Volume:
         """Where the cluster's cache is."""
         return self._cache / cluster
 
+    def adopt_cache(self, source: Path) -> None:
+        """Take the cache of each cluster of which this volume has none from a directory of such."""
+        for known in source.iterdir() if source.is_dir() else ():
+            if known.is_file() and not known.is_symlink() and not self.cache(known.name).exists():
+                shutil.copyfile(known, self.cache(known.name), follow_symlinks=False)
+
     def objects_of(self, run: Run) -> Path:
         """Where the bytes that the run fetches go, at ``<cluster>/<rest>``.
 

@@ -196,7 +196,6 @@ PUBLISHED = (
     Counters,
     contracts.Run,
     contracts.Shard,
-    contracts.ShardList,
     contracts.Verdict,
     contracts.ClusterFailure,
     contracts.ManifestHeader,

@@ -513,6 +513,21 @@ def test_each_kind_of_repository_needs_its_credentials(
         read(environ, Needs.GIT)
 
 
+def test_of_several_credentials_only_those_of_the_protocol_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    environ = {
+        "GIT_REPOSITORY": "https://git.example.com/x.git",
+        "GIT_TOKEN_FILE": str(tmp_path / "token"),
+        "SSH_KEY_PATH": "/nowhere/key",
+        "SSH_KNOWN_HOSTS_PATH": "/nowhere/hosts",
+    }
+    read(environ, Needs.GIT)
+    assert set(problems(environ | {"GIT_REPOSITORY": "git@git.example.com:x.git"}, Needs.GIT)) == {
+        "SSH_KEY_PATH",
+        "SSH_KNOWN_HOSTS_PATH",
+    }
+
+
 def test_a_file_that_cannot_be_read_is_named() -> None:
     said = problems(MINIO | {"MINIO_CA_FILE": "/nowhere/ca.pem"}, Needs.MINIO)
     assert said == {"MINIO_CA_FILE": "/nowhere/ca.pem cannot be read: mount or create it"}

@@ -1,0 +1,281 @@
+"""The steps as a workflow calls them: one after another, on a new volume, handing over artifacts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from steps import logs
+from steps.cli import leave_word
+from steps.contracts import ARTIFACTS
+from tests.support.faults import forbid
+from tests.support.repositories import commit_files, contents, log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Said, Sync
+
+OBJECTS = {
+    f"clusterbackup/{cluster}/default/object-{number}.yaml": b"%d\n" % number
+    for cluster in ("east", "north", "west")
+    for number in range(4)
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Runs of the five steps; `store` is what Argo's artifact repository would hold."""
+
+    sync: Sync
+    store: Path
+
+    def __call__(self, run: str, *, without: str = "") -> dict[str, Said]:
+        """Run every step but one on a volume of the run's own, carrying the artifacts."""
+        volume = self.store.parent / run
+        here = self.sync.elsewhere(volume)
+        said: dict[str, Said] = {}
+        cache = self.store / "cache"
+        calls: dict[str, tuple[str, ...]] = {
+            "discover": ("--cache", str(cache)),
+            "download": (),
+            "detect": (),
+            "publish": (),
+        }
+        for step, options in calls.items():
+            if step == "publish" and (self.store / "sync-metadata.json").is_file():
+                shutil.copy(self.store / "sync-metadata.json", volume)
+            if step != without:
+                said[step] = here(step, "--run-id", run, *options)
+        if without != "publish":
+            shutil.copytree(volume / ".git-sync" / "cache", cache, dirs_exist_ok=True)
+        brought = volume / "artifacts"
+        brought.mkdir()
+        for file in (volume / ".git-sync" / "runs" / run / "result.json", self.store / "sync-metadata.json"):
+            if file.is_file():
+                shutil.copy(file, brought)
+            else:
+                (brought / file.name).mkdir()
+        said["report"] = self.report(run, brought)
+        return said
+
+    def report(self, run: str, brought: Path) -> Said:
+        """Run report on what Argo brought, and keep the state that it writes."""
+        out = brought / "out"
+        said = self.sync.elsewhere(brought / "unused")(
+            *("report", "--run-id", run, "--artifacts", str(brought), "--output", str(out)),
+            *("--started-at", "2025-07-12T22:06:58Z"),
+        )
+        assert not (brought / "unused").exists(), "report has no volume"
+        if (out / "sync-metadata.json").exists():
+            shutil.copy(out / "sync-metadata.json", self.store)
+        return said
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state artifact."""
+        state = json.loads((self.store / "sync-metadata.json").read_text())
+        assert isinstance(state, dict)
+        return state
+
+
+@pytest.fixture
+def pipeline(faulty: Sync, tmp_path: Path) -> Pipeline:
+    store = tmp_path / "store"
+    store.mkdir()
+    return Pipeline(faulty, store)
+
+
+def exits(said: dict[str, Said]) -> dict[str, int]:
+    return {step: what.exit for step, what in said.items()}
+
+
+ALL_WELL = dict.fromkeys(("discover", "download", "detect", "publish", "report"), 0)
+
+
+def test_a_new_volume_is_incremental_with_the_cache_and_exact_without(
+    pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert exits(pipeline("one")) == ALL_WELL
+    assert sorted(proxy.fetched) == sorted(OBJECTS)
+    proxy.clear()
+    bucket.put("clusterbackup/east/default/object-0.yaml", b"new\n")
+    assert exits(pipeline("two")) == ALL_WELL
+    assert proxy.fetched == ["clusterbackup/east/default/object-0.yaml"]
+    proxy.clear()
+    shutil.rmtree(pipeline.store / "cache")
+    assert exits(pipeline("three")) == ALL_WELL
+    assert len(proxy.fetched) == len(OBJECTS)
+    assert contents(repository) == OBJECTS | {"clusterbackup/east/default/object-0.yaml": b"new\n"}
+    assert len(log(repository)) == 2
+    assert pipeline.state["counters"]["runs"] == 3
+    assert pipeline.state["last_success"]["run_id"] == "three"
+
+
+def test_a_filtered_run_keeps_the_cache_of_the_clusters_it_left_out(
+    pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    pipeline("one")
+    Pipeline(pipeline.sync.with_settings(CLUSTERS="east"), pipeline.store)("two")
+    proxy.clear()
+    assert exits(pipeline("three")) == ALL_WELL
+    assert proxy.fetched == []
+
+
+def test_what_is_handed_to_argo_is_indices_and_harmless_labels(
+    pipeline: Pipeline, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.put_many({f"clusterbackup/{name}/x": b"x" for name in ("east", "{{workflow.name}}", 'a "b" c')})
+    assert exits(pipeline("one")) == ALL_WELL
+    shards = json.loads((tmp_path / "one" / ".git-sync" / "runs" / "one" / "shards.json").read_text())
+    assert shards == [
+        {"index": 0, "label": "shard-0"},
+        {"index": 1, "label": "east"},
+        {"index": 2, "label": "shard-2"},
+    ]
+
+
+def test_publish_says_which_cluster_failed_and_how_to_complete_the_run(
+    pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, tmp_path: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(forbid("clusterbackup/east/"))
+    said = pipeline("one")
+    assert exits(said) == ALL_WELL | {"download": 40, "publish": 10}
+    (line,) = said["publish"].of("publish", "error")
+    assert "Resubmit" in line["message"]
+    assert line["error"].startswith("east: ")
+    word = tmp_path / "termination-log"
+    word.touch()
+    pipeline.sync.elsewhere(tmp_path / "one")("publish", "--run-id", "one")
+    leave_word(word)
+    assert word.read_text() == f"{line['message']}: {line['error']}"
+
+
+def test_where_kubernetes_does_not_ask_for_a_last_word_none_is_left(tmp_path: Path) -> None:
+    leave_word(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_last_word_holds_no_secret(sync: Sync, tmp_path: Path) -> None:
+    sync("health")
+    logs.error("git_push", "Failed", f"the server said {sync.settings['MINIO_SECRET_KEY']}")
+    word = tmp_path / "termination-log"
+    word.touch()
+    leave_word(word)
+    assert word.read_text() == "Failed: the server said ***"
+
+
+def failures(*nodes: tuple[str, str, str | None]) -> str:
+    """Argo's workflow.failures for nodes of (name, message, end)."""
+    said = [
+        {
+            "displayName": name,
+            "message": message,
+            "templateName": "t",
+            "phase": "Failed",
+            "podName": "p",
+            "finishedAt": ended,
+        }
+        for name, message, ended in nodes
+    ]
+    return json.dumps(json.dumps(said or None))
+
+
+@pytest.mark.parametrize(
+    ("witness", "cause"),
+    [
+        (
+            failures(
+                ("publish", "", None),
+                ("detect", "main: OOMKilled (exit code 137)", "2025-07-12T22:07:03Z"),
+                ("download(0:east)", "pod deleted\x1b[2J", "2025-07-12T22:07:01Z"),
+            ),
+            "download(0:east): pod deleted\\x1b[2J; detect: main: OOMKilled (exit code 137)",
+        ),
+        (failures(), "the run left no result"),
+        ("{{workflow.failures}}", "the run left no result"),
+        (None, "the run left no result"),
+    ],
+)
+def test_a_run_that_left_no_result_has_failed_and_argo_is_its_witness(
+    pipeline: Pipeline, tmp_path: Path, witness: str | None, cause: str
+) -> None:
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    if witness is not None:
+        (brought / "failures.json").write_text(witness)
+    said = pipeline.report("lost", brought)
+    assert said.exit == 0
+    assert cause in said.errors
+    assert pipeline.state["last_run"]["exit_code"] == 30
+    assert pipeline.state["last_run"]["started_at"] == "2025-07-12T22:06:58Z"
+    assert pipeline.state["counters"]["errors"] == 1
+
+
+def test_a_report_that_is_repeated_counts_once_and_a_damaged_state_stays(
+    pipeline: Pipeline, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    pipeline("one")
+    brought = tmp_path / "again"
+    shutil.copytree(tmp_path / "one" / "artifacts", brought)
+    shutil.copy(pipeline.store / "sync-metadata.json", brought / "state")
+    (brought / "sync-metadata.json").rmdir()
+    (brought / "state").rename(brought / "sync-metadata.json")
+    assert pipeline.report("one", brought).exit == 0
+    assert pipeline.state["counters"]["runs"] == 1
+    (brought / "sync-metadata.json").write_text("{")
+    (brought / "out" / "sync-metadata.json").unlink()
+    assert pipeline.report("one", brought).exit == 40
+    assert pipeline.state["counters"]["runs"] == 1
+
+
+def test_a_memoized_run_without_its_volume_writes_nothing(
+    pipeline: Pipeline, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert exits(pipeline("one")) == ALL_WELL
+    bucket.delete("clusterbackup/east/default/object-0.yaml")
+    said = pipeline("two", without="discover")
+    assert {step: said[step].exit for step in ("download", "detect", "publish")} == {
+        "download": 40,
+        "detect": 40,
+        "publish": 40,
+    }
+    assert contents(repository) == OBJECTS
+
+
+def test_the_pipelines_own_artifacts_are_no_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({"east/x": b"x", f"{ARTIFACTS}/state/cache.tgz": b"x"})
+    said = sync(MINIO_PREFIX="/")
+    assert said.exit == 0
+    assert contents(repository) == {"clusterbackup/east/x": b"x"}
+    (line,) = said.of("discover", "warning")
+    assert line["data"]["keys"] == [f"{ARTIFACTS}/"]
+
+
+def test_report_without_a_volume_needs_all_that_it_cannot_find_there(sync: Sync, tmp_path: Path) -> None:
+    assert sync("report", "--artifacts", str(tmp_path)).exit == 2
+
+
+def test_someone_elses_commit_between_two_runs_is_built_upon(
+    pipeline: Pipeline, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    pipeline("one")
+    commit_files(repository, {"README.md": b"ours"})
+    bucket.put("clusterbackup/east/default/object-9.yaml", b"9\n")
+    assert exits(pipeline("two")) == ALL_WELL
+    assert contents(repository) == OBJECTS | {
+        "README.md": b"ours",
+        "clusterbackup/east/default/object-9.yaml": b"9\n",
+    }
