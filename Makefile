@@ -16,7 +16,7 @@ PIP   := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter; ARGS='...' goes to pytest, git-sync run or uv."
 
@@ -73,6 +73,10 @@ lock: ## Pin the dependencies again (ARGS=--upgrade for the newest)
 	compile pyproject.toml --extra workflows --group dev --output-file requirements/dev.txt && \
 	compile pyproject.toml --constraints requirements/dev.txt --output-file requirements/runtime.txt && \
 	compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
+
+.PHONY: manifests
+manifests: $(READY) ## Write workflows/manifests/ from its Python definitions
+	$(VENV)/bin/python -m workflows
 
 .PHONY: clean
 clean: ## Remove .venv, caches and built packages

@@ -126,7 +126,9 @@ def test_help_is_fast_because_it_loads_no_sdk() -> None:
 @pytest.mark.parametrize("name", ["SSH_KEY_PATH", "SSH_KNOWN_HOSTS_PATH", "GIT_TOKEN_FILE", "MINIO_CA_FILE"])
 def test_a_secret_where_its_file_belongs_is_not_shown(name: str, sync: Sync) -> None:
     scheme = "ssh" if name.startswith("SSH") else "https"
-    said = sync(**{name: "ghp_secret\n-----BEGIN KEY-----", "GIT_REPOSITORY": f"{scheme}://example.com/x.git"})
+    said = sync(
+        **{name: "ghp_secret\n-----BEGIN KEY-----", "GIT_REPOSITORY": f"{scheme}://example.com/x.git"}
+    )
     assert said.exit == 40
     assert f"{name}: " in said.errors
     assert "ghp_secret" not in said.text

@@ -1,0 +1,171 @@
+"""Where each setting of the steps comes from in a cluster, and what a pod of ours may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import durationpy
+from hera.workflows import models as m
+
+from steps.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_MAP = "git-sync-config"
+GIT_SECRET = "git-sync-secrets"  # noqa: S105 - its name
+MINIO_SECRET = "git-sync-minio"  # noqa: S105 - its name
+PROXY_SECRET = "git-sync-proxy"  # noqa: S105 - its name
+REPORT_SECRET = "git-sync-report"  # noqa: S105 - its name
+FILES = "git-sync-files"
+SERVICE_ACCOUNT = "git-sync"
+USER = 65532
+
+WORK_DIR = "/workspace"
+_CREDENTIALS = "/run/secrets/git-sync"
+_FILES_DIR = "/etc/git-sync"
+
+# Settings that the manifests fix, for they name places inside the pod.
+FIXED = {
+    "WORK_DIR": WORK_DIR,
+    "HOME": "/tmp",  # noqa: S108 - the pod's own
+    "LOG_FORMAT": "json",
+}
+_GIT_FILES = {
+    "GIT_TOKEN_FILE": f"{_CREDENTIALS}/git-token",
+    "SSH_KEY_PATH": f"{_CREDENTIALS}/ssh-private-key",
+    "SSH_KNOWN_HOSTS_PATH": f"{_FILES_DIR}/known_hosts",
+}
+_MINIO_KEYS = {"MINIO_ACCESS_KEY": "access-key", "MINIO_SECRET_KEY": "secret-key"}
+
+# Settings that hold secrets, by the secret whose keys are the variables' names.
+BY_SECRET = {
+    PROXY_SECRET: ("HTTPS_PROXY",),
+    REPORT_SECRET: ("PUSHGATEWAY_URL", "WEBHOOK_URL"),
+}
+_ELSEWHERE = {*FIXED, *_GIT_FILES, *_MINIO_KEYS, *sum(BY_SECRET.values(), ()), "GIT_TOKEN"}
+
+# What nobody can guess: examples, to be replaced.
+_EXAMPLES = {
+    "MINIO_ENDPOINT": "minio.example.com:9000",
+    "MINIO_BUCKET": "cluster-backups",
+    "GIT_REPOSITORY": "https://github.com/your-org/cluster-backups.git",
+    "GIT_USERNAME": "cluster-backup-bot",
+    "GIT_EMAIL": "backup@example.com",
+    "SYNC_SCHEDULE": "*/15 * * * *",
+}
+
+
+def configurable() -> dict[str, str]:
+    """The settings that stand in the ConfigMap, with their defaults as one writes them."""
+    names = [name.upper() for name in Settings.model_fields]
+    return {
+        name: _EXAMPLES.get(name, _written(Settings.model_fields[name.lower()].default))
+        for name in names
+        if name not in _ELSEWHERE
+    }
+
+
+def _written(default: Any) -> str:
+    if default is None or default == ():
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, timedelta):
+        return durationpy.to_str(default)
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a container gets besides the settings that are no secret."""
+
+    environment: tuple[m.EnvVar, ...] = ()
+    secrets: tuple[str, ...] = ()
+    mounts: tuple[m.VolumeMount, ...] = ()
+
+    def __add__(self, other: Access) -> Access:
+        return Access(
+            self.environment + other.environment,
+            tuple(dict.fromkeys(self.secrets + other.secrets)),
+            self.mounts + tuple(mount for mount in other.mounts if mount not in self.mounts),
+        )
+
+    def to_settings(self) -> list[m.EnvFromSource]:
+        """The ConfigMap, and the secrets whose keys are settings; these need not exist."""
+        config = m.EnvFromSource(config_map_ref=m.ConfigMapEnvSource(name=CONFIG_MAP))
+        secrets = (m.SecretEnvSource(name=name, optional=True) for name in self.secrets)
+        return [config, *(m.EnvFromSource(secret_ref=secret) for secret in secrets)]
+
+
+def _values(values: Mapping[str, str]) -> tuple[m.EnvVar, ...]:
+    return tuple(m.EnvVar(name=name, value=value) for name, value in values.items())
+
+
+def _minio_key(name: str, key: str) -> m.EnvVar:
+    selector = m.SecretKeySelector(name=MINIO_SECRET, key=key)
+    return m.EnvVar(name=name, value_from=m.EnvVarSource(secret_key_ref=selector))
+
+
+_CA_FILES = m.VolumeMount(name="files", mount_path=_FILES_DIR, read_only=True)
+
+EVERYWHERE = Access(_values(FIXED), mounts=(m.VolumeMount(name="tmp", mount_path="/tmp"),))  # noqa: S108 - the pod's
+VOLUME = Access(mounts=(m.VolumeMount(name="workspace", mount_path=WORK_DIR),))
+BUCKET = Access(
+    tuple(_minio_key(name, key) for name, key in _MINIO_KEYS.items()), (PROXY_SECRET,), (_CA_FILES,)
+)
+REPOSITORY = Access(
+    _values(_GIT_FILES),
+    (PROXY_SECRET,),
+    (m.VolumeMount(name="git-credentials", mount_path=_CREDENTIALS, read_only=True), _CA_FILES),
+)
+REPORT_TARGETS = Access((), (REPORT_SECRET, PROXY_SECRET), (_CA_FILES,))
+
+
+def volumes() -> list[m.Volume]:
+    """What can be mounted, but for the workspace. A pod has those that its container mounts."""
+    return [
+        m.Volume(name="tmp", empty_dir=m.EmptyDirVolumeSource()),
+        m.Volume(
+            name="git-credentials",
+            # Root's, and readable for the pod's group alone: ssh takes a key like that.
+            secret=m.SecretVolumeSource(secret_name=GIT_SECRET, default_mode=0o440, optional=True),
+        ),
+        m.Volume(name="files", config_map=m.ConfigMapVolumeSource(name=FILES, optional=True)),
+    ]
+
+
+def resources() -> m.ResourceRequirements:
+    """What a container asks for and may take; the component `large` has more."""
+    return m.ResourceRequirements(
+        requests={"cpu": m.Quantity(root="100m"), "memory": m.Quantity(root="128Mi")},
+        limits={"cpu": m.Quantity(root="500m"), "memory": m.Quantity(root="512Mi")},
+    )
+
+
+def pod_security() -> m.PodSecurityContext:
+    """What the Pod Security Standard "restricted" asks of a pod."""
+    return m.PodSecurityContext(
+        run_as_non_root=True,
+        run_as_user=USER,
+        run_as_group=USER,
+        fs_group=USER,
+        # Without it the kubelet visits every file of the volume, for each pod anew.
+        fs_group_change_policy="OnRootMismatch",
+        seccomp_profile=m.SeccompProfile(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> m.SecurityContext:
+    """And of a container."""
+    return m.SecurityContext(
+        allow_privilege_escalation=False,
+        capabilities=m.Capabilities(drop=["ALL"]),
+        read_only_root_filesystem=True,
+        run_as_non_root=True,
+        seccomp_profile=m.SeccompProfile(type="RuntimeDefault"),
+    )

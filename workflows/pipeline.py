@@ -1,0 +1,299 @@
+"""The pipeline: WorkflowTemplate `git-sync`, discover → download × shards → detect → publish, then report.
+
+docs/architecture.md describes it, docs/contracts.md the artifacts. Values reach containers as
+environment or arguments, never inside a shell string: there is no shell.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hera.workflows import (
+    DAG,
+    Artifact,
+    Container,
+    NoneArchiveStrategy,
+    Parameter,
+    RawArtifact,
+    RetryStrategy,
+    S3Artifact,
+    Task,
+    WorkflowTemplate,
+)
+from hera.workflows import models as m
+
+from steps.contracts import ARTIFACTS, Mode
+from steps.core.exits import Exit
+from workflows import environment as env
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "git-sync"
+IMAGE = "git-sync:dev"
+
+# Unique and telling: a workflow's name alone comes again once the workflow is deleted.
+_RUN_ID = "{{workflow.name}}.{{workflow.creationTimestamp.s}}"
+_RUN_DIR = f"{env.WORK_DIR}/.git-sync/runs/{_RUN_ID}"
+
+# The settings that say what is synced to where, as inputs of the templates that name artifacts by them:
+# two installations that share an artifact repository must not share a state.
+_IDENTITY = ("MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_PREFIX", "GIT_REPOSITORY", "GIT_PATH")
+_STATE_KEY = (
+    f"{ARTIFACTS}/state/{{{{workflow.namespace}}}}/"
+    "{{=sprig.trunc(16, sprig.sha256sum(join(["
+    + ", ".join(f"inputs.parameters['{name}']" for name in _IDENTITY)
+    + ", workflow.parameters.branch], '|')))}}"
+)
+_RUN_KEY = f"{ARTIFACTS}/runs/{{{{workflow.namespace}}}}/{_RUN_ID}"
+
+# Argo tries again what may pass, and what was not the step's doing: a lost pod, a signal, no memory.
+_TRIED_AGAIN = (Exit.TRANSIENT, 137, Exit.TERMINATED)
+
+_MOST_AT_A_TIME = 10
+_DAY = 86_400
+
+
+def _from_config(name: str, key: str, default: str, description: str | None = None) -> Parameter:
+    """A parameter that stands in the ConfigMap unless it is given."""
+    return Parameter(
+        name=name,
+        description=description,
+        value_from=m.ValueFrom(
+            config_map_key_ref=m.ConfigMapKeySelector(name=env.CONFIG_MAP, key=key), default=default
+        ),
+    )
+
+
+PARAMETERS = [
+    _from_config("clusters", "CLUSTERS", "", "Globs of clusters, such as staging,production-*; empty: all"),
+    _from_config("namespaces", "NAMESPACES", "", "Globs of namespaces; empty: all"),
+    # Argo wants a choice to have a value of its own; kustomize writes the ConfigMap's here.
+    Parameter(
+        name="mode",
+        enum=list(Mode),
+        value=Mode.INCREMENTAL,
+        description="full: fetch every object and compare it with Git",
+    ),
+    Parameter(
+        name="dry-run",
+        enum=["false", "true"],
+        value="false",
+        description="true: log what would change, change nothing",
+    ),
+    _from_config("branch", "GIT_BRANCH", "main", "Branch to push to"),
+    _from_config(
+        "allow-delete",
+        "ALLOW_DELETE",
+        "",
+        "<cluster>:<token> from the refusal of a run: allows that very set of deletions, and no other",
+    ),
+]
+# Which setting each parameter stands for.
+_OVERRIDES = {
+    "CLUSTERS": "clusters",
+    "NAMESPACES": "namespaces",
+    "SYNC_MODE": "mode",
+    "GIT_BRANCH": "branch",
+    "DRY_RUN": "dry-run",
+    "ALLOW_DELETE": "allow-delete",
+}
+
+
+def _overrides() -> list[m.EnvVar]:
+    return [
+        m.EnvVar(name=name, value=f"{{{{workflow.parameters.{parameter}}}}}")
+        for name, parameter in _OVERRIDES.items()
+    ]
+
+
+def _configured(*names: str) -> list[Parameter]:
+    return [_from_config(name, name, env.configurable()[name]) for name in names]
+
+
+def _retried() -> RetryStrategy:
+    codes = ", ".join(str(int(code)) for code in _TRIED_AGAIN)
+    return RetryStrategy(
+        limit="{{=asInt(inputs.parameters.RETRY_ATTEMPTS) - 1}}",
+        retry_policy="Always",
+        expression="lastRetry.status == 'Error' || asInt(lastRetry.exitCode) < 0"
+        f" || asInt(lastRetry.exitCode) in [{codes}]",
+        backoff=m.Backoff(
+            duration="{{inputs.parameters.RETRY_DELAY}}", factor=m.IntOrString(root=2), cap="5m"
+        ),
+    )
+
+
+def _step(
+    name: str,
+    *options: str,
+    access: env.Access = env.VOLUME,
+    inputs: Sequence[Parameter | Artifact] = (),
+    outputs: Sequence[Parameter | Artifact] = (),
+) -> Container:
+    """A template that runs one command of git-sync."""
+    access = env.EVERYWHERE + access
+    return Container(
+        name=name,
+        image=IMAGE,
+        image_pull_policy="IfNotPresent",
+        command=["git-sync"],
+        args=[name, f"--run-id={_RUN_ID}", *options],
+        env_from=access.to_settings(),
+        env=[*access.environment, *_overrides()],
+        inputs=[*inputs, *_configured("RETRY_ATTEMPTS", "RETRY_DELAY")],
+        outputs=list(outputs),
+        volume_mounts=list(access.mounts),
+        resources=env.resources(),
+        security_context=env.container_security(),
+        retry_strategy=_retried(),
+    )
+
+
+def _kept(name: str, path: str, key: str, *, archived: bool = False) -> S3Artifact:
+    """An artifact under a key of its own, in whatever bucket Argo keeps artifacts; none is no error."""
+    return S3Artifact(
+        name=name,
+        path=path,
+        key=key,
+        optional=True,
+        archive=None if archived else NoneArchiveStrategy(),
+    )
+
+
+def _result() -> S3Artifact:
+    # From every step that may be a run's last.
+    return _kept("result", f"{_RUN_DIR}/result.json", f"{_RUN_KEY}/result.json")
+
+
+def _discover() -> Container:
+    return _step(
+        "discover",
+        "--cache=/artifacts/cache",
+        access=env.VOLUME + env.BUCKET + env.REPOSITORY,
+        inputs=[
+            *_configured(*_IDENTITY),
+            _kept("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
+        ],
+        outputs=[
+            Parameter(name="shards", value_from=m.ValueFrom(path=f"{_RUN_DIR}/shards.json")),
+            _result(),
+        ],
+    )
+
+
+def _download() -> Container:
+    return _step(
+        "download",
+        "--shard={{inputs.parameters.shard}}",
+        access=env.VOLUME + env.BUCKET,
+        inputs=[Parameter(name="shard"), Parameter(name="label")],
+    )
+
+
+def _detect() -> Container:
+    return _step("detect", outputs=[_result()])
+
+
+def _publish() -> Container:
+    return _step(
+        "publish",
+        access=env.VOLUME + env.REPOSITORY,
+        inputs=[
+            *_configured(*_IDENTITY),
+            _kept("state", f"{env.WORK_DIR}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+        ],
+        outputs=[
+            _result(),
+            _kept("cache", f"{env.WORK_DIR}/.git-sync/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
+        ],
+    )
+
+
+def _report() -> Container:
+    written = "/tmp/report"  # noqa: S108 - the pod's own
+    return _step(
+        "report",
+        "--artifacts=/artifacts",
+        f"--output={written}",
+        "--started-at={{workflow.creationTimestamp.RFC3339}}",
+        access=env.REPORT_TARGETS,
+        inputs=[
+            *_configured(*_IDENTITY),
+            _kept("result", "/artifacts/result.json", f"{_RUN_KEY}/result.json"),
+            _kept("state", "/artifacts/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+            # As a file, for with many failures it is longer than an argument may be.
+            RawArtifact(name="failures", path="/artifacts/failures.json", data="{{workflow.failures}}"),
+        ],
+        outputs=[_kept("state", f"{written}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json")],
+    )
+
+
+def _init_and_wait() -> str:
+    """A patch that makes Argo's own containers as restricted as ours."""
+    security = env.container_security().model_dump(by_alias=True, exclude_none=True)
+    return json.dumps(
+        {
+            "initContainers": [{"name": "init", "securityContext": security}],
+            "containers": [{"name": "wait", "securityContext": security}],
+        }
+    )
+
+
+def workflow_template() -> WorkflowTemplate:
+    """All of the pipeline; schedules and one-offs only refer to it."""
+    with WorkflowTemplate(
+        name=NAME,
+        labels={"app.kubernetes.io/name": NAME},
+        annotations={
+            "workflows.argoproj.io/title": "git-sync",
+            "workflows.argoproj.io/description": "Brings the clusters' backups from the bucket into Git.",
+        },
+        entrypoint="main",
+        arguments=PARAMETERS,
+        workflow_metadata=m.WorkflowMetadata(labels={"app.kubernetes.io/name": NAME}),
+        pod_metadata=m.Metadata(labels={"app.kubernetes.io/name": NAME}),
+        service_account_name=env.SERVICE_ACCOUNT,
+        # One run at a time for a branch, however it was begun.
+        synchronization=m.Synchronization(
+            mutexes=[m.Mutex(name=f"{NAME}-{{{{workflow.parameters.branch}}}}")]
+        ),
+        active_deadline_seconds=2 * 3600,
+        security_context=env.pod_security(),
+        pod_spec_patch=_init_and_wait(),
+        volumes=env.volumes(),
+        volume_claim_templates=[
+            m.PersistentVolumeClaim(
+                metadata=m.ObjectMeta(name="workspace"),
+                spec=m.PersistentVolumeClaimSpec(
+                    access_modes=["ReadWriteMany"],
+                    resources=m.VolumeResourceRequirements(requests={"storage": m.Quantity(root="5Gi")}),
+                ),
+            )
+        ],
+        # A failed run keeps its volume for Retry, until it is removed itself.
+        volume_claim_gc=m.VolumeClaimGC(strategy="OnWorkflowSuccess"),
+        pod_gc=m.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="1h"),
+        ttl_strategy=m.TTLStrategy(seconds_after_success=_DAY, seconds_after_failure=3 * _DAY),
+    ) as template:
+        discover, download, detect, publish = _discover(), _download(), _detect(), _publish()
+        template.on_exit = _report()
+        with DAG(name="main", parallelism=_MOST_AT_A_TIME):
+            found = Task(name="discover", template=discover)
+            Task(
+                name="download",
+                template=download,
+                depends="discover.Succeeded",
+                with_param=found.get_parameter("shards"),
+                arguments={"shard": "{{item.index}}", "label": "{{item.label}}"},
+            )
+            Task(
+                name="detect",
+                template=detect,
+                # Whatever became of the downloads: a cluster that failed must not hold up the others.
+                depends="discover.Succeeded && "
+                "(download.Succeeded || download.Failed || download.Errored || download.Skipped)",
+            )
+            Task(name="publish", template=publish, depends="detect.Succeeded")
+    return template
