@@ -1,0 +1,65 @@
+"""Argo Workflows as far as it can be had without a cluster: its CRDs and its linter."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_VERSION = "v4.0.7"
+_MODULE = f"github.com/argoproj/argo-workflows/v4@{_VERSION}"
+
+
+@cache
+def crds() -> Path | None:
+    """The folder of the full CRDs: $ARGO_CRDS, or out of Argo's Go module; None where neither can be had."""
+    if given := os.environ.get("ARGO_CRDS"):
+        return Path(given)
+    if shutil.which("go") is None:
+        return None
+    said = subprocess.run(
+        ["go", "mod", "download", "-json", _MODULE],
+        cwd="/",  # in no other module
+        env=os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"},
+        capture_output=True,
+        check=False,
+    )
+    if said.returncode:
+        return None
+    return Path(json.loads(said.stdout)["Dir"]) / "manifests" / "base" / "crds" / "full"
+
+
+def strict_schema(folder: Path, kind: str) -> dict[str, Any]:
+    """The JSON schema of a kind; what the CRD does not name, it refuses (a server would drop it)."""
+    crd = yaml.safe_load((folder / f"argoproj.io_{kind.lower()}s.yaml").read_text())
+    (version,) = crd["spec"]["versions"]
+    schema = _closed(version["schema"]["openAPIV3Schema"])
+    assert isinstance(schema, dict)
+    # The API server checks these itself.
+    schema["properties"]["metadata"] = {"type": "object"}
+    return schema
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(part) for name, part in schema.items()}
+    free = closed.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in closed
+    if isinstance(closed.get("properties"), dict) and closed.get("type") == "object" and not free:
+        closed["additionalProperties"] = False
+    return closed
+
+
+@cache
+def linter() -> str | None:
+    """The argo binary: on PATH, or built for the end-to-end tests."""
+    cached = Path("~/.cache/git-sync-e2e").expanduser().glob("argo-*/argo")
+    return shutil.which("argo") or next(map(str, cached), None)

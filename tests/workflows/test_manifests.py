@@ -1,0 +1,290 @@
+"""What is applied to a cluster is what the definitions say, and all that it refers to exists."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from steps.core.exits import Exit
+from steps.settings import Settings
+from tests.support import argo
+from workflows import environment as env
+from workflows.__main__ import MANIFESTS, manifests
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+GENERATED = manifests()
+
+
+def documents(path: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all((MANIFESTS / path).read_text()) if document]
+
+
+(TEMPLATE,) = documents("base/workflowtemplate.yaml")
+CRONS = documents("base/cronworkflows.yaml")
+SPEC = TEMPLATE["spec"]
+TEMPLATES = {template["name"]: template for template in SPEC["templates"]}
+STEPS = {name: template for name, template in TEMPLATES.items() if "container" in template}
+OVERLAYS = ("central", "distributed", "cronjob")
+SETTINGS = {name: documents(f"overlays/{name}/settings.yaml") for name in OVERLAYS}
+JOBS = [job for job in documents("cronjob/cronjob.yaml") if job["kind"] == "CronJob"]
+PODS = [job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for job in JOBS]
+CONTAINERS = [step["container"] for step in STEPS.values()] + [pod["containers"][0] for pod in PODS]
+
+
+# -- what is committed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", GENERATED)
+def test_the_committed_manifest_is_the_one_that_the_definitions_make(path: str) -> None:
+    assert (MANIFESTS / path).read_text() == GENERATED[path], "run `make manifests`"
+
+
+@pytest.mark.parametrize("document", [TEMPLATE, *CRONS], ids=lambda document: document["metadata"]["name"])
+def test_argo_knows_every_field(document: dict[str, Any]) -> None:
+    folder = argo.crds()
+    if folder is None:
+        pytest.skip("Argo's CRDs need Go and the Go module proxy, or ARGO_CRDS")
+    schema = argo.strict_schema(folder, document["kind"])
+    jsonschema.Draft202012Validator(schema).validate(document)
+    unknown = deepcopy(document)
+    unknown["spec"]["concurrencyPolice"] = "Forbid"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(unknown)
+
+
+def test_argos_linter_finds_nothing() -> None:
+    binary = argo.linter()
+    if binary is None:
+        pytest.skip("there is no argo binary")
+    files = [str(MANIFESTS / "base" / name) for name in ("workflowtemplate.yaml", "cronworkflows.yaml")]
+    done = subprocess.run([binary, "lint", "--offline", *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "file", sorted(MANIFESTS.rglob("kustomization.yaml")), ids=lambda file: file.parent.name
+)
+def test_kustomizations_name_files_that_exist(file: Path) -> None:
+    kustomization = yaml.safe_load(file.read_text())
+    named = [*kustomization.get("resources", []), *kustomization.get("components", [])]
+    assert all((file.parent / path).exists() for path in named)
+    assert named or file.parent.parent.name == "components"
+
+
+# -- references --------------------------------------------------------------------------------
+
+
+def variables(value: Any) -> set[str]:
+    """Every plain {{variable}}, and every variable within an {{=expression}}."""
+    text = json.dumps(value, ensure_ascii=False)
+    found = set(re.findall(r"\{\{([\w.-]+)\}\}", text))
+    for expression in re.findall(r"\{\{=(.*?)\}\}", text):
+        found |= set(re.findall(r"(?:inputs|workflow|tasks)\.[\w.-]+(?:\['\w+'\])?", expression))
+    return {re.sub(r"\['(\w+)'\]", r".\1", name) for name in found}
+
+
+GLOBAL = {
+    "workflow.name",
+    "workflow.namespace",
+    "workflow.failures",
+    "workflow.creationTimestamp.s",
+    "workflow.creationTimestamp.RFC3339",
+} | {f"workflow.parameters.{parameter['name']}" for parameter in SPEC["arguments"]["parameters"]}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_variable_is_defined(name: str) -> None:
+    template = TEMPLATES[name]
+    known = GLOBAL | {
+        f"inputs.parameters.{p['name']}" for p in template.get("inputs", {}).get("parameters", [])
+    }
+    for task in template.get("dag", {}).get("tasks", []):
+        outputs = TEMPLATES[task["template"]].get("outputs", {}).get("parameters", [])
+        known |= {f"tasks.{task['name']}.outputs.parameters.{parameter['name']}" for parameter in outputs}
+        known |= {"item.index", "item.label"}  # of shards.json
+    assert variables(template) <= known
+    assert variables({key: value for key, value in SPEC.items() if key != "templates"}) <= GLOBAL
+
+
+def test_templates_and_their_arguments_match() -> None:
+    assert SPEC["entrypoint"] in TEMPLATES
+    assert SPEC["onExit"] in STEPS
+    tasks = TEMPLATES[SPEC["entrypoint"]]["dag"]["tasks"]
+    for task in tasks:
+        inputs = TEMPLATES[task["template"]].get("inputs", {})
+        needed = {
+            p["name"] for p in inputs.get("parameters", []) if "value" not in p and "valueFrom" not in p
+        }
+        assert {p["name"] for p in task.get("arguments", {}).get("parameters", [])} == needed
+    words = {word for task in tasks for word in re.findall(r"(\w+)\.\w+", task.get("depends", ""))}
+    assert words <= {task["name"] for task in tasks}
+    assert {task["template"] for task in tasks} | {SPEC["onExit"], SPEC["entrypoint"]} == set(TEMPLATES)
+
+
+def test_schedules_refer_to_the_template_and_its_parameters() -> None:
+    parameters = {parameter["name"]: parameter for parameter in SPEC["arguments"]["parameters"]}
+    for cron in CRONS:
+        workflow = cron["spec"]["workflowSpec"]
+        assert workflow["workflowTemplateRef"]["name"] == TEMPLATE["metadata"]["name"]
+        for argument in workflow.get("arguments", {}).get("parameters", []):
+            assert argument["value"] in parameters[argument["name"]]["enum"]
+        assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_every_mount_has_its_volume() -> None:
+    volumes = {volume["name"] for volume in SPEC["volumes"]}
+    volumes |= {claim["metadata"]["name"] for claim in SPEC["volumeClaimTemplates"]}
+    mounted = {mount["name"] for step in STEPS.values() for mount in step["container"]["volumeMounts"]}
+    assert mounted == volumes
+    for pod in PODS:
+        assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == {
+            volume["name"] for volume in pod["volumes"]
+        }
+
+
+def test_artifacts_that_are_read_are_written_under_the_same_key() -> None:
+    def keys(side: str) -> set[str]:
+        artifacts = [
+            a for step in STEPS.values() for a in step.get(side, {}).get("artifacts", []) if "s3" in a
+        ]
+        # The first run finds none, and a run that failed leaves none.
+        assert all(artifact["optional"] for artifact in artifacts)
+        return {artifact["s3"]["key"] for artifact in artifacts}
+
+    assert keys("inputs") == keys("outputs")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_key_of_the_config_map_that_is_asked_for_is_there(overlay: str) -> None:
+    config, installation = SETTINGS[overlay]
+    asked = re.findall(r"configMapKeyRef': \{'name': '([\w-]+)', 'key': '(\w+)'", str(TEMPLATE))
+    assert asked
+    assert {(config["metadata"]["name"], key) for key in config["data"]} >= set(asked)
+    # Without the label Argo does not see the ConfigMap.
+    assert config["metadata"]["labels"] == {"workflows.argoproj.io/configmap-type": "Parameter"}
+    sources = {"git-sync-config": config["data"], "git-sync-installation": installation["data"]}
+    component = yaml.safe_load((MANIFESTS / "components/settings/kustomization.yaml").read_text())
+    for replacement in component["replacements"]:
+        source = replacement["source"]
+        assert source["fieldPath"].removeprefix("data.") in sources[source["name"]]
+
+
+def test_every_config_map_and_secret_is_in_the_readme() -> None:
+    text = str(CONTAINERS) + str(SPEC["volumes"])
+    names = set(
+        re.findall(r"(?:secretKeyRef|secretRef|configMapRef|configMap)': \{[^}]*'name': '([\w-]+)'", text)
+    )
+    names |= set(re.findall(r"'secretName': '([\w-]+)'", text))
+    assert names == {
+        *(env.CONFIG_MAP, env.FILES),
+        *(env.GIT_SECRET, env.MINIO_SECRET, env.PROXY_SECRET, env.REPORT_SECRET),
+    }
+    section = README.split("## Install on a cluster", 1)[1].split("\n## ", 1)[0]
+    assert not [name for name in names if f"`{name}`" not in section]
+
+
+# -- settings ----------------------------------------------------------------------------------
+
+
+def test_every_setting_can_be_set() -> None:
+    from_secrets = {name for names in env.BY_SECRET.values() for name in names}
+    for overlay in OVERLAYS:
+        config, _ = SETTINGS[overlay]
+        by_container = {variable["name"] for container in CONTAINERS for variable in container["env"]}
+        settable = set(config["data"]) | by_container | from_secrets | {"GIT_TOKEN"}  # by GIT_TOKEN_FILE
+        assert {name.upper() for name in Settings.model_fields} <= settable
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_config_map_is_complete_and_valid(overlay: str) -> None:
+    config, _ = SETTINGS[overlay]
+    given = {name.lower(): value for name, value in config["data"].items() if value}
+    Settings.model_validate(given)
+    secret = {"git_token", "minio_access_key", "minio_secret_key", "https_proxy", "webhook_url"}
+    assert not secret & {name.lower() for name in config["data"]}
+
+
+def test_a_cluster_in_an_installation_of_its_own_has_a_branch_of_its_own() -> None:
+    data = SETTINGS["distributed"][0]["data"]
+    assert data["GIT_BRANCH"] == f"backups/{data['CLUSTERS']}"
+
+
+# -- what a pod may do -------------------------------------------------------------------------
+
+
+SECRETS = {
+    "discover": {env.MINIO_SECRET, env.GIT_SECRET, env.PROXY_SECRET},
+    "download": {env.MINIO_SECRET, env.PROXY_SECRET},
+    "detect": set(),
+    "publish": {env.GIT_SECRET, env.PROXY_SECRET},
+    "report": {env.REPORT_SECRET, env.PROXY_SECRET},
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_each_step_sees_its_own_secrets_only(name: str) -> None:
+    container = STEPS[name]["container"]
+    seen = {source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source}
+    seen |= {
+        v["valueFrom"]["secretKeyRef"]["name"]
+        for v in container["env"]
+        if "secretKeyRef" in v.get("valueFrom", {})
+    }
+    volumes = {volume["name"]: volume for volume in SPEC["volumes"]}
+    mounted = [volumes.get(mount["name"], {}) for mount in container["volumeMounts"]]
+    seen |= {volume["secret"]["secretName"] for volume in mounted if "secret" in volume}
+    assert seen == SECRETS[name]
+    assert ("workspace" in {mount["name"] for mount in container["volumeMounts"]}) == (name != "report")
+
+
+def test_every_container_is_restricted_and_has_no_shell() -> None:
+    patch = json.loads(SPEC["podSpecPatch"])
+    for container in CONTAINERS + patch["initContainers"] + patch["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["runAsNonRoot"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in CONTAINERS:
+        assert container["command"] == ["git-sync"]
+        assert container["image"]
+        assert set(container["resources"]) == {"requests", "limits"}
+    for security in (SPEC["securityContext"], *(pod["securityContext"] for pod in PODS)):
+        assert security["runAsUser"] == security["fsGroup"] == env.USER > 0
+    (namespace,) = documents("namespace/namespace.yaml")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_what_may_pass_is_tried_again_and_nothing_else() -> None:
+    for step in STEPS.values():
+        retry = step["retryStrategy"]
+        assert retry["retryPolicy"] == "Always"
+        assert retry["limit"] == "{{=asInt(inputs.parameters.RETRY_ATTEMPTS) - 1}}"
+        (codes,) = re.findall(r"asInt\(lastRetry\.exitCode\) in \[([\d, ]+)\]", retry["expression"])
+        tried_again = {int(code) for code in codes.split(",")}
+        assert tried_again == {Exit.TRANSIENT, 137, Exit.TERMINATED}
+    assert "retryStrategy" not in SPEC
+    assert "retryStrategy" not in TEMPLATES["main"]
+
+
+def test_the_executor_may_report_and_nothing_else() -> None:
+    role, binding = documents("base/executor-role.yaml")
+    assert role["rules"] == [
+        {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+    ]
+    assert [subject["name"] for subject in binding["subjects"]] == [SPEC["serviceAccountName"]]
+
+
+def test_the_policy_for_the_access_key_allows_reading_only() -> None:
+    policy = json.loads((MANIFESTS / "minio-policy.json").read_text())
+    actions = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert sorted(actions) == ["s3:GetObject", "s3:ListBucket"]
