@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import re
-import subprocess
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -29,6 +27,7 @@ from steps.detect import _REASONS
 from steps.errors import FixConfiguration
 from steps.rowfile import read_footer, read_header, read_rows
 from steps.settings import Needs, Settings, read
+from tests.support.jq import jq
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,18 +132,6 @@ def test_the_commit_message_example_is_what_git_sync_writes() -> None:
 def jq_filters() -> list[str]:
     section = README.split("## The log", 1)[1].split("\n## ", 1)[0]
     return [found for block in blocks(section, "bash") for found in re.findall(r"\bjq '([^']+)'", block)]
-
-
-def jq(filter_: str, log: str) -> list[Any]:
-    """What `jq` makes of a log; by its PyPI package, or by the program where that is not installed."""
-    try:
-        program: Any = importlib.import_module("jq")
-    except ImportError:
-        done = subprocess.run(["jq", "-c", filter_], input=log, capture_output=True, text=True, check=True)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-    found = program.compile(filter_).input_text(log).all()
-    assert isinstance(found, list)
-    return found
 
 
 def test_the_users_jq_lines_work_as_they_stand(sync: Sync, bucket: Bucket) -> None:

@@ -1,0 +1,66 @@
+"""Runs in a pod of its own, before the S3 store: answers slowly, or not at all, by rule.
+
+UPSTREAM is host:port. RULES is a JSON list of {"contains", "delay", "status", "seconds"}: a request
+whose target contains the text waits `delay` seconds; then it is refused with `status`, if there is
+one, for `seconds` after the first of them, or for ever. Standard library only.
+"""
+
+import http.client
+import http.server
+import json
+import os
+import time
+from typing import Any
+from urllib.parse import unquote
+
+UPSTREAM = os.environ["UPSTREAM"]
+RULES: list[dict[str, Any]] = json.loads(os.environ["RULES"])
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Passes a request on, target and headers as they came."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        for rule in RULES:
+            if rule["contains"] in unquote(self.path):
+                time.sleep(rule.get("delay", 0))
+                began = rule.setdefault("began", time.monotonic())
+                if "status" in rule and time.monotonic() - began < rule.get("seconds", float("inf")):
+                    self._refuse(rule["status"])
+                    return
+        self._forward()
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
+
+    def _refuse(self, status: int) -> None:
+        code = "AccessDenied" if status == 403 else "SlowDown"
+        self._answer(status, [], f"<Error><Code>{code}</Code><Message>by rule</Message></Error>".encode())
+
+    def _forward(self) -> None:
+        upstream = http.client.HTTPConnection(UPSTREAM, timeout=60)
+        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in HOP_BY_HOP:
+                upstream.putheader(name, value)
+        upstream.endheaders()
+        answer = upstream.getresponse()
+        self._answer(answer.status, answer.getheaders(), answer.read())
+        upstream.close()
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        sized = self.command == "HEAD"
+        for name, value in headers:
+            if name.lower() not in HOP_BY_HOP and (sized or name.lower() != "content-length"):
+                self.send_header(name, value)
+        if not sized:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+if __name__ == "__main__":
+    http.server.ThreadingHTTPServer(("", 9000), Handler).serve_forever()

@@ -1,0 +1,424 @@
+"""The pipeline on a real cluster: what reaches Git, the workflow's end, and its pods."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.site import argo, kubectl
+from tests.support.jq import jq
+
+if TYPE_CHECKING:
+    from tests.e2e.installation import Installation, Node, Run
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+STEPS = ("discover", "download", "detect", "publish", "report")
+
+
+def objects(*clusters: str, count: int = 6) -> dict[str, bytes]:
+    return {
+        f"clusterbackup/{cluster}/default/ConfigMap/object-{number}.yaml": b"kind: ConfigMap\nn: %d\n"
+        % number
+        for cluster in clusters
+        for number in range(count)
+    }
+
+
+def of(cluster: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    return {path: content for path, content in files.items() if path.startswith(f"clusterbackup/{cluster}/")}
+
+
+def assert_whole(run: Run) -> None:
+    """Every step ran once, and well."""
+    assert run.phase == "Succeeded", run.document["status"].get("message")
+    assert {name: run.exits(name) for name in STEPS if name != "download"} == {
+        name: [0] for name in STEPS if name != "download"
+    }
+    assert set(run.exits("download")) == {0}
+
+
+def publish_message(run: Run) -> str:
+    return run.pods("publish")[-1].message
+
+
+def test_schedule(installation: Installation) -> None:
+    """The CronWorkflow fires by itself; a changed schedule is a changed setting."""
+    installation.bucket.put_many(objects("east"))
+    installation.install(SYNC_SCHEDULE="* * * * *", SYNC_TIMEZONE="Europe/Berlin")
+    cron = json.loads(kubectl("-n", installation.namespace, "get", "cronworkflow", "git-sync", "-o", "json"))
+    assert cron["spec"]["timezone"] == "Europe/Berlin"
+    deadline = time.monotonic() + 150
+    names = ""
+    while not names and time.monotonic() < deadline:
+        time.sleep(1)
+        names = kubectl("-n", installation.namespace, "get", "workflows", "-o", "name")
+    installation.configure(SYNC_SCHEDULE="0 0 1 1 *")
+    run = installation.wait(names.split()[0].partition("/")[2])
+    assert run.document["metadata"]["labels"]["workflows.argoproj.io/cron-workflow"] == "git-sync"
+    assert_whole(run)
+    assert installation.contents() == objects("east")
+
+
+def test_one_cluster_one_at_a_time_and_incremental(installation: Installation) -> None:
+    """One-offs, the mutex, the cache that travels, and life without it."""
+    everything = objects("east", "staging")
+    installation.bucket.put_many(everything)
+    installation.install()
+    first = installation.submit(clusters="staging")
+    second = installation.submit()
+    waiting = installation.until(second, lambda run: run.phase)
+    assert waiting.phase == "Pending"
+    assert "git-sync-main" in waiting.document["status"]["message"]
+    run = installation.wait(first)
+    assert_whole(run)
+    assert of("staging", installation.contents()) == installation.contents() == objects("staging")
+    assert "Clusters processed: 1\n- staging: 6 files\n" in installation.message()
+    assert installation.state()["last_success"] is None, "a filtered run says nothing of the rest"
+    run = installation.wait(second)
+    assert_whole(run)
+    assert run.nodes[0].started >= installation.run(first).document["status"]["finishedAt"]
+    assert installation.contents() == everything
+    assert installation.fetched(run) == 6, "the cache of the first run was there"
+
+    changed = {"clusterbackup/east/default/ConfigMap/object-0.yaml": b"changed\n"}
+    installation.bucket.put_many(changed)
+    run = installation.sync()
+    assert_whole(run)
+    assert installation.fetched(run) == 1
+    assert installation.claims(run) == [], "a volume that is no longer needed is gone"
+
+    (cache,) = [key for key in installation.artifacts.keys() if key.endswith("cache.tgz")]  # noqa: SIM118
+    installation.artifacts.delete(cache)
+    run = installation.sync()
+    assert_whole(run)
+    assert installation.fetched(run) == 12
+    assert installation.contents() == everything | changed
+    assert installation.commits() == 3
+    state = installation.state()
+    assert state["counters"]["runs"] == 4
+    assert state["last_success"]["run_id"].startswith(run.name)
+    assert_documented_lines_hold(installation, run)
+
+
+def assert_documented_lines_hold(installation: Installation, run: Run) -> None:
+    """The jq lines of the README, over a log in which the executor's lines stand too."""
+    log = installation.log_text(run)
+    assert "level=INFO" in log
+    section = README.split("## Install on a cluster", 1)[1].split("\n## ", 1)[0]
+    complete, git_lines, errors = (jq(found, log, raw=True) for found in re.findall(r"jq -R '(.+)'", section))
+    assert [data["clusters_processed"] for data in complete] == [2]
+    assert "git_clone" in {line["operation"] for line in git_lines}
+    assert errors == []
+
+
+def test_resubmit(installation: Installation) -> None:
+    """The user interface's button and `argo resubmit` are fresh runs."""
+    installation.bucket.put_many(objects("east"))
+    installation.install()
+    first = installation.sync()
+    assert_whole(first)
+    installation.bucket.put("clusterbackup/east/default/ConfigMap/new.yaml", b"new\n")
+    answer = installation.site.argo_api(
+        "PUT", f"api/v1/workflows/{installation.namespace}/{first.name}/resubmit", {"memoized": False}
+    )
+    run = installation.wait(json.loads(answer)["metadata"]["name"])
+    assert_whole(run)
+    assert "clusterbackup/east/default/ConfigMap/new.yaml" in installation.contents()
+
+    installation.bucket.put("clusterbackup/east/default/ConfigMap/newer.yaml", b"newer\n")
+    again = argo("resubmit", "-n", installation.namespace, first.name, "-o", "name").strip()
+    assert_whole(installation.wait(again))
+    assert installation.contents() == installation.objects()
+    assert installation.commits() == 3
+
+
+def test_memoized_resubmit_and_retry(installation: Installation) -> None:
+    """After a failure: a memoized run loses nothing, Retry publishes again, only a fresh run completes."""
+    installation.bucket.put_many(objects("east", "west"))
+    installation.faults({"contains": "clusterbackup/west/", "status": 403})
+    installation.install()
+    failed = installation.sync()
+    assert failed.phase == "Failed"
+    assert failed.exits("publish") == [10]
+    assert installation.claims(failed), "the volume of a failed run stays"
+    answer = installation.site.argo_api(
+        "PUT", f"api/v1/workflows/{installation.namespace}/{failed.name}/resubmit", {"memoized": True}
+    )
+    memoized = installation.wait(json.loads(answer)["metadata"]["name"])
+    assert memoized.phase == "Failed"
+    assert installation.contents() == objects("east")
+
+    installation.site.argo_api("PUT", f"api/v1/workflows/{installation.namespace}/{failed.name}/retry", {})
+    retried = installation.until(failed.name, lambda run: run.phase == "Running")
+    retried = installation.wait(failed.name)
+    assert retried.exits("publish")[-1] == 10
+    assert installation.contents() == objects("east")
+    assert installation.commits() == 1
+
+    kubectl("-n", installation.namespace, "delete", "pod", "faults", "--wait=true")
+    installation.configure(MINIO_ENDPOINT=installation.site.s3_from_pods)
+    assert_whole(installation.sync())
+    assert installation.contents() == objects("east", "west")
+
+
+def test_a_transient_failure_is_retried(installation: Installation) -> None:
+    """Exit 30 is tried again by Argo, and the run ends well."""
+    installation.bucket.put_many(objects("east", "west"))
+    installation.faults({"contains": "clusterbackup/west/", "status": 503, "seconds": 15})
+    installation.install(RETRY_ATTEMPTS="5", RETRY_DELAY="8s")
+    run = installation.sync()
+    assert run.phase == "Succeeded"
+    tries = run.exits("download")
+    assert 30 in tries
+    assert set(tries) == {0, 30}
+    assert installation.contents() == objects("east", "west")
+
+
+def test_a_cluster_that_fails_for_good(installation: Installation) -> None:
+    """It is not retried, the others are committed, and the workflow says which it was."""
+    installation.bucket.put_many(objects("east", "west"))
+    installation.faults({"contains": "clusterbackup/west/", "status": 403})
+    installation.install()
+    run = installation.sync()
+    assert run.phase == "Failed"
+    assert sorted(str(code) for code in run.exits("download")) == ["0", "40"]
+    assert run.exits("publish") == [10]
+    message = publish_message(run)
+    assert "exit code 10" in message
+    assert "west: " in message
+    assert "Resubmit" in message
+    assert installation.contents() == objects("east")
+    assert run.exits("report") == [0]
+    state = installation.state()
+    assert state["last_run"]["exit_code"] == 10
+    assert {c["name"]: c["status"] for c in state["last_run"]["clusters"]} == {"east": "ok", "west": "failed"}
+    assert state["counters"]["errors"] == 1
+    assert "west: " in installation.log(run, "sync_complete")[0]["error"]
+
+
+def running(template: str) -> object:
+    """A pod of the step has been running for longer than Argo takes a lost pod for one that never was."""
+
+    def condition(run: Run) -> bool:
+        now = time.time()
+
+        def since(node: Node) -> float:
+            return now - time.mktime(time.strptime(node.started, "%Y-%m-%dT%H:%M:%SZ")) + time.timezone
+
+        return any(node.phase == "Running" and since(node) > 12 for node in run.pods(template))
+
+    return condition
+
+
+SLOW = {"contains": "clusterbackup/west/default", "delay": 1.5}
+
+
+def test_a_download_pod_is_deleted(installation: Installation) -> None:
+    """The run goes on with another pod, and ends exact."""
+    installation.bucket.put_many(objects("east") | objects("west", count=40))
+    installation.faults(SLOW)
+    installation.install(CONCURRENCY="2")
+    name = installation.submit()
+    run = installation.until(name, running("download"))
+    (pod,) = [node for node in run.pods("download") if node.phase == "Running"]
+    pods = json.loads(kubectl("-n", installation.namespace, "get", "pods", "-o", "json"))["items"]
+    (victim,) = [
+        item["metadata"]["name"]
+        for item in pods
+        if item["metadata"].get("annotations", {}).get("workflows.argoproj.io/node-id") == pod.id
+    ]
+    kubectl("-n", installation.namespace, "delete", "pod", victim, "--wait=false")
+    run = installation.wait(name)
+    assert run.phase == "Succeeded"
+    assert len(run.pods("download")) == 3
+    assert installation.contents() == objects("east") | objects("west", count=40)
+
+
+@pytest.mark.parametrize("how", ["stop", "terminate"])
+def test_a_run_is_stopped(installation: Installation, how: str) -> None:
+    """The next run is exact. report still runs on stop, not on terminate."""
+    installation.bucket.put_many(objects("east") | objects("west", count=40))
+    installation.faults(SLOW)
+    installation.install(CONCURRENCY="2")
+    name = installation.submit()
+    installation.until(name, lambda run: any(node.phase == "Running" for node in run.pods("download")))
+    argo(how, "-n", installation.namespace, name)
+    run = installation.wait(name)
+    assert run.phase == "Failed"
+    assert run.exits("report") == ([0] if how == "stop" else [])
+    kubectl("-n", installation.namespace, "delete", "pod", "faults", "--wait=true")
+    installation.configure(MINIO_ENDPOINT=installation.site.s3_from_pods)
+    assert_whole(installation.sync())
+    assert installation.contents() == installation.objects()
+    # A stopped run is counted if it was reported.
+    assert installation.state()["counters"]["errors"] == (1 if how == "stop" else 0)
+
+
+def test_guard(installation: Installation) -> None:
+    """A vanished cluster stays until a person allows that very loss; the leave allows no other."""
+    installation.bucket.put_many(objects("east", "west", "north", count=3))
+    installation.install()
+    assert_whole(installation.sync())
+    installation.bucket.clear("clusterbackup/west/")
+    refused = installation.sync()
+    assert refused.phase == "Failed"
+    assert refused.exits("publish") == [20]
+    assert installation.contents() == objects("east", "west", "north", count=3)
+    match = re.search(r"west:[0-9a-f]{16}", publish_message(refused))
+    assert match, publish_message(refused)
+    assert re.search(r"--allow-delete west:[0-9a-f]{16}", installation.log_text(refused))
+
+    allowed = installation.sync(allow_delete=match[0])
+    assert_whole(allowed)
+    assert installation.contents() == objects("east", "north", count=3)
+    assert match[0] in installation.message()
+
+    installation.bucket.clear("clusterbackup/north/")
+    again = argo("resubmit", "-n", installation.namespace, allowed.name, "-o", "name").strip()
+    run = installation.wait(again)
+    assert run.exits("publish") == [20]
+    assert installation.contents() == objects("east", "north", count=3)
+
+
+def test_forty_clusters(installation: Installation) -> None:
+    """A wide fan-out; and the same in shards of several clusters."""
+    everything = objects(*(f"cluster-{number:02}" for number in range(40)), count=2)
+    installation.bucket.put_many(everything)
+    installation.install()
+    run = installation.sync()
+    assert_whole(run)
+    assert len(run.pods("download")) == 40
+    assert installation.contents() == everything
+    installation.configure(MAX_SHARDS="4")
+    run = installation.sync()
+    assert_whole(run)
+    assert len(run.pods("download")) == 4
+    assert {node.name for node in run.pods("download")} == {
+        f"download({n}:index:{n},label:shard-{n})(0)" for n in range(4)
+    }
+    assert installation.commits() == 1
+
+
+def test_the_clusters_own_resources(installation: Installation) -> None:
+    """Real input: what a backup job would dump of this very cluster."""
+    kinds = kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    dump: dict[str, bytes] = {}
+    for kind in kinds:
+        if kind.startswith("events"):
+            continue
+        found = json.loads(kubectl("get", kind, "--all-namespaces", "-o", "json"))["items"]
+        for item in found:
+            meta = item["metadata"]
+            place = f"{meta.get('namespace', '_cluster')}/{item['kind']}/{meta['name']}"
+            dump[f"clusterbackup/e2e/{place}.yaml"] = json.dumps(item, indent=1).encode()
+    assert len(dump) > 100
+    assert any(":" in key for key in dump)
+    installation.bucket.put_many(dump)
+    installation.install()
+    assert_whole(installation.sync())
+    assert installation.contents() == dump
+
+
+HOSTILE = (
+    "{{workflow.name}}",
+    "{{=1+1}}",
+    'a "b" c',
+    "$(touch hacked)",
+    "semi;colon&",
+    "--help",
+    "ünïcode",
+    "a%2Fb",
+    "'quoted'",
+    "x: y # z",
+)
+
+
+def test_hostile_cluster_names(installation: Installation) -> None:
+    """They sync literally, and reach no template, label or argument."""
+    everything = objects(*HOSTILE, "east", count=1)
+    quarantined = {"clusterbackup/.git/config": b"x", "clusterbackup/..%2f/x\\y": b"x"}
+    installation.bucket.put_many(everything | quarantined)
+    installation.install()
+    run = installation.sync()
+    assert_whole(run)
+    assert installation.contents() == everything
+    document = json.dumps(run.document, ensure_ascii=False)
+    for name in HOSTILE:
+        if not name.startswith("{{"):  # such stand in the document for reasons of its own
+            assert json.dumps(name, ensure_ascii=False)[1:-1] not in document
+    assert {node.name.partition("label:")[2].removesuffix(")(0)") for node in run.pods("download")} == {
+        "east",
+        *(f"shard-{number}" for number in range(len(HOSTILE) + 1) if f"label:shard-{number})" in document),
+    }
+
+
+def test_the_report_can_be_opened(installation: Installation) -> None:
+    """Where the user interface opens artifacts, the run's result is."""
+    installation.bucket.put_many(objects("east"))
+    installation.install()
+    run = installation.sync(dry_run="true")
+    assert_whole(run)
+    assert installation.fetched(run) == 6
+    (publish,) = run.pods("publish")
+    content = installation.site.argo_api(
+        "GET",
+        f"artifact-files/{installation.namespace}/workflows/{run.name}/{publish.id}/outputs/result",
+    )
+    result = json.loads(content)
+    assert result["dry_run"] is True
+    assert result["outcome"] == "success"
+    assert not installation.repository().joinpath("refs/heads/main").exists()
+
+
+def test_one_volume_on_one_node(installation: Installation) -> None:
+    """The component for storage without ReadWriteMany, with more resources."""
+    installation.components = ("rwo", "large")
+    installation.bucket.put_many(objects("east", "west"))
+    installation.install()
+    name = installation.submit()
+    run = installation.until(name, lambda run: run.pods("download"))
+    (claim,) = installation.claims(run)
+    volume = json.loads(kubectl("-n", installation.namespace, "get", "pvc", claim, "-o", "json"))
+    assert volume["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert_whole(installation.wait(name))
+    pods = json.loads(kubectl("-n", installation.namespace, "get", "pods", "-o", "json"))["items"]
+    for pod in pods:
+        (main,) = [c for c in pod["spec"]["containers"] if c["name"] == "main"]
+        assert main["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"}
+        assert "podAffinity" in pod["spec"]["affinity"]
+    assert installation.contents() == objects("east", "west")
+
+
+def test_a_branch_for_each_cluster(installation: Installation) -> None:
+    """The distributed overlay: one cluster, one branch."""
+    installation.overlay = "distributed"
+    installation.bucket.put_many(objects("production-east", "production-west"))
+    installation.install()
+    assert_whole(installation.sync())
+    assert installation.contents("backups/production-east") == objects("production-east")
+    assert_whole(installation.sync(clusters="production-west", branch="backups/production-west"))
+    assert installation.contents("backups/production-west") == objects("production-west")
+    assert installation.contents("backups/production-east") == objects("production-east")
+
+
+def test_without_argo(installation: Installation) -> None:
+    """The plain CronJob, with the commands that its users know."""
+    installation.overlay = "cronjob"
+    installation.bucket.put_many(objects("east"))
+    installation.install()
+    here = ("-n", installation.namespace)
+    kubectl(*here, "set", "env", "cronjob/git-sync-cronjob", "LOG_LEVEL=debug")
+    kubectl(*here, "set", "image", "cronjob/git-sync-cronjob", f"git-sync={installation.site.image}")
+    for number in (1, 2):
+        kubectl(*here, "create", "job", f"by-hand-{number}", "--from=cronjob/git-sync-cronjob")
+        kubectl(*here, "wait", f"job/by-hand-{number}", "--for=condition=Complete", "--timeout=180s")
+        lines = kubectl(*here, "logs", f"job/by-hand-{number}").splitlines()
+        (data,) = jq('select(.operation=="sync_complete") | .data', "\n".join(lines))
+        assert data["files_downloaded"] == (6 if number == 1 else 0)
+        assert any(json.loads(line)["level"] == "debug" for line in lines)
+    assert installation.contents() == objects("east")
