@@ -1,6 +1,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
+IMAGE  ?= git-sync:dev
+BASE   ?=
+OUTPUT ?=
 
 UV   := uv==0.13.9
 
@@ -19,6 +22,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter; ARGS='...' goes to pytest, git-sync run or uv."
+	@echo "  image takes IMAGE=name:tag, BASE=reference and OUTPUT=archive.tar."
 
 .PHONY: venv
 venv: $(READY) ## Make .venv with everything that development needs, pinned
@@ -59,6 +63,10 @@ demo: $(READY) ## Show a whole run on this machine: a bucket, a repository, a hi
 run: $(READY) ## Run git-sync once, with the settings in the environment
 	@$(VENV)/bin/git-sync run $(ARGS)
 
+.PHONY: image
+image: ## Build the container image
+	@IMAGE='$(IMAGE)' BASE='$(BASE)' OUTPUT='$(OUTPUT)' images/build
+
 # Runtime and build follow dev, so that what is tested is what ships. Existing pins stay where they
 # still fit; ARGS=--upgrade moves them.
 .PHONY: lock
@@ -80,5 +88,5 @@ manifests: $(READY) ## Write workflows/manifests/ from its Python definitions
 
 .PHONY: clean
 clean: ## Remove .venv, caches and built packages
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist requirements/wheels .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
