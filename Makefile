@@ -43,6 +43,10 @@ $(READY): $(DEPS) pyproject.toml
 test: $(READY) ## Run the tests, on every core
 	$(VENV)/bin/pytest -n auto $(ARGS)
 
+.PHONY: e2e
+e2e: $(READY) ## Run the end-to-end tests on a Kubernetes cluster with Argo Workflows
+	VENV=$(VENV) tests/e2e/run $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Check style, types and architecture
 	$(VENV)/bin/ruff check

@@ -20,7 +20,7 @@ def manifests() -> dict[str, str]:
     cluster = "production-east"
     return {
         "base/workflowtemplate.yaml": _HEAD + workflow_template().to_yaml(),
-        "base/cronworkflows.yaml": _HEAD + "---\n".join(cron.to_yaml() for cron in cron_workflows()),
+        "schedule/cronworkflows.yaml": _HEAD + "---\n".join(cron.to_yaml() for cron in cron_workflows()),
         "cronjob/cronjob.yaml": _HEAD + yaml.safe_dump_all(cron_jobs(), sort_keys=False),
         "overlays/central/settings.yaml": settings_file(),
         "overlays/cronjob/settings.yaml": settings_file(),

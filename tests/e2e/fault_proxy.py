@@ -37,7 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _refuse(self, status: int) -> None:
         code = "AccessDenied" if status == 403 else "SlowDown"
-        self._answer(status, [], f"<Error><Code>{code}</Code><Message>by rule</Message></Error>".encode())
+        body = f"<Error><Code>{code}</Code><Message>by rule</Message></Error>"
+        self._answer(status, [("Content-Type", "application/xml")], body.encode())
 
     def _forward(self) -> None:
         upstream = http.client.HTTPConnection(UPSTREAM, timeout=60)

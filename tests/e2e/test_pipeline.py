@@ -149,8 +149,12 @@ def test_memoized_resubmit_and_retry(installation: Installation) -> None:
     answer = installation.site.argo_api(
         "PUT", f"api/v1/workflows/{installation.namespace}/{failed.name}/resubmit", {"memoized": True}
     )
-    memoized = installation.wait(json.loads(answer)["metadata"]["name"])
-    assert memoized.phase == "Failed"
+    # Argo 4.0 begins all steps of such a run at once, on an empty volume, and may never end it.
+    memoized = json.loads(answer)["metadata"]["name"]
+    installation.until(memoized, lambda run: run.exits("publish") not in ([], [None]))
+    assert installation.contents() == objects("east")
+    argo("terminate", "-n", installation.namespace, memoized)
+    installation.wait(memoized)
     assert installation.contents() == objects("east")
 
     installation.site.argo_api("PUT", f"api/v1/workflows/{installation.namespace}/{failed.name}/retry", {})
@@ -251,8 +255,7 @@ def test_a_run_is_stopped(installation: Installation, how: str) -> None:
     run = installation.wait(name)
     assert run.phase == "Failed"
     assert run.exits("report") == ([0] if how == "stop" else [])
-    kubectl("-n", installation.namespace, "delete", "pod", "faults", "--wait=true")
-    installation.configure(MINIO_ENDPOINT=installation.site.s3_from_pods)
+    installation.configure(CONCURRENCY="40")
     assert_whole(installation.sync())
     assert installation.contents() == installation.objects()
     # A stopped run is counted if it was reported.
@@ -276,7 +279,7 @@ def test_guard(installation: Installation) -> None:
     allowed = installation.sync(allow_delete=match[0])
     assert_whole(allowed)
     assert installation.contents() == objects("east", "north", count=3)
-    assert match[0] in installation.message()
+    assert f"Git-Sync-Allowed-Deletion: {match[0].replace(':', ' ')}\n" in installation.message()
 
     installation.bucket.clear("clusterbackup/north/")
     again = argo("resubmit", "-n", installation.namespace, allowed.name, "-o", "name").strip()
@@ -341,7 +344,7 @@ HOSTILE = (
 def test_hostile_cluster_names(installation: Installation) -> None:
     """They sync literally, and reach no template, label or argument."""
     everything = objects(*HOSTILE, "east", count=1)
-    quarantined = {"clusterbackup/.git/config": b"x", "clusterbackup/..%2f/x\\y": b"x"}
+    quarantined = {"clusterbackup/.git/config": b"x", "clusterbackup/east/x\\y": b"x"}
     installation.bucket.put_many(everything | quarantined)
     installation.install()
     run = installation.sync()
@@ -351,10 +354,10 @@ def test_hostile_cluster_names(installation: Installation) -> None:
     for name in HOSTILE:
         if not name.startswith("{{"):  # such stand in the document for reasons of its own
             assert json.dumps(name, ensure_ascii=False)[1:-1] not in document
-    assert {node.name.partition("label:")[2].removesuffix(")(0)") for node in run.pods("download")} == {
-        "east",
-        *(f"shard-{number}" for number in range(len(HOSTILE) + 1) if f"label:shard-{number})" in document),
-    }
+    labels = {node.name.partition("label:")[2].removesuffix(")(0)") for node in run.pods("download")}
+    assert len(labels) == len(HOSTILE) + 1
+    assert "east" in labels
+    assert all(re.fullmatch(r"shard-\d+", label) for label in labels - {"east"})
 
 
 def test_the_report_can_be_opened(installation: Installation) -> None:
