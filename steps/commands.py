@@ -22,7 +22,7 @@ from steps.publish import publish
 from steps.report import failed, lost, report
 from steps.run import run
 from steps.settings import Needs
-from steps.volume import Volume, read_document, write_document
+from steps.volume import D, Volume, read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,7 +100,7 @@ class Commands:
         if configured.dry_run:
             _same("DRY_RUN", "true", str(found.dry_run).lower())
         with volume.locked(), _failure_recorded(volume, found):
-            verdict = read_document(volume.run(found.run_id).verdict, Verdict)
+            verdict = _left_by_an_earlier_step(volume.run(found.run_id).verdict, Verdict)
             result = publish(configured, volume, found, verdict)
         exit_ = Exit(result.exit_code)
         if exit_ in _UNFINISHED:
@@ -186,10 +186,13 @@ def _same(name: str, here: str | None, found: str | None) -> None:
 
 def _run(volume: Volume, run_id: str | None) -> Run:
     name = _checked(run_id) if run_id else volume.newest_run()
-    path = volume.run(name).run
+    return _left_by_an_earlier_step(volume.run(name).run, Run)
+
+
+def _left_by_an_earlier_step(path: Path, kind: type[D]) -> D:
     if not path.exists():
         raise FixConfiguration("setup_workdir", "Failed to find the run", f"{path} does not exist")
-    return read_document(path, Run)
+    return read_document(path, kind)
 
 
 def _checked(run_id: str) -> str:

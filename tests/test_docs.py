@@ -300,7 +300,8 @@ def test_every_quarantine_reason_refusal_and_exit_code_has_its_entry() -> None:
 def test_the_tree_of_modules_is_complete() -> None:
     (tree,) = re.findall(r"```\n(steps/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
     named = set(re.findall(r"([a-z_]+)\.py", tree))
-    there = {path.stem for path in (ROOT / "steps").rglob("*.py")} - {"__init__", "__main__"}
+    modules = [path for folder in ("steps", "workflows") for path in (ROOT / folder).rglob("*.py")]
+    there = {path.stem for path in modules} - {"__init__", "__main__"}
     assert named == there
 
 

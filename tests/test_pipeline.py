@@ -254,6 +254,15 @@ def test_a_memoized_run_without_its_volume_writes_nothing(
     assert contents(repository) == OBJECTS
 
 
+def test_publish_says_that_no_step_has_decided_yet(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    sync("discover")
+    said = sync("publish")
+    assert said.exit == 40
+    assert "Failed to find the run: " in said.errors
+    assert "verdict.json does not exist" in said.errors
+
+
 def test_the_pipelines_own_artifacts_are_no_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({"east/x": b"x", f"{ARTIFACTS}/state/cache.tgz": b"x"})
     said = sync(MINIO_PREFIX="/")
