@@ -6,6 +6,7 @@ One place takes the environment, one place turns errors into log lines and exit 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -42,6 +43,8 @@ _KEPT = frozenset(
     ]
 )
 
+_LONGEST_WORD_BYTES = 4096
+
 
 def main() -> NoReturn:
     """Run a command and exit with its code."""
@@ -64,12 +67,17 @@ def main() -> NoReturn:
 
 
 def leave_word(file: Path) -> None:
-    """Write the last error where Kubernetes looks for it, and Argo: it is shown beside the exit code."""
+    """Write the last error where Kubernetes looks for it, and Argo: it is shown beside the exit code.
+
+    Argo also pastes it into the exit handler's template, as text, and evaluates the result: so no name
+    out of the bucket may bring its braces along. Kubernetes keeps the end of what is too long.
+    """
     from steps import logs
 
+    word = re.sub(r"\{(?=\{)|\}(?=\})", r"\g<0> ", logs.last_error())
     with suppress(OSError):
         if file.is_file() and not file.is_symlink():  # elsewhere than in a container, there is none
-            file.write_text(logs.last_error())
+            file.write_bytes(word.encode()[:_LONGEST_WORD_BYTES].decode(errors="ignore").encode())
 
 
 def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -134,6 +142,7 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--allow-delete",
             multiple=True,
+            callback=_joined,
             metavar="CLUSTER:TOKEN",
             help="Allow the deletions that a refusal named, and no others [ALLOW_DELETE].",
         ),

@@ -54,17 +54,23 @@ class Commands:
         watched = sys.stdout.isatty() and logs.is_for_people(configured.log_format)
         shown: AbstractContextManager[Progress] = bar() if watched else nullcontext(Silent())
         with shown as progress:
-            result = run(configured, volume, _start(configured, new_run_id()), progress)
+            result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
     def discover(self, run_id: str | None, cache: Path | None) -> Exit:
         """Find clusters, write baselines. ``cache``: what an earlier run left, for an empty volume."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        start = _start(configured, _checked(run_id) if run_id else new_run_id())
+        if cache is not None and configured.download_only:
+            raise FixConfiguration(
+                "configuration",
+                "Nothing of this run would be kept",
+                "GIT_REPOSITORY is empty, which is download-only mode, and this volume goes with the run",
+            )
+        start = self._start(configured, _checked(run_id) if run_id else new_run_id())
         with volume.locked(), _failure_recorded(volume, start):
             if cache is not None:
                 volume.adopt_cache(cache)
-            discover(configured, volume, start.run_id)
+            discover(configured, volume, start)
         return Exit.OK
 
     def download(self, run_id: str | None, shards: tuple[int, ...]) -> Exit:
@@ -115,7 +121,8 @@ class Commands:
         if files.result.exists():
             result = read_document(files.result, RunResult)
         else:
-            result = lost(read_document(files.run, Run) if files.run.exists() else _start(configured, name))
+            known = read_document(files.run, Run) if files.run.exists() else self._start(configured, name)
+            result = lost(known)
         report(volume.state, result)
         return Exit.OK
 
@@ -129,7 +136,7 @@ class Commands:
         if result_file.is_file():
             result = read_document(result_file, RunResult)
         else:
-            start = _start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
+            start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
             result = lost(start, failures.read_text() if failures.is_file() else "")
         state = Volume(artifacts).state
         report(state, result, written_to=output / state.name)
@@ -144,6 +151,17 @@ class Commands:
             return Exit.OK
         logs.error("health", "The last success is not recent enough", verdict.reason)
         return Exit.UNHEALTHY
+
+    def _start(self, configured: Settings, run_id: str) -> RunStart:
+        return RunStart(
+            run_id=run_id,
+            started_at=datetime.now(UTC),
+            identity=configured.identity,
+            mode=configured.sync_mode,
+            dry_run=configured.dry_run,
+            # Filters in the environment are what this installation is for, options are one run's.
+            narrowed=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
+        )
 
     def _set_up(self, *needs: Needs) -> tuple[Settings, Volume]:
         configured = self._configure(*needs)
@@ -162,16 +180,6 @@ class Commands:
 def new_run_id() -> str:
     """An id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def _start(configured: Settings, run_id: str) -> RunStart:
-    return RunStart(
-        run_id=run_id,
-        started_at=datetime.now(UTC),
-        identity=configured.identity,
-        mode=configured.sync_mode,
-        dry_run=configured.dry_run,
-    )
 
 
 def _same(name: str, here: str | None, found: str | None) -> None:

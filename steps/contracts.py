@@ -96,6 +96,7 @@ class RunStart(Document):
     identity: str = Field(description="hash of bucket and branch: whose cache and state this is")
     mode: Mode
     dry_run: bool
+    narrowed: bool = Field(description="an option left something out: no statement on the rest")
 
 
 class Run(RunStart):
@@ -274,7 +275,7 @@ class RunResult(Document):
     exit_codes: tuple[int, ...] = Field(description="all that hold; exit_code is the most severe")
     mode: Mode
     dry_run: bool = False
-    filtered: bool = Field(default=False, description="a filter was set: no statement on the rest")
+    narrowed: bool = Field(default=False, description="an option left something out: no word on the rest")
     branch: str | None = None
     commit: str | None = Field(default=None, description="made by this run; None if nothing changed")
     push_attempts: int = 0
@@ -311,7 +312,7 @@ class RunResult(Document):
             exit_codes=tuple(exits),
             mode=run.mode,
             dry_run=run.dry_run,
-            filtered=not run.selection.is_everything,
+            narrowed=run.narrowed,
             branch=run.branch,
             commit=commit,
             push_attempts=push_attempts,
@@ -337,6 +338,7 @@ class RunResult(Document):
             exit_codes=(problem.exit,),
             mode=run.mode,
             dry_run=run.dry_run,
+            narrowed=run.narrowed,
             operation=problem.operation,
             error=f"{problem.message}: {problem.error}",
         )
@@ -375,7 +377,7 @@ class RunResult(Document):
 
 
 class LastSuccess(Document):
-    """The last unfiltered run that ended 0."""
+    """The last run that ended 0 and was not narrowed."""
 
     run_id: str
     at: AwareDatetime

@@ -33,7 +33,7 @@ def detect(volume: Volume, run: Run) -> Verdict:
     """
     files = volume.run(run.run_id)
     with logs.timed() as elapsed:
-        planner = Planner(run, files, lambda cluster: baseline_tree(files, cluster))
+        planner = Planner(run, files, lambda cluster: baseline_tree(files, cluster), {})
         rows = planner.rows()
         tell = _teller(run)
         if tell is not None:

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from steps import logs
 from steps.clients.git import Repository
 from steps.clients.local_tree import local_tree
 from steps.clients.object_store import ObjectStore
-from steps.contracts import ARTIFACTS, BaselineRow, CacheRow, RowsHeader, Run, Shard
+from steps.contracts import ARTIFACTS, BaselineRow, CacheRow, RowsHeader, Run, RunStart, Shard
 from steps.core.changes import PLAIN_FILE, TreeRow
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
@@ -36,11 +35,10 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SAMPLE = 20
 
 
-def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
+def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     """Find the run's clusters in bucket and Git, and write their baselines; run.json comes last."""
-    started_at = datetime.now(UTC)
     volume.prune()
-    files = volume.run(run_id)
+    files = volume.run(start.run_id)
     remove(files.root)  # a retried discover begins anew: old manifests must not meet new baselines
     with logs.timed() as elapsed:
         store = ObjectStore(settings)
@@ -73,9 +71,12 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
         for name in clusters - in_git:
             write_rows(files.baseline(name), RowsHeader(identity=settings.identity), ())
         run = Run(
-            run_id=run_id,
-            started_at=started_at,
-            identity=settings.identity,
+            run_id=start.run_id,
+            started_at=start.started_at,
+            identity=start.identity,
+            mode=start.mode,
+            dry_run=start.dry_run,
+            narrowed=start.narrowed,
             endpoint=store.endpoint,
             bucket=store.bucket,
             bucket_prefix=settings.minio_prefix,
@@ -83,8 +84,6 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
             git_path=settings.git_path,
             branch=None if settings.download_only else settings.git_branch,
             base=base,
-            mode=settings.sync_mode,
-            dry_run=settings.dry_run,
             selection=settings.selection,
             limits=settings.limits,
             allow_delete=settings.allow_delete,
@@ -101,7 +100,7 @@ def discover(settings: Settings, volume: Volume, run_id: str) -> Run:
         "discover",
         f"Found {len(clusters)} clusters",
         took=elapsed(),
-        run=run_id,
+        run=run.run_id,
         clusters=sorted(map(escaped, clusters)),
         only_in_bucket=sorted(map(escaped, clusters - in_git)),
         only_in_git=sorted(map(escaped, clusters - in_bucket)),

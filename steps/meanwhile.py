@@ -68,7 +68,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
 
 
 def plan_again(
-    repository: Repository, volume: Volume, run: Run, tip: str | None, superseded: frozenset[str]
+    repository: Repository, volume: Volume, run: Run, tip: str | None, settled: Mapping[str, ClusterResult]
 ) -> Plan:
     """Plan on the branch as it is now; what this run has no bytes for is taken by id, or left."""
     files = volume.run(run.run_id)
@@ -78,7 +78,7 @@ def plan_again(
             return iter(())
         return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
 
-    planner = Planner(run, files, tree, superseded)
+    planner = Planner(run, files, tree, settled)
     draft = files.root / "plan-again.draft"
     write_rows(draft, RowsHeader(identity=run.identity), planner.rows())
     objects = os.fsencode(volume.objects_of(run))

@@ -24,7 +24,7 @@ from steps.rowfile import Damaged, read_footer, read_header, read_rows
 from steps.volume import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from steps.core.changes import ManifestPass, Selects, TreePass
     from steps.volume import RunFiles
@@ -40,8 +40,8 @@ def baseline_tree(files: RunFiles, cluster: str) -> Iterator[TreeRow]:
 class Planner:
     """Plans all clusters of a run; ``results`` is complete once ``rows`` has been iterated.
 
-    ``tree`` gives what Git holds of a cluster, a fresh pass each time. ``superseded`` clusters are
-    none of this run's business any more: a newer run has published them.
+    ``tree`` gives what Git holds of a cluster, a fresh pass each time. ``settled`` clusters keep the
+    result that they have, by name: nothing is planned for them.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class Planner:
         run: Run,
         files: RunFiles,
         tree: Callable[[str], Iterable[TreeRow]],
-        superseded: frozenset[str] = frozenset(),
+        settled: Mapping[str, ClusterResult],
     ) -> None:
         self._run = run
         self._files = files
         self._tree = tree
-        self._superseded = superseded
+        self._settled = settled
         self.results: list[ClusterResult] = []
 
     def rows(self) -> Iterator[PlanRow]:
         """Yield every change of every cluster, by path in byte order."""
         surveys: dict[str, Survey] = {}
         for name in self._run.clusters:
-            if name in self._superseded:
-                self.results.append(ClusterResult(name=name, status=Status.SUPERSEDED))
+            if name in self._settled:
+                self.results.append(self._settled[name])
             elif failure := self._failure(name):
                 self.results.append(failure)
             else:

@@ -18,6 +18,7 @@ from steps.contracts import (
     RowsHeader,
     Run,
     RunResult,
+    Status,
     Verdict,
 )
 from steps.core.changes import ManifestRow, PlanRow
@@ -102,6 +103,9 @@ class _Publication:
                     if ours:
                         logs.info("git_push", "This run's commit is on the branch already", commit=ours[0])
                         return _Published(clusters, ours[0], self.push_attempts)
+                    # A retried download may have brought clusters that detect knows as failed: when they
+                    # were listed, compared with what others published, nobody has judged.
+                    settled = {c.name: c for c in clusters if c.status is Status.FAILED}
                     superseded = newer_here | self._superseded(listed_by_commits(since))
                     for name in sorted(superseded):
                         logs.warning(
@@ -109,7 +113,8 @@ class _Publication:
                             f"{escaped(name)} is left out: a newer listing of it has been published",
                             cluster=escaped(name),
                         )
-                    plan = plan_again(repository, self.volume, self.run, tip, superseded)
+                        settled[name] = ClusterResult(name=name, status=Status.SUPERSEDED)
+                    plan = plan_again(repository, self.volume, self.run, tip, settled)
                     tell_conflicts(repository, self.files, self.run, plan, since)
                 if plan.is_empty:
                     return _Published(plan.clusters)

@@ -89,7 +89,7 @@ def _advanced(old: State | None, result: RunResult) -> State:
         if cluster.listed_at and (known is None or known.identity == result.identity):
             listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
     superseded = any(cluster.status is Status.SUPERSEDED for cluster in result.clusters)
-    if result.exit_code == Exit.OK and not result.filtered and not superseded:
+    if result.exit_code == Exit.OK and not result.narrowed and not superseded:
         success = LastSuccess(run_id=result.run_id, at=result.finished_at)
         # An old run may be reported late, or again.
         last_success = max(filter(None, (last_success, success)), key=lambda known: known.at)

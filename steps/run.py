@@ -41,7 +41,7 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
     with volume.locked():
         previous_state(volume.state)  # damaged? Then say so before any work
         try:
-            result = _sync(settings, volume, start.run_id, progress)
+            result = _sync(settings, volume, start, progress)
         except (SyncError, Terminated) as problem:
             if isinstance(problem, Terminated):
                 signals.caught()
@@ -52,9 +52,9 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
         return result
 
 
-def _sync(settings: Settings, volume: Volume, run_id: str, progress: Progress) -> RunResult:
+def _sync(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
     again = _retrying(settings)
-    found = again(_step(discover), settings, volume, run_id)
+    found = again(_step(discover), settings, volume, start)
     again(_step(download), settings, volume, found, found.clusters, progress)
     verdict = again(_step(detect), volume, found)
     return again(_step(publish), settings, volume, found, verdict)

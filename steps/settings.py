@@ -96,9 +96,17 @@ def _duration(text: object) -> object:
 
 
 def _list(text: object) -> object:
+    return _split(text, r"[,\n]")
+
+
+def _allowance_list(text: object) -> object:
+    return _split(text, r"(?<=:[0-9a-f]{16})[,\n]")  # a cluster's name may have a comma
+
+
+def _split(text: object, separator: str) -> object:
     if not isinstance(text, str):
         return text
-    return tuple(part.strip() for part in re.split(r"[,\n]", text) if part.strip())
+    return tuple(part.strip() for part in re.split(separator, text) if part.strip())
 
 
 def _web_url(text: str) -> str:
@@ -340,9 +348,9 @@ class Settings(BaseModel):
         default=Vanished.REFUSE,
         description="`refuse`, `keep` or `delete` a cluster that left the bucket",
     )
-    allow_delete: Annotated[Names, AfterValidator(_allowances)] = Field(
-        default=(), description="`<cluster>:<token>` deletions that a person allows"
-    )
+    allow_delete: Annotated[
+        tuple[str, ...], BeforeValidator(_allowance_list), AfterValidator(_allowances)
+    ] = Field(default=(), description="`<cluster>:<token>` deletions that a person allows")
 
     retry_attempts: int = Field(default=3, ge=1, le=100, description="tries of each step")
     retry_delay: Duration = Field(

@@ -160,6 +160,39 @@ def test_publish_says_which_cluster_failed_and_how_to_complete_the_run(
     assert word.read_text() == f"{line['message']}: {line['error']}"
 
 
+HOSTILE = "{{=sprig.repeat(100000000, workflow.name)}}"
+
+
+@pytest.mark.parametrize("outcome", ["refused", "failed"])
+def test_no_name_is_code_where_argo_pastes_the_last_word(
+    pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, tmp_path: Path, outcome: str
+) -> None:
+    bucket.put_many(OBJECTS | {f"clusterbackup/{HOSTILE}/default/x": b"x"})
+    pipeline("one")
+    if outcome == "refused":
+        bucket.clear(f"clusterbackup/{HOSTILE}/")
+    else:
+        proxy.install(forbid(f"clusterbackup/{HOSTILE}/"))
+    assert pipeline("two")["publish"].exit == {"refused": 20, "failed": 10}[outcome]
+    pipeline.sync.elsewhere(tmp_path / "two")("publish", "--run-id", "two")
+    word = tmp_path / "termination-log"
+    word.touch()
+    leave_word(word)
+    said = word.read_text()
+    assert "sprig.repeat" in said
+    assert "{{" not in said
+    assert "}}" not in said
+
+
+def test_the_last_word_keeps_its_beginning(tmp_path: Path) -> None:
+    logs.error("publish", "Published in part", "größe" * 2000)
+    word = tmp_path / "termination-log"
+    word.touch()
+    leave_word(word)
+    assert word.read_text().startswith("Published in part: größe")
+    assert 4090 < word.stat().st_size <= 4096
+
+
 def test_where_kubernetes_does_not_ask_for_a_last_word_none_is_left(tmp_path: Path) -> None:
     leave_word(tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -261,6 +294,46 @@ def test_publish_says_that_no_step_has_decided_yet(sync: Sync, bucket: Bucket) -
     assert said.exit == 40
     assert "Failed to find the run: " in said.errors
     assert "verdict.json does not exist" in said.errors
+
+
+def test_download_only_needs_a_volume_that_stays(pipeline: Pipeline, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    said = Pipeline(pipeline.sync.with_settings(GIT_REPOSITORY=""), pipeline.store)("one")
+    assert said["discover"].exit == 40
+    assert "Nothing of this run would be kept" in said["discover"].errors
+
+
+def test_filters_in_the_environment_are_the_installations_and_options_one_runs(
+    sync: Sync, bucket: Bucket
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync("run", "--clusters=east", CLUSTERS="east,west").exit == 0
+    state = sync.state
+    assert state["last_success"] is None
+    assert state["last_run"]["narrowed"] is True
+    assert sync("run", "--clusters=", "--namespaces=", "--allow-delete=", CLUSTERS="east,west").exit == 0
+    state = sync.state
+    assert state["last_success"]["run_id"] == state["last_run"]["run_id"]
+    assert [cluster["name"] for cluster in state["last_run"]["clusters"]] == ["east", "west"]
+
+
+def test_what_a_retried_download_brought_after_detect_puts_nothing_old_over_newer(
+    pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, repository: Path, tmp_path: Path
+) -> None:
+    west = "clusterbackup/west/default/object-0.yaml"
+    bucket.put_many(OBJECTS)
+    pipeline("one")
+    old = pipeline.sync.elsewhere(tmp_path / "old")
+    bucket.put(west, b"older")
+    proxy.install(forbid("clusterbackup/west/"))
+    for step in ("discover", "download", "detect"):
+        old(step, "--run-id", "old")
+    proxy.clear()
+    assert old("download", "--run-id", "old").exit == 0
+    bucket.put(west, b"newer")
+    assert exits(pipeline("two")) == ALL_WELL
+    assert old("publish", "--run-id", "old").exit == 10
+    assert contents(repository)[west] == b"newer"
 
 
 def test_the_pipelines_own_artifacts_are_no_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:

@@ -30,7 +30,8 @@ def settings_file(**values: str) -> str:
         for name, default in env.configurable().items()
     }
     return (
-        "# All settings of this installation; README.md describes them. An empty value counts as not set.\n"
+        "# All settings of this installation; README.md describes them. An empty value counts as not set,\n"
+        "# but for GIT_REPOSITORY. SYNC_SCHEDULE and SYNC_TIMEZONE must be set.\n"
         + _config_map(env.CONFIG_MAP, described, labels={"workflows.argoproj.io/configmap-type": "Parameter"})
         + "---\n# What kustomize writes into the manifests. Itself it is not sent to the cluster.\n"
         + _config_map(

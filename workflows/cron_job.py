@@ -8,7 +8,7 @@ from hera.workflows import models as m
 
 from steps.contracts import Mode
 from workflows import environment as env
-from workflows.pipeline import IMAGE, NAME
+from workflows.pipeline import IMAGE, NAME, TRIED_AGAIN
 from workflows.schedules import VERIFY_SCHEDULE
 
 _CLAIM = "git-sync-workspace"
@@ -68,14 +68,24 @@ def _cron_job(name: str, schedule: str, *arguments: str) -> dict[str, Any]:
             "failedJobsHistoryLimit": 5,
             "jobTemplate": {
                 "spec": {
-                    # `git-sync run` retries by itself, and the next firing comes soon.
-                    "backoffLimit": 0,
+                    # For a while, as a run may find the volume in use by another.
+                    "backoffLimit": 6,
+                    "podFailurePolicy": {"rules": _failure_rules()},
                     "activeDeadlineSeconds": 2 * 3600,
                     "template": {"metadata": {"labels": _labels()}, "spec": pod},
                 }
             },
         },
     }
+
+
+def _failure_rules() -> list[dict[str, Any]]:
+    """Try again what Argo would try again, and nothing else."""
+    codes = {"containerName": NAME, "operator": "NotIn", "values": sorted(map(int, TRIED_AGAIN))}
+    return [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": codes},
+    ]
 
 
 def _metadata(name: str) -> dict[str, Any]:

@@ -40,87 +40,76 @@ _RUN_DIR = f"{env.WORK_DIR}/.git-sync/runs/{_RUN_ID}"
 # The settings that say what is synced to where, as inputs of the templates that name artifacts by them:
 # two installations that share an artifact repository must not share a state.
 _IDENTITY = ("MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_PREFIX", "GIT_REPOSITORY", "GIT_PATH")
+_BRANCH = "(workflow.parameters.branch != '' ? workflow.parameters.branch : inputs.parameters.GIT_BRANCH)"
 _STATE_KEY = (
     f"{ARTIFACTS}/state/{{{{workflow.namespace}}}}/"
     "{{=sprig.trunc(16, sprig.sha256sum(join(["
-    + ", ".join(f"inputs.parameters['{name}']" for name in _IDENTITY)
-    + ", workflow.parameters.branch], '|')))}}"
+    + ", ".join(f"inputs.parameters.{name}" for name in _IDENTITY)
+    + f", {_BRANCH}], '|')))}}}}"
 )
 _RUN_KEY = f"{ARTIFACTS}/runs/{{{{workflow.namespace}}}}/{_RUN_ID}"
 
 # Argo tries again what may pass, and what was not the step's doing: a lost pod, a signal, no memory.
-_TRIED_AGAIN = (Exit.TRANSIENT, 137, Exit.TERMINATED)
+TRIED_AGAIN = (Exit.TRANSIENT, 137, Exit.TERMINATED)
 
 _MOST_AT_A_TIME = 10
 _DAY = 86_400
 
 
-def _from_config(name: str, key: str, default: str, description: str | None = None) -> Parameter:
-    """A parameter that stands in the ConfigMap unless it is given."""
-    return Parameter(
-        name=name,
-        description=description,
-        value_from=m.ValueFrom(
-            config_map_key_ref=m.ConfigMapKeySelector(name=env.CONFIG_MAP, key=key), default=default
-        ),
-    )
-
-
+# Those of one run. Empty, as a form may leave them, they say nothing: the ConfigMap counts.
 PARAMETERS = [
-    _from_config("clusters", "CLUSTERS", "", "Globs of clusters, such as staging,production-*; empty: all"),
-    _from_config("namespaces", "NAMESPACES", "", "Globs of namespaces; empty: all"),
-    # Argo wants a choice to have a value of its own; kustomize writes the ConfigMap's here.
+    Parameter(name="clusters", value="", description="Globs of clusters, such as staging,production-*"),
+    Parameter(name="namespaces", value="", description="Globs of namespaces"),
     Parameter(
         name="mode",
         enum=list(Mode),
         value=Mode.INCREMENTAL,
-        description="full: fetch every object and compare it with Git",
+        description="full: fetch every object and compare it with Git. Else as SYNC_MODE says",
     ),
+    Parameter(name="branch", value="", description="Branch to push to, instead of GIT_BRANCH"),
     Parameter(
         name="dry-run",
         enum=["false", "true"],
         value="false",
-        description="true: log what would change, change nothing",
+        description="true: log what would change, change nothing. Else as DRY_RUN says",
     ),
-    _from_config("branch", "GIT_BRANCH", "main", "Branch to push to"),
-    _from_config(
-        "allow-delete",
-        "ALLOW_DELETE",
-        "",
-        "<cluster>:<token> from the refusal of a run: allows that very set of deletions, and no other",
+    Parameter(
+        name="allow-delete",
+        value="",
+        description="<cluster>:<token> from a refusal: allows that very set of deletions, and no other",
     ),
 ]
-# Which setting each parameter stands for.
-_OVERRIDES = {
-    "CLUSTERS": "clusters",
-    "NAMESPACES": "namespaces",
-    "SYNC_MODE": "mode",
-    "GIT_BRANCH": "branch",
-    "DRY_RUN": "dry-run",
-    "ALLOW_DELETE": "allow-delete",
-}
-
-
-def _overrides() -> list[m.EnvVar]:
-    return [
-        m.EnvVar(name=name, value=f"{{{{workflow.parameters.{parameter}}}}}")
-        for name, parameter in _OVERRIDES.items()
-    ]
 
 
 def _configured(*names: str) -> list[Parameter]:
-    return [_from_config(name, name, env.configurable()[name]) for name in names]
+    """Inputs with the values that stand in the ConfigMap: for what Argo itself has to know."""
+    return [
+        Parameter(
+            name=name,
+            value_from=m.ValueFrom(
+                config_map_key_ref=m.ConfigMapKeySelector(name=env.CONFIG_MAP, key=name),
+                default=env.configurable()[name],
+            ),
+        )
+        for name in names
+    ]
+
+
+def _or_default(name: str) -> str:
+    """An expression: the setting, or its default where it is empty."""
+    default = env.configurable()[name]
+    return f"(inputs.parameters.{name} != '' ? inputs.parameters.{name} : '{default}')"
 
 
 def _retried() -> RetryStrategy:
-    codes = ", ".join(str(int(code)) for code in _TRIED_AGAIN)
+    codes = ", ".join(str(int(code)) for code in TRIED_AGAIN)
     return RetryStrategy(
-        limit="{{=asInt(inputs.parameters.RETRY_ATTEMPTS) - 1}}",
+        limit=f"{{{{=asInt({_or_default('RETRY_ATTEMPTS')}) - 1}}}}",
         retry_policy="Always",
         expression="lastRetry.status == 'Error' || asInt(lastRetry.exitCode) < 0"
         f" || asInt(lastRetry.exitCode) in [{codes}]",
         backoff=m.Backoff(
-            duration="{{inputs.parameters.RETRY_DELAY}}", factor=m.IntOrString(root=2), cap="5m"
+            duration=f"{{{{={_or_default('RETRY_DELAY')}}}}}", factor=m.IntOrString(root=2), cap="5m"
         ),
     )
 
@@ -141,8 +130,8 @@ def _step(
         command=["git-sync"],
         args=[name, f"--run-id={_RUN_ID}", *options],
         env_from=access.to_settings(),
-        env=[*access.environment, *_overrides()],
-        inputs=[*inputs, *_configured("RETRY_ATTEMPTS", "RETRY_DELAY")],
+        env=[*access.environment, m.EnvVar(name="GIT_BRANCH", value=f"{{{{={_BRANCH}}}}}")],
+        inputs=[*inputs, *_configured("GIT_BRANCH", "RETRY_ATTEMPTS", "RETRY_DELAY")],
         outputs=list(outputs),
         volume_mounts=list(access.mounts),
         resources=env.resources(),
@@ -168,12 +157,24 @@ def _result() -> S3Artifact:
 
 
 def _discover() -> Container:
+    """The step that makes the run what it is: the parameters are for it alone."""
+    chosen = {
+        "SYNC_MODE": "workflow.parameters.mode == 'full' ? 'full' : inputs.parameters.SYNC_MODE",
+        "DRY_RUN": "workflow.parameters['dry-run'] == 'true' ? 'true' : inputs.parameters.DRY_RUN",
+    }
     return _step(
         "discover",
         "--cache=/artifacts/cache",
-        access=env.VOLUME + env.BUCKET + env.REPOSITORY,
+        *(
+            f"--{name}={{{{workflow.parameters.{name}}}}}"
+            for name in ("clusters", "namespaces", "allow-delete")
+        ),
+        access=env.VOLUME
+        + env.BUCKET
+        + env.REPOSITORY
+        + env.Access(tuple(m.EnvVar(name=name, value=f"{{{{={said}}}}}") for name, said in chosen.items())),
         inputs=[
-            *_configured(*_IDENTITY),
+            *_configured(*_IDENTITY, *chosen),
             _kept("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
         ],
         outputs=[
@@ -288,12 +289,10 @@ def workflow_template() -> WorkflowTemplate:
                 with_param=found.get_parameter("shards"),
                 arguments={"shard": "{{item.index}}", "label": "{{item.label}}"},
             )
-            Task(
-                name="detect",
-                template=detect,
-                # Whatever became of the downloads: a cluster that failed must not hold up the others.
-                depends="discover.Succeeded && "
-                "(download.Succeeded || download.Failed || download.Errored || download.Skipped)",
-            )
-            Task(name="publish", template=publish, depends="detect.Succeeded")
+            # Whatever became of the downloads: a cluster that failed must not hold up the others.
+            downloaded = "(download.Succeeded || download.Failed || download.Errored || download.Skipped)"
+            Task(name="detect", template=detect, depends=f"discover.Succeeded && {downloaded}")
+            # On Retry Argo opens failed downloads again, but looks at them only on behalf of a task that
+            # depends on them; detect has ended by then, and the workflow would never.
+            Task(name="publish", template=publish, depends=f"detect.Succeeded && {downloaded}")
     return template

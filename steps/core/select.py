@@ -42,11 +42,6 @@ class Selection:
         """Whether every path of a selected cluster is selected."""
         return not self.namespaces and not self.exclude
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether nothing at all is filtered out."""
-        return self.is_whole_cluster and not self.clusters
-
     @cached_property
     def _excluded(self) -> GitIgnoreSpec:
         return GitIgnoreSpec.from_lines(self.exclude)

@@ -77,18 +77,16 @@ def test_namespaces_and_exclude_must_both_let_a_path_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "whole_cluster", "everything"),
+    ("selection", "whole_cluster"),
     [
-        (Selection(), True, True),
-        (Selection(clusters=("*",)), True, False),
-        (Selection(namespaces=("*",)), False, False),
-        (Selection(exclude=("x",)), False, False),
+        (Selection(), True),
+        (Selection(clusters=("*",)), True),
+        (Selection(namespaces=("*",)), False),
+        (Selection(exclude=("x",)), False),
     ],
 )
-def test_a_filter_of_any_kind_makes_a_run_a_filtered_one(
-    selection: Selection, whole_cluster: bool, everything: bool
-) -> None:
-    assert (selection.is_whole_cluster, selection.is_everything) == (whole_cluster, everything)
+def test_a_filter_within_clusters_is_told(selection: Selection, whole_cluster: bool) -> None:
+    assert selection.is_whole_cluster is whole_cluster
 
 
 @given(st.binary())

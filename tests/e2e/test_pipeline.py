@@ -73,7 +73,7 @@ def test_one_cluster_one_at_a_time_and_incremental(installation: Installation) -
     second = installation.submit()
     waiting = installation.until(second, lambda run: run.phase)
     assert waiting.phase == "Pending"
-    assert "git-sync-main" in waiting.document["status"]["message"]
+    assert "Mutex/git-sync lock" in waiting.document["status"]["message"]
     run = installation.wait(first)
     assert_whole(run)
     assert of("staging", installation.contents()) == installation.contents() == objects("staging")
@@ -358,6 +358,28 @@ def test_hostile_cluster_names(installation: Installation) -> None:
     assert len(labels) == len(HOSTILE) + 1
     assert "east" in labels
     assert all(re.fullmatch(r"shard-\d+", label) for label in labels - {"east"})
+
+
+@pytest.mark.parametrize("outcome", ["refused", "failed"])
+def test_a_hostile_name_in_a_failure_is_no_code(installation: Installation, outcome: str) -> None:
+    """Argo pastes the last words of failed pods into the exit handler, and evaluates what it has pasted."""
+    name = "{{=now()}} {{workflow.uid}}"
+    bad = objects(name, count=1)
+    installation.bucket.put_many(objects("east") | bad)
+    if outcome == "failed":
+        installation.faults({"contains": f"clusterbackup/{name}/", "status": 403})
+    installation.install()
+    run = installation.sync()
+    if outcome == "refused":
+        assert_whole(run)
+        installation.bucket.clear(f"clusterbackup/{name}/")
+        run = installation.sync()
+    assert run.exits("publish") == [20 if outcome == "refused" else 10]
+    assert "{ {=now()} } { {workflow.uid} }" in publish_message(run)
+    assert run.exits("report") == [0]
+    (line,) = installation.log(run, "sync_complete")
+    assert name in line["error"], "for people it stands as it is"
+    assert installation.contents() == objects("east") | (bad if outcome == "refused" else {})
 
 
 def test_the_report_can_be_opened(installation: Installation) -> None:

@@ -61,5 +61,15 @@ def _closed(schema: Any) -> Any:
 @cache
 def linter() -> str | None:
     """The argo binary: on PATH, or built for the end-to-end tests."""
-    cached = Path("~/.cache/git-sync-e2e").expanduser().glob("argo-*/argo")
-    return shutil.which("argo") or next(map(str, cached), None)
+    return _found("argo", "argo-*")
+
+
+@cache
+def kubectl() -> str | None:
+    """The kubectl that the end-to-end tests use, or one on PATH: kustomize is part of it."""
+    return _found("kubectl", "k8s-*")
+
+
+def _found(program: str, folders: str) -> str | None:
+    built = Path("~/.cache/git-sync-e2e").expanduser().glob(f"{folders}/{program}")
+    return next(map(str, built), None) or shutil.which(program)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import durationpy
 import jsonschema
 import pytest
 import yaml
@@ -95,8 +97,8 @@ def variables(value: Any) -> set[str]:
     text = json.dumps(value, ensure_ascii=False)
     found = set(re.findall(r"\{\{([\w.-]+)\}\}", text))
     for expression in re.findall(r"\{\{=(.*?)\}\}", text):
-        found |= set(re.findall(r"(?:inputs|workflow|tasks)\.[\w.-]+(?:\['\w+'\])?", expression))
-    return {re.sub(r"\['(\w+)'\]", r".\1", name) for name in found}
+        found |= set(re.findall(r"(?:inputs|workflow|tasks)\.[\w.-]+(?:\['[\w-]+'\])?", expression))
+    return {re.sub(r"\['([\w-]+)'\]", r".\1", name) for name in found}
 
 
 GLOBAL = {
@@ -220,6 +222,82 @@ def test_the_config_map_is_complete_and_valid(overlay: str) -> None:
     assert not secret & {name.lower() for name in config["data"]}
 
 
+def test_an_empty_value_is_none_for_argo_too() -> None:
+    # GIT_BRANCH is empty in one of these: the expression then takes the ConfigMap's, and that the default.
+    for name in ("RETRY_ATTEMPTS", "RETRY_DELAY"):
+        default = Settings.model_fields[name.lower()].default
+        written = str(default) if isinstance(default, int) else durationpy.to_str(default)
+        alternative = f"(inputs.parameters.{name} != '' ? inputs.parameters.{name} : '{written}')"
+        assert all(alternative in str(step["retryStrategy"]) for step in STEPS.values())
+    schedules = {name: SETTINGS[name][0]["data"] for name in OVERLAYS}
+    assert all(data["SYNC_SCHEDULE"] and data["SYNC_TIMEZONE"] for data in schedules.values())
+
+
+def rendered(overlay: str, folder: Path, *components: str, **settings: str) -> dict[str, dict[str, Any]]:
+    """What kustomize makes of an overlay whose settings.yaml was edited: objects by kind and name."""
+    kubectl = argo.kubectl()
+    if kubectl is None:
+        pytest.skip("there is no kubectl")
+    copy = folder / "manifests"
+    shutil.copytree(MANIFESTS, copy)
+    file = copy / "overlays" / overlay / "settings.yaml"
+    text = file.read_text()
+    for name, value in settings.items():
+        text, found = re.subn(rf"^  {name}: .*$", f'  {name}: "{value}"', text, flags=re.MULTILINE)
+        assert found == 1
+    file.write_text(text)
+    kustomization = file.with_name("kustomization.yaml")
+    listed = "".join(f"- ../../components/{name}\n" for name in components)
+    kustomization.write_text(kustomization.read_text().replace("components:\n", f"components:\n{listed}"))
+    done = subprocess.run(
+        [kubectl, "kustomize", str(file.parent)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    objects = list(yaml.safe_load_all(done.stdout))
+    return {f"{thing['kind']}/{thing['metadata']['name']}": thing for thing in objects}
+
+
+def test_what_settings_say_reaches_the_manifests(tmp_path: Path) -> None:
+    objects = rendered(
+        *("central", tmp_path, "rwo", "large"),
+        IMAGE="registry.example.com/x:1",
+        VOLUME_SIZE="7Gi",
+        SYNC_SCHEDULE="0 4 * * *",
+        VERIFY_SCHEDULE="1 2 3 4 5",
+        SYNC_TIMEZONE="Europe/Berlin",
+    )
+    spec = objects["WorkflowTemplate/git-sync"]["spec"]
+    containers = [template["container"] for template in spec["templates"] if "container" in template]
+    assert {container["image"] for container in containers} == {"registry.example.com/x:1"}
+    assert all(c["resources"]["limits"] == {"cpu": "1", "memory": "1Gi"} for c in containers)
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "7Gi"
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    schedules = {
+        name: objects[f"CronWorkflow/{name}"]["spec"]["schedules"] for name in ("git-sync", "git-sync-verify")
+    }
+    assert schedules == {"git-sync": ["0 4 * * *"], "git-sync-verify": ["1 2 3 4 5"]}
+    assert {objects[f"CronWorkflow/{name}"]["spec"]["timezone"] for name in schedules} == {"Europe/Berlin"}
+    assert "ConfigMap/git-sync-installation" not in objects
+    assert {thing["metadata"].get("namespace", "backup-system") for thing in objects.values()} == {
+        "backup-system"
+    }
+
+
+def test_the_same_reaches_the_manifests_without_argo(tmp_path: Path) -> None:
+    objects = rendered(
+        "cronjob", tmp_path, IMAGE="registry.example.com/x:1", VOLUME_SIZE="7Gi", SYNC_SCHEDULE="0 4 * * *"
+    )
+    job = objects["CronJob/git-sync-cronjob"]["spec"]
+    assert job["schedule"] == "0 4 * * *"
+    assert (
+        job["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example.com/x:1"
+    )
+    claim = objects["PersistentVolumeClaim/git-sync-workspace"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "7Gi"
+    assert not [name for name in objects if "Workflow" in name]
+
+
 def test_a_cluster_in_an_installation_of_its_own_has_a_branch_of_its_own() -> None:
     data = SETTINGS["distributed"][0]["data"]
     assert data["GIT_BRANCH"] == f"backups/{data['CLUSTERS']}"
@@ -276,10 +354,16 @@ def test_what_may_pass_is_tried_again_and_nothing_else() -> None:
     for step in STEPS.values():
         retry = step["retryStrategy"]
         assert retry["retryPolicy"] == "Always"
-        assert retry["limit"] == "{{=asInt(inputs.parameters.RETRY_ATTEMPTS) - 1}}"
+        assert "RETRY_ATTEMPTS" in retry["limit"]
+        assert "RETRY_DELAY" in retry["backoff"]["duration"]
         (codes,) = re.findall(r"asInt\(lastRetry\.exitCode\) in \[([\d, ]+)\]", retry["expression"])
         tried_again = {int(code) for code in codes.split(",")}
         assert tried_again == {Exit.TRANSIENT, 137, Exit.TERMINATED}
+    for job in JOBS:
+        (_, fail) = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+        assert fail["action"] == "FailJob"
+        assert set(fail["onExitCodes"]["values"]) == {Exit.TRANSIENT, 137, Exit.TERMINATED}
+        assert fail["onExitCodes"]["operator"] == "NotIn"
     assert "retryStrategy" not in SPEC
     assert "retryStrategy" not in TEMPLATES["main"]
 
