@@ -256,10 +256,8 @@ def workflow_template() -> WorkflowTemplate:
         workflow_metadata=m.WorkflowMetadata(labels={"app.kubernetes.io/name": NAME}),
         pod_metadata=m.Metadata(labels={"app.kubernetes.io/name": NAME}),
         service_account_name=env.SERVICE_ACCOUNT,
-        # One run at a time for a branch, however it was begun.
-        synchronization=m.Synchronization(
-            mutexes=[m.Mutex(name=f"{NAME}-{{{{workflow.parameters.branch}}}}")]
-        ),
+        # One run at a time, however it was begun and whatever its branch.
+        synchronization=m.Synchronization(mutexes=[m.Mutex(name=NAME)]),
         active_deadline_seconds=2 * 3600,
         security_context=env.pod_security(),
         pod_spec_patch=_init_and_wait(),

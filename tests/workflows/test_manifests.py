@@ -139,6 +139,10 @@ def test_templates_and_their_arguments_match() -> None:
     assert {task["template"] for task in tasks} | {SPEC["onExit"], SPEC["entrypoint"]} == set(TEMPLATES)
 
 
+def test_no_form_that_is_left_empty_gets_past_the_lock() -> None:
+    assert SPEC["synchronization"] == {"mutexes": [{"name": "git-sync"}]}
+
+
 def test_schedules_refer_to_the_template_and_its_parameters() -> None:
     parameters = {parameter["name"]: parameter for parameter in SPEC["arguments"]["parameters"]}
     for cron in CRONS:
