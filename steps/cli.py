@@ -253,3 +253,10 @@ def report(
 def health(context: click.Context) -> Exit:
     """Exit 0 if the last success is recent enough, else 1 and say why."""
     return _commands(context).health()
+
+
+@cli.command()
+@click.pass_context
+def serve(context: click.Context) -> Exit:
+    """Answer /metrics, /health and / on METRICS_PORT, from the state that runs leave."""
+    return _commands(context).serve()

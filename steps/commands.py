@@ -21,7 +21,9 @@ from steps.progress import bar
 from steps.publish import publish
 from steps.report import failed, lost, report
 from steps.run import run
+from steps.serve import answering_while_working, serve
 from steps.settings import Needs
+from steps.states import state_source
 from steps.volume import D, Volume, read_document, write_document
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Commands:
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
         watched = sys.stdout.isatty() and logs.is_for_people(configured.log_format)
         shown: AbstractContextManager[Progress] = bar() if watched else nullcontext(Silent())
-        with shown as progress:
+        with shown as progress, answering_while_working(configured, volume):
             result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
@@ -123,7 +125,7 @@ class Commands:
         else:
             known = read_document(files.run, Run) if files.run.exists() else self._start(configured, name)
             result = lost(known)
-        report(volume.state, result)
+        report(configured, volume.state, result)
         return Exit.OK
 
     def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
@@ -139,13 +141,14 @@ class Commands:
             start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
             result = lost(start, failures.read_text() if failures.is_file() else "")
         state = Volume(artifacts).state
-        report(state, result, written_to=output / state.name)
+        report(configured, state, result, output=output)
         return Exit.OK
 
     def health(self) -> Exit:
         """Say whether the last success is recent enough."""
-        configured = self._configure()
-        verdict = health(configured, Volume(configured.work_dir), datetime.now(UTC))
+        configured = self._configure(Needs.STATE)
+        source = state_source(configured)
+        verdict = health(configured, source.read(), source.where, datetime.now(UTC))
         if verdict.healthy:
             logs.info("health", verdict.reason)
             return Exit.OK
@@ -162,6 +165,12 @@ class Commands:
             # Filters in the environment are what this installation is for, options are one run's.
             narrowed=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
         )
+
+    def serve(self) -> Exit:
+        """Answer for the runs of others until stopped."""
+        configured = self._configure(Needs.STATE)
+        serve(configured, state_source(configured))
+        return Exit.OK
 
     def _set_up(self, *needs: Needs) -> tuple[Settings, Volume]:
         configured = self._configure(*needs)

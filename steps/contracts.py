@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from steps.core.digest import ChangeDigest
 from steps.core.exits import Exit, most_severe
 from steps.core.guards import Limits, Ruling
 from steps.core.keys import escaped
@@ -118,6 +119,7 @@ class Run(RunStart):
     obstructed: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
     quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...]
+    finished_at: AwareDatetime = Field(description="when discover was done")
 
     @property
     def clusters(self) -> tuple[str, ...]:
@@ -224,6 +226,8 @@ class Verdict(Document):
 
     schema_version: Literal[1] = 1
     run_id: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
     clusters: tuple[ClusterResult, ...]
 
 
@@ -262,6 +266,21 @@ def _exits(clusters: tuple[ClusterResult, ...]) -> set[Exit]:
     return exits or {Exit.OK}
 
 
+def _step_seconds(run: Run, verdict: Verdict, finished_at: datetime) -> dict[str, float]:
+    """What each step took, by when it was done: waiting for its pod is part of it."""
+    done = {
+        "discover": run.finished_at,
+        "download": verdict.started_at,  # the last of the downloads, or as good as
+        "detect": verdict.finished_at,
+        "publish": finished_at,
+    }
+    began = (run.started_at, *done.values())
+    return {
+        step: max(0.0, (end - start).total_seconds())
+        for (step, end), start in zip(done.items(), began, strict=False)
+    }
+
+
 class RunResult(Document):
     """A whole run, as publish leaves it for report; in sync-metadata.json it is ``last_run``."""
 
@@ -284,18 +303,22 @@ class RunResult(Document):
     clusters: tuple[ClusterResult, ...] = ()
     quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster")
     quarantined_sample: tuple[str, ...] = ()
+    changes: ChangeDigest = ChangeDigest()
+    step_seconds: dict[str, float] = Field(default={}, description="by step; the sum is the duration")
     operation: str | None = None
     error: str | None = None
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - what publish has to say
         cls,
         run: Run,
+        verdict: Verdict,
         *,
         finished_at: datetime,
         clusters: tuple[ClusterResult, ...],
         commit: str | None,
         push_attempts: int,
+        changes: ChangeDigest,
     ) -> RunResult:
         """The result of a run that came to its end, with the exit codes that hold."""
         exits = sorted(_exits(clusters))
@@ -321,6 +344,8 @@ class RunResult(Document):
             clusters=tuple(sorted(clusters, key=lambda cluster: cluster.name)),
             quarantined=run.quarantined,
             quarantined_sample=run.quarantined_sample,
+            changes=changes,
+            step_seconds=_step_seconds(run, verdict, finished_at),
         )
 
     @classmethod
@@ -339,6 +364,7 @@ class RunResult(Document):
             mode=run.mode,
             dry_run=run.dry_run,
             narrowed=run.narrowed,
+            push_attempts=problem.push_attempts,
             operation=problem.operation,
             error=f"{problem.message}: {problem.error}",
         )
@@ -383,12 +409,30 @@ class LastSuccess(Document):
     at: AwareDatetime
 
 
+class ClusterState(Document):
+    """What is known of one cluster across runs; counts of files are totals and never fall."""
+
+    last_success_at: AwareDatetime | None = Field(
+        default=None, description="end of the last run that found nothing wrong with it"
+    )
+    files: int = 0
+    added: int = 0
+    modified: int = 0
+    deleted: int = 0
+    quarantined: int = Field(default=0, description="keys, in the last run that listed it")
+    deletions_refused: int = 0
+    missing: bool = Field(default=False, description="the bucket holds nothing of it any more")
+    newest_object_at: AwareDatetime | None = None
+
+
 class State(Document):
-    """sync-metadata.json: public, versioned; read by health, and by the next report."""
+    """sync-metadata.json: public, versioned; read by health, serve, and the next report."""
 
     schema_version: Literal[1] = 1
     identity: str
     last_run: RunResult
     last_success: LastSuccess | None
+    failures_in_a_row: int = Field(default=0, description="newest runs that did not exit 0")
     listed: dict[str, AwareDatetime] = Field(description="newest published listing per cluster")
+    clusters: dict[str, ClusterState] = {}
     counters: Counters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def detect(volume: Volume, run: Run) -> Verdict:
     publish pushes what is good, and alone returns the run's exit code.
     """
     files = volume.run(run.run_id)
+    started_at = datetime.now(UTC)
     with logs.timed() as elapsed:
         planner = Planner(run, files, lambda cluster: baseline_tree(files, cluster), {})
         rows = planner.rows()
@@ -39,7 +41,12 @@ def detect(volume: Volume, run: Run) -> Verdict:
         if tell is not None:
             rows = _told(rows, tell)
         write_rows(files.plan, RowsHeader(identity=run.identity), rows)
-        verdict = Verdict(run_id=run.run_id, clusters=tuple(planner.results))
+        verdict = Verdict(
+            run_id=run.run_id,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            clusters=tuple(planner.results),
+        )
         write_document(files.verdict, verdict)
     for result in verdict.clusters:
         _tell(result)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             obstructed=tuple(sorted(clusters & files_in_the_way)),
             quarantined=dict(Counter(reason.value for _, reason in strays)),
             quarantined_sample=tuple(escaped(name) for name, _ in strays[:_SAMPLE]),
+            finished_at=datetime.now(UTC),
         )
         _write_shards(files.shards, run.shards)
         write_document(files.run, run)

@@ -28,6 +28,7 @@ class SyncError(Exception):
         self.message = message
         self.error = error
         self.data: dict[str, object] = {}
+        self.push_attempts = 0
 
     @property
     def transient(self) -> bool:
@@ -57,6 +58,7 @@ class Terminated(BaseException):
     """SIGTERM or SIGINT arrived. Not an Exception: no ``except`` on the way may swallow it."""
 
     exit = Exit.TERMINATED
+    push_attempts = 0
     operation = "sync_complete"
     message = "Git synchronization was stopped"
 

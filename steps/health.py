@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steps.contracts import State
 from steps.core.schedule import stale_after
-from steps.volume import read_document
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from steps.contracts import State
     from steps.settings import Settings
-    from steps.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,10 @@ class Health:
     reason: str
 
 
-def health(settings: Settings, volume: Volume, now: datetime) -> Health:
-    """Judge by the state file. FixConfiguration if that is damaged."""
-    try:
-        state = read_document(volume.state, State)
-    except FileNotFoundError:
-        return Health(healthy=False, reason=f"no run has been reported yet: {volume.state} does not exist")
+def health(settings: Settings, state: State | None, where: str, now: datetime) -> Health:
+    """Judge by the state, which lies at ``where``; None: there is none."""
+    if state is None:
+        return Health(healthy=False, reason=f"no run has been reported yet: {where} does not exist")
     last = state.last_run
     ended = f"the last run ({last.run_id}) ended {last.outcome.value} with exit code {last.exit_code}"
     if last.error:

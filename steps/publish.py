@@ -22,9 +22,11 @@ from steps.contracts import (
     Verdict,
 )
 from steps.core.changes import ManifestRow, PlanRow
+from steps.core.digest import ChangeDigest, digest
 from steps.core.keys import escaped
 from steps.core.message import parse_trailers
 from steps.errors import SyncError, TryAgain
+from steps.looking import look_into
 from steps.meanwhile import history_since_base, listed_by_commits, listed_by_state, plan_again, tell_conflicts
 from steps.rowfile import read_rows, write_rows
 from steps.volume import write_document
@@ -45,19 +47,22 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict) -> R
     Done again, after a kill at any instant, it ends in the same commit.
     """
     files = volume.run(run.run_id)
-    published = _Published(verdict.clusters)
+    if run.download_only or run.dry_run:
+        published = _Published(verdict.clusters, changes=digest(read_rows(files.plan, PlanRow), {}))
+    else:
+        published = _Publication(settings, volume, run).publish(verdict.clusters)
     if run.download_only and not run.dry_run:
         apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan, PlanRow))
-    elif not run.dry_run:
-        published = _Publication(settings, volume, run).publish(verdict.clusters)
     if not run.dry_run:
         _update_caches(volume, files, run, published.clusters)
     result = RunResult.of(
         run,
+        verdict,
         finished_at=datetime.now(UTC),
         clusters=published.clusters,
         commit=published.commit,
         push_attempts=published.push_attempts,
+        changes=published.changes,
     )
     write_document(files.result, result)
     return result
@@ -68,6 +73,7 @@ class _Published:
     clusters: tuple[ClusterResult, ...]
     commit: str | None = None
     push_attempts: int = 0
+    changes: ChangeDigest = field(default_factory=ChangeDigest)
 
 
 class _Moved(Exception):
@@ -102,7 +108,8 @@ class _Publication:
                     ours = [c.oid for c in since if parse_trailers(c.message).run_id == self.run.run_id]
                     if ours:
                         logs.info("git_push", "This run's commit is on the branch already", commit=ours[0])
-                        return _Published(clusters, ours[0], self.push_attempts)
+                        changes = digest(read_rows(planned.rows, PlanRow), {})
+                        return _Published(clusters, ours[0], self.push_attempts, changes)
                     # A retried download may have brought clusters that detect knows as failed: when they
                     # were listed, compared with what others published, nobody has judged.
                     settled = {c.name: c for c in clusters if c.status is Status.FAILED}
@@ -125,8 +132,18 @@ class _Publication:
                     logs.warning("git_push", "The branch has moved: planning again", branch=self.run.branch)
                     time.sleep(pause)
                     continue
-                return _Published(plan.clusters, oid, self.push_attempts)
-        raise TryAgain("git_push", "Failed to push to repository", "the branch keeps moving")
+                return self._published(repository, plan, oid)
+        raise self._failed(TryAgain("git_push", "Failed to push to repository", "the branch keeps moving"))
+
+    def _published(self, repository: Repository, plan: Plan, oid: str) -> _Published:
+        # On a new branch everything is new, and there is nothing to compare it with.
+        looked = look_into(repository, self.run.git_path, oid) if plan.tip else {}
+        changes = digest(read_rows(plan.rows, PlanRow), looked)
+        return _Published(plan.clusters, oid, self.push_attempts, changes)
+
+    def _failed(self, cause: SyncError) -> SyncError:
+        cause.push_attempts = self.push_attempts
+        return cause
 
     def _superseded(self, listed: Mapping[str, datetime]) -> frozenset[str]:
         """The clusters of which somebody published a newer listing than ours."""
@@ -164,10 +181,10 @@ class _Publication:
             if now != tip:
                 raise _Moved
             if not cause.transient:
-                raise cause
+                raise self._failed(cause)
             logs.warning("git_push", "The push did not land: pushing again", error=cause.error)
             time.sleep(pause)
-        raise cause
+        raise self._failed(cause)
 
 
 def _pauses() -> Iterator[float]:

@@ -3,35 +3,96 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from steps import logs
-from steps.contracts import LastSuccess, RunResult, RunStart, State, Status
+from steps.clients import metrics, webhook
+from steps.clients.http import Undelivered
+from steps.contracts import ClusterState, LastSuccess, RunResult, RunStart, State, Status
 from steps.core.exits import Exit
+from steps.core.html import html
 from steps.core.keys import escaped
+from steps.core.markdown import markdown
 from steps.core.samples import Counters
 from steps.errors import TryAgain
-from steps.volume import read_document, write_document
+from steps.run_page import run_page
+from steps.volume import atomic_file, read_document, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.errors import SyncError, Terminated
+    from steps.settings import Settings
 
 _SHOWN_FAILURES = 5
 
 
-def report(state_file: Path, result: RunResult, *, written_to: Path | None = None) -> None:
-    """Log sync_complete and add the run to the state, once however often it is reported.
+def report(settings: Settings, state_file: Path, result: RunResult, *, output: Path | None = None) -> None:
+    """Add the run to the state, once however often it is reported, and tell whoever is to know.
 
-    ``written_to`` is where the new state goes, if not over the old one. A dry run leaves no trace.
-    A state that is there and cannot be read is an error: writing zeros over it would make every
-    counter lie.
+    State and pages go into ``output``, if not beside the old state. A dry run leaves no trace. A
+    state that is there and cannot be read is an error: writing zeros over it would make every counter
+    lie. That somebody cannot be told is none: the sync is what it is.
     """
-    if not result.dry_run:
-        write_document(written_to or state_file, _advanced(previous_state(state_file), result))
-    _log(result)
+    if result.dry_run:
+        tell(result)
+        return
+    old = previous_state(state_file)
+    state = _advanced(old, result)
+    directory = output or state_file.parent
+    write_document(directory / state_file.name, state)
+    try:
+        _write_pages(settings, directory, result)
+        told = _deliver(settings, old, state, result)
+        if told != state:
+            write_document(directory / state_file.name, told)
+    finally:
+        tell(result)  # the last line of a run
+
+
+def _write_pages(settings: Settings, directory: Path, result: RunResult) -> None:
+    page = run_page(result, settings.commit_page(result.commit) if result.commit else None)
+    for name, text in (("report.md", markdown(page)), ("report.html", html(page))):
+        with atomic_file(directory / name) as out:
+            out.write(text.encode(errors="replace"))
+
+
+def _deliver(settings: Settings, old: State | None, state: State, result: RunResult) -> State:
+    """Call the webhook and push the metrics; return the state with what failed of that."""
+    if settings.webhook_url and webhook.wanted(settings, result):
+        try:
+            webhook.tell(settings, result)
+        except Undelivered as problem:
+            logs.error("webhook", "Failed to call the webhook", str(problem))
+            counters = state.counters.with_delivery_errors(webhook=1)
+            state = state.model_copy(update={"counters": counters})
+    if settings.pushgateway_url:
+        try:
+            _push(settings, old, state)
+        except Undelivered as problem:
+            logs.error("metrics_push", "Failed to push the metrics", str(problem))
+            counters = state.counters.with_delivery_errors(pushgateway=1)
+            state = state.model_copy(update={"counters": counters})
+    return state
+
+
+def _push(settings: Settings, old: State | None, state: State) -> None:
+    """Push the metrics; new series first at zero, or their first increase would be seen by nobody."""
+    known = old.clusters if old and old.identity == state.identity else {}
+    begin = state.clusters.keys() - known.keys()
+    if old is None or begin:
+        zeros = {
+            "counters": old.counters if old else Counters(),
+            "clusters": known | {name: ClusterState() for name in begin},
+            "last_success": old.last_success if old else None,
+        }
+        metrics.push(settings, state.model_copy(update=zeros))
+        pause = settings.scrape_interval.total_seconds()
+        logs.info("metrics_push", "New series begin at zero, and stand so for SCRAPE_INTERVAL", seconds=pause)
+        time.sleep(pause)
+    metrics.push(settings, state)
 
 
 def lost(start: RunStart, argo: str = "") -> RunResult:
@@ -74,44 +135,83 @@ def previous_state(state_file: Path) -> State | None:
 def _advanced(old: State | None, result: RunResult) -> State:
     """Add the run to the state.
 
-    What is known of a bucket and branch (the last success, the listings) is not carried over to
-    another; but a run that achieved nothing there, by a mistyped setting, must not forget it either.
-    The counters go on whatever happens: they are the volume's, and may never fall.
+    What is known of a bucket and branch (the last success, the listings, the clusters) is not carried
+    over to another; but a run that achieved nothing there, by a mistyped setting, must not forget it
+    either. The counters go on whatever happens: they are the volume's, and may never fall.
     """
     achieved = result.exit_code in {Exit.OK, Exit.PARTIAL}
     moved = old is not None and old.identity != result.identity and achieved
     if moved:
         logs.warning("setup_workdir", "This volume now serves another bucket or branch")
     known = None if moved else old
+    ours = known is None or known.identity == result.identity
     listed = dict(known.listed) if known else {}
     last_success = known.last_success if known else None
     for cluster in result.processed:
-        if cluster.listed_at and (known is None or known.identity == result.identity):
+        if cluster.listed_at and ours:
             listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
     superseded = any(cluster.status is Status.SUPERSEDED for cluster in result.clusters)
     if result.exit_code == Exit.OK and not result.narrowed and not superseded:
         success = LastSuccess(run_id=result.run_id, at=result.finished_at)
         # An old run may be reported late, or again.
         last_success = max(filter(None, (last_success, success)), key=lambda known: known.at)
-    last_run = result
-    if old and old.last_run.started_at > result.started_at:
-        last_run = old.last_run
+    late = old is not None and old.last_run.started_at > result.started_at
     counters = old.counters if old else Counters()
+    again = result.run_id in counters.counted_runs
+    in_a_row = old.failures_in_a_row if old else 0
+    if not late and not again:
+        in_a_row = in_a_row + 1 if result.exit_code != Exit.OK else 0
+    clusters = known.clusters if known else {}
+    if ours and not again:
+        clusters = _clusters(clusters, result, late=late)
     return State(
         identity=known.identity if known else result.identity,
-        last_run=last_run,
+        last_run=old.last_run if old and late else result,
         last_success=last_success,
+        failures_in_a_row=in_a_row,
         listed=listed,
+        clusters=clusters,
         counters=counters.with_run(
             result.run_id,
             duration_seconds=result.duration_seconds,
             failed=result.exit_code != Exit.OK,
             files_processed=sum(cluster.accepted for cluster in result.processed),
+            bytes_downloaded=sum(cluster.fetched_bytes for cluster in result.clusters),
+            push_attempts=result.push_attempts,
+            push_failed=result.operation == "git_push",
         ),
     )
 
 
-def _log(result: RunResult) -> None:
+def _clusters(known: dict[str, ClusterState], result: RunResult, *, late: bool) -> dict[str, ClusterState]:
+    """Add the run to what is known of each cluster; forget those that neither bucket nor Git holds."""
+    clusters = dict(known)
+    for cluster in result.processed:
+        before = known.get(cluster.name, ClusterState())
+        update: dict[str, object] = {
+            "added": before.added + cluster.added,
+            "modified": before.modified + cluster.modified,
+            "deleted": before.deleted + cluster.deleted,
+        }
+        if not late:
+            update |= {
+                "files": cluster.files,
+                "quarantined": sum(cluster.quarantined.values()),
+                "deletions_refused": cluster.deletions_refused,
+                "missing": cluster.accepted == 0 and cluster.files_before > 0,
+                "newest_object_at": cluster.newest_object_at or before.newest_object_at,
+            }
+            if cluster.status is Status.OK and not cluster.left_for_next_run and not result.narrowed:
+                update["last_success_at"] = result.finished_at
+        clusters[cluster.name] = before.model_copy(update=update)
+    if result.clusters and not result.narrowed and not late:
+        there = {cluster.name for cluster in result.clusters}
+        clusters = {name: cluster for name, cluster in clusters.items() if name in there}
+    return clusters
+
+
+def tell(result: RunResult) -> None:
+    """Log sync_complete."""
     duration_ms = round(result.duration_seconds * 1000, 2)
     data = {
         "clusters_processed": len(result.processed),

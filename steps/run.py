@@ -48,7 +48,7 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
             else:
                 logs.failure(problem)
             result = failed(problem, start)
-        report(volume.state, result)
+        report(settings, volume.state, result)
         return result
 
 

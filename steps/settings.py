@@ -33,7 +33,7 @@ from pydantic import (
     ValidationError,
 )
 
-from steps.contracts import Mode
+from steps.contracts import ARTIFACTS, Mode
 from steps.core.guards import Limits, Vanished
 from steps.core.keys import rejection
 from steps.core.select import Selection
@@ -60,17 +60,38 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
+class On(StrEnum):
+    """WEBHOOK_ON: the runs that are told."""
+
+    ALWAYS = "always"
+    CHANGE = "change"
+    FAILURE = "failure"
+
+
 class Needs(StrEnum):
     """What a step talks to, and so which settings it cannot do without."""
 
     MINIO = "minio"
     GIT = "git"
+    STATE = "state"
 
 
 _REQUIRED = {
     Needs.MINIO: ("minio_endpoint", "minio_access_key", "minio_secret_key", "minio_bucket"),
     Needs.GIT: ("git_repository",),
+    Needs.STATE: (),
 }
+_STATE_IN_S3 = ("state_bucket", "state_key", "state_access_key", "state_secret_key")
+
+# What the pipeline names its artifacts by, in its order: see workflows.pipeline.
+STATE_IDENTITY = (
+    "MINIO_ENDPOINT",
+    "MINIO_BUCKET",
+    "MINIO_PREFIX",
+    "GIT_REPOSITORY",
+    "GIT_PATH",
+    "GIT_BRANCH",
+)
 # By protocol where it is Git: a pod may name both a token and a key, and hold the one that it uses.
 _HTTP_FILES = ("git_ca_file", "git_token_file")
 _GIT_FILES = {
@@ -109,9 +130,27 @@ def _split(text: object, separator: str) -> object:
     return tuple(part.strip() for part in re.split(separator, text) if part.strip())
 
 
+_WEB_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
+
+
 def _web_url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+    if not _WEB_URL.fullmatch(text):
         raise ValueError("write it as in https://pushgateway.example.com")
+    if "@" in text.split("/")[2]:
+        raise ValueError("may not contain credentials: set PUSHGATEWAY_USERNAME and PUSHGATEWAY_PASSWORD")
+    return text
+
+
+def _secret_url(secret: SecretStr) -> SecretStr:
+    # Whoever knows the address of a webhook may use it, so the value is not shown.
+    if not _WEB_URL.fullmatch(secret.get_secret_value()):
+        raise ValueError("write it as in https://hooks.example.com/services/…")
+    return secret
+
+
+def _commit_url(text: str) -> str:
+    if not (_WEB_URL.fullmatch(text) and "{commit}" in text):
+        raise ValueError("write it as in https://git.example.com/your-org/backups/commit/{commit}")
     return text
 
 
@@ -218,6 +257,10 @@ _URL = re.compile(r"(?P<scheme>https?|ssh|file)://(?P<rest>.+)", re.DOTALL)
 _SCP = re.compile(
     r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?!//)(?P<path>[^:-].*)"
 )
+
+
+# As in git@host:org/repo and ssh://git@host:22/org/repo.
+_SSH_PAGE = re.compile(r"(?:ssh://)?(?:[^@/]+@)?(\[[^\]]+\]|[^:/]+)(?::[0-9]+(?=/))?[:/]/?(.*)")
 
 
 def _repository(text: str) -> str:
@@ -366,14 +409,54 @@ class Settings(BaseModel):
         default=None, description="oldest healthy success, instead of the schedule"
     )
     metrics_port: int = Field(
-        default=8080, ge=0, le=65535, description="port for metrics, 0 for none (reserved: not used yet)"
+        default=8080,
+        ge=0,
+        le=65535,
+        description="where `serve`, and `run` while it works, answer over HTTP; 0: nowhere",
     )
     pushgateway_url: Annotated[str, AfterValidator(_web_url)] | None = Field(
-        default=None, description="Prometheus Pushgateway (reserved: not used yet)"
+        default=None, description="Prometheus Pushgateway that each run's metrics are pushed to"
     )
-    webhook_url: SecretStr | None = Field(
-        default=None, description="address to be told of each run (reserved: not used yet)"
+    pushgateway_job: str = Field(default="git-sync", min_length=1, description="its label `job`")
+    pushgateway_username: str | None = Field(default=None, description="user name for it (basic auth)")
+    pushgateway_password: Secret | None = Field(default=None, description="the password that goes with it")
+    pushgateway_ca_file: Path | None = Field(
+        default=None, description="CA certificates (PEM) for the Pushgateway"
     )
+    scrape_interval: Duration = Field(
+        default=timedelta(minutes=1),
+        description="how long new series stand at zero on the Pushgateway before they are counted up",
+    )
+    webhook_url: Annotated[SecretStr, AfterValidator(_secret_url)] | None = Field(
+        default=None, description="address to be told of runs"
+    )
+    webhook_on: Annotated[tuple[On, ...], BeforeValidator(_list)] = Field(
+        default=(On.ALWAYS,), description="of which: `always`, `change`, `failure`; more than one with commas"
+    )
+    webhook_secret: Secret | None = Field(default=None, description="key of the signature on what is sent")
+    webhook_ca_file: Path | None = Field(default=None, description="CA certificates (PEM) for the webhook")
+    git_commit_url: Annotated[str, AfterValidator(_commit_url)] | None = Field(
+        default=None,
+        description="a commit's page, with `{commit}` for its id; the default suits GitHub, GitLab and Gitea",
+    )
+    state_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        default=None,
+        description="S3 server from which `serve` and `health` read the state, not from WORK_DIR",
+    )
+    state_bucket: str | None = Field(default=None, description="its bucket: Argo's artifact repository")
+    state_key: str | None = Field(
+        default=None, description="the key of `sync-metadata.json` there (or set STATE_NAMESPACE)"
+    )
+    state_namespace: str | None = Field(
+        default=None, description="namespace of the Argo workflows, from which the key follows"
+    )
+    state_access_key: Secret | None = Field(default=None, description="an access key that may read it")
+    state_secret_key: Secret | None = Field(default=None, description="the access key's secret")
+    state_use_ssl: bool = Field(default=True, description="HTTPS to that server")
+    state_region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
+        default="us-east-1", description="region to sign those requests for"
+    )
+    state_ca_file: Path | None = Field(default=None, description="CA certificates (PEM) for that server")
     log_level: Annotated[
         LogLevel, BeforeValidator(lambda v: {"warn": "warning"}.get(str(v).lower(), str(v).lower()))
     ] = Field(default=LogLevel.INFO, description="`debug`, `info`, `warning` or `error`")
@@ -381,7 +464,7 @@ class Settings(BaseModel):
         default=LogFormat.AUTO, description="`json`, `text` or `auto` (text on a terminal)"
     )
     https_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
-        default=None, description="proxy for HTTPS, to S3 and Git"
+        default=None, description="proxy for HTTPS, to S3, Git, Pushgateway and webhook"
     )
     no_proxy: str = Field(default="", description="hosts that are reached without the proxy")
 
@@ -394,6 +477,25 @@ class Settings(BaseModel):
     def download_only(self) -> bool:
         """Whether GIT_REPOSITORY is empty."""
         return self.git_repository == ""
+
+    def commit_page(self, commit: str) -> str | None:
+        """Where people can look at a commit; None where nobody knows."""
+        if self.git_commit_url:
+            return self.git_commit_url.replace("{commit}", commit)
+        match self.git_scheme:
+            case "https" | "http":
+                base = self.git_repository or ""
+            case "ssh":
+                base = _SSH_PAGE.sub(r"https://\1/\2", self.git_repository or "")
+            case _:
+                return None
+        return f"{base.rstrip('/').removesuffix('.git')}/commit/{commit}"
+
+    @property
+    def state_store(self) -> Settings:
+        """The same settings with the state's S3 server in the place of the backups'."""
+        names = ("endpoint", "bucket", "access_key", "secret_key", "use_ssl", "region", "ca_file")
+        return self.model_copy(update={f"minio_{name}": getattr(self, f"state_{name}") for name in names})
 
     @property
     def selection(self) -> Selection:
@@ -424,6 +526,11 @@ class Settings(BaseModel):
             return None
         return self.https_proxy.get_secret_value()
 
+    def proxy_to(self, url: str) -> str | None:
+        """The proxy for this address, None for none: plain HTTP goes without."""
+        parts = urlsplit(url)
+        return self.proxy_for(parts.hostname or "") if parts.scheme == "https" else None
+
     def secrets(self) -> list[str]:
         """Every secret value at this moment, for redaction."""
         values = [
@@ -432,6 +539,10 @@ class Settings(BaseModel):
             self.git_token,
             self.https_proxy,
             self.webhook_url,
+            self.webhook_secret,
+            self.pushgateway_password,
+            self.state_access_key,
+            self.state_secret_key,
         ]
         found = [value.get_secret_value() for value in values if value is not None]
         if self.https_proxy is not None:
@@ -456,6 +567,8 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     for name in ("https_proxy", "no_proxy"):  # customary in both spellings
         if name not in given and environ.get(name):
             given[name] = environ[name]
+    if "state_namespace" in given and "state_key" not in given:
+        given["state_key"] = _argo_state_key(environ, given["state_namespace"])
     given |= overrides
     problems = _missing(given, needs)
     try:
@@ -469,6 +582,13 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
         if not problems:
             return settings
     raise FixConfiguration("configuration", "The settings are not usable", "; ".join(problems))
+
+
+def _argo_state_key(environ: Mapping[str, str], namespace: str) -> str:
+    """The key under which the pipeline keeps the state, by the settings as they are written."""
+    written = (environ.get(name, Settings.model_fields[name.lower()].default) for name in STATE_IDENTITY)
+    named = hashlib.sha256("|".join(value or "" for value in written).encode()).hexdigest()[:16]
+    return f"{ARTIFACTS}/state/{namespace}/{named}/sync-metadata.json"
 
 
 # Names close to ours that pods have for reasons of their own.
@@ -494,6 +614,9 @@ def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:
     except ValueError:
         scheme = None  # reported by the field itself: what it needs, nobody knows
     files = ["minio_ca_file"] if Needs.MINIO in needs else []
+    if Needs.STATE in needs and "state_endpoint" in given:
+        required += _STATE_IN_S3
+        files.append("state_ca_file")
     if Needs.GIT in needs:
         files += _GIT_FILES.get(scheme or "", ())
     problems = [

@@ -54,14 +54,19 @@ def write_document(path: Path, document: Document) -> None:
 
 def read_document(path: Path, kind: type[D]) -> D:
     """Read a JSON document. FileNotFoundError if it is not there, FixConfiguration if it is damaged."""
+    return parse_document(path.read_bytes(), kind, str(path))
+
+
+def parse_document(content: bytes, kind: type[D], where: str) -> D:
+    """Return the JSON document; FixConfiguration, which names ``where``, if it is damaged."""
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(content)
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         raise FixConfiguration(
             "setup_workdir",
             "Failed to read the working directory",
-            f"{path} is damaged or of another version ({first['msg']}): restore or remove it",
+            f"{where} is damaged or of another version ({first['msg']}): restore or remove it",
         ) from problem
 
 

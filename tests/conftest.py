@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import trustme
 
@@ -17,6 +18,10 @@ from tests.support.sync import Sync
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# How long an example takes is for the machine to say.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # What the command line does first (steps.cli.main): nothing of the developer's own may reach git.
 for _name in list(os.environ):

@@ -18,7 +18,7 @@ from steps.contracts import Mode
 from steps.core.guards import Limits, Vanished
 from steps.core.select import Selection
 from steps.errors import FixConfiguration
-from steps.settings import LogFormat, LogLevel, Needs, Settings, read
+from steps.settings import LogFormat, LogLevel, Needs, On, Settings, read
 from tests.support.repositories import git_environment
 
 if TYPE_CHECKING:
@@ -69,13 +69,34 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "HEALTH_MAX_AGE": ("26h", timedelta(hours=26)),
     "METRICS_PORT": ("9090", 9090),
     "PUSHGATEWAY_URL": ("http://pushgateway:9091/path", "http://pushgateway:9091/path"),
+    "PUSHGATEWAY_JOB": ("git-sync-east", "git-sync-east"),
+    "PUSHGATEWAY_USERNAME": ("sync", "sync"),
+    "PUSHGATEWAY_PASSWORD": ("password-6", "password-6"),
+    "PUSHGATEWAY_CA_FILE": ("/etc/git-sync/gateway.pem", Path("/etc/git-sync/gateway.pem")),
+    "SCRAPE_INTERVAL": ("30s", timedelta(seconds=30)),
     "WEBHOOK_URL": ("https://hooks.example.com/hook-5", "https://hooks.example.com/hook-5"),
+    "WEBHOOK_ON": ("change, failure", (On.CHANGE, On.FAILURE)),
+    "WEBHOOK_SECRET": ("signing-7", "signing-7"),
+    "WEBHOOK_CA_FILE": ("/etc/git-sync/hooks.pem", Path("/etc/git-sync/hooks.pem")),
+    "GIT_COMMIT_URL": ("https://git.example.com/x/{commit}", "https://git.example.com/x/{commit}"),
+    "STATE_ENDPOINT": ("artifacts.example.com:9000", "artifacts.example.com:9000"),
+    "STATE_BUCKET": ("argo-artifacts", "argo-artifacts"),
+    "STATE_KEY": ("git-sync/state.json", "git-sync/state.json"),
+    "STATE_NAMESPACE": ("backup-system", "backup-system"),
+    "STATE_ACCESS_KEY": ("state-8", "state-8"),
+    "STATE_SECRET_KEY": ("state-9", "state-9"),
+    "STATE_USE_SSL": ("false", False),
+    "STATE_REGION": ("eu-central-1", "eu-central-1"),
+    "STATE_CA_FILE": ("/etc/git-sync/state.pem", Path("/etc/git-sync/state.pem")),
     "LOG_LEVEL": ("DEBUG", LogLevel.DEBUG),
     "LOG_FORMAT": ("Json", LogFormat.JSON),
     "HTTPS_PROXY": ("http://user:pw-4@proxy:3128", "http://user:pw-4@proxy:3128"),
     "NO_PROXY": ("localhost,.internal", "localhost,.internal"),
 }
-SECRETS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "GIT_TOKEN", "HTTPS_PROXY", "WEBHOOK_URL")
+SECRETS = (
+    *("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "GIT_TOKEN", "HTTPS_PROXY", "WEBHOOK_URL", "WEBHOOK_SECRET"),
+    *("PUSHGATEWAY_PASSWORD", "STATE_ACCESS_KEY", "STATE_SECRET_KEY"),
+)
 
 DEFAULTS: dict[str, object] = {
     "minio_use_ssl": True,
@@ -98,7 +119,12 @@ DEFAULTS: dict[str, object] = {
     "health_max_age": None,
     "metrics_port": 8080,
     "pushgateway_url": None,
+    "pushgateway_job": "git-sync",
+    "scrape_interval": timedelta(minutes=1),
     "webhook_url": None,
+    "webhook_on": (On.ALWAYS,),
+    "state_endpoint": None,
+    "state_use_ssl": True,
     "log_level": LogLevel.INFO,
     "log_format": LogFormat.AUTO,
     "git_repository": None,
@@ -132,6 +158,11 @@ BAD = {
     "HEALTH_MAX_AGE": "-1h",
     "METRICS_PORT": "65536",
     "PUSHGATEWAY_URL": "pushgateway:9091",
+    "SCRAPE_INTERVAL": "1",
+    "WEBHOOK_ON": "never",
+    "GIT_COMMIT_URL": "https://git.example.com/commit/",
+    "STATE_ENDPOINT": "https://artifacts.example.com",
+    "STATE_REGION": "a b",
     "LOG_LEVEL": "loud",
     "LOG_FORMAT": "xml",
 }

@@ -13,13 +13,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from steps import logs
 from steps.clients.git_access import CONFIG_MARK, environment, repository_config, user_config
 from steps.clients.git_words import MESSAGES, explained
-from steps.core.changes import TreeRow
+from steps.core.changes import PLAIN_FILE, TreeRow
+from steps.core.digest import BlobChange
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.volume import atomic_file, remove
 
@@ -175,8 +177,8 @@ class Repository:
         # promise it does without them.
         self._configure()
 
-    def fetch_blobs(self, oids: Iterable[str]) -> set[str]:
-        """Ask the remote for blobs by id, and return those that it gave."""
+    def fetch_blobs(self, oids: Iterable[str], *, timeout: float = _HOUR) -> set[str]:
+        """Ask the remote for blobs by id, and return those that it gave within ``timeout`` seconds."""
         wanted = "\n".join(oids).encode() + b"\n"
         with contextlib.suppress(SyncError):
             self._git(
@@ -184,6 +186,7 @@ class Repository:
                 *("--no-write-fetch-head", "--recurse-submodules=no", "--stdin", "origin"),
                 stdin=wanted,
                 failed="git_clone",
+                timeout=timeout,
             )
         found = self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=wanted)
         answers = (line.split() for line in found.decode().split("\n") if line)
@@ -220,6 +223,40 @@ class Repository:
                 mode, _, oid = head.decode().split(" ")
                 yield TreeRow(name, mode, oid)
 
+    def changes(self, commit: str, path: str) -> Iterator[BlobChange]:
+        """Yield what ``commit`` changed below ``path`` ("dir/"), against its parent, which must be here.
+
+        A link or a submodule counts as no blob.
+        """
+        arguments = ("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--no-renames", commit, "--", path)
+        with self._stream(*arguments) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            fields = _null_terminated(process.stdout)
+            for head in fields:
+                old_mode, mode, before, after, change = head.decode().lstrip(":").split(" ")
+                ids = (oid if at == PLAIN_FILE else "" for at, oid in ((old_mode, before), (mode, after)))
+                yield BlobChange(next(fields), change.replace("T", "M"), *ids)
+
+    def contents(self, oids: Iterable[str], *, each: int, total: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the bytes of these blobs, but for those that are not here.
+
+        Blobs of more than ``each`` bytes are left out, and all once ``total`` bytes have come.
+        """
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        answers = self._git(
+            "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", stdin=asked
+        )
+        wanted = bytearray()
+        for _blob, size, oid in (line.split() for line in answers.splitlines() if line.startswith(b"blob ")):
+            if int(size) <= min(each, total):
+                total -= int(size)
+                wanted += oid + b"\n"
+        came = BytesIO(self._git("cat-file", "--batch", "--buffer", stdin=bytes(wanted)))
+        for head in came:
+            oid, _, size = head.split()
+            yield oid.decode(), came.read(int(size))
+            came.read(1)
+
     def is_obstructed(self, commit: str, path: str) -> bool:
         """Whether a file, link or submodule stands where directory ``path`` ("a/b/") must be."""
         parts = path.rstrip("/").split("/")
@@ -247,13 +284,16 @@ class Repository:
         stdin: bytes | None = None,
         cwd: str | None = None,
         failed: str = "git_commit",
+        timeout: float = _HOUR,
     ) -> bytes:
         """Run git to its end and return what it printed."""
         try:
             with self._process(*arguments, stdin=stdin is not None, cwd=cwd) as process:
-                out, said = process.communicate(stdin, timeout=_HOUR)
+                out, said = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as late:
-            raise TryAgain(failed, MESSAGES[failed], f"git {arguments[0]} took over an hour") from late
+            raise TryAgain(
+                failed, MESSAGES[failed], f"git {arguments[0]} took over {timeout:.0f} seconds"
+            ) from late
         # What became of a push stands in its porcelain output, beside what was said on the way.
         words = said + b"\n" + out if failed == "git_push" else said
         _check(arguments, process.returncode, words, failed)

@@ -33,6 +33,7 @@ from obstore.store import S3Store
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from steps import logs
+from steps.clients.http import first_line, root_cause
 from steps.errors import FixConfiguration, SyncError, TryAgain
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class ObjectStore:
         try:
             self._open(settings, access, secret)
         except (BaseError, *_PROBLEMS) as problem:
-            cause = _first_line(str(problem))
+            cause = first_line(str(problem))
             raise FixConfiguration("minio_connect", "Failed to connect to MinIO", cause) from problem
 
     def _open(self, settings: Settings, access: str, secret: str) -> None:
@@ -164,6 +165,22 @@ class ObjectStore:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
         return [_key(entry) for entry in entries]
 
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes of one small object; None if there is none."""
+        try:
+            response = self._minio.get_object(self.bucket, key)
+            try:
+                return response.read()
+            finally:
+                response.close()
+                response.release_conn()
+        except S3Error as problem:
+            if problem.code == "NoSuchKey":
+                return None
+            raise _translated(problem, "minio_connect", "Failed to read from S3") from problem
+        except _PROBLEMS as problem:
+            raise _translated(problem, "minio_connect", "Failed to read from S3") from problem
+
     def listing(self, prefix: str) -> Listing:
         """Return the recursive listing of ``prefix``; iterate it whole before believing any of it."""
         return Listing(self, prefix)
@@ -222,6 +239,7 @@ class ObjectStore:
         try:
             condition = f'"{listed.etag}"' if listed.etag else None
             response = obstore.get(self._store, listed.key, options={"if_match": condition})
+            logs.debug("s3_request", "GET", key=listed.key, etag=listed.etag, size=response.meta["size"])
             if response.meta["size"] != listed.size and response.meta["e_tag"] is None:
                 raise _Changed
             if (response.meta["e_tag"] or "").strip('"') not in {"", listed.etag}:
@@ -395,26 +413,16 @@ def _translated(problem: Exception, operation: str, message: str) -> SyncError:
         # minio raises these for names that it refuses to send, and for answers that make no sense.
         kind = FixConfiguration if "bucket name" in str(problem).lower() else TryAgain
         return kind(operation, message, str(problem))
-    cause = _root_cause(problem)
+    cause = root_cause(problem)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
-        said = _first_line(str(cause))
+        said = first_line(str(cause))
         return FixConfiguration(operation, message, f"TLS: {said} (MINIO_USE_SSL, MINIO_CA_FILE)")
     text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
-    return TryAgain(operation, message, _first_line(text))
+    return TryAgain(operation, message, first_line(text))
 
 
 def _passes(status: int) -> bool:
     return status >= 500 or status == 429  # noqa: PLR2004 - HTTP's numbers
-
-
-def _root_cause(problem: BaseException) -> BaseException:
-    """Follow urllib3's nesting (MaxRetryError.reason, __cause__) to what the network said."""
-    inner = getattr(problem, "reason", None) or problem.__cause__
-    return _root_cause(inner) if isinstance(inner, BaseException) else problem
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0][:300].lower()
 
 
 def _key(entry: Object) -> str:

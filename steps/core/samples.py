@@ -29,23 +29,50 @@ class Counters(BaseModel):
         min_length=len(DURATION_BUCKETS),
         max_length=len(DURATION_BUCKETS),
     )
+    bytes_downloaded: int = Field(default=0, ge=0)
+    push_attempts: int = Field(default=0, ge=0)
+    push_failures: int = Field(default=0, ge=0)
+    pushgateway_errors: int = Field(default=0, ge=0)
+    webhook_errors: int = Field(default=0, ge=0)
     counted_runs: tuple[str, ...] = ()
 
-    def with_run(
-        self, run_id: str, *, duration_seconds: float, failed: bool, files_processed: int
+    def with_run(  # noqa: PLR0913 - one argument per total
+        self,
+        run_id: str,
+        *,
+        duration_seconds: float,
+        failed: bool,
+        files_processed: int,
+        bytes_downloaded: int = 0,
+        push_attempts: int = 0,
+        push_failed: bool = False,
     ) -> Counters:
         """Return the totals with this run in them; unchanged if it is counted already."""
         if run_id in self.counted_runs:
             return self
         duration_seconds = max(0.0, duration_seconds)  # two nodes' clocks may disagree
-        return Counters(
-            runs=self.runs + 1,
-            errors=self.errors + failed,
-            files_processed=self.files_processed + files_processed,
-            duration_sum_seconds=self.duration_sum_seconds + duration_seconds,
-            duration_buckets=tuple(
-                count + (duration_seconds <= bound)
-                for count, bound in zip(self.duration_buckets, DURATION_BUCKETS, strict=True)
-            ),
-            counted_runs=(*self.counted_runs, run_id)[-_REMEMBERED_RUNS:],
+        return self.model_copy(
+            update={
+                "runs": self.runs + 1,
+                "errors": self.errors + failed,
+                "files_processed": self.files_processed + files_processed,
+                "duration_sum_seconds": self.duration_sum_seconds + duration_seconds,
+                "duration_buckets": tuple(
+                    count + (duration_seconds <= bound)
+                    for count, bound in zip(self.duration_buckets, DURATION_BUCKETS, strict=True)
+                ),
+                "bytes_downloaded": self.bytes_downloaded + bytes_downloaded,
+                "push_attempts": self.push_attempts + push_attempts,
+                "push_failures": self.push_failures + push_failed,
+                "counted_runs": (*self.counted_runs, run_id)[-_REMEMBERED_RUNS:],
+            }
+        )
+
+    def with_delivery_errors(self, *, pushgateway: int = 0, webhook: int = 0) -> Counters:
+        """Return the totals with these failures to reach who is to be told."""
+        return self.model_copy(
+            update={
+                "pushgateway_errors": self.pushgateway_errors + pushgateway,
+                "webhook_errors": self.webhook_errors + webhook,
+            }
         )

@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from steps.core.schedule import stale_after
+from steps.core.schedule import (
+    OVERDUE_FIRINGS,
+    STALE_FIRINGS,
+    next_firing,
+    shortest_interval,
+    stale_after,
+)
 
 BERLIN = "Europe/Berlin"
 QUARTER_HOURLY, HOURLY, NIGHTLY, OFFICE = "*/15 * * * *", "0 * * * *", "0 4 * * *", "0 9-17 * * 1-5"
@@ -56,3 +62,35 @@ def test_a_maximum_age_decides_where_it_is_given() -> None:
 def test_without_any_schedule_two_hours_are_the_limit() -> None:
     at = datetime(2026, 1, 9, 17, 2, tzinfo=UTC)
     assert stale_after(at, max_age=None, schedule=None, timezone="UTC") == at + timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "due", "interval"),
+    [
+        ("*/15 * * * *", datetime(2025, 7, 11, 16, 15, tzinfo=UTC), timedelta(minutes=15)),
+        ("0 4 * * *", datetime(2025, 7, 12, 4, tzinfo=UTC), timedelta(days=1)),
+        ("0 9-17 * * 1-5", datetime(2025, 7, 11, 17, tzinfo=UTC), timedelta(hours=1)),
+        ("0 17 * * 5", datetime(2025, 7, 11, 17, tzinfo=UTC), timedelta(days=7)),
+        ("0 0 29 2 *", datetime(2028, 2, 29, tzinfo=UTC), timedelta(days=1461)),
+    ],
+)
+def test_what_is_due_next_and_how_long_a_run_may_take(
+    schedule: str, due: datetime, interval: timedelta
+) -> None:
+    friday = datetime(2025, 7, 11, 16, 2, tzinfo=UTC)
+    assert next_firing(friday, schedule, "UTC") == due
+    assert shortest_interval(friday, schedule, "UTC") == interval
+
+
+def test_an_hour_that_the_clock_skips_is_no_time_for_a_run() -> None:
+    before = datetime(2025, 3, 28, 12, tzinfo=UTC)
+    assert shortest_interval(before, "0 4 * * *", "Europe/Berlin") == timedelta(hours=23)
+
+
+def test_the_alert_waits_for_one_firing_more_than_the_health_check() -> None:
+    success = datetime(2025, 7, 11, 17, 1, tzinfo=UTC)  # a Friday
+    limits = [
+        stale_after(success, max_age=None, schedule="0 9-17 * * 1-5", timezone="UTC", firings=firings)
+        for firings in (STALE_FIRINGS, OVERDUE_FIRINGS)
+    ]
+    assert limits == [datetime(2025, 7, 14, 10, tzinfo=UTC), datetime(2025, 7, 14, 11, tzinfo=UTC)]

@@ -41,6 +41,7 @@ def main() -> None:
             "GIT_EMAIL": "backup@example.com",
             "WORK_DIR": f"{directory}/workspace",
             "LOG_FORMAT": "text",
+            "METRICS_PORT": "0",
         }
         _tell(environment, bucket, repository)
 

@@ -80,6 +80,7 @@ class Sync:
             "RETRY_ATTEMPTS": "2",
             "RETRY_DELAY": "10ms",
             "LOG_FORMAT": "json",
+            "METRICS_PORT": "0",
         }
         return cls(bucket, repository, work_dir, settings)
 

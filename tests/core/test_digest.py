@@ -1,0 +1,143 @@
+"""What a run changed, summed up."""
+
+from __future__ import annotations
+
+import pytest
+
+from steps.core.changes import PlanRow
+from steps.core.digest import (
+    MOST_FILES,
+    BlobChange,
+    Count,
+    ImageChange,
+    Looked,
+    Mark,
+    digest,
+    mark_of,
+    to_look_into,
+)
+from steps.core.resources import Grant, Resource
+
+
+def rows(*changes: tuple[str, str]) -> list[PlanRow]:
+    return [PlanRow(path.encode(), change, "0" * 40, 0) for change, path in changes]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("east/shop/Deployment/cart.yaml", "Deployment"),
+        ("east/shop/networkpolicies/deny.yaml", "networkpolicies"),
+        ("east/cluster/rbac.authorization.k8s.io/clusterroles/view.yaml", "clusterroles"),
+        ("east/shop/cart.yaml", "unknown"),
+        ("east/cart.yaml", "unknown"),
+    ],
+)
+def test_the_kind_is_the_directory_below_the_namespace(path: str, kind: str) -> None:
+    assert list(digest(rows(("A", path)), {}).kinds) == [kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "mark"),
+    [
+        ("Secret", Mark.SECRET),
+        ("secrets", Mark.SECRET),
+        ("NetworkPolicy", Mark.NETWORK_POLICY),
+        ("networkpolicies.networking.k8s.io", Mark.NETWORK_POLICY),
+        ("ClusterRoleBinding", Mark.RBAC),
+        ("rolebindings", Mark.RBAC),
+        ("Deployment", None),
+        ("secretstores", None),
+        ("unknown", None),
+    ],
+)
+def test_kinds_that_deserve_a_second_look_are_known_in_every_spelling(kind: str, mark: Mark | None) -> None:
+    assert mark_of(kind) is mark
+
+
+def test_changes_are_counted_by_kind_and_namespace() -> None:
+    summed = digest(
+        rows(
+            ("A", "east/shop/Deployment/a.yaml"),
+            ("M", "east/shop/Deployment/b.yaml"),
+            ("D", "east/bank/ConfigMap/c.yaml"),
+            ("A", "west/d.yaml"),
+        ),
+        {},
+    )
+    assert summed.kinds == {
+        "Deployment": Count(added=1, modified=1),
+        "ConfigMap": Count(deleted=1),
+        "unknown": Count(added=1),
+    }
+    assert list(summed.namespaces) == ["east/shop", "east/bank", "west"]
+    assert (summed.looked_into, summed.not_looked_into) == (0, 1)
+
+
+def test_content_tells_the_kind_the_images_and_the_grants() -> None:
+    before = Resource("Role", {}, frozenset({Grant("get", "pods"), Grant("patch", "pods")}))
+    after = Resource("Role", {}, frozenset({Grant("get", "pods"), Grant("*", "pods"), Grant("*", "secrets")}))
+    summed = digest(
+        rows(("M", "east/shop/a.yaml"), ("M", "east/shop/b.yaml")),
+        {
+            b"east/shop/a.yaml": Looked(before, after),
+            b"east/shop/b.yaml": Looked(
+                Resource("Pod", {"a": "x:1", "b": "same", "gone": "y"}),
+                Resource("Pod", {"a": "x:2", "b": "same"}),
+            ),
+        },
+    )
+    assert list(summed.kinds) == ["Pod", "Role"]
+    (marked,) = summed.marked
+    assert (marked.path, marked.mark) == ("east/shop/a.yaml", Mark.RBAC)
+    assert (marked.gained, marked.lost) == (("* for pods, secrets",), ("patch for pods",))
+    assert summed.images == (
+        ImageChange(path="east/shop/b.yaml", container="a", before="x:1", after="x:2"),
+        ImageChange(path="east/shop/b.yaml", container="gone", before="y", after=""),
+    )
+    assert (summed.looked_into, summed.not_looked_into) == (2, 0)
+
+
+def test_lists_are_cut_and_say_by_how_much() -> None:
+    many = rows(*(("A", f"east/ns{n}/Secret/{n}.yaml") for n in range(150)))
+    summed = digest(many, {})
+    assert (len(summed.namespaces), len(summed.marked), summed.more_marked) == (20, 100, 50)
+    assert summed.kinds["Secret"].added == 150
+    images = {f"c{n}": str(n) for n in range(130)}
+    found = Looked(Resource("Pod"), Resource("Pod", images))
+    summed = digest(rows(("M", "a/b/c.yaml")), {b"a/b/c.yaml": found})
+    assert (len(summed.images), summed.more_images) == (100, 30)
+
+
+def test_countless_names_share_one() -> None:
+    many = rows(*(("A", f"east/n{n}/kind{n}/a.yaml") for n in range(10_100)))
+    summed = digest(many, {})
+    assert summed.kinds["others"] == summed.namespaces["others"] == Count(added=100)
+
+
+def test_what_comes_out_of_files_is_escaped_and_cut() -> None:
+    evil = "\x1b[31m\n" + "x" * 5000
+    found = Looked(None, Resource(evil, {evil: evil}, frozenset({Grant(evil, evil)})))
+    summed = digest(rows(("M", "east/shop/a.yaml")), {b"east/shop/a.yaml": found}).model_dump_json()
+    assert "\\u001b" not in summed
+    assert len(summed) < 2000
+
+
+def test_modified_files_are_looked_into_and_rbac_first() -> None:
+    changes = [BlobChange(b"east/shop/ConfigMap/%04d.yaml" % n, "M", "a", "b") for n in range(MOST_FILES)]
+    role = BlobChange(b"west/shop/Role/x.yaml", "M", "a", "b")
+    new = BlobChange(b"east/shop/ConfigMap/new.yaml", "A", "", "b")
+    chosen = to_look_into([*changes, new, role])
+    assert len(chosen) == MOST_FILES
+    assert chosen[0] == role
+    assert new not in to_look_into([new]), "its path says what it is"
+    unknown = BlobChange(b"east/shop/new.yaml", "A", "", "b")
+    assert to_look_into([unknown]) == [unknown]
+
+
+def test_a_secret_is_never_looked_into() -> None:
+    secrets = [
+        BlobChange(b"east/shop/Secret/a.yaml", "M", "a", "b"),
+        BlobChange(b"east/shop/secrets/a.yaml", "M", "a", "b"),
+    ]
+    assert to_look_into(secrets) == []

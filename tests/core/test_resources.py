@@ -1,0 +1,128 @@
+"""Reading resources out of YAML that anyone may have written."""
+
+from __future__ import annotations
+
+import pytest
+
+from steps.core.resources import MOST_BYTES, Grant, read_resource
+
+DEPLOYMENT = b"""
+kind: Deployment
+spec:
+  template:
+    spec:
+      initContainers: [{name: migrate, image: "shop:1"}]
+      containers:
+      - {name: shop, image: registry.example.com/shop:1.2}
+      - {name: proxy, image: envoy@sha256:00}
+      ephemeralContainers: [{name: debug, image: busybox}]
+"""
+
+ROLE = b"""
+kind: ClusterRole
+rules:
+- {apiGroups: [""], resources: [pods, secrets], verbs: [get, list]}
+- {apiGroups: [apps], resources: [deployments], resourceNames: [shop], verbs: ["*"]}
+- {nonResourceURLs: [/metrics], verbs: [get]}
+"""
+
+BINDING = b"""
+kind: RoleBinding
+roleRef: {kind: ClusterRole, name: admin}
+subjects:
+- {kind: ServiceAccount, name: deployer, namespace: ci}
+- {kind: User, name: "jane@example.com"}
+"""
+
+
+def test_images_are_found_by_container() -> None:
+    found = read_resource(DEPLOYMENT)
+    assert found is not None
+    assert found.kind == "Deployment"
+    assert found.images == {
+        "migrate": "shop:1",
+        "shop": "registry.example.com/shop:1.2",
+        "proxy": "envoy@sha256:00",
+        "debug": "busybox",
+    }
+
+
+def test_what_rbac_grants_is_taken_apart() -> None:
+    role, binding = read_resource(ROLE), read_resource(BINDING)
+    assert role is not None
+    assert binding is not None
+    assert role.grants == {
+        *(Grant(verb, scope) for verb in ("get", "list") for scope in ("pods", "secrets")),
+        Grant("*", "apps/deployments (shop)"),
+        Grant("get", "/metrics"),
+    }
+    assert binding.grants == {
+        Grant("ClusterRole admin", "ServiceAccount ci/deployer"),
+        Grant("ClusterRole admin", "User jane@example.com"),
+    }
+
+
+def test_json_lists_and_several_documents_are_read_too() -> None:
+    pod = b'{"kind": "Pod", "spec": {"containers": [{"name": "a", "image": "b"}]}}'
+    one = read_resource(b'{"kind": "PodList", "items": [' + pod + b"]}")
+    assert one is not None
+    assert one.images == {"a": "b"}
+    several = read_resource(b"kind: ConfigMap\n---\n" + ROLE)
+    assert several is not None
+    assert (several.kind, len(several.grants)) == ("ConfigMap", 6)
+
+
+def test_nothing_is_taken_out_of_a_secret() -> None:
+    found = read_resource(b"kind: Secret\nstringData: {containers: [{name: password, image: hunter2}]}\n")
+    assert found is not None
+    assert (found.images, found.grants) == ({}, frozenset())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00\x01",
+        b"just text",
+        b"- a\n- b\n",
+        b"a: [",
+        b"\xff\xfe\xff",
+        b"!!python/object/apply:os.system [true]",
+        b"kind: Deployment\n" + b"x" * MOST_BYTES,
+    ],
+)
+def test_what_is_no_resource_is_none(content: bytes) -> None:
+    assert read_resource(content) is None
+
+
+def test_fields_of_other_types_do_no_harm() -> None:
+    containers = b"spec: {containers: text, initContainers: [1, {image: [x]}, null]}\n"
+    found = read_resource(b"kind: [Role]\nrules: {a: b}\n? [a]\n: b\n" + containers)
+    assert found is not None
+    assert (found.kind, found.images) == ("", {})
+    role = read_resource(b"kind: Role\nrules: [1, {verbs: text, resources: [{}]}]\nroleRef: x\nsubjects: y\n")
+    assert role is not None
+    assert role.grants == frozenset()
+
+
+def test_aliases_are_not_expanded() -> None:
+    """A few lines that would be a billion strings, if each alias stood for what it names."""
+    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    bomb = "\n".join(["kind: Deployment", *lines, "spec: {containers: [{name: x, image: *a11}]}"])
+    found = read_resource(bomb.encode())
+    assert found is not None
+    assert found.images == {"x": "*a11"}
+
+
+def test_a_rule_of_countless_grants_is_told_as_a_whole() -> None:
+    words = ", ".join(f"w{n}" for n in range(3000))
+    found = read_resource(f"kind: Role\nrules: [{{resources: [{words}], verbs: [{words}]}}]".encode())
+    assert found is not None
+    assert len(found.grants) == 1
+
+
+def test_depth_is_no_way_to_crash() -> None:
+    assert read_resource(b"kind: Pod\nspec: " + b"[" * 50_000) is None
+    deep = read_resource(b"kind: Pod\nspec: " + b"[" * 5_000 + b"]" * 5_000)
+    assert deep is None or deep.images == {}

@@ -1,0 +1,59 @@
+"""A web server that takes what is sent to it and remembers it: for pushes and webhooks."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.support.loopback import LoopbackHandler, LoopbackServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import trustme
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One request as it came; header names are lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """Answers every request with ``status`` and keeps it."""
+
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    got: list[Delivery] = field(default_factory=list)
+
+
+@contextmanager
+def receiver(*, tls: trustme.CA | None = None) -> Iterator[Receiver]:
+    """Listen on a free loopback port; with `tls`, under a certificate of that CA."""
+    kept = Receiver()
+
+    class Handler(LoopbackHandler):
+        def _take(self) -> None:
+            body = b"".join(self.request_body())
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            kept.got.append(Delivery(self.command, self.target, headers, body))
+            self.reply(kept.status, kept.headers, b"so be it\n")
+
+        do_POST = _take  # noqa: N815 - http.server's name
+
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.issue_cert("127.0.0.1").configure_cert(context)
+    server = LoopbackServer(Handler, tls=context)
+    kept.url = f"{'http' if tls is None else 'https'}://{server.endpoint}"
+    with server.running():
+        yield kept

@@ -1,0 +1,352 @@
+"""The metrics: what is exposed and pushed, and that nobody has to hear it for a run to succeed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from steps.clients.metrics import exposition
+from steps.contracts import State
+from steps.settings import read
+from tests.support.process import free_port
+from tests.support.receiver import Receiver, receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import trustme
+
+    from tests.support.bucket import Bucket
+    from tests.support.sync import Sync
+
+EAST = {f"clusterbackup/east/shop/{number}.yaml": b"%d" % number for number in range(3)}
+
+
+@pytest.fixture
+def gateway() -> Iterator[Receiver]:
+    """Something that takes pushes."""
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def pushing(sync: Sync, bucket: Bucket, gateway: Receiver) -> Sync:
+    """A sync that pushes its metrics, with three objects to start from."""
+    bucket.put_many(EAST)
+    return sync.with_settings(PUSHGATEWAY_URL=gateway.url, SCRAPE_INTERVAL="10ms")
+
+
+Samples = dict[tuple[str, str], float]
+
+
+def parsed(text: str) -> Samples:
+    """Each sample by its name and the value of its label, if it has one; buckets left out."""
+    return {
+        (sample.name, "/".join(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_bucket")
+    }
+
+
+def pushed(gateway: Receiver) -> list[Samples]:
+    return [parsed(delivery.body.decode()) for delivery in gateway.got]
+
+
+def exposed(sync: Sync) -> Samples:
+    """What the state says as metrics."""
+    state = State.model_validate(sync.state)
+    return parsed(exposition(read(sync.settings), state)[0].decode())
+
+
+# -- what they say ----------------------------------------------------------------------------
+
+
+def test_the_five_metrics_have_the_users_names_and_no_label(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    assert sync().exit == 0
+    text = exposition(read(sync.settings), State.model_validate(sync.state))[0].decode()
+    for line in (
+        "# TYPE git_sync_duration_seconds histogram",
+        "# TYPE git_sync_errors_total counter",
+        "# TYPE git_sync_files_processed_total counter",
+        "# TYPE git_sync_last_success_timestamp gauge",
+        "# TYPE git_sync_clusters_backed_up gauge",
+        "git_sync_duration_seconds_count 1.0",
+        'git_sync_duration_seconds_bucket{le="+Inf"} 1.0',
+        "git_sync_errors_total 0.0",
+        "git_sync_files_processed_total 3.0",
+        "git_sync_clusters_backed_up 1.0",
+    ):
+        assert f"{line}\n" in text
+    assert re.search(r"^git_sync_last_success_timestamp \S+$", text, re.MULTILINE)
+    labels = set(re.findall(r"[{,](\w+)=", text))
+    assert labels == {"le", "version", "cluster", "change", "step", "target"}
+
+
+def test_figures_are_cumulative_over_runs_that_share_nothing_but_the_state(
+    sync: Sync, bucket: Bucket
+) -> None:
+    bucket.put_many(EAST)
+    assert sync().exit == 0
+    first = exposed(sync)
+    bucket.put_many({"clusterbackup/east/shop/0.yaml": b"changed", "clusterbackup/west/a/b.yaml": b"new"})
+    bucket.delete("clusterbackup/east/shop/1.yaml")
+    assert sync().exit == 0
+    bucket.put("clusterbackup/east/shop/.gitignore", b"x")
+    for key in ("clusterbackup/east/shop/0.yaml", "clusterbackup/east/shop/2.yaml"):
+        bucket.delete(key)
+    assert sync().exit == 20
+    last = exposed(sync)
+
+    def at(name: str, label: str = "") -> float:
+        return last[f"git_sync_{name}", label]
+
+    assert (at("duration_seconds_count"), at("errors_total"), at("failures_in_a_row")) == (3, 1, 1)
+    assert at("files_processed_total") == 3 + 3 + 1
+    assert (at("clusters_backed_up"), at("last_run_exit_code")) == (2, 20)
+    assert at("last_success_timestamp") > first["git_sync_last_success_timestamp", ""]
+    changes = {
+        change: at("cluster_files_changed_total", f"{change}/east")
+        for change in ("added", "modified", "deleted")
+    }
+    assert changes == {"added": 3, "modified": 1, "deleted": 1}
+    east, west = (
+        {
+            name: at(f"cluster_{name}", cluster)
+            for name in (
+                "files",
+                "missing",
+                "deletions_refused",
+                "quarantined_keys",
+            )
+        }
+        for cluster in ("east", "west")
+    )
+    assert east == {"files": 2, "missing": 1, "deletions_refused": 2, "quarantined_keys": 1}
+    assert west == {"files": 1, "missing": 0, "deletions_refused": 0, "quarantined_keys": 0}
+    success = "cluster_last_success_timestamp_seconds"
+    assert at(success, "east") < at(success, "west")
+    assert at("bytes_downloaded_total") == 3 + len("changed") + len("new")
+    assert at("push_attempts_total") == 2
+
+
+def test_the_duration_of_a_run_is_the_sum_of_its_steps(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    assert sync().exit == 0
+    run = sync.state["last_run"]
+    assert list(run["step_seconds"]) == ["discover", "download", "detect", "publish"]
+    figures = exposed(sync)
+    total = sum(figures["git_sync_step_duration_seconds", step] for step in run["step_seconds"])
+    assert total == pytest.approx(figures["git_sync_last_run_duration_seconds", ""])
+
+
+def test_a_cluster_that_bucket_and_git_have_lost_is_forgotten(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST | {"clusterbackup/west/a/b.yaml": b"x"})
+    assert sync().exit == 0
+    bucket.delete("clusterbackup/west/a/b.yaml")
+    assert sync(CLUSTER_VANISHED="delete").exit == 0
+    assert exposed(sync)["git_sync_cluster_missing", "west"] == 1
+    assert sync("run", "--clusters=east").exit == 0
+    assert ("git_sync_cluster_files", "west") in exposed(sync), "a narrowed run says nothing of the rest"
+    assert sync().exit == 0
+    assert ("git_sync_cluster_files", "west") not in exposed(sync)
+
+
+def test_a_run_that_options_narrow_is_no_success(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    successes = {
+        ("git_sync_cluster_last_success_timestamp_seconds", "east"),
+        ("git_sync_last_success_timestamp", ""),
+    }
+    assert sync("run", "--namespaces=shop").exit == 0
+    assert not successes & exposed(sync).keys(), "unknown is absent, not 0"
+    assert sync(NAMESPACES="shop").exit == 0, "which is what this installation is for"
+    assert successes <= exposed(sync).keys()
+
+
+def test_due_and_overdue_come_from_the_schedule(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    nightly = sync.with_settings(SYNC_SCHEDULE="0 4 * * *", SYNC_TIMEZONE="Europe/Berlin")
+    assert nightly().exit == 0
+    figures = exposed(nightly)
+    success = figures["git_sync_last_success_timestamp", ""]
+    due, overdue = (figures[f"git_sync_{name}_timestamp_seconds", ""] for name in ("next_run", "overdue"))
+    assert 0 <= due - success <= 25 * 3600
+    assert due + 47 * 3600 <= overdue <= due + 49 * 3600, "two more nights, one of which may change the clock"
+    assert ("git_sync_expected_interval_seconds", "") in figures
+    plain = exposed(sync)
+    assert plain["git_sync_overdue_timestamp_seconds", ""] == pytest.approx(success + 7200)
+    assert ("git_sync_expected_interval_seconds", "") not in plain
+
+
+def test_a_failed_push_counts_its_attempts_and_is_told_from_other_failures(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(EAST)
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert sync().exit == 40
+    figures = exposed(sync)
+    assert (figures["git_sync_push_attempts_total", ""], figures["git_sync_push_failures_total", ""]) == (
+        1,
+        1,
+    )
+    assert sync(MINIO_ENDPOINT=f"127.0.0.1:{free_port()}", RETRY_ATTEMPTS="1").exit == 30
+    assert exposed(sync)["git_sync_push_failures_total", ""] == 1
+
+
+# -- the Pushgateway --------------------------------------------------------------------------
+
+
+def test_metrics_are_added_to_the_group_of_job_and_branch(pushing: Sync, gateway: Receiver) -> None:
+    assert pushing().exit == 0
+    delivery = gateway.got[-1]
+    assert (delivery.method, delivery.target) == ("POST", "/metrics/job/git-sync/branch/main")
+    assert delivery.headers["content-type"].startswith("text/plain")
+    assert "authorization" not in delivery.headers
+    assert pushing(GIT_BRANCH="backups/east", PUSHGATEWAY_JOB="nightly").exit == 0
+    branch = base64.urlsafe_b64encode(b"backups/east").decode()
+    assert gateway.got[-1].target == f"/metrics/job/nightly/branch@base64/{branch}"
+
+
+def test_the_first_figures_are_zeros_so_that_their_increase_is_seen(
+    pushing: Sync, gateway: Receiver, bucket: Bucket
+) -> None:
+    assert pushing().exit == 0
+    bucket.put("clusterbackup/west/a/b.yaml", b"new")
+    assert pushing().exit == 0
+    assert pushing().exit == 0
+    runs = [figures["git_sync_duration_seconds_count", ""] for figures in pushed(gateway)]
+    assert runs == [0, 1, 1, 2, 3], "zeros before the first run, and before a new cluster's"
+    west = [
+        figures.get(("git_sync_cluster_files_changed_total", "added/west")) for figures in pushed(gateway)
+    ]
+    assert west == [None, None, 0, 1, 1]
+    assert ("git_sync_last_success_timestamp", "") not in pushed(gateway)[0]
+
+
+def test_a_report_that_is_repeated_counts_nothing_twice(pushing: Sync, gateway: Receiver) -> None:
+    assert pushing().exit == 0
+    assert pushing("report").exit == 0
+    last, again = pushed(gateway)[-2:]
+    assert last == again
+
+
+def test_a_failure_that_is_reported_again_is_one_failure(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    assert sync().exit == 0
+    for key in EAST:
+        bucket.delete(key)
+    assert sync().exit == 20
+    assert sync("report").exit == 0
+    assert exposed(sync)["git_sync_failures_in_a_row", ""] == 1
+    assert sync().exit == 20
+    assert exposed(sync)["git_sync_failures_in_a_row", ""] == 2
+
+
+def test_a_failure_leaves_the_last_success_in_place(pushing: Sync, gateway: Receiver) -> None:
+    assert pushing().exit == 0
+    assert pushing(MINIO_ENDPOINT=f"127.0.0.1:{free_port()}").exit == 30
+    before, after = pushed(gateway)[-2:]
+    success = ("git_sync_last_success_timestamp", "")
+    assert before[success] == after[success]
+    assert (after["git_sync_errors_total", ""], after["git_sync_clusters_backed_up", ""]) == (1, 0)
+
+
+def test_a_dry_run_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:
+    assert pushing("run", "--dry-run").exit == 0
+    assert gateway.got == []
+
+
+def test_https_with_a_password_and_an_authority_of_ones_own(
+    sync: Sync, bucket: Bucket, ca: trustme.CA, tmp_path: Path
+) -> None:
+    bucket.put_many(EAST)
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with receiver(tls=ca) as gateway:
+        login = {
+            "PUSHGATEWAY_USERNAME": "sync",
+            "PUSHGATEWAY_PASSWORD": "p:ß-secret",
+            "SCRAPE_INTERVAL": "0s",
+        }
+        secure = sync.with_settings(PUSHGATEWAY_URL=gateway.url, **login)
+        assert secure(PUSHGATEWAY_CA_FILE=str(tmp_path / "ca.pem")).exit == 0
+        assert (
+            base64.b64decode(gateway.got[-1].headers["authorization"].split()[1])
+            == "sync:p:ß-secret".encode()
+        )
+        gateway.got.clear()
+        said = secure()
+        assert (said.exit, gateway.got) == (0, [])
+        assert "certificate verify failed" in said.errors
+        said = secure(PUSHGATEWAY_CA_FILE=str(tmp_path / "absent.pem"))
+        assert (said.exit, gateway.got) == (0, [])
+        assert "absent.pem cannot be read" in said.errors
+        assert "p:ß-secret" not in said.text
+
+
+@pytest.mark.parametrize("trouble", ["nobody", "500", "redirect"])
+def test_a_gateway_out_of_reach_is_an_error_that_is_counted_and_no_failure(
+    trouble: str, pushing: Sync, gateway: Receiver
+) -> None:
+    unwell = pushing
+    if trouble == "nobody":
+        unwell = pushing.with_settings(PUSHGATEWAY_URL=f"http://127.0.0.1:{free_port()}")
+    elif trouble == "redirect":
+        gateway.status, gateway.headers = 302, {"Location": f"{gateway.url}/elsewhere"}
+    else:
+        gateway.status = 500
+    said = unwell()
+    assert said.exit == 0
+    (line,) = said.of("metrics_push", "error")
+    assert line["message"] == "Failed to push the metrics"
+    cause = {"nobody": "connection refused", "500": "the server answered 500: so be it", "redirect": "302"}[
+        trouble
+    ]
+    assert cause in line["error"]
+    assert said.lines[-1]["operation"] == "sync_complete"
+    assert not any(delivery.target == "/elsewhere" for delivery in gateway.got)
+    assert pushing.state["counters"]["pushgateway_errors"] == 1
+    gateway.status = 200
+    assert pushing().exit == 0
+    assert pushed(gateway)[-1]["git_sync_delivery_errors_total", "pushgateway"] == 1
+
+
+def test_a_state_that_cannot_be_read_pushes_no_zeros(pushing: Sync, gateway: Receiver) -> None:
+    assert pushing().exit == 0
+    count = len(gateway.got)
+    (pushing.work_dir / "sync-metadata.json").write_text("{")
+    assert pushing("report").exit == 40
+    assert len(gateway.got) == count
+
+
+def test_names_of_clusters_cannot_forge_lines(sync: Sync, bucket: Bucket) -> None:
+    name = 'e"}\\ 1 \u00e9 <script>{cluster="x'
+    bucket.put(f"clusterbackup/{name.replace(chr(92), '')}/a/b.yaml", b"x")
+    assert sync().exit == 0
+    clusters = {label for metric, label in exposed(sync) if metric == "git_sync_cluster_files"}
+    assert clusters == {name.replace("\\", "")}
+
+
+def test_long_names_of_clusters_stay_apart(sync: Sync, bucket: Bucket) -> None:
+    names = {f"{'x' * 220}-{which}" for which in ("a", "b")}
+    bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in names})
+    assert sync().exit == 0
+    assert {label for metric, label in exposed(sync) if metric == "git_sync_cluster_files"} == names
+
+
+def test_the_state_says_it_in_json_too(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    assert sync().exit == 0
+    state = json.loads((sync.work_dir / "sync-metadata.json").read_text())
+    assert state["failures_in_a_row"] == 0
+    assert state["clusters"]["east"]["added"] == 3

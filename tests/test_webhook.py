@@ -1,0 +1,210 @@
+"""The webhook: signed JSON of a run, to whoever wants to hear of it, and no run fails for it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.support.process import await_port, free_port
+from tests.support.receiver import Delivery, Receiver, receiver
+from tests.support.repositories import bare_repository, git_environment, sha
+from tests.support.sync import Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import trustme
+
+    from tests.support.bucket import Bucket
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+KEY = "clusterbackup/east/shop/Deployment/a.yaml"
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def telling(sync: Sync, bucket: Bucket, hook: Receiver) -> Sync:
+    """A sync that tells the hook of each run."""
+    bucket.put(KEY, b"a")
+    return sync.with_settings(WEBHOOK_URL=f"{hook.url}/services/T0/s3cret-path", WEBHOOK_SECRET="k3y")
+
+
+def told(delivery: Delivery) -> dict[str, Any]:
+    parsed = json.loads(delivery.body)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def test_a_run_is_told_with_a_signature(telling: Sync, hook: Receiver) -> None:
+    assert telling(GIT_COMMIT_URL="https://git.example.com/x/commit/{commit}").exit == 0
+    (delivery,) = hook.got
+    assert (delivery.method, delivery.target) == ("POST", "/services/T0/s3cret-path")
+    assert delivery.headers["content-type"] == "application/json"
+    expected = hmac.new(b"k3y", delivery.body, hashlib.sha256).hexdigest()
+    assert delivery.headers["x-git-sync-signature-256"] == f"sha256={expected}"
+    body = told(delivery)
+    run = telling.state["last_run"]
+    assert body["run"] == run
+    assert body["schema_version"] == 1
+    assert body["commit_url"] == f"https://git.example.com/x/commit/{run['commit']}"
+    assert body["text"] == "git-sync: Success on main. 1 new, 0 modified, 0 deleted in 1 cluster."
+
+
+def test_without_a_secret_nothing_is_signed(telling: Sync, hook: Receiver) -> None:
+    assert telling(WEBHOOK_SECRET="").exit == 0
+    assert "x-git-sync-signature-256" not in hook.got[0].headers
+
+
+@pytest.mark.parametrize(
+    ("on", "expected"),
+    [
+        ("always", ["success", "success", "failed"]),
+        ("change", ["success"]),
+        ("failure", ["failed"]),
+        ("change, failure", ["success", "failed"]),
+        ("", ["success", "success", "failed"]),
+    ],
+)
+def test_only_the_runs_that_are_wanted_are_told(
+    on: str, expected: list[str], telling: Sync, hook: Receiver
+) -> None:
+    wanted = telling.with_settings(WEBHOOK_ON=on)
+    assert wanted().exit == 0  # one object is new
+    assert wanted().exit == 0  # nothing is
+    assert wanted(MINIO_BUCKET="absent").exit == 40
+    assert wanted("run", "--dry-run").exit == 0
+    assert [told(delivery)["run"]["outcome"] for delivery in hook.got] == expected
+
+
+def test_an_unknown_occasion_is_refused(telling: Sync) -> None:
+    said = telling(WEBHOOK_ON="never")
+    assert said.exit == 40
+    assert "WEBHOOK_ON: " in said.errors
+
+
+@pytest.mark.parametrize("trouble", ["nobody", "404", "cut"])
+def test_a_hook_out_of_reach_is_an_error_that_is_counted_and_no_failure(
+    trouble: str, telling: Sync, hook: Receiver
+) -> None:
+    unwell = telling
+    if trouble == "nobody":
+        unwell = telling.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{free_port()}/s3cret-path")
+    elif trouble == "404":
+        hook.status = 404
+    else:
+        unwell = telling.with_settings(WEBHOOK_URL=f"{hook.url.replace('http:', 'https:')}/s3cret-path")
+    said = unwell()
+    assert said.exit == 0
+    (line,) = said.of("webhook", "error")
+    assert line["message"] == "Failed to call the webhook"
+    assert said.lines[-1]["operation"] == "sync_complete"
+    assert "s3cret" not in said.text
+    assert "k3y" not in said.text
+    assert unwell.state["counters"]["webhook_errors"] == 1
+
+
+def test_a_hook_under_an_authority_of_ones_own(
+    sync: Sync, bucket: Bucket, ca: trustme.CA, tmp_path: Path
+) -> None:
+    bucket.put(KEY, b"a")
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with receiver(tls=ca) as hook:
+        secure = sync.with_settings(WEBHOOK_URL=hook.url.replace("//", "//us%40er:p%3Aw@"))
+        assert "certificate verify failed" in secure().errors
+        assert secure(WEBHOOK_CA_FILE=str(tmp_path / "ca.pem")).exit == 0
+        assert hook.got[0].headers["authorization"] == "Basic dXNAZXI6cDp3"
+
+
+def test_a_state_without_webhooks_errors_is_not_written_twice(telling: Sync, hook: Receiver) -> None:
+    assert telling().exit == 0
+    assert telling.state["counters"]["webhook_errors"] == 0
+    assert len(hook.got) == 1
+
+
+# -- the examples -----------------------------------------------------------------------------
+
+
+def test_the_example_receiver_believes_the_right_signature_only(sync: Sync, bucket: Bucket) -> None:
+    bucket.put(KEY, b"a")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "verify-webhook.py"), str(port)],
+        env={"PATH": os.environ["PATH"], "WEBHOOK_SECRET": "k3y"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        await_port(f"127.0.0.1:{port}")
+        telling = sync.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{port}/", WEBHOOK_SECRET="k3y")
+        assert telling().of("webhook") == []
+        assert process.stdout is not None
+        run = telling.state["last_run"]
+        assert process.stdout.readline().split() == [run["run_id"], "success", run["commit"]]
+        (line,) = telling(WEBHOOK_SECRET="another").of("webhook", "error")
+        assert "the server answered 403" in line["error"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def changes(clone: Path, before: str, after: str, **environment: str) -> tuple[int, list[str]]:
+    """What the CI example makes of a push."""
+    done = subprocess.run(
+        [str(EXAMPLES / "ci" / "backup-changes.sh"), before, after],
+        cwd=clone,
+        env=git_environment() | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_a_ci_job_is_told_what_a_push_changed(bucket: Bucket, tmp_path: Path) -> None:
+    repository = bare_repository(tmp_path / "backups.git")
+    sync = Sync.between(bucket, repository, tmp_path / "work")
+    bucket.put_many({KEY: b"a", "clusterbackup/west/a b/größe.yaml": b"x", "clusterbackup/west/c.yaml": b"x"})
+    assert sync().exit == 0
+    first = sha(repository)
+    bucket.put_many({KEY: b"changed", "clusterbackup/east/shop/networkpolicies/deny.yaml": b"x"})
+    bucket.delete("clusterbackup/west/c.yaml")
+    assert sync().exit == 0
+    second = sha(repository)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", repository, clone], env=git_environment(), check=True)
+    assert changes(clone, "0" * 40, first) == (
+        0,
+        ["east: 1 new, 0 modified, 0 deleted", "west: 2 new, 0 modified, 0 deleted"],
+    )
+    pushed = [
+        "east: 1 new, 1 modified, 0 deleted",
+        "west: 0 new, 0 modified, 1 deleted",
+        "look twice:",
+        "A\tclusterbackup/east/shop/networkpolicies/deny.yaml",
+    ]
+    assert changes(clone, first, second) == (0, pushed)
+    assert changes(clone, first, second, FAIL_ON_MARKED="1") == (1, pushed)
+
+
+@pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml"])
+def test_the_ci_examples_call_the_script_for_the_backups_path(name: str) -> None:
+    text = (EXAMPLES / "ci" / name).read_text()
+    yaml.safe_load(text)
+    assert "ci/backup-changes.sh" in text
+    assert "clusterbackup/**" in text
