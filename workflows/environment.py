@@ -19,6 +19,7 @@ GIT_SECRET = "git-sync-secrets"  # noqa: S105 - its name
 MINIO_SECRET = "git-sync-minio"  # noqa: S105 - its name
 PROXY_SECRET = "git-sync-proxy"  # noqa: S105 - its name
 REPORT_SECRET = "git-sync-report"  # noqa: S105 - its name
+STATE_SECRET = "git-sync-state"  # noqa: S105 - its name
 FILES = "git-sync-files"
 SERVICE_ACCOUNT = "git-sync"
 USER = 65532
@@ -43,9 +44,13 @@ _MINIO_KEYS = {"MINIO_ACCESS_KEY": "access-key", "MINIO_SECRET_KEY": "secret-key
 # Settings that hold secrets, by the secret whose keys are the variables' names.
 BY_SECRET = {
     PROXY_SECRET: ("HTTPS_PROXY",),
-    REPORT_SECRET: ("PUSHGATEWAY_URL", "WEBHOOK_URL"),
+    REPORT_SECRET: (
+        *("PUSHGATEWAY_URL", "PUSHGATEWAY_USERNAME", "PUSHGATEWAY_PASSWORD"),
+        *("WEBHOOK_URL", "WEBHOOK_SECRET"),
+    ),
+    STATE_SECRET: ("STATE_ACCESS_KEY", "STATE_SECRET_KEY"),
 }
-_ELSEWHERE = {*FIXED, *_GIT_FILES, *_MINIO_KEYS, *sum(BY_SECRET.values(), ()), "GIT_TOKEN"}
+_ELSEWHERE = {*FIXED, *_GIT_FILES, *_MINIO_KEYS, *sum(BY_SECRET.values(), ()), "GIT_TOKEN", "STATE_NAMESPACE"}
 
 # What nobody can guess: examples, to be replaced.
 _EXAMPLES = {
@@ -77,6 +82,8 @@ def _written(default: Any) -> str:
         return durationpy.to_str(default)
     if isinstance(default, float):
         return f"{default:g}"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
     return str(default)
 
 

@@ -227,7 +227,31 @@ def _report() -> Container:
             # As a file, for with many failures it is longer than an argument may be.
             RawArtifact(name="failures", path="/artifacts/failures.json", data="{{workflow.failures}}"),
         ],
-        outputs=[_kept("state", f"{written}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json")],
+        outputs=[
+            _kept("state", f"{written}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+            # For people: Argo's UI shows them.
+            _kept("report-html", f"{written}/report.html", f"{_RUN_KEY}/report.html"),
+            _kept("report-markdown", f"{written}/report.md", f"{_RUN_KEY}/report.md"),
+        ],
+    )
+
+
+def _metrics() -> m.Metrics:
+    """What only Argo's controller can count: also runs that were terminated, and whose report failed."""
+    return m.Metrics(
+        prometheus=[
+            m.Prometheus(
+                name="git_sync_workflows_total",
+                help="Workflows of git-sync that ended, by status",
+                labels=[m.MetricLabel(key="status", value="{{workflow.status}}")],
+                counter=m.Counter(value="1"),
+            ),
+            m.Prometheus(
+                name="git_sync_workflow_duration_seconds",
+                help="Duration of the last workflow of git-sync, pods and queueing included",
+                gauge=m.Gauge(realtime=False, value="{{workflow.duration}}"),
+            ),
+        ]
     )
 
 
@@ -259,6 +283,7 @@ def workflow_template() -> WorkflowTemplate:
         # One run at a time, however it was begun and whatever its branch.
         synchronization=m.Synchronization(mutexes=[m.Mutex(name=NAME)]),
         active_deadline_seconds=2 * 3600,
+        metrics=_metrics(),
         security_context=env.pod_security(),
         pod_spec_patch=_init_and_wait(),
         volumes=env.volumes(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from steps.core.exits import Exit
-from steps.settings import Settings
+from steps.settings import Settings, read
 from tests.support import argo
 from workflows import environment as env
 from workflows.__main__ import MANIFESTS, manifests
@@ -38,6 +39,8 @@ OVERLAYS = ("central", "distributed", "cronjob")
 SETTINGS = {name: documents(f"overlays/{name}/settings.yaml") for name in OVERLAYS}
 JOBS = [job for job in documents("cronjob/cronjob.yaml") if job["kind"] == "CronJob"]
 PODS = [job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for job in JOBS]
+(SERVE,) = documents("components/serve/deployment.yaml")
+PODS.append(SERVE["spec"]["template"]["spec"])
 CONTAINERS = [step["container"] for step in STEPS.values()] + [pod["containers"][0] for pod in PODS]
 
 
@@ -105,6 +108,8 @@ GLOBAL = {
     "workflow.name",
     "workflow.namespace",
     "workflow.failures",
+    "workflow.status",
+    "workflow.duration",
     "workflow.creationTimestamp.s",
     "workflow.creationTimestamp.RFC3339",
 } | {f"workflow.parameters.{parameter['name']}" for parameter in SPEC["arguments"]["parameters"]}
@@ -173,7 +178,8 @@ def test_artifacts_that_are_read_are_written_under_the_same_key() -> None:
         assert all(artifact["optional"] for artifact in artifacts)
         return {artifact["s3"]["key"] for artifact in artifacts}
 
-    assert keys("inputs") == keys("outputs")
+    # Nobody but people reads the pages.
+    assert keys("inputs") == {key for key in keys("outputs") if not key.endswith((".html", ".md"))}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -199,7 +205,7 @@ def test_every_config_map_and_secret_is_in_the_readme() -> None:
     names |= set(re.findall(r"'secretName': '([\w-]+)'", text))
     assert names == {
         *(env.CONFIG_MAP, env.FILES),
-        *(env.GIT_SECRET, env.MINIO_SECRET, env.PROXY_SECRET, env.REPORT_SECRET),
+        *(env.GIT_SECRET, env.MINIO_SECRET, env.PROXY_SECRET, env.REPORT_SECRET, env.STATE_SECRET),
     }
     section = README.split("## Install on a cluster", 1)[1].split("\n## ", 1)[0]
     assert not [name for name in names if f"`{name}`" not in section]
@@ -384,3 +390,43 @@ def test_the_policy_for_the_access_key_allows_reading_only() -> None:
     policy = json.loads((MANIFESTS / "minio-policy.json").read_text())
     actions = [action for statement in policy["Statement"] for action in statement["Action"]]
     assert sorted(actions) == ["s3:GetObject", "s3:ListBucket"]
+
+
+# -- serve -------------------------------------------------------------------------------------
+
+
+def test_serve_finds_the_state_where_the_pipeline_leaves_it() -> None:
+    """The key that Argo's expression makes, made by hand, is the one that the settings give."""
+    (key,) = {
+        artifact["s3"]["key"]
+        for artifact in TEMPLATES["report"]["outputs"]["artifacts"]
+        if artifact["name"] == "state"
+    }
+    prefix, expression, rest = re.split(r"\{\{=(.*)\}\}", key)
+    assert re.match(r"sprig\.trunc\(16, sprig\.sha256sum\(join\(\[", expression)
+    assert expression.endswith(", '|')))")
+    values = SETTINGS["central"][0]["data"] | {"GIT_BRANCH": "backups/east", "GIT_PATH": "a/b/"}
+    # The parameter `branch` is of one run; serve is for those without.
+    joined = "|".join(values[name] for name in re.findall(r"inputs\.parameters\.(\w+)", expression))
+    digest = hashlib.sha256(joined.encode()).hexdigest()[:16]
+    expected = prefix.replace("{{workflow.namespace}}", "backup-system") + digest + rest
+    given = {name: value for name, value in values.items() if value}
+    assert read(given | {"STATE_NAMESPACE": "backup-system"}).state_key == expected
+    assert read({"STATE_NAMESPACE": "n", "STATE_KEY": "elsewhere"}).state_key == "elsewhere"
+
+
+def test_the_service_leads_to_the_pod_and_prometheus_to_the_service() -> None:
+    (service,) = documents("components/serve/service.yaml")
+    (monitor,) = documents("components/prometheus-operator/servicemonitor.yaml")
+    (policy,) = documents("components/serve/networkpolicy.yaml")
+    labels = SERVE["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == SERVE["spec"]["selector"]["matchLabels"] == labels
+    assert monitor["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == labels
+    (container,) = SERVE["spec"]["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    assert {service["spec"]["ports"][0]["targetPort"], monitor["spec"]["endpoints"][0]["port"]} == {
+        port["name"]
+    }
+    assert port["containerPort"] == policy["spec"]["ingress"][0]["ports"][0]["port"]
+    assert {"name": "METRICS_PORT", "value": str(port["containerPort"])} in container["env"]

@@ -1,0 +1,103 @@
+"""What is handed to Prometheus, Alertmanager and Grafana, as far as it can be told without them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from steps.clients.metrics import exposition
+from steps.contracts import State
+from steps.settings import read
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "workflows" / "monitoring"
+RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())
+ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
+TESTS = yaml.safe_load(Path(__file__).with_name("rules_test.yaml").read_text())["tests"]
+DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def known_metrics() -> dict[str, Metric]:
+    """Every metric that there can be."""
+    (example,) = re.findall(
+        r"^```json\n(.*?)^```$", (ROOT / "docs" / "contracts.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    settings = read({"SYNC_SCHEDULE": "*/15 * * * *"})
+    text = exposition(settings, State.model_validate_json(example))[0].decode()
+    families = text_string_to_metric_families(text)
+    return {f"{one.name}_total" if one.type == "counter" else one.name: one for one in families}
+
+
+def named_metrics(expression: str) -> set[str]:
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"git_sync_\w+", expression)}
+
+
+def test_the_operators_rules_are_the_plain_rules() -> None:
+    wrapped: dict[str, Any] = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())
+    assert wrapped["spec"] == RULES
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_says_how_bad_it_is_what_it_means_and_what_to_do(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
+    assert rule["annotations"]["runbook_url"].endswith(f"/docs/runbook.md#{alert.lower()}")
+    assert re.search(rf"^### {alert}$", RUNBOOK, re.MULTILINE)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_is_tested_firing_and_not_firing(alert: str) -> None:
+    cases = [case for test in TESTS for case in test.get("alert_rule_test", []) if case["alertname"] == alert]
+    assert {bool(case.get("exp_alerts")) for case in cases} == {True, False}
+
+
+def test_rules_and_dashboard_ask_for_metrics_that_exist() -> None:
+    known = set(known_metrics())
+    expressions = [rule["expr"] for rule in ALERTS.values()]
+    expressions += [t["expr"] for panel in DASHBOARD["panels"] for t in panel.get("targets", [])]
+    for expression in expressions:
+        assert named_metrics(expression) <= known, expression
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    expressions = " ".join(t["expr"] for panel in DASHBOARD["panels"] for t in panel.get("targets", []))
+    # That a push failed is told by the failures' curve and by the last run's exit code.
+    assert set(known_metrics()) - named_metrics(expressions) == {"git_sync_last_run_push_failed"}
+
+
+def test_the_dashboards_panels_neither_overlap_nor_share_an_id() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+def metrics_table() -> str:
+    """The README's table of metrics."""
+    rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
+    for name, metric in known_metrics().items():
+        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        named = ", ".join(f"`{label}`" for label in sorted(labels))
+        rows.append(f"| `{name}` | {metric.type} | {named} | {metric.documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_readme_lists_every_metric() -> None:
+    assert metrics_table() in README, f"README.md should contain this table:\n\n{metrics_table()}"

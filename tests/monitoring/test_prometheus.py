@@ -1,0 +1,290 @@
+"""What a real Prometheus answers, once real runs have gone by through a real Pushgateway and `serve`.
+
+One story for all tests: seven runs, of which three fail; the state is lost before the sixth. The windows
+are the users' own (5 minutes, an hour) and hold the whole story; the instant is that of the last scrape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from steps.clients.metrics import exposition
+from steps.contracts import State
+from steps.settings import read
+from tests.support import monitoring
+from tests.support.bucket import new_bucket
+from tests.support.process import await_port, free_port
+from tests.support.repositories import bare_repository
+from tests.support.sync import Sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.monitoring import Prometheus
+    from tests.support.s3 import S3Server
+
+pytestmark = pytest.mark.skipif(monitoring.missing() != "", reason=monitoring.missing())
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "workflows" / "monitoring"
+RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())
+DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
+OBJECTS = {f"clusterbackup/{name}/shop/{n}.yaml": b"x" for name in ("east", "west") for n in range(5)}
+SERVED, PUSHED = 'job="served"', 'job="git-sync"'
+FIRST_RUNS, RUNS, FAILURES = 5, 7, 3
+
+
+@dataclass(frozen=True)
+class Story:
+    """What has happened, and the Prometheus that watched; `before` and `at` are instants."""
+
+    prometheus: Prometheus
+    before: float
+    at: float
+    states: list[dict[str, Any]]
+
+    @property
+    def files(self) -> list[int]:
+        return [state["counters"]["files_processed"] for state in self.states]
+
+
+@pytest.fixture
+def story(s3: S3Server, tmp_path: Path) -> Iterator[Story]:
+    folder = tmp_path
+    bucket = new_bucket(s3)
+    bucket.put_many(OBJECTS)
+    port = free_port()
+    with monitoring.pushgateway() as gateway:
+        sync = Sync.between(bucket, bare_repository(folder / "backups.git"), folder / "work").with_settings(
+            PUSHGATEWAY_URL=gateway, SCRAPE_INTERVAL="2s", SYNC_SCHEDULE="*/15 * * * *", RETRY_ATTEMPTS="1"
+        )
+        server = sync.start("serve", METRICS_PORT=str(port))
+        await_port(f"127.0.0.1:{port}", timeout_seconds=20)
+        targets = {"pushgateway": gateway.removeprefix("http://"), "served": f"127.0.0.1:{port}"}
+        try:
+            with monitoring.prometheus(targets, MONITORING / "rules.yaml") as prometheus:
+                yield _tell(sync, prometheus)
+        finally:
+            server.kill()
+            server.communicate()
+
+
+def _tell(sync: Sync, prometheus: Prometheus) -> Story:
+    prometheus.wait_for("git_sync_duration_seconds_count{" + SERVED + "} == 0")
+    nobody = f"127.0.0.1:{free_port()}"
+
+    def seen(runs: int) -> float:
+        """Wait until both ways have been scraped since that many runs."""
+        both = (f"git_sync_duration_seconds_count{{{way}}} == {runs}" for way in (SERVED, PUSHED))
+        return max(map(prometheus.wait_for, both))
+
+    def run(runs: int, exit_code: int, **settings: str) -> float:
+        assert sync(**settings).exit == exit_code
+        return seen(runs)
+
+    bucket = sync.bucket
+    run(1, 0)
+    run(2, 30, MINIO_ENDPOINT=nobody)
+    assert sync("report").exit == 0, "which is repeated, and counts nothing"
+    bucket.put("clusterbackup/east/shop/0.yaml", b"changed")
+    run(3, 0)
+    bucket.put("clusterbackup/west/shop/.gitignore", b"x")
+    run(4, 0)
+    for key in OBJECTS:
+        if "/west/" in key:
+            bucket.delete(key)
+    before = run(5, 20)
+    states = [sync.state]
+
+    (sync.work_dir / "sync-metadata.json").unlink()
+    assert sync(MINIO_ENDPOINT=nobody).exit == 30
+    prometheus.wait_for(f"git_sync_duration_seconds_count{{{PUSHED}}} == 1")
+    for key, body in OBJECTS.items():
+        bucket.put(key, body)
+    at = run(2, 0)
+    states.append(sync.state)
+    return Story(prometheus, before, at, states)
+
+
+QUERIES = re.findall(r"```promql\n(.*?)\n```", (ROOT / "README.md").read_text())
+RATE, FILES, DURATION, SINCE = (0, 1, 2, 3)
+
+
+def query(number: int, way: str) -> str:
+    """One of README.md's four queries, over the series that came one way."""
+    return re.sub(r"(git_sync_[a-z_]+)", rf"\1{{{way}}}", QUERIES[number])
+
+
+def test_the_readme_has_the_four_queries_of_the_users() -> None:
+    assert QUERIES == [
+        "(1 - rate(git_sync_errors_total[5m]) / rate(git_sync_duration_seconds_count[5m])) * 100",
+        "increase(git_sync_files_processed_total[1h])",
+        "rate(git_sync_duration_seconds_sum[5m]) / rate(git_sync_duration_seconds_count[5m])",
+        "time() - git_sync_last_success_timestamp",
+    ]
+
+
+def the_success_rate_is_that_of_the_runs(story: Story, way: str) -> None:
+    """Two of five failed; a report that was repeated is no sixth. Then three of seven, over a lost state."""
+    assert story.prometheus.one(query(RATE, way), story.before) == pytest.approx(100 * 3 / 5)
+    assert story.prometheus.one(query(RATE, way), story.at) == pytest.approx(100 * 4 / 7, rel=0.03)
+
+
+def files_per_hour_are_those_that_were_processed(story: Story, way: str) -> None:
+    """Exact but for what increase() extrapolates at the window's ends; the first run's are in it."""
+    asked = story.prometheus
+    assert story.files == [10 + 10 + 10 + 5, 10]
+    assert asked.one(query(FILES, way), story.before) == pytest.approx(story.files[0], rel=0.15)
+    assert asked.one(query(FILES, way), story.at) == pytest.approx(sum(story.files), rel=0.15)
+
+
+def the_average_duration_is_that_of_the_runs(story: Story, way: str) -> None:
+    sums = [state["counters"]["duration_sum_seconds"] for state in story.states]
+    first = story.prometheus.one(query(DURATION, way), story.before)
+    assert first == pytest.approx(sums[0] / FIRST_RUNS, rel=1e-3)
+    assert story.prometheus.one(query(DURATION, way), story.at) == pytest.approx(sum(sums) / RUNS, rel=0.05)
+
+
+def the_time_since_the_last_success_is_counted_from_its_end(story: Story, way: str) -> None:
+    for state, at in zip(story.states, (story.before, story.at), strict=True):
+        seconds = at - datetime.fromisoformat(state["last_success"]["at"]).timestamp()
+        assert story.prometheus.one(query(SINCE, way), at) == pytest.approx(seconds, abs=0.1)
+
+
+def an_unknown_success_is_absent_and_the_pushed_one_stays(story: Story) -> None:
+    lost = "min_over_time(git_sync_duration_seconds_count{%s}[5m]) == 0"
+    assert story.prometheus.query(lost % PUSHED, story.at)
+    zeros = "count_over_time((git_sync_last_success_timestamp{%s} == 0)[5m:1s])"
+    assert story.prometheus.query(zeros % PUSHED, story.at) == {}
+    assert story.prometheus.query(zeros % SERVED, story.at) == {}
+    gaps = f"count_over_time(git_sync_last_success_timestamp{{{PUSHED}}}[20s])"
+    assert story.prometheus.query(gaps, story.at)
+
+
+def the_rules_are_loaded_and_say_what_is_wrong(story: Story) -> None:
+    rules = story.prometheus.rules()
+    assert len(rules) == sum(len(group["rules"]) for group in RULES["groups"])
+    assert {rule["health"] for rule in rules} == {"ok"}
+    firing = 'max_over_time(ALERTS{alertname=~"GitSync.*", alertstate="firing"}[5m])'
+    fired = {json.loads(labels)["alertname"] for labels in story.prometheus.query(firing, story.at)}
+    assert fired == {"GitSyncClusterMissing", "GitSyncDeletionsRefused"}
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Every query of the dashboard, with the title of its panel."""
+    return [
+        (f"{panel['title']} {target['refId']}", target["expr"])
+        for panel in DASHBOARD["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+def the_query_has_data(story: Story, way: str, expression: str) -> None:
+    asked = expression
+    variables = {"$job": way.split(chr(34))[1], "$branch": ".*"}
+    for variable, value in (variables | {"$cluster": ".*", "$__range": "5m"}).items():
+        asked = asked.replace(variable, value)
+    assert "$" not in asked
+    assert story.prometheus.query(asked, story.at), asked
+
+
+def the_dashboards_variables_find_what_there_is(story: Story) -> None:
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            ((selector, label),) = re.findall(r"label_values\((.*), (\w+)\)$", variable["definition"])
+            asked = selector.replace("$job", ".*").replace("$branch", ".*")
+            found = {json.loads(name).get(label) for name in story.prometheus.query(asked, story.at)}
+            expected = {"job": "git-sync", "branch": "main", "cluster": "east"}[label]
+            assert expected in found
+
+
+def promtool(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["promtool", *arguments], input=stdin, capture_output=True, text=True, check=False)
+
+
+def prometheus_linter_finds_nothing(story: Story) -> None:
+    settings = read({"SYNC_SCHEDULE": "*/15 * * * *"})
+    state = State.model_validate(story.states[0])
+    for text in (exposition(settings, state)[0], exposition(settings, None)[0]):
+        done = promtool("check", "metrics", stdin=text.decode())
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    broken = promtool("check", "metrics", stdin="# TYPE wrong_total gauge\nwrong_total 1\n")
+    assert broken.returncode != 0
+
+
+def test_a_real_prometheus_answers_what_the_runs_did(story: Story, subtests: pytest.Subtests) -> None:
+    """One test, for the story takes half a minute to live through."""
+    for way in (SERVED, PUSHED):
+        for check in (
+            the_success_rate_is_that_of_the_runs,
+            files_per_hour_are_those_that_were_processed,
+            the_average_duration_is_that_of_the_runs,
+            the_time_since_the_last_success_is_counted_from_its_end,
+        ):
+            with subtests.test(check.__name__, way=way):
+                check(story, way)
+        for title, expression in expressions():
+            with subtests.test("the query of the dashboard has data", panel=title, way=way):
+                the_query_has_data(story, way, expression)
+    for whole in (
+        an_unknown_success_is_absent_and_the_pushed_one_stays,
+        the_rules_are_loaded_and_say_what_is_wrong,
+        the_dashboards_variables_find_what_there_is,
+        prometheus_linter_finds_nothing,
+    ):
+        with subtests.test(whole.__name__):
+            whole(story)
+
+
+@pytest.mark.parametrize("kind", ["rules", "alertmanager"])
+def test_the_tools_accept_the_files(kind: str) -> None:
+    if kind == "rules":
+        done = promtool("check", "rules", str(MONITORING / "rules.yaml"))
+    else:
+        file = str(MONITORING / "alertmanager.yaml")
+        done = subprocess.run(["amtool", "check-config", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
+    done = promtool("test", "rules", str(Path(__file__).with_name("rules_test.yaml")))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_alert_tests_can_fail(tmp_path: Path) -> None:
+    """The same test against rules in which one figure is another."""
+    rules = (
+        (MONITORING / "rules.yaml").read_text().replace("failures_in_a_row >= 3", "failures_in_a_row >= 2")
+    )
+    (tmp_path / "rules.yaml").write_text(rules)
+    tests = yaml.safe_load(Path(__file__).with_name("rules_test.yaml").read_text())
+    tests["rule_files"] = ["rules.yaml"]
+    tests["tests"] = [test for test in tests["tests"] if "three failures in a row" in test["name"]]
+    (tmp_path / "rules_test.yaml").write_text(json.dumps(tests))
+    done = promtool("test", "rules", str(tmp_path / "rules_test.yaml"))
+    assert done.returncode != 0
+    assert "GitSyncFailing" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("alertname=GitSyncNoSuccess severity=critical", "git-sync-pager"),
+        ("alertname=GitSyncClusterStale severity=warning cluster=east", "git-sync-chat"),
+        ("alertname=GitSyncQuarantine severity=info", "git-sync-digest"),
+        ("alertname=Other severity=critical", "default"),
+    ],
+)
+def test_alerts_reach_whom_they_are_for(labels: str, receiver: str) -> None:
+    command = ["amtool", "config", "routes", "test", f"--config.file={MONITORING / 'alertmanager.yaml'}"]
+    done = subprocess.run([*command, *labels.split()], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == receiver
