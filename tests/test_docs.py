@@ -18,6 +18,7 @@ from steps.cli import cli
 from steps.clients.git_words import _HUMAN, MESSAGES
 from steps.contracts import State
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
+from steps.core.digest import ChangeDigest, Count, ImageChange, Mark, MarkedChange
 from steps.core.exits import Exit
 from steps.core.guards import Ruling
 from steps.core.keys import Reason
@@ -61,6 +62,8 @@ def shown(default: Any) -> str:
         return f"`{str(default).lower()}`"
     if isinstance(default, Enum):
         return f"`{default.value}`"
+    if isinstance(default, tuple):
+        return f"`{','.join(default)}`"
     if isinstance(default, int) and default % 2**20 == 0 and default:
         return f"`{default}` ({default >> 20} MiB)"
     return f"`{default}`"
@@ -177,10 +180,15 @@ def program_output(sync: Sync) -> str:
 
 PUBLISHED = (
     contracts.State,
+    contracts.ClusterState,
     contracts.LastSuccess,
     contracts.RunResult,
     contracts.ClusterResult,
     Counters,
+    ChangeDigest,
+    Count,
+    ImageChange,
+    MarkedChange,
     contracts.Run,
     contracts.Shard,
     contracts.Verdict,
@@ -198,7 +206,7 @@ def test_every_field_of_every_document_is_described(model: type[contracts.Docume
 
 
 @pytest.mark.parametrize(
-    "values", [contracts.Status, contracts.Outcome, Ruling], ids=lambda values: values.__name__
+    "values", [contracts.Status, contracts.Outcome, Ruling, Mark], ids=lambda values: values.__name__
 )
 def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> None:
     missing = [value.value for value in values if f"`{value.value}`" not in DOCS["contracts.md"]]

@@ -1,0 +1,115 @@
+"""The runbook's examples are lines that git-sync writes, and no operation is without its entry."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.faults import Status, when
+from tests.support.process import free_port
+from tests.support.receiver import receiver
+from tests.support.repositories import commit_files
+
+if TYPE_CHECKING:
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Said, Sync
+
+ROOT = Path(__file__).parents[1]
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+EXAMPLES = [
+    json.loads(line)
+    for block in re.findall(r"^```json\n(.*?)^```$", RUNBOOK, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def told(said: Said) -> list[dict[str, str]]:
+    return [
+        {name: line[name] for name in ("level", "operation", "message", "error")}
+        for line in said.lines
+        if line["level"] == "error"
+    ]
+
+
+def test_the_runbooks_error_lines_are_written_by_git_sync(
+    sync: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path, tmp_path: Path
+) -> None:
+    """Every way to fail that the runbook shows, one after another."""
+    nobody = f"127.0.0.1:{free_port()}"
+    lines: list[dict[str, str]] = []
+
+    def fail(*arguments: str, **settings: str) -> None:
+        lines.extend(told(sync(*arguments, **settings)))
+
+    fail("health")
+    bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in ("east", "west")})
+    assert sync().exit == 0
+    fail(MINIO_BUCKET="")
+    (tmp_path / "file").touch()
+    fail(WORK_DIR=str(tmp_path / "file"))
+    fail(MINIO_ENDPOINT=nobody, RETRY_ATTEMPTS="1")
+    fail(MINIO_BUCKET="absent")
+    fail(CLUSTERS="north")
+    fail(GIT_REPOSITORY="file:///srv/backups.git", RETRY_ATTEMPTS="1")
+    commit_files(repository, {"clusterbackup/east/a.yaml": b"an edit"})
+    fail(PUSHGATEWAY_URL=f"http://{nobody}")
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    bucket.put("clusterbackup/east/a.yaml", b"changed")
+    fail()
+    hook.unlink()
+    proxy.install(
+        when(
+            lambda request: request.is_list and request.concerns("clusterbackup/east/"),
+            Status(503, "SlowDown"),
+        )
+    )
+    for step in ("discover", "download", "detect", "publish"):
+        fail(step, MINIO_ENDPOINT=proxy.server.endpoint)
+    bucket.delete("clusterbackup/west/a.yaml")
+    with receiver() as web:
+        web.status = 404
+        fail(WEBHOOK_URL=web.url)
+        fail("serve", METRICS_PORT=web.url.rpartition(":")[2])
+
+    said = [normal(line, sync) for line in lines]
+    missing = [example for example in EXAMPLES if normal(example, sync) not in said]
+    assert not missing, "git-sync says otherwise:\n" + "\n".join(map(json.dumps, said))
+
+
+def normal(line: dict[str, str], sync: Sync) -> dict[str, str]:
+    """The line with what differs from run to run as the runbook has it."""
+    error = (
+        line["error"].replace(str(sync.work_dir), "/workspace").replace(sync.bucket.name, "cluster-backups")
+    )
+    error = error.replace(str(sync.work_dir.parent), "/workspace")
+    error = re.sub(r"\bport \d+", "port 8080", error)
+    error = re.sub(r"(--allow-delete \w+):[0-9a-f]{16}", r"\1:0123456789abcdef", error)
+    return line | {"error": error}
+
+
+def operations() -> set[object]:
+    """Every operation that the code gives to an error."""
+    found: set[object] = set()
+    for path in (ROOT / "steps").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and re.fullmatch(
+                r"TryAgain|FixConfiguration|FixCommandLine|logs\.error", ast.unparse(call.func)
+            ):
+                first = call.args[0]
+                if isinstance(first, ast.Constant):
+                    found.add(first.value)
+    return found
+
+
+@pytest.mark.parametrize("operation", sorted(map(str, operations())))
+def test_each_operation_that_can_fail_has_its_entry(operation: str) -> None:
+    assert re.search(rf"^### `{operation}`$", RUNBOOK, re.MULTILINE)
