@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.site import argo, kubectl
 from tests.support.jq import jq
+from tests.support.repositories import branches
 
 if TYPE_CHECKING:
     from tests.e2e.installation import Installation, Node, Run
@@ -383,21 +384,29 @@ def test_a_hostile_name_in_a_failure_is_no_code(installation: Installation, outc
 
 
 def test_the_report_can_be_opened(installation: Installation) -> None:
-    """Where the user interface opens artifacts, the run's result is."""
+    """Where the user interface opens artifacts, the run's result and its report are."""
     installation.bucket.put_many(objects("east"))
     installation.install()
+
+    def opened(run: Run, step: str, artifact: str) -> str:
+        (pod,) = run.pods(step)
+        path = f"artifact-files/{installation.namespace}/workflows/{run.name}/{pod.id}/outputs/{artifact}"
+        return installation.site.argo_api("GET", path).decode()
+
     run = installation.sync(dry_run="true")
     assert_whole(run)
     assert installation.fetched(run) == 6
-    (publish,) = run.pods("publish")
-    content = installation.site.argo_api(
-        "GET",
-        f"artifact-files/{installation.namespace}/workflows/{run.name}/{publish.id}/outputs/result",
-    )
-    result = json.loads(content)
+    result = json.loads(opened(run, "publish", "result"))
     assert result["dry_run"] is True
     assert result["outcome"] == "success"
-    assert not installation.repository().joinpath("refs/heads/main").exists()
+    assert "main" not in branches(installation.repository())
+
+    run = installation.sync()
+    assert_whole(run)
+    page = opened(run, "report", "report-html")
+    assert page.startswith("<!doctype html>")
+    assert "east" in page
+    assert "east" in opened(run, "report", "report-markdown")
 
 
 def test_one_volume_on_one_node(installation: Installation) -> None:
