@@ -389,9 +389,15 @@ class RunResult(Document):
             name = escaped(cluster.name)
             if cluster.status is Status.FAILED:
                 said.append(f"{name}: {cluster.error}")
-            if cluster.status is Status.REFUSED:
+            if (
+                cluster.ruling is Ruling.REFUSED_EMPTY_BUCKET
+            ):  # mostly a mistake, so no word on how to allow it
+                said.append(
+                    f"{name}: the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX"
+                )
+            elif cluster.status is Status.REFUSED:
                 allowing = shlex.quote(escaped(cluster.allow_delete or ""))
-                said.append(f"{name}: {cluster.ruling.value} (--allow-delete {allowing})")
+                said.append(f"{name}: {cluster.ruling.value} (to allow it: allow-delete={allowing})")
             if cluster.left_for_next_run:
                 said.append(f"{name}: {cluster.left_for_next_run} changes left for the next run")
         return "; ".join(said)
