@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -244,6 +247,28 @@ def test_separate_steps_do_what_run_does(sync: Sync, bucket: Bucket, repository:
         assert sync(*command).exit == 0, command
     assert contents(repository) == OBJECTS
     assert sync.state["last_run"]["run_id"] == "r1"
+
+
+def test_git_streams_large_objects(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    large = os.urandom(60 << 20)
+    bucket.put("clusterbackup/east/large", large)
+    script = (
+        "import os, resource; from steps.cli import invoke; given = dict(os.environ); os.environ.clear();"
+        "os.environ['PATH'] = given['PATH']; code = int(invoke(['run'], given));"
+        "print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PATH": os.environ["PATH"], **sync.settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, kib = done.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert contents(repository) == {"clusterbackup/east/large": large}
+    # Twice the object's size without streaming; what is left is this process, as its children begin.
+    assert int(kib) < 100 << 10
 
 
 def test_many_clusters_share_shards(sync: Sync, bucket: Bucket, repository: Path) -> None:

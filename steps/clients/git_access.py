@@ -109,12 +109,17 @@ def user_config(settings: Settings) -> str:
 
 
 def repository_config(settings: Settings) -> str:
-    """Return the text of the scratch repository's config."""
+    """Return the text of the scratch repository's config.
+
+    Above bigFileThreshold git streams: otherwise it holds an object several times over, and a pod has
+    512Mi.
+    """
     return f"""[core]
 \trepositoryformatversion = 1
 \tbare = true
 \thooksPath = /dev/null
 \tfsync = none
+\tbigFileThreshold = 1m
 [gc]
 \tauto = 0
 [maintenance]
