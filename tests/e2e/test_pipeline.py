@@ -404,7 +404,7 @@ def test_the_report_can_be_opened(installation: Installation) -> None:
     run = installation.sync()
     assert_whole(run)
     page = opened(run, "report", "report-html")
-    assert page.startswith("<!doctype html>")
+    assert page.startswith("<!DOCTYPE html>")
     assert "east" in page
     assert "east" in opened(run, "report", "report-markdown")
 
