@@ -19,7 +19,7 @@ from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated
 from steps.health import health
 from steps.progress import bar
 from steps.publish import publish
-from steps.report import failed, lost, report
+from steps.report import failed, inform, lost, report
 from steps.run import run
 from steps.serve import answering_while_working, serve
 from steps.settings import Needs
@@ -125,7 +125,9 @@ class Commands:
         else:
             known = read_document(files.run, Run) if files.run.exists() else self._start(configured, name)
             result = lost(known)
-        report(configured, volume.state, result)
+        with volume.locked():
+            reported = report(volume.state, result)
+        inform(configured, reported, result, volume.locked)
         return Exit.OK
 
     def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
@@ -141,7 +143,7 @@ class Commands:
             start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
             result = lost(start, failures.read_text() if failures.is_file() else "")
         state = Volume(artifacts).state
-        report(configured, state, result, output=output)
+        inform(configured, report(state, result, output=output), result, nullcontext)
         return Exit.OK
 
     def health(self) -> Exit:

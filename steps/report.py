@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from steps import logs
+from steps import logs, signals
 from steps.clients import metrics, webhook
 from steps.clients.http import Undelivered
 from steps.contracts import ClusterState, LastSuccess, RunResult, RunStart, State, Status
@@ -16,40 +18,78 @@ from steps.core.html import html
 from steps.core.keys import escaped
 from steps.core.markdown import markdown
 from steps.core.samples import Counters
-from steps.errors import TryAgain
+from steps.errors import SyncError, Terminated, TryAgain, translated
 from steps.run_page import run_page
 from steps.volume import atomic_file, read_document, write_document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from steps.errors import SyncError, Terminated
     from steps.settings import Settings
 
 _SHOWN_FAILURES = 5
 
 
-def report(settings: Settings, state_file: Path, result: RunResult, *, output: Path | None = None) -> None:
-    """Add the run to the state, once however often it is reported, and tell whoever is to know.
+@dataclass(frozen=True)
+class Reported:
+    """The state before and after a run was added, and where that now stands."""
 
-    State and pages go into ``output``, if not beside the old state. A dry run leaves no trace. A
-    state that is there and cannot be read is an error: writing zeros over it would make every counter
-    lie. That somebody cannot be told is none: the sync is what it is.
+    old: State | None
+    state: State
+    file: Path
+
+
+def report(state_file: Path, result: RunResult, *, output: Path | None = None) -> Reported | None:
+    """Add the run to the state, once however often it is reported; it goes into ``output``, if given.
+
+    None for a dry run, which leaves no trace. A state that is there and cannot be read is an error:
+    writing zeros over it would make every counter lie.
     """
     if result.dry_run:
-        tell(result)
-        return
+        return None
     old = previous_state(state_file)
-    state = _advanced(old, result)
-    directory = output or state_file.parent
-    write_document(directory / state_file.name, state)
+    reported = Reported(old, _advanced(old, result), (output or state_file.parent) / state_file.name)
+    write_document(reported.file, reported.state)
+    return reported
+
+
+def inform(
+    settings: Settings,
+    reported: Reported | None,
+    result: RunResult,
+    lock: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Tell whoever is to know: pages, webhook, metrics, and the log last.
+
+    The sync is what it is: whatever goes wrong here is logged, and counted where ``lock`` can be had.
+    Nothing is held meanwhile, for others may take their time.
+    """
     try:
-        _write_pages(settings, directory, result)
-        told = _deliver(settings, old, state, result)
-        if told != state:
-            write_document(directory / state_file.name, told)
+        if reported is not None:
+            with _logged("report", "Failed to write the report"):
+                _write_pages(settings, reported.file.parent, result)
+            undelivered = _deliver(settings, reported, result)
+            if undelivered:
+                with _logged("report", "Failed to count what was not delivered"), lock():
+                    state = read_document(reported.file, State)  # another run's, by now, perhaps
+                    counters = state.counters.with_delivery_errors(**undelivered)
+                    write_document(reported.file, state.model_copy(update={"counters": counters}))
+    except Terminated as stop:
+        signals.caught()
+        logs.warning("report", "Stopped while telling of the run", error=stop.error)
     finally:
-        tell(result)  # the last line of a run
+        tell(result)
+
+
+@contextmanager
+def _logged(operation: str, message: str) -> Iterator[None]:
+    try:
+        with translated():
+            yield
+    except SyncError as problem:
+        logs.error(operation, message, problem.error)
 
 
 def _write_pages(settings: Settings, directory: Path, result: RunResult) -> None:
@@ -59,23 +99,26 @@ def _write_pages(settings: Settings, directory: Path, result: RunResult) -> None
             out.write(text.encode(errors="replace"))
 
 
-def _deliver(settings: Settings, old: State | None, state: State, result: RunResult) -> State:
-    """Call the webhook and push the metrics; return the state with what failed of that."""
+def _deliver(settings: Settings, reported: Reported, result: RunResult) -> dict[str, int]:
+    """Call the webhook and push the metrics; return what failed of that."""
+    failed = {}
     if settings.webhook_url and webhook.wanted(settings, result):
         try:
             webhook.tell(settings, result)
         except Undelivered as problem:
             logs.error("webhook", "Failed to call the webhook", str(problem))
-            counters = state.counters.with_delivery_errors(webhook=1)
-            state = state.model_copy(update={"counters": counters})
+            failed["webhook"] = 1
     if settings.pushgateway_url:
+        state = reported.state
+        if state.identity != result.identity:
+            # After a mistyped setting it is still another bucket's or branch's, and the group may be not.
+            state = state.model_copy(update={"last_success": None, "clusters": {}})
         try:
-            _push(settings, old, state)
+            _push(settings, reported.old, state)
         except Undelivered as problem:
             logs.error("metrics_push", "Failed to push the metrics", str(problem))
-            counters = state.counters.with_delivery_errors(pushgateway=1)
-            state = state.model_copy(update={"counters": counters})
-    return state
+            failed["pushgateway"] = 1
+    return failed
 
 
 def _push(settings: Settings, old: State | None, state: State) -> None:
@@ -159,7 +202,7 @@ def _advanced(old: State | None, result: RunResult) -> State:
     counters = old.counters if old else Counters()
     again = result.run_id in counters.counted_runs
     in_a_row = old.failures_in_a_row if old else 0
-    if not late and not again:
+    if not late and not again and not result.narrowed:
         in_a_row = in_a_row + 1 if result.exit_code != Exit.OK else 0
     clusters = known.clusters if known else {}
     if ours and not again:
@@ -194,14 +237,15 @@ def _clusters(known: dict[str, ClusterState], result: RunResult, *, late: bool) 
             "deleted": before.deleted + cluster.deleted,
         }
         if not late:
+            update["files"] = cluster.files
+        if not late and not result.narrowed:  # which has seen a part only
             update |= {
-                "files": cluster.files,
                 "quarantined": sum(cluster.quarantined.values()),
                 "deletions_refused": cluster.deletions_refused,
                 "missing": cluster.accepted == 0 and cluster.files_before > 0,
                 "newest_object_at": cluster.newest_object_at or before.newest_object_at,
             }
-            if cluster.status is Status.OK and not cluster.left_for_next_run and not result.narrowed:
+            if cluster.status is Status.OK and not cluster.left_for_next_run:
                 update["last_success_at"] = result.finished_at
         clusters[cluster.name] = before.model_copy(update=update)
     if result.clusters and not result.narrowed and not late:

@@ -21,7 +21,7 @@ from steps.discover import discover
 from steps.download import Progress, download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
-from steps.report import failed, previous_state, report
+from steps.report import failed, inform, previous_state, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +48,9 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
             else:
                 logs.failure(problem)
             result = failed(problem, start)
-        report(settings, volume.state, result)
-        return result
+        reported = report(volume.state, result)
+    inform(settings, reported, result, volume.locked)
+    return result
 
 
 def _sync(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:

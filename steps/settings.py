@@ -130,11 +130,16 @@ def _split(text: object, separator: str) -> object:
     return tuple(part.strip() for part in re.split(separator, text) if part.strip())
 
 
-_WEB_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
+def _is_web_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0 and re.fullmatch(r"https?://\S+", text) is not None
+    except ValueError:  # a port or an address that is none
+        return False
 
 
 def _web_url(text: str) -> str:
-    if not _WEB_URL.fullmatch(text):
+    if not _is_web_url(text):
         raise ValueError("write it as in https://pushgateway.example.com")
     if "@" in text.split("/")[2]:
         raise ValueError("may not contain credentials: set PUSHGATEWAY_USERNAME and PUSHGATEWAY_PASSWORD")
@@ -143,13 +148,13 @@ def _web_url(text: str) -> str:
 
 def _secret_url(secret: SecretStr) -> SecretStr:
     # Whoever knows the address of a webhook may use it, so the value is not shown.
-    if not _WEB_URL.fullmatch(secret.get_secret_value()):
+    if not _is_web_url(secret.get_secret_value()):
         raise ValueError("write it as in https://hooks.example.com/services/…")
     return secret
 
 
 def _commit_url(text: str) -> str:
-    if not (_WEB_URL.fullmatch(text) and "{commit}" in text):
+    if not (_is_web_url(text) and "{commit}" in text):
         raise ValueError("write it as in https://git.example.com/your-org/backups/commit/{commit}")
     return text
 
@@ -425,6 +430,7 @@ class Settings(BaseModel):
     )
     scrape_interval: Duration = Field(
         default=timedelta(minutes=1),
+        le=timedelta(minutes=10),
         description="how long new series stand at zero on the Pushgateway before they are counted up",
     )
     webhook_url: Annotated[SecretStr, AfterValidator(_secret_url)] | None = Field(

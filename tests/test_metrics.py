@@ -255,11 +255,66 @@ def test_a_failure_that_is_reported_again_is_one_failure(sync: Sync, bucket: Buc
 
 def test_a_failure_leaves_the_last_success_in_place(pushing: Sync, gateway: Receiver) -> None:
     assert pushing().exit == 0
-    assert pushing(MINIO_ENDPOINT=f"127.0.0.1:{free_port()}").exit == 30
+    assert pushing(MINIO_USE_SSL="true").exit == 40
     before, after = pushed(gateway)[-2:]
     success = ("git_sync_last_success_timestamp", "")
     assert before[success] == after[success]
     assert (after["git_sync_errors_total", ""], after["git_sync_clusters_backed_up", ""]) == (1, 0)
+
+
+def test_one_branchs_success_is_not_pushed_as_anothers(pushing: Sync, gateway: Receiver) -> None:
+    assert pushing().exit == 0
+    assert pushing(GIT_BRANCH="mistyped", MINIO_USE_SSL="true").exit == 40
+    after = pushed(gateway)[-1]
+    assert gateway.got[-1].target.endswith("/branch/mistyped")
+    assert after["git_sync_errors_total", ""] == 1
+    assert not [name for name, _ in after if "success" in name or "cluster_" in name or "overdue" in name]
+
+
+def test_a_narrowed_run_moves_no_figure_of_what_it_has_not_seen(
+    pushing: Sync, gateway: Receiver, bucket: Bucket
+) -> None:
+    bucket.put("clusterbackup/east/.gitignore", b"x")
+    assert pushing().exit == 0
+    before = pushed(gateway)[-1]
+    assert pushing("run", "--namespaces=nothere").exit == 0
+    after = pushed(gateway)[-1]
+    seen = ("missing", "quarantined_keys", "deletions_refused", "newest_object_timestamp_seconds", "files")
+    for name in seen:
+        series = (f"git_sync_cluster_{name}", "east")
+        assert after[series] == before[series], name
+    assert before["git_sync_cluster_quarantined_keys", "east"] == 1
+
+
+def test_another_runs_report_is_not_written_over(pushing: Sync, gateway: Receiver) -> None:
+    """While one report waits for the gateway, another may be written."""
+    assert pushing().exit == 0
+    state = pushing.work_dir / "sync-metadata.json"
+
+    def meanwhile() -> None:
+        gateway.during = lambda: None
+        assert pushing(PUSHGATEWAY_URL="").exit == 0
+
+    gateway.status, gateway.during = 500, meanwhile
+    assert pushing().exit == 0
+    counters = json.loads(state.read_text())["counters"]
+    assert (counters["runs"], counters["pushgateway_errors"]) == (3, 1)
+
+
+def test_a_server_does_not_say_how_long_a_run_lasts(pushing: Sync, gateway: Receiver) -> None:
+    gateway.status, gateway.headers = 503, {"Retry-After": "3600"}
+    assert pushing().exit == 0
+    assert pushing.state["counters"]["pushgateway_errors"] == 1
+
+
+def test_pages_that_cannot_be_written_fail_no_run(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(EAST)
+    sync.work_dir.mkdir()
+    (sync.work_dir / "report.html").mkdir()
+    said = sync()
+    assert said.exit == 0
+    assert "Failed to write the report: is a directory" in said.errors
+    assert said.lines[-1]["operation"] == "sync_complete"
 
 
 def test_a_dry_run_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:

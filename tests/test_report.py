@@ -259,7 +259,7 @@ def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -
         ClusterResult(name="east", status=Status.OK, left_for_next_run=1),
         ClusterResult(name="west", status=Status.OK),
     )
-    report(read({}), state, result(clusters=clusters, exit_code=10, outcome=Outcome.PARTIAL))
+    report(state, result(clusters=clusters, exit_code=10, outcome=Outcome.PARTIAL))
     known = json.loads(state.read_text())["clusters"]
     assert {name: cluster["last_success_at"] is None for name, cluster in known.items()} == {
         "east": True,

@@ -64,6 +64,16 @@ def test_a_run_is_told_with_a_signature(telling: Sync, hook: Receiver) -> None:
     assert body["text"] == "git-sync: Success on main. 1 new, 0 modified, 0 deleted in 1 cluster."
 
 
+def test_what_the_hook_answers_is_not_repeated_for_it_may_be_the_address(
+    telling: Sync, hook: Receiver
+) -> None:
+    hook.status = 404
+    said = telling()
+    assert said.exit == 0
+    (line,) = said.of("webhook", "error")
+    assert line["error"] == "the server answered 404"
+
+
 def test_without_a_secret_nothing_is_signed(telling: Sync, hook: Receiver) -> None:
     assert telling(WEBHOOK_SECRET="").exit == 0
     assert "x-git-sync-signature-256" not in hook.got[0].headers

@@ -20,8 +20,15 @@ _QUICK_RETRIES = 2
 _REFUSED = 300  # redirects are not followed: what is sent is meant for this address
 
 
+_SAID_BYTES = 1000
+
+
 class Undelivered(Exception):
     """It did not arrive, for this reason. The address is not part of it: it may be a secret."""
+
+    def __init__(self, reason: str, said: str = "") -> None:
+        super().__init__(f"{reason}: {said}" if said else reason)
+        self.reason = reason
 
 
 def post(  # noqa: PLR0913 - what a request is made of
@@ -36,7 +43,10 @@ def post(  # noqa: PLR0913 - what a request is made of
     """Send ``body``; Undelivered unless the server accepts it, also at a second and third try."""
     if ca_file and not os.access(ca_file, os.R_OK):
         raise Undelivered(f"{ca_file} cannot be read")
-    address = urllib3.util.parse_url(url)
+    try:
+        address = urllib3.util.parse_url(url)
+    except ValueError as problem:
+        raise Undelivered("the address is none") from problem
     login = ":".join(credentials) if credentials else unquote(address.auth or "")
     basic = b64encode(login.encode()).decode()  # urllib3's own helper knows Latin-1 alone
     options: dict[str, Any] = {
@@ -49,6 +59,7 @@ def post(  # noqa: PLR0913 - what a request is made of
             status_forcelist=(429, 502, 503, 504),
             allowed_methods=None,
             raise_on_status=False,
+            respect_retry_after_header=False,  # a server must not say how long a run lasts
         ),
     }
     try:
@@ -59,15 +70,16 @@ def post(  # noqa: PLR0913 - what a request is made of
                 body=body,
                 headers={**headers, **({"Authorization": f"Basic {basic}"} if login else {})},
                 redirect=False,
+                preload_content=False,
             )
+            said = response.read1(_SAID_BYTES) if response.status >= _REFUSED else b""
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
         cause = root_cause(problem)
         raise Undelivered(
             first_line((cause.strerror if isinstance(cause, OSError) else None) or str(cause))
         ) from None
     if response.status >= _REFUSED:
-        said = first_line(response.data.decode(errors="replace"))
-        raise Undelivered(f"the server answered {response.status}: {said}")
+        raise Undelivered(f"the server answered {response.status}", first_line(said.decode(errors="replace")))
 
 
 def root_cause(problem: BaseException) -> BaseException:

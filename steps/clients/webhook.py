@@ -7,7 +7,7 @@ import hmac
 import json
 from typing import TYPE_CHECKING
 
-from steps.clients.http import post
+from steps.clients.http import Undelivered, post
 from steps.run_page import headline
 from steps.settings import On
 
@@ -45,4 +45,7 @@ def tell(settings: Settings, result: RunResult) -> None:
     if settings.webhook_secret:
         key = settings.webhook_secret.get_secret_value().encode()
         headers[SIGNATURE] = f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
-    post(url, body, headers, ca_file=settings.webhook_ca_file, proxy=settings.proxy_to(url))
+    try:
+        post(url, body, headers, ca_file=settings.webhook_ca_file, proxy=settings.proxy_to(url))
+    except Undelivered as problem:  # the server's words may have the address in them, a part of it too
+        raise Undelivered(problem.reason) from None

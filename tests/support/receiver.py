@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.support.loopback import LoopbackHandler, LoopbackServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import trustme
 
@@ -33,6 +33,7 @@ class Receiver:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     got: list[Delivery] = field(default_factory=list)
+    during: Callable[[], None] = lambda: None
 
 
 @contextmanager
@@ -45,6 +46,7 @@ def receiver(*, tls: trustme.CA | None = None) -> Iterator[Receiver]:
             body = b"".join(self.request_body())
             headers = {name.lower(): value for name, value in self.headers.items()}
             kept.got.append(Delivery(self.command, self.target, headers, body))
+            kept.during()
             self.reply(kept.status, kept.headers, b"so be it\n")
 
         do_POST = _take  # noqa: N815 - http.server's name
