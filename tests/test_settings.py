@@ -544,6 +544,14 @@ def test_each_kind_of_repository_needs_its_credentials(
         read(environ, Needs.GIT)
 
 
+@pytest.mark.parametrize("name", ["PUSHGATEWAY_URL", "WEBHOOK_URL"])
+@pytest.mark.parametrize(
+    "url", ["http://h:99999/", "https://h:abc/x", "http://[::1", "https://:8080/", "ftp://h/"]
+)
+def test_an_address_to_deliver_to_is_one(name: str, url: str) -> None:
+    assert set(problems({name: url})) == {name}
+
+
 def test_of_several_credentials_only_those_of_the_protocol_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("x")
     environ = {

@@ -200,11 +200,11 @@ def test_a_ci_job_is_told_what_a_push_changed(bucket: Bucket, tmp_path: Path) ->
     subprocess.run(["git", "clone", "--quiet", repository, clone], env=git_environment(), check=True)
     assert changes(clone, "0" * 40, first) == (
         0,
-        ["east: 1 new, 0 modified, 0 deleted", "west: 2 new, 0 modified, 0 deleted"],
+        ["- east: 1 new, 0 modified, 0 deleted", "- west: 2 new, 0 modified, 0 deleted"],
     )
     pushed = [
-        "east: 1 new, 1 modified, 0 deleted",
-        "west: 0 new, 0 modified, 1 deleted",
+        "- east: 1 new, 1 modified, 0 deleted",
+        "- west: 0 new, 0 modified, 1 deleted",
         "look twice:",
         "A\tclusterbackup/east/shop/networkpolicies/deny.yaml",
     ]

@@ -24,7 +24,7 @@ printf '%s\n' "$changes" | awk -F '\t' -v skip="${#path}" '
     }
     END {
         for (cluster in clusters)
-            printf "%s: %d new, %d modified, %d deleted\n", cluster,
+            printf "- %s: %d new, %d modified, %d deleted\n", cluster, # a CI may obey lines that begin with "::"
                 count[cluster " A"], count[cluster " M"], count[cluster " D"]
     }' | sort
 
