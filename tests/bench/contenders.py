@@ -1,0 +1,172 @@
+"""Who is timed: git-sync, and the shell script that everyone would write instead, in two flavours."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from obstore.store import S3Store
+
+from steps.clients.git_access import environment
+from steps.settings import Needs, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX = "git-sync-bench/"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the bucket and the branch are: ``settings`` are those of git-sync."""
+
+    settings: Mapping[str, str]
+
+    @property
+    def repository(self) -> str:
+        return self.settings["GIT_REPOSITORY"]
+
+    @property
+    def s3_url(self) -> str:
+        scheme = "http" if self.settings.get("MINIO_USE_SSL", "true") == "false" else "https"
+        return f"{scheme}://{self.settings['MINIO_ENDPOINT']}"
+
+    def git_environment(self, directory: Path) -> dict[str, str]:
+        """Give git what it needs to reach the repository, as git-sync does; ``directory`` keeps it."""
+        settings = read({**self.settings, "WORK_DIR": str(directory)}, Needs.MINIO, Needs.GIT)
+        private = directory / "private"
+        private.mkdir(exist_ok=True)
+        gitconfig = private / "gitconfig"
+        # Without gc: it would go on in the background, and slow down whoever is timed next.
+        gitconfig.write_text(
+            "[user]\n\tname = bench\n\temail = bench@localhost\n[gc]\n\tauto = 0\n[safe]\n\tdirectory = *\n"
+        )
+        return {"PATH": _PATH, **environment(settings, private, gitconfig)}
+
+    @property
+    def region(self) -> str:
+        return self.settings.get("MINIO_REGION", "us-east-1")
+
+    def store(self) -> S3Store:
+        """Give the bench its own way into the bucket."""
+        client: dict[str, Any] = {"allow_http": True, "timeout": timedelta(minutes=1)}
+        if "MINIO_CA_FILE" in self.settings:
+            client["root_certificate"] = Path(self.settings["MINIO_CA_FILE"]).read_bytes()
+        return S3Store(
+            self.settings["MINIO_BUCKET"],
+            config={
+                "endpoint": self.s3_url,
+                "access_key_id": self.settings["MINIO_ACCESS_KEY"],
+                "secret_access_key": self.settings["MINIO_SECRET_KEY"],
+                "region": self.region,
+                "virtual_hosted_style_request": False,
+            },
+            client_options=cast("Any", client),
+        )
+
+
+class Invocation(NamedTuple):
+    """One command, and the whole of its environment."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """``invoke`` gets a site, a directory that this contender keeps for the round, the branch, and leaves
+    to delete (which only git-sync asks for).
+    """
+
+    name: str
+    invoke: Callable[[Site, Path, str, list[str]], Invocation]
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name}: call `make bench`, which installs it")
+    return found
+
+
+def _git_sync(site: Site, directory: Path, branch: str, leaves: list[str]) -> Invocation:
+    options = [word for leave in leaves for word in ("--allow-delete", leave)]
+    return Invocation(
+        [_program("git-sync"), "run", *options],
+        {
+            "PATH": _PATH,
+            **site.settings,
+            "MINIO_PREFIX": PREFIX,
+            "GIT_BRANCH": branch,
+            "WORK_DIR": str(directory / "workspace"),
+            "LOG_FORMAT": "json",
+            "RETRY_ATTEMPTS": "1",
+        },
+    )
+
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+# Kept from run to run: the clone. Nothing is pulled, nothing is checked, nothing is retried.
+_SCRIPT = """
+set -eu
+if [ ! -d clone ]; then
+    git init --quiet --initial-branch={branch} clone
+    git -C clone remote add origin {repository}
+    mkdir clone/clusterbackup
+fi
+{sync}
+cd clone
+git add --all
+git diff --cached --quiet || {{
+    git commit --quiet --message="Automated backup sync - $(date --utc)"
+    git push --quiet origin HEAD:refs/heads/{branch}
+}}
+"""
+
+
+def _script(sync: str) -> Callable[[Site, Path, str, list[str]], Invocation]:
+    def invoke(site: Site, directory: Path, branch: str, _leaves: list[str]) -> Invocation:
+        source = f"{site.settings['MINIO_BUCKET']}/{PREFIX}"
+        script = _SCRIPT.format(
+            branch=shlex.quote(branch),
+            repository=shlex.quote(site.repository),
+            sync=sync.format(source=shlex.quote(source), s5cmd=_program("s5cmd"), rclone=_program("rclone")),
+        )
+        return Invocation(
+            ["bash", "-c", script],
+            {
+                **site.git_environment(directory),
+                "AWS_ACCESS_KEY_ID": site.settings["MINIO_ACCESS_KEY"],
+                "AWS_SECRET_ACCESS_KEY": site.settings["MINIO_SECRET_KEY"],
+                "AWS_REGION": site.region,
+                "S3_ENDPOINT_URL": site.s3_url,
+                "AWS_CA_BUNDLE": site.settings.get("MINIO_CA_FILE", ""),
+                "RCLONE_CONFIG": "",
+                "RCLONE_CONFIG_BUCKET_TYPE": "s3",
+                "RCLONE_CONFIG_BUCKET_PROVIDER": "Minio",
+                "RCLONE_CONFIG_BUCKET_ENV_AUTH": "true",
+                "RCLONE_CONFIG_BUCKET_ENDPOINT": site.s3_url,
+                "RCLONE_CONFIG_BUCKET_REGION": site.region,
+                "RCLONE_CA_CERT": site.settings.get("MINIO_CA_FILE", ""),
+            },
+        )
+
+    return invoke
+
+
+CONTENDERS = (
+    Contender("git-sync", _git_sync),
+    Contender("s5cmd", _script("{s5cmd} --log error sync --delete s3://{source}'*' clone/clusterbackup/")),
+    Contender("rclone", _script("{rclone} sync bucket:{source} clone/clusterbackup/")),
+    # For those who know it well: without a HEAD request for each object, and in one recursive listing.
+    Contender(
+        "rclone-tuned",
+        _script("{rclone} sync --fast-list --use-server-modtime bucket:{source} clone/clusterbackup/"),
+    ),
+)
