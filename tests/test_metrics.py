@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,7 +158,24 @@ def test_a_cluster_that_bucket_and_git_have_lost_is_forgotten(sync: Sync, bucket
     assert sync("run", "--clusters=east").exit == 0
     assert ("git_sync_cluster_files", "west") in exposed(sync), "a narrowed run says nothing of the rest"
     assert sync().exit == 0
-    assert ("git_sync_cluster_files", "west") not in exposed(sync)
+    assert not {name for name, label in exposed(sync) if label.endswith("west")}
+
+
+def test_the_instant_of_a_listing_stands_until_the_cluster_is_listed_again(
+    sync: Sync, bucket: Bucket
+) -> None:
+    bucket.put_many(EAST | {"clusterbackup/west/a/b.yaml": b"x"})
+    assert sync().exit == 0
+    first = exposed(sync)
+    listed, newest = (f"git_sync_cluster_{what}_timestamp_seconds" for what in ("listed", "newest_object"))
+    listing = datetime.fromisoformat(sync.state["listed"]["east"]).timestamp()
+    assert first[listed, "east"] == pytest.approx(listing)
+    assert first[listed, "east"] - first[newest, "east"] < 26 * 3600
+    time.sleep(1.1)  # the server's clock counts seconds
+    assert sync("run", "--clusters=west").exit == 0
+    last = exposed(sync)
+    assert last[listed, "west"] > first[listed, "west"]
+    assert last[listed, "east"] == first[listed, "east"]
 
 
 def test_a_run_that_options_narrow_is_no_success(sync: Sync, bucket: Bucket) -> None:

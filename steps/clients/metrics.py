@@ -96,7 +96,7 @@ class _Collector(Collector):
             at = self._state.last_success.at
             yield _gauge("last_success_timestamp", "When the last success ended.", at.timestamp())
         yield from _schedule(self._settings, self._state)
-        yield from _clusters(self._state.clusters)
+        yield from _clusters(self._state.clusters, self._state.listed)
 
 
 def _totals(counters: Counters) -> Iterator[Metric]:
@@ -170,7 +170,12 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
 )
 
 
-def _clusters(clusters: Mapping[str, ClusterState]) -> Iterator[Metric]:
+def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetime]) -> Iterator[Metric]:
+    # The instant that a youngest object's age is of: until the next run looks, now would be too late.
+    looked = {(_label(name),): at.timestamp() for name, at in listed.items() if name in clusters}
+    if looked:
+        text = "When the cluster's newest processed listing began."
+        yield _gauge("cluster_listed_timestamp_seconds", text, looked, "cluster")
     for name, text, value in _CLUSTER_GAUGES:
         found = ((cluster, value(known)) for cluster, known in clusters.items())
         values = {(_label(cluster),): float(at) for cluster, at in found if at is not None}

@@ -7,8 +7,11 @@ are the users' own (5 minutes, an hour) and hold the whole story; the instant is
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +32,7 @@ from tests.support.sync import Sync
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.bucket import Bucket
     from tests.support.monitoring import Prometheus
     from tests.support.s3 import S3Server
 
@@ -243,6 +247,28 @@ def test_a_real_prometheus_answers_what_the_runs_did(story: Story, subtests: pyt
     ):
         with subtests.test(whole.__name__):
             whole(story)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_guides_commands_delete_the_group_of_a_branch(sync: Sync, bucket: Bucket) -> None:
+    """On a real Pushgateway, as real runs have pushed it; another branch's group stays."""
+    guide = (ROOT / "docs" / "monitoring.md").read_text()
+    (commands,) = re.findall(r"```bash\n(curl -X DELETE .*?)```", guide, re.DOTALL)
+    bucket.put_many(OBJECTS)
+    with monitoring.pushgateway() as gateway:
+
+        def branches() -> set[str]:
+            with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as page:
+                return set(
+                    re.findall(r'^git_sync_failures_in_a_row{branch="(.*?)"', page.read().decode(), re.M)
+                )
+
+        for branch in ("main", "old", "backups/old"):
+            assert sync(GIT_BRANCH=branch, PUSHGATEWAY_URL=gateway, SCRAPE_INTERVAL="0s").exit == 0
+        assert branches() == {"main", "old", "backups/old"}
+        environment = os.environ | {"PUSHGATEWAY_URL": gateway}
+        subprocess.run(["bash", "-ec", commands], env=environment, capture_output=True, check=True)
+        assert branches() == {"main"}
 
 
 @pytest.mark.parametrize("kind", ["rules", "alertmanager"])
