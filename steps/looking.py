@@ -2,51 +2,77 @@
 
 from __future__ import annotations
 
+import time
+import traceback
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from steps import logs
-from steps.core.digest import Looked, to_look_into
+from steps.core.digest import compared, to_look_into
 from steps.core.keys import escaped
-from steps.core.resources import MOST_BYTES, read_resource
+from steps.core.resources import MOST_BYTES, is_readable, read_resource
 from steps.errors import SyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from steps.clients.git import Repository
-    from steps.core.digest import BlobChange
+    from steps.core.digest import BlobChange, Looked
 
-_FETCH_SECONDS = 60
+_SECONDS = 20
 _MOST_BYTES_IN_ALL = 8 * 1024 * 1024
 
 
-def look_into(repository: Repository, git_path: str, commit: str) -> Mapping[bytes, Looked]:
+def look_into(
+    repository: Repository, git_path: str, commit: str, seconds: float = _SECONDS
+) -> Mapping[bytes, Looked]:
     """Return what is in the changed files of ``commit``, by ``<cluster>/<rest>``; less where git gives less.
 
-    The commit is pushed: nothing that goes wrong here may end the run.
+    The commit is pushed: nothing that goes wrong here may end the run, or keep it for long.
     """
-    cut = len(git_path.encode())
+    found: dict[bytes, Looked] = {}
     try:
-        below = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
-        chosen = to_look_into(below)
-        before = {change.before for change in chosen if change.before}
-        if before:
-            repository.fetch_blobs(before, timeout=_FETCH_SECONDS)
-        wanted = before | {change.after for change in chosen if change.after}
-        contents = dict(repository.contents(wanted, each=MOST_BYTES, total=_MOST_BYTES_IN_ALL))
+        found.update(_looked(repository, git_path, commit, time.monotonic() + seconds))
     except SyncError as problem:
         logs.warning("git_diff", "The changes were not looked into", error=problem.error)
-        return {}
-    found = {}
-    for change in chosen:
-        if all(oid in contents for oid in (change.before, change.after) if oid):
+    except Exception as bug:  # noqa: BLE001 - the backup is made, and a detail of its report can be done without
+        # Not the error's own words: they may quote a file, and it a secret.
+        at = traceback.format_tb(bug.__traceback__)
+        logs.warning("git_diff", "The changes were not all looked into", error=type(bug).__name__, at=at)
+    return found
+
+
+def _looked(
+    repository: Repository, git_path: str, commit: str, deadline: float
+) -> Iterator[tuple[bytes, Looked]]:
+    cut = len(git_path.encode())
+    chosen = to_look_into(c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
+    # What the run wrote is here, so it tells, before anything is fetched, which files are too large.
+    contents = _contents(repository, [c.after for c in chosen], _MOST_BYTES_IN_ALL // 2)
+    chosen = [c for c in chosen if not c.after or c.after in contents]
+    before = [c.before for c in chosen if c.before]
+    if before:
+        repository.fetch_blobs(before, timeout=max(0, deadline - time.monotonic()))
+    contents |= _contents(repository, before, _MOST_BYTES_IN_ALL - sum(map(len, contents.values())))
+    for number, change in enumerate(chosen):
+        if time.monotonic() >= deadline:
+            left = len(chosen) - number
+            logs.warning("git_diff", f"{left} changed files were not looked into: time is up", files=left)
+            return
+        oids = [oid for oid in (change.before, change.after) if oid]
+        if all(oid in contents and is_readable(contents[oid]) for oid in oids):
             if logs.is_debug():
                 _tell(change, contents)
-            found[change.path] = Looked(
-                *(read_resource(contents[oid]) if oid else None for oid in (change.before, change.after))
+            versions = (
+                read_resource(contents[oid]) if oid else None for oid in (change.before, change.after)
             )
-    return found
+            yield change.path, compared(change.path, *versions)
+
+
+def _contents(repository: Repository, oids: list[str], total: int) -> dict[str, bytes]:
+    """The blobs that are here, the first ones if they are too much."""
+    wanted = dict.fromkeys(filter(None, oids))
+    return dict(repository.contents(wanted, each=MOST_BYTES, total=total))
 
 
 def _tell(change: BlobChange, contents: Mapping[str, bytes]) -> None:

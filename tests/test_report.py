@@ -22,8 +22,8 @@ from steps.report import report
 from steps.run_page import headline, run_page
 from steps.settings import read
 from tests.demo import dataset
-from tests.support.repositories import bare_repository, commit_files
-from tests.support.sync import Sync
+from tests.support.repositories import bare_repository, commit_files, git, tree
+from tests.support.sync import Said, Sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,6 +251,51 @@ def test_git_in_trouble_costs_the_details_and_no_more(
     with Repository(read(sync.settings), tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
         assert look_into(repository, "clusterbackup/", "0" * 40) == {}
     assert "The changes were not looked into" in capsys.readouterr().out
+
+
+def test_what_nobody_foresaw_costs_the_details_and_no_more(
+    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Repository(read(sync.settings), tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+        assert look_into(repository, "clusterbackup/", "no process can be given a \0") == {}
+    said = Said(0, capsys.readouterr().out).of("git_diff", "warning")
+    assert [(line["message"], line["error"]) for line in said] == [
+        ("The changes were not all looked into", "ValueError")
+    ]
+
+
+def test_time_and_directives_cost_the_details_and_no_more(
+    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings), scratch, tmp_path / "gitconfig") as repository:
+        pods = [f"kind: Pod\nspec: {{containers: [{{name: a, image: {i}}}]}}\n".encode() for i in "bc"]
+        _, oid = (
+            commit_files(
+                scratch, {"x/east/shop/Pod/a.yaml": pod, "x/east/shop/Pod/b.yaml": b"%TAG !a! b\n---\n" + pod}
+            )
+            for pod in pods
+        )
+        found = look_into(repository, "x/", oid)
+        assert {path: len(looked.images) for path, looked in found.items()} == {b"east/shop/Pod/a.yaml": 1}
+        assert "time is up" not in capsys.readouterr().out
+        assert look_into(repository, "x/", oid, seconds=0) == {}
+    assert "2 changed files were not looked into: time is up" in capsys.readouterr().out
+
+
+def test_old_blobs_are_fetched_of_those_files_only_that_are_looked_into(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    paths = [f"clusterbackup/east/shop/Pod/{n:02}.yaml" for n in range(11)]
+    commit_files(repository, {path: f"kind: Pod\n# {path}\n".encode() for path in paths})
+    old = {path: entry.sha for path, entry in tree(repository).items()}
+    bucket.put_many({path: f"kind: Pod\n# {path} ".encode() + b"x" * 500_000 for path in paths[1:]})
+    bucket.put(paths[0], b"kind: Pod\n#" + b"x" * 600_000)
+    assert sync().exit == 0
+    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    fetched = {path for path, oid in old.items() if oid in listed.decode().split()}
+    assert len(fetched) == sync.state["last_run"]["changes"]["looked_into"] == 8
+    assert paths[0] not in fetched
 
 
 def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -> None:

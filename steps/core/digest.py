@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from steps.core.keys import escaped
+from steps.core.resources import MOST_GRANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -115,15 +116,31 @@ class BlobChange(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """What was found in one changed file; None where there is no resource."""
+    """What was found in one changed file, cut: many of these are kept. ``kind`` is "" for no resource."""
 
-    before: Resource | None
-    after: Resource | None
+    kind: str
+    images: tuple[ImageChange, ...] = ()
+    more_images: int = 0
+    gained: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
-    @property
-    def kind(self) -> str:
-        """The kind it says it is."""
-        return next((one.kind for one in (self.after, self.before) if one is not None), "")
+
+def compared(path: bytes, before: Resource | None, after: Resource | None) -> Looked:
+    """Return what has changed between two versions of a file; None where there is no resource."""
+    versions = [one for one in (after, before) if one is not None]
+    if not versions:
+        return Looked("")
+    images = list(_image_changes(path, before.images if before else {}, after.images if after else {}))
+    old, new = (one.grants if one else frozenset() for one in (before, after))
+    rest = (f"and more: only {MOST_GRANTS} grants of a file are compared",)
+    note = rest if any(one.grants_more for one in versions) else ()
+    return Looked(
+        escaped(versions[0].kind, _KIND_CHARACTERS),
+        tuple(images[:_MOST_IMAGES]),
+        max(0, len(images) - _MOST_IMAGES),
+        _told(new - old) + note,
+        _told(old - new) + note,
+    )
 
 
 def to_look_into(changes: Iterable[BlobChange]) -> list[BlobChange]:
@@ -156,7 +173,7 @@ def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, Looked]) -> Change
         kind, mark = place.kind, place.mark
         found = looked.get(path)
         if found is not None and found.kind:
-            kind, mark = escaped(found.kind, _KIND_CHARACTERS), mark_of(found.kind)
+            kind, mark = found.kind, mark_of(found.kind)
         kinds.add(kind, change)
         namespaces.add(place.namespace, change)
         modified_and_not_looked_into += found is None and change == "M"
@@ -165,9 +182,9 @@ def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, Looked]) -> Change
         elif mark:
             more_marked += 1
         if found is not None and change == "M":
-            new = list(_image_changes(path, found))
-            more_images += max(0, len(images) + len(new) - _MOST_IMAGES)
-            images = (images + new)[:_MOST_IMAGES]
+            images += found.images
+            more_images += found.more_images + max(0, len(images) - _MOST_IMAGES)
+            del images[_MOST_IMAGES:]
     return ChangeDigest(
         kinds=kinds.most(),
         namespaces=namespaces.most(),
@@ -229,14 +246,11 @@ def mark_of(kind: str) -> Mark | None:
 
 
 def _marked(path: bytes, change: str, mark: Mark, found: Looked | None) -> MarkedChange:
-    before, after = (one.grants if one is not None else frozenset() for one in found or (None, None))
-    return MarkedChange(
-        path=_shown(path), change=change, mark=mark, gained=_told(after - before), lost=_told(before - after)
-    )
+    gained, lost = (found.gained, found.lost) if found is not None else ((), ())
+    return MarkedChange(path=_shown(path), change=change, mark=mark, gained=gained, lost=lost)
 
 
-def _image_changes(path: bytes, found: Looked) -> Iterator[ImageChange]:
-    before, after = (one.images if one is not None else {} for one in found)
+def _image_changes(path: bytes, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[ImageChange]:
     for container in sorted(before.keys() | after.keys()):
         old, new = before.get(container, ""), after.get(container, "")
         if old != new:

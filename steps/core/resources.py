@@ -6,7 +6,10 @@ expanded (a few lines of them can stand for gigabytes), and what cannot be read 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import chain, islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -23,8 +26,13 @@ MOST_BYTES = 512 * 1024
 # No resource is nested so deep, and the parser takes the square of the depth in time.
 _DEEPEST = 200
 
-# A rule that grants more single things than this is told as a whole.
-_MOST_GRANTS = 2000
+# Of one file; rules multiply: a few lines of them can grant billions of single things.
+MOST_GRANTS = 5000
+
+_TEXT_CHARACTERS = 100
+
+# No resource has directives, and of thousands the parser takes the square in time.
+_DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
 
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 _SECRET = "Secret"  # noqa: S105 - the kind's name
@@ -46,33 +54,36 @@ class Resource:
     kind: str
     images: Mapping[str, str] = field(default_factory=dict)
     grants: frozenset[Grant] = frozenset()
+    grants_more: bool = False
+
+
+def is_readable(content: bytes) -> bool:
+    """Whether the parser can be trusted with ``content``, in time and memory."""
+    return len(content) <= MOST_BYTES and not _DIRECTIVE.search(content)
 
 
 def read_resource(content: bytes) -> Resource | None:
     """Return the resource in ``content``, None if it is none. The first of several names the kind."""
-    if len(content) > MOST_BYTES:
+    if not is_readable(content):
         return None
     try:
-        found = [one for document in _documents(content) for one in _unpacked(document)]
+        # Decoded here, for in UTF-16 a directive would look different.
+        found = [one for document in _documents(content.decode()) for one in _unpacked(document)]
     except (yaml.YAMLError, UnicodeError, RecursionError):
         return None
     if not found:
         return None
     images: dict[str, str] = {}
-    grants: set[Grant] = set()
     for one in found:
-        kind = _text(one.get("kind"))
-        if kind != _SECRET:
+        if _text(one.get("kind")) != _SECRET:
             images.update(_images(one))
-        if kind in _RULED:
-            for rule in _mappings(one.get("rules")):
-                grants.update(_granted(rule))
-        if kind in _BOUND:
-            grants.update(_bound(one))
-    return Resource(_text(found[0].get("kind")), images, frozenset(grants))
+    grants = list(islice(chain.from_iterable(map(_grants, found)), MOST_GRANTS + 1))
+    return Resource(
+        _text(found[0].get("kind")), images, frozenset(grants[:MOST_GRANTS]), len(grants) > MOST_GRANTS
+    )
 
 
-def _documents(content: bytes) -> Iterator[Any]:
+def _documents(content: str) -> Iterator[Any]:
     """Yield the documents as mappings, lists and texts; an alias stands as its own name."""
     stack: list[Any] = []
     keys: list[Any] = []
@@ -128,29 +139,44 @@ def _images(resource: Any) -> Iterator[tuple[str, str]]:
             waiting.extend(node.values())
 
 
+def _grants(resource: dict[str, Any]) -> Iterator[Grant]:
+    kind = _text(resource.get("kind"))
+    if kind in _RULED:
+        for rule in _mappings(resource.get("rules")):
+            yield from _granted(rule)
+    if kind in _BOUND:
+        yield from _bound(resource)
+
+
 def _granted(rule: dict[str, Any]) -> Iterator[Grant]:
     """Every verb of a role's rule with every resource, as in ``get`` and ``apps/deployments``."""
-    groups = _texts(rule.get("apiGroups")) or [""]
-    resources, verbs = _texts(rule.get("resources")), _texts(rule.get("verbs"))
+    groups, resources, verbs, urls = (
+        [_short(text) for text in _texts(rule.get(name))]
+        for name in ("apiGroups", "resources", "verbs", "nonResourceURLs")
+    )
     names = _texts(rule.get("resourceNames"))
-    only = f" ({', '.join(sorted(names))})" if names else ""
-    urls = _texts(rule.get("nonResourceURLs"))
-    if (len(groups) * len(resources) + len(urls)) * len(verbs) > _MOST_GRANTS:
-        yield Grant(", ".join(sorted(verbs)), f"{', '.join(sorted(resources + urls))}{only}")
-        return
-    scopes = [f"{group}/{one}{only}" if group else f"{one}{only}" for group in groups for one in resources]
-    for scope in scopes + urls:
-        for verb in verbs:
-            yield Grant(verb, scope)
+    only = f" ({_short(', '.join(sorted(names)))})" if names else ""
+    for verb, group, one in product(verbs, groups or [""], resources):
+        yield Grant(verb, f"{group}/{one}{only}" if group else f"{one}{only}")
+    for verb, url in product(verbs, urls):
+        yield Grant(verb, url)
 
 
 def _bound(binding: dict[str, Any]) -> Iterator[Grant]:
     """The role for each subject, as in ``ClusterRole admin`` and ``ServiceAccount ci/deployer``."""
     role = binding.get("roleRef")
-    what = f"{_text(role.get('kind'))} {_text(role.get('name'))}" if isinstance(role, dict) else ""
+    what = _short(f"{_text(role.get('kind'))} {_text(role.get('name'))}") if isinstance(role, dict) else ""
     for subject in _mappings(binding.get("subjects")):
         name = "/".join(filter(None, (_text(subject.get("namespace")), _text(subject.get("name")))))
-        yield Grant(what, f"{_text(subject.get('kind'))} {name}")
+        yield Grant(what, _short(f"{_text(subject.get('kind'))} {name}"))
+
+
+def _short(text: str) -> str:
+    """Cut ``text``, before it is multiplied; texts that differ stay different."""
+    if len(text) <= _TEXT_CHARACTERS:
+        return text
+    whole = sha256(text.encode(errors="backslashreplace")).hexdigest()
+    return f"{text[:_TEXT_CHARACTERS]}… (sha256 {whole[:12]})"
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from steps.core.digest import (
     BlobChange,
     Count,
     ImageChange,
-    Looked,
     Mark,
+    compared,
     digest,
     mark_of,
     to_look_into,
@@ -80,8 +80,9 @@ def test_content_tells_the_kind_the_images_and_the_grants() -> None:
     summed = digest(
         rows(("M", "east/shop/a.yaml"), ("M", "east/shop/b.yaml")),
         {
-            b"east/shop/a.yaml": Looked(before, after),
-            b"east/shop/b.yaml": Looked(
+            b"east/shop/a.yaml": compared(b"east/shop/a.yaml", before, after),
+            b"east/shop/b.yaml": compared(
+                b"east/shop/b.yaml",
                 Resource("Pod", {"a": "x:1", "b": "same", "gone": "y"}),
                 Resource("Pod", {"a": "x:2", "b": "same"}),
             ),
@@ -104,9 +105,20 @@ def test_lists_are_cut_and_say_by_how_much() -> None:
     assert (len(summed.namespaces), len(summed.marked), summed.more_marked) == (20, 100, 50)
     assert summed.kinds["Secret"].added == 150
     images = {f"c{n}": str(n) for n in range(130)}
-    found = Looked(Resource("Pod"), Resource("Pod", images))
-    summed = digest(rows(("M", "a/b/c.yaml")), {b"a/b/c.yaml": found})
-    assert (len(summed.images), summed.more_images) == (100, 30)
+    found = compared(b"a/b/c.yaml", Resource("Pod"), Resource("Pod", images))
+    assert len(found.images) == 100, "no more is kept of one file"
+    summed = digest(
+        rows(("M", "a/b/c.yaml"), ("M", "a/b/d.yaml")), {b"a/b/c.yaml": found, b"a/b/d.yaml": found}
+    )
+    assert (len(summed.images), summed.more_images) == (100, 160)
+
+
+def test_what_is_kept_of_a_file_is_small_and_says_that_it_was_cut() -> None:
+    grants = frozenset(Grant(f"verb{n}", "x" * 300) for n in range(5000))
+    gained = compared(b"a", None, Resource("Role", {}, grants, grants_more=True)).gained
+    assert gained[-2:] == ("and 4980 more", "and more: only 5000 grants of a file are compared")
+    assert sum(map(len, gained)) < 10_000
+    assert compared(b"a", None, Resource("Role", {}, grants)).gained[-1] == "and 4980 more"
 
 
 def test_countless_names_share_one() -> None:
@@ -117,7 +129,7 @@ def test_countless_names_share_one() -> None:
 
 def test_what_comes_out_of_files_is_escaped_and_cut() -> None:
     evil = "\x1b[31m\n" + "x" * 5000
-    found = Looked(None, Resource(evil, {evil: evil}, frozenset({Grant(evil, evil)})))
+    found = compared(b"a", None, Resource(evil, {evil: evil}, frozenset({Grant(evil, evil)})))
     summed = digest(rows(("M", "east/shop/a.yaml")), {b"east/shop/a.yaml": found}).model_dump_json()
     assert "\\u001b" not in summed
     assert len(summed) < 2000

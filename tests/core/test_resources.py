@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steps.core.resources import MOST_BYTES, Grant, read_resource
+from steps.core.resources import MOST_BYTES, MOST_GRANTS, Grant, is_readable, read_resource
 
 DEPLOYMENT = b"""
 kind: Deployment
@@ -115,11 +115,67 @@ def test_aliases_are_not_expanded() -> None:
     assert found.images == {"x": "*a11"}
 
 
-def test_a_rule_of_countless_grants_is_told_as_a_whole() -> None:
-    words = ", ".join(f"w{n}" for n in range(3000))
-    found = read_resource(f"kind: Role\nrules: [{{resources: [{words}], verbs: [{words}]}}]".encode())
+MANY = ", ".join(f"w{n}" for n in range(20_000))
+DOZEN = ", ".join(f"w{n}" for n in range(12))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        f"[{{resources: [{MANY}], verbs: [{MANY}]}}]",
+        f"[{', '.join([f'{{apiGroups: [{DOZEN}], resources: [{DOZEN}], verbs: [{DOZEN}]}}'] * 1000)}]",
+    ],
+    ids=["in one rule", "in many rules"],
+)
+def test_no_file_grants_more_than_can_be_compared(rules: str) -> None:
+    found = read_resource(f"kind: Role\nrules: {rules}".encode())
     assert found is not None
-    assert len(found.grants) == 1
+    assert 1000 < len(found.grants) <= MOST_GRANTS
+    assert found.grants_more
+
+
+def test_rules_that_grant_nothing_cost_nothing() -> None:
+    found = read_resource(f"kind: Role\nrules: [{{apiGroups: [{MANY}], verbs: [{MANY}]}}]".encode())
+    assert found is not None
+    assert (found.grants, found.grants_more) == (frozenset(), False)
+
+
+def test_long_texts_are_cut_before_they_are_multiplied_and_stay_different() -> None:
+    def role(name: str) -> frozenset[Grant]:
+        resources = ", ".join(f"r{n}" for n in range(1900))
+        rule = f"{{resources: [{resources}], verbs: [get], resourceNames: [{name}]}}"
+        found = read_resource(f"kind: Role\nrules: [{rule}]".encode())
+        assert found is not None
+        return found.grants
+
+    one, other = (role("x" * 300_000 + last) for last in "ab")
+    assert len(one) == 1900
+    assert max(len(grant.scope) for grant in one) < 200
+    assert not one & other
+
+
+def test_long_subjects_and_roles_are_cut() -> None:
+    long = "x" * 1000
+    subject = f"{{kind: {long}, name: {long}, namespace: {long}}}"
+    found = read_resource(f"kind: RoleBinding\nroleRef: {{name: {long}}}\nsubjects: [{subject}]".encode())
+    assert found is not None
+    (grant,) = found.grants
+    assert max(map(len, grant)) < 200
+
+
+@pytest.mark.parametrize("line", ["", "kind: Pod\n...\n", "#\r", "#\x85", "#\u2028", "\ufeff"])
+def test_directives_are_not_given_to_the_parser(line: str) -> None:
+    """It takes the square of their number in time."""
+    content = f"{line}%TAG !a! a\n---\nkind: Pod\n"
+    assert not is_readable(content.encode())
+    assert read_resource(content.encode()) is None
+    assert read_resource(content.encode("utf-16")) is None
+
+
+def test_a_percent_sign_inside_a_line_is_no_directive() -> None:
+    content = b"kind: Pod\nmaxSurge: 25%\ntext: |\n  %TAG\n"
+    assert is_readable(content)
+    assert read_resource(content) is not None
 
 
 def test_depth_is_no_way_to_crash() -> None:
