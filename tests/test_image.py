@@ -1,6 +1,6 @@
 """The container image: what its Dockerfile pins, and, where asked for, the image itself.
 
-GIT_SYNC_TEST_IMAGE=1 builds the image and tests it, GIT_SYNC_TEST_IMAGE=archive.tar tests one that
+SYNC_TEST_IMAGE=1 builds the image and tests it, SYNC_TEST_IMAGE=archive.tar tests one that
 was built before. Both need root, to unpack the image and to enter it.
 """
 
@@ -36,7 +36,7 @@ STAGES = [
 ]
 
 OWN_USER = 65532
-ASKED = os.environ.get("GIT_SYNC_TEST_IMAGE", "")
+ASKED = os.environ.get("SYNC_TEST_IMAGE", "")
 
 
 # -- the Dockerfile -----------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_the_default_base_can_be_made_of_packages() -> None:
 # -- the image ----------------------------------------------------------------------------------
 
 needs_image = pytest.mark.skipif(
-    not ASKED, reason="building the image takes a minute: set GIT_SYNC_TEST_IMAGE=1 for it"
+    not ASKED, reason="building the image takes a minute: set SYNC_TEST_IMAGE=1 for it"
 )
 
 

@@ -114,7 +114,7 @@ def rclone_server(directory: Path) -> Iterator[S3Server]:
 
 
 def _versitygw_path() -> Path:
-    cache = os.environ.get("GIT_SYNC_TEST_CACHE", "~/.cache/git-sync-tests")
+    cache = os.environ.get("SYNC_TEST_CACHE", "~/.cache/git-sync-tests")
     return Path(cache).expanduser() / f"versitygw-{_VERSITYGW}" / "versitygw"
 
 
@@ -126,7 +126,7 @@ def versitygw_can_be_had() -> bool:
 def versitygw_binary() -> Path:
     """The pinned versitygw, built into the cache directory on first use (a minute or two).
 
-    The directory is $GIT_SYNC_TEST_CACHE, by default ~/.cache/git-sync-tests.
+    The directory is $SYNC_TEST_CACHE, by default ~/.cache/git-sync-tests.
     Raises CalledProcessError or FileNotFoundError when it cannot be built.
     """
     binary = _versitygw_path()
