@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # What stands in the manifests themselves; kustomize copies it there.
 _INSTALLATION = {
     "IMAGE": (IMAGE, "the image of all steps, as your cluster pulls it"),
-    "VOLUME_SIZE": ("5Gi", "a run's volume: what changed since the last run, at first all of it"),
-    "CPU_LIMIT": ("500m", "what a step's container may take; component `large` says more"),
-    "MEMORY_LIMIT": ("512Mi", "the same for memory"),
+    "VOLUME_SIZE": (env.VOLUME_SIZE, "a run's volume: what changed since the last run, at first all of it"),
+    "CPU_LIMIT": (env.CPU_LIMIT, "what a step's container may take; component `large` says more"),
+    "MEMORY_LIMIT": (env.MEMORY_LIMIT, "the same for memory"),
     "VERIFY_SCHEDULE": (VERIFY_SCHEDULE, "when git-sync-verify compares every object"),
 }
 

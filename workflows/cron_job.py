@@ -20,7 +20,7 @@ def cron_jobs() -> list[dict[str, Any]]:
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": _metadata(_CLAIM),
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": env.VOLUME_SIZE}}},
     }
     return [
         claim,

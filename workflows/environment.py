@@ -23,6 +23,9 @@ STATE_SECRET = "git-sync-state"  # noqa: S105 - its name
 FILES = "git-sync-files"
 SERVICE_ACCOUNT = "git-sync"
 USER = 65532
+VOLUME_SIZE = "5Gi"
+CPU_LIMIT = "500m"
+MEMORY_LIMIT = "512Mi"
 
 WORK_DIR = "/workspace"
 _CREDENTIALS = "/run/secrets/git-sync"
@@ -150,7 +153,7 @@ def resources() -> m.ResourceRequirements:
     """What a container asks for and may take; the component `large` has more."""
     return m.ResourceRequirements(
         requests={"cpu": m.Quantity(root="100m"), "memory": m.Quantity(root="128Mi")},
-        limits={"cpu": m.Quantity(root="500m"), "memory": m.Quantity(root="512Mi")},
+        limits={"cpu": m.Quantity(root=CPU_LIMIT), "memory": m.Quantity(root=MEMORY_LIMIT)},
     )
 
 

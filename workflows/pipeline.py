@@ -292,7 +292,9 @@ def workflow_template() -> WorkflowTemplate:
                 metadata=m.ObjectMeta(name="workspace"),
                 spec=m.PersistentVolumeClaimSpec(
                     access_modes=["ReadWriteMany"],
-                    resources=m.VolumeResourceRequirements(requests={"storage": m.Quantity(root="5Gi")}),
+                    resources=m.VolumeResourceRequirements(
+                        requests={"storage": m.Quantity(root=env.VOLUME_SIZE)}
+                    ),
                 ),
             )
         ],

@@ -159,7 +159,7 @@ def test_memoized_resubmit_and_retry(installation: Installation) -> None:
     assert installation.contents() == objects("east")
 
     installation.site.argo_api("PUT", f"api/v1/workflows/{installation.namespace}/{failed.name}/retry", {})
-    retried = installation.until(failed.name, lambda run: run.phase == "Running")
+    installation.until(failed.name, lambda run: run.phase == "Running")
     retried = installation.wait(failed.name)
     assert retried.exits("publish")[-1] == 10
     assert installation.contents() == objects("east")
