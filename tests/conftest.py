@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import trustme
 
+from tests.support import environment
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.proxy import S3FaultProxy, fault_proxy
 from tests.support.repositories import bare_repository
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-# What the command line does first (steps.cli.main): nothing of the developer's own may reach git.
-for _name in list(os.environ):
-    if _name.startswith(("GIT_", "AWS_", "MINIO_")):
-        del os.environ[_name]
+environment.clean()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,42 @@
+"""The quick form of the soak: a few cases of each family, picked by the seed in SOAK_SEED (default 1)."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.soak import figures
+from tests.soak.families import FAMILIES
+from tests.soak.world import Place, place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.soak.family import Family
+    from tests.support.s3 import S3Server
+
+_SEED = int(os.environ.get("SOAK_SEED", "1"))
+_PICKED = [
+    pytest.param(family, case, id=f"{family.name}-{case}")
+    for family in FAMILIES
+    for case in islice(family.cases(_SEED), family.quick)
+]
+
+
+@pytest.fixture(scope="session")
+def soak_place(s3: S3Server) -> Iterator[Place]:
+    """A place that all cases of this process share."""
+    with place(s3) as ours:
+        yield ours
+
+
+@pytest.mark.parametrize(("family", "case"), _PICKED)
+def test_nothing_is_lost_or_invented(family: Family, case: str, soak_place: Place) -> None:
+    assert family.run(soak_place, case)
+
+
+def test_the_page_shows_the_figures_of_the_ledger() -> None:
+    assert figures.shown() == figures.table(FAMILIES)
