@@ -27,7 +27,7 @@ from steps.core.changes import FETCHED, UNCHANGED, VANISHED, ManifestRow, file_a
 from steps.core.exits import Exit, most_severe
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
-from steps.errors import FixConfiguration, SyncError, Terminated
+from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
 from steps.rowfile import read_rows, write_rows
 from steps.volume import ObjectDirectory, remove, write_document
 
@@ -203,7 +203,9 @@ class _Figures:
     foreign_etags: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def counted(self, row: ManifestRow) -> ManifestRow:
+    def counted(self, row: ManifestRow | None) -> Iterator[ManifestRow]:
+        if row is None:
+            return
         self.objects += 1
         if row.quarantined:
             key = escaped(row.path.decode(errors="replace"))
@@ -211,7 +213,7 @@ class _Figures:
             self.quarantined[row.state] += 1
             if len(self.quarantined_sample) < _SAMPLE:
                 self.quarantined_sample.append(key)
-        return row
+        yield row
 
     def footer(self) -> ManifestFooter:
         return ManifestFooter(
@@ -230,14 +232,14 @@ def _manifest(
     job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures
 ) -> Generator[ManifestRow]:
     """Yield the manifest in order, while up to _AHEAD objects behind it are being fetched."""
-    pending: deque[Future[ManifestRow]] = deque()
+    pending: deque[Future[ManifestRow | None]] = deque()
     try:
         for row in _decisions(job, cluster, directory, figures):
             pending.append(row)
             while len(pending) > _AHEAD or (pending and pending[0].done()):
-                yield figures.counted(pending.popleft().result())
+                yield from figures.counted(pending.popleft().result())
         while pending:
-            yield figures.counted(pending.popleft().result())
+            yield from figures.counted(pending.popleft().result())
     finally:
         for future in pending:
             future.cancel()
@@ -245,8 +247,11 @@ def _manifest(
 
 def _decisions(
     job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures
-) -> Iterator[Future[ManifestRow]]:
-    """Decide each listed key's fate: settled at once, or by a request that is under way."""
+) -> Iterator[Future[ManifestRow | None]]:
+    """Decide each key's fate: settled at once, or by a request that is under way.
+
+    What Git holds and the listing lacks has no row; its future only proves that it is gone.
+    """
     conflicts = file_and_directory(
         row.path for row in read_rows(job.files.listing(cluster), ListedRow) if not row.reason
     )
@@ -254,6 +259,8 @@ def _decisions(
     listing = read_rows(job.files.listing(cluster), ListedRow)
     for held, listed in outer_join(baseline, listing):
         if listed is None:
+            if held is not None and _may_be_missed(job.run, held.path):
+                yield job.getters.submit(_prove_absent, job, held.path)
             continue
         figures.newest = max(figures.newest, listed.modified)
         reason = listed.reason or (Reason.PATH_CONFLICT if listed.path in conflicts else "")
@@ -272,8 +279,20 @@ def _decisions(
             yield job.getters.submit(_fetch, job, listed, expected, directory, figures)
 
 
-def _settled(row: ManifestRow) -> Future[ManifestRow]:
-    future: Future[ManifestRow] = Future()
+def _may_be_missed(run: Run, path: bytes) -> bool:
+    """Whether its absence from the listing means deletion. What is no safe key, we never wrote."""
+    return run.selection.has_path(path) and rejection(path.decode(errors="surrogateescape")) is None
+
+
+def _prove_absent(job: _Job, path: bytes) -> None:
+    """A store that is unwell may list all but some objects: whatever is to be deleted is asked for."""
+    key = job.run.bucket_prefix + path.decode()
+    if job.store.exists(key):
+        raise TryAgain("download", "Failed to list", f"the listing leaves out {escaped(key)}, which is there")
+
+
+def _settled(row: ManifestRow) -> Future[ManifestRow | None]:
+    future: Future[ManifestRow | None] = Future()
     future.set_result(row)
     return future
 
@@ -284,7 +303,7 @@ def _fetch(
     expected: str | None,
     directory: ObjectDirectory,
     figures: _Figures,
-) -> ManifestRow:
+) -> ManifestRow | None:
     """Fetch one object. ``expected`` is the blob id that the cache promises for this ETag, if any."""
     asked = Listed(job.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
     try:

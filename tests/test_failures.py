@@ -250,6 +250,29 @@ def test_a_404_that_the_store_does_not_stand_by_is_no_deletion(
     assert contents(repository) == OBJECTS
 
 
+def without_first_key(xml: bytes) -> bytes:
+    return re.sub(rb"<Contents>.*?</Contents>", b"", xml, count=1, flags=re.DOTALL)
+
+
+def test_an_object_that_a_listing_leaves_out_is_asked_for_before_it_is_deleted(
+    faulty: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    first = sorted(key for key in OBJECTS if key.startswith(EAST))[0]
+    proxy.install(when(listing_of(EAST), body(without_first_key)))
+    said = faulty()
+    assert said.exit == 10
+    assert f"Failed to list: the listing leaves out {first}, which is there" in said.errors
+    assert contents(repository) == OBJECTS
+    proxy.clear()
+    proxy.install(nth(1, body(without_first_key), listing_of(EAST)))
+    assert faulty().exit == 0, "it was listed again"
+    bucket.delete(first)
+    assert faulty().exit == 0
+    assert contents(repository).keys() == OBJECTS.keys() - {first}
+
+
 def test_etags_that_are_no_md5s_are_accepted_and_told(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:

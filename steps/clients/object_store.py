@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _QUICK_RETRIES = 3
+_BACKOFF_SECONDS = 0.2
 _CHUNK = 1024 * 1024
 _MOST_SKEW = timedelta(minutes=15)
 _MOST_PAGES = 100_000
@@ -140,7 +141,10 @@ class ObjectStore:
                 "virtual_hosted_style_request": False,
             },
             client_options=cast("Any", client),
-            retry_config={"max_retries": _QUICK_RETRIES},
+            retry_config={
+                "max_retries": _QUICK_RETRIES,
+                "backoff": {"init_backoff": timedelta(seconds=_BACKOFF_SECONDS)},
+            },
         )
 
     def children(self, prefix: str) -> tuple[list[str], list[str]]:
@@ -208,6 +212,16 @@ class ObjectStore:
             return self._fetch_checked(current, target)
         except _Changed as again:
             raise TryAgain("download", "Failed to download", "the object keeps changing") from again
+
+    def exists(self, key: str) -> bool:
+        """Ask for this one object; ``key`` is one that the validator accepts."""
+        try:
+            obstore.head(self._store, key)
+        except FileNotFoundError:
+            return False
+        except BaseError as problem:
+            raise _translated(problem, "download", "Failed to list") from problem
+        return True
 
     def _fetch_checked(self, listed: Listed, target: bytes) -> Fetched:
         first = self._get(listed, target)
@@ -382,7 +396,7 @@ def _http(proxy: str | None, ca_file: str | None) -> _Pool:
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
         "retries": urllib3.Retry(
-            total=_QUICK_RETRIES, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504)
+            total=_QUICK_RETRIES, backoff_factor=_BACKOFF_SECONDS, status_forcelist=(429, 500, 502, 503, 504)
         ),
         "maxsize": 16,
         "cert_reqs": "CERT_REQUIRED",

@@ -182,6 +182,16 @@ def test_an_object_that_is_gone_is_gone(bucket: Bucket, store: ObjectStore, tmp_
         store.fetch(entry, bytes(tmp_path / "object"), max_bytes=LIMIT)
 
 
+def test_an_object_is_there_or_not_by_its_exact_key(bucket: Bucket, store: ObjectStore) -> None:
+    bucket.put("clusterbackup/east/%2F", b"1")
+    bucket.put("clusterbackup/east/a/b", b"1")
+    assert store.exists("clusterbackup/east/%2F")
+    assert not store.exists("clusterbackup/east/%252F")
+    assert store.exists("clusterbackup/east/a/b")
+    assert not store.exists("clusterbackup/east/a")
+    assert not store.exists("clusterbackup/east/A/b")
+
+
 def test_a_missing_bucket_needs_a_person(bucket: Bucket) -> None:
     with pytest.raises(FixConfiguration) as raised:
         open_store(bucket, MINIO_BUCKET="no-such-bucket").children("p/")

@@ -9,4 +9,4 @@ from tests.soak import s3_faults
 if TYPE_CHECKING:
     from tests.soak.family import Family
 
-FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY,)
+FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY, s3_faults.STORM)

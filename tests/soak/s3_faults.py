@@ -1,28 +1,316 @@
-"""The store fails: each request of a run, with each fault, once or for ever."""
+"""The store fails or lies: each request of a run, with each fault, once or for ever.
+
+A case is named ``scenario:request:fault:how long``, such as ``change:list-east-2:cut:once``: the
+second page of east's listing, cut in the middle, the first time that it is asked for.
+"""
 
 from __future__ import annotations
 
+import random
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
-from tests.soak.family import Counts, Family, shuffled
+from steps.clients import object_store
+from tests.soak.family import Counts, Family, endless, shuffled
+from tests.soak.oracle import Unsafe
+from tests.soak.world import PREFIX
+from tests.support.faults import Action, Change, Cut, Hang, Request, Reset, Rule, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.soak.world import Place
+    from tests.soak.world import Place, World
+
+_CLUSTERS = ("east", "west")
+_PAGE = 3  # keys a page: a cluster of five takes two, and the question for what follows
+
+# -- the requests of a peaceful run, by scenario --------------------------------------------------
+
+_LISTS = [f"list-{cluster}-{number}" for cluster in _CLUSTERS for number in (1, 2, 3)]
+_GETS = [f"get-{cluster}-{number}" for cluster in _CLUSTERS for number in (1, 2, 3, 4, 5)]
+_REQUESTS = {
+    "first": ["discover-1", *_LISTS, *_GETS],
+    "change": ["discover-1", *_LISTS, "get-east-1", "get-east-2", "get-west-1", "get-west-2", "head-east-1"],
+    "full": ["discover-1", *_LISTS, *_GETS],
+    "vanish": ["discover-1", *_LISTS[:3], *_LISTS[3:5], *(f"head-west-{n}" for n in (1, 2, 3, 4, 5))],
+}
+
+
+def _prepare(world: World, scenario: str) -> dict[str, str]:
+    """Bring the world to where the scenario's run begins; return the settings of that run."""
+    keys = world.fill(_CLUSTERS)
+    if scenario == "first":
+        return {}
+    world.settle()
+    if scenario == "vanish":
+        for key in keys[5:]:
+            world.delete(key)
+    else:
+        world.put(keys[0])
+        world.delete(keys[1])
+        world.put(f"{PREFIX}east/new/1.yaml")
+        world.put(keys[6])
+        world.put(f"{PREFIX}west/new/1.yaml")
+    return {"SYNC_MODE": "full"} if scenario == "full" else {}
+
+
+def _kind(request: Request) -> str:
+    """What a request is for: "discover", "list-east", "get-east" or "head-east"."""
+    if request.is_list:
+        cluster = request.query.get("prefix", "").removeprefix(PREFIX).strip("/")
+        return f"list-{cluster}" if cluster else "discover"
+    cluster = request.key.removeprefix(PREFIX).partition("/")[0]
+    return f"{request.method.lower()}-{cluster}"
+
+
+# -- the faults -----------------------------------------------------------------------------------
+
+# They pass: one of them must not be seen in the run's outcome.
+_FAILURES: dict[str, Action] = {
+    "500": Status(500, "InternalError"),
+    "502": Status(502, "BadGateway"),
+    "503": Status(503, "SlowDown"),
+    "504": Status(504, "GatewayTimeout"),
+    "429": Status(429, "TooManyRequests"),
+    "reset": Reset(),
+    "cut-at-once": Cut(0),
+    "cut": Cut(15),
+}
+
+_REFUSALS: dict[str, Action] = {
+    "403": Status(403, "AccessDenied"),
+    "400": Status(400, "InvalidRequest"),
+    "404": Status(404, "NoSuchKey"),
+    "no-bucket": Status(404, "NoSuchBucket"),
+    "hang": Hang(2),
+}
+
+
+def _body(change: Callable[[bytes], bytes]) -> Change:
+    return Change(body=change)
+
+
+def _flipped(dice: random.Random) -> Callable[[bytes], bytes]:
+    """Another bit each time: what is damaged on a line is not damaged twice in the same way."""
+
+    def flip(body: bytes) -> bytes:
+        if not body:
+            return body
+        at = dice.randrange(len(body))
+        return body[:at] + bytes([body[at] ^ (1 << dice.randrange(7))]) + body[at + 1 :]
+
+    return flip
+
+
+_ERROR_IN_200 = (
+    b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We are sorry</Message></Error>'
+)
+_CONTENTS = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
+
+
+def _entries(change: Callable[[list[bytes]], list[bytes]]) -> Change:
+    """A listing with other entries than the store gave."""
+
+    def rewrite(body: bytes) -> bytes:
+        entries = _CONTENTS.findall(body)
+        if not entries:
+            return body
+        begin, end = body.index(entries[0]), body.rindex(entries[-1]) + len(entries[-1])
+        return body[:begin] + b"".join(change(entries)) + body[end:]
+
+    return Change(body=rewrite)
+
+
+_ETAG = dict.fromkeys(("etag",), f'"{"0" * 31}1"')
+
+
+def _lies(dice: random.Random) -> dict[str, Action]:
+    """Answers with status 200 that are not what the store said, to anything."""
+    return {
+        "error-in-200": _body(lambda _: _ERROR_IN_200),
+        "empty-200": _body(lambda _: b""),
+        "login-page": _body(lambda _: b"<html><body>Please log in</body></html>"),
+        "bit-flip": _body(_flipped(dice)),
+        "half-with-length": _body(lambda body: body[: len(body) // 2]),
+        "twice": _body(lambda body: body + body),
+    }
+
+
+def _listing_lies() -> dict[str, Action]:
+    sub = re.sub
+    return {
+        "no-is-truncated": _body(lambda body: sub(rb"<IsTruncated>.*?</IsTruncated>", b"", body)),
+        "not-truncated": _body(lambda body: body.replace(b">true<", b">false<")),
+        "truncated": _body(lambda body: body.replace(b">false<", b">true<")),
+        "no-token": _body(
+            lambda body: sub(rb"<NextContinuationToken>.*?</NextContinuationToken>", b"", body)
+        ),
+        "unsorted": _entries(lambda entries: entries[::-1]),
+        "repeated-entry": _entries(lambda entries: [*entries, entries[-1]]),
+        "entry-missing": _entries(lambda entries: entries[1:]),
+        "last-entry-missing": _entries(lambda entries: entries[:-1]),
+        "no-entries": _entries(lambda _: []),
+        "wrong-etags": _body(lambda body: sub(rb"(<ETag>[^0-9a-f]*)[0-9a-f]{8}", rb"\g<1>00000000", body)),
+        "no-etags": _body(lambda body: sub(rb"<ETag>.*?</ETag>", b"", body)),
+        "wrong-sizes": _body(lambda body: sub(rb"<Size>(\d+)</Size>", rb"<Size>1\1</Size>", body)),
+        "size-0": _body(lambda body: sub(rb"<Size>\d+</Size>", rb"<Size>0</Size>", body)),
+        "other-prefix": _body(lambda body: body.replace(b"<Key>clusterbackup", b"<Key>clusterbackuq")),
+        "other-cluster": _body(lambda body: body.replace(b"/east/", b"/west/")),
+        "no-namespace": _body(lambda body: sub(rb' xmlns="[^"]*"', b"", body)),
+        "no-prefixes": _body(lambda body: sub(rb"<CommonPrefixes>.*?</CommonPrefixes>", b"", body)),
+    }
+
+
+def _object_lies() -> dict[str, Action]:
+    return {
+        "wrong-etag": Change(headers=lambda headers: headers | _ETAG),
+        "no-etag": Change(headers=lambda headers: {k: v for k, v in headers.items() if k != "etag"}),
+        "other-object": _body(lambda body: body.replace(b"version", b"VERSION")),
+        "206": Change(status=206),
+        "304": Change(status=304, body=lambda _: b""),
+    }
+
+
+def _events(world: World) -> dict[str, Action]:
+    """The bucket changes just before the store answers, or just after."""
+    keys = sorted(world.chronicle.now())
+
+    def change_all() -> None:
+        for key in keys:
+            world.put(key)
+
+    def delete_some() -> None:
+        for key in keys[::3]:
+            world.delete(key)
+
+    def replace_all() -> None:
+        delete_some()
+        for key in keys[1::3]:
+            world.put(key)
+        world.put(f"{PREFIX}east/0-new.yaml")
+        world.put(f"{PREFIX}west/zz-new.yaml")
+
+    happenings = {"all-change": change_all, "some-vanish": delete_some, "all-moves": replace_all}
+    before: dict[str, Action] = {f"{name}-before": Change(before=do) for name, do in happenings.items()}
+    return before | {f"{name}-after": Change(after=do) for name, do in happenings.items()}
+
+
+_EVENTS = [
+    f"{name}-{at}" for name in ("all-change", "some-vanish", "all-moves") for at in ("before", "after")
+]
+
+
+def _names_for(request: str) -> list[str]:
+    dice = random.Random(0)
+    names = [*_FAILURES, *_REFUSALS, *_lies(dice)]
+    if request.startswith("head"):  # an answer without a body
+        return [name for name in names if name not in _lies(dice) and not name.startswith("cut")]
+    if request.startswith(("list", "discover")):
+        names += _listing_lies()
+    elif request.startswith("get"):
+        names += _object_lies()
+    return names
 
 
 def _cases(seed: int) -> Iterator[str]:
-    return shuffled(["todo"], seed)
+    names = []
+    for scenario, requests in _REQUESTS.items():
+        for request in requests:
+            names += [
+                f"{scenario}:{request}:{f}:{how}" for f in _names_for(request) for how in ("once", "ever")
+            ]
+            names += [f"{scenario}:{request}:{event}:once" for event in _EVENTS]
+    return shuffled(names, seed)
+
+
+@dataclass
+class _Fault:
+    """A rule of the proxy that strikes the n-th request of a kind, or all of them from there on."""
+
+    kind: str
+    number: int
+    for_ever: bool
+    action: Action
+    seen: int = 0
+    struck: int = 0
+
+    def __call__(self, request: Request) -> Action | None:
+        if _kind(request) != self.kind:
+            return None
+        self.seen += 1
+        if self.seen == self.number or (self.for_ever and self.seen > self.number):
+            self.struck += 1
+            return self.action
+        return None
 
 
 def _run(place: Place, case: str) -> Counts:
+    scenario, request, name, how = case.split(":")
+    kind, _, number = request.rpartition("-")
     with place.world(case) as world:
-        world.fill()
+        settings = _prepare(world, scenario) | {"CONCURRENCY": "1", "RETRY_ATTEMPTS": "2"}
+        actions = {
+            **_FAILURES,
+            **_REFUSALS,
+            **_lies(world.choice),
+            **_listing_lies(),
+            **_object_lies(),
+            **_events(world),
+        }
+        fault = _Fault(kind, int(number), how == "ever", actions[name])
+        place.proxy.clear()
+        place.proxy.page_size = _PAGE
+        place.proxy.install(fault)
+        with patch.object(object_store, "_READ_SECONDS", 0.3 if name == "hang" else 60):
+            said = world.attempt(world.sync.with_settings(**settings))
+        if not fault.struck:
+            raise Unsafe("the fault never struck: the case proves nothing")
+        _expect(kind, name, how, said.exit)
+        place.proxy.clear()
         world.settle()
-        world.change()
-        world.settle()
-    return {"runs": 4}
+        return {f"exit {said.exit}": 1}
 
 
-FAMILY = Family("s3-faults", "The store fails", _cases, _run, quick=2)
+def _expect(kind: str, fault: str, how: str, exit_code: int) -> None:
+    """What passes is not seen if it strikes once; else one cluster fails, or the run cannot begin."""
+    if fault in _FAILURES:
+        expected = 0 if how == "once" else 30 if kind == "discover" else 10
+    elif fault == "403":
+        expected = 40 if kind == "discover" else 10
+    else:
+        return
+    if exit_code != expected:
+        raise Unsafe(f"exit code {exit_code}, not {expected}")
+
+
+FAMILY = Family("s3-faults", "The store fails or lies, at each request", _cases, _run, quick=25)
+
+
+# -- every third request fails ---------------------------------------------------------------------
+
+_STORM = [*_FAILURES, "half-with-length", "bit-flip"]
+_SHARE = 0.3
+
+
+def _storm(place: Place, case: str) -> Counts:
+    """A run with changes, of whose requests 30 % fail, each in a way of its own."""
+    with place.world(case) as world:
+        _prepare(world, "change")
+        dice = random.Random(case)
+        actions = {**_FAILURES, **_lies(dice)}
+
+        def strike(_: Request) -> Action | None:
+            return actions[dice.choice(_STORM)] if dice.random() < _SHARE else None
+
+        rule: Rule = strike
+        place.proxy.install(rule)
+        said = world.attempt()
+        requests = len(place.proxy.requests)
+        place.proxy.clear()
+        world.settle()
+        return {f"exit {said.exit}": 1, "requests": requests}
+
+
+STORM = Family("s3-storm", "30 % of all requests to the store fail", endless, _storm, quick=5)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steps import publish
+from steps.clients import object_store
 from tests.soak.oracle import Chronicle, Oracle, Unsafe
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.proxy import S3FaultProxy, fault_proxy
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PREFIX = "clusterbackup/"
 # The oracle shall see what a fault does, not the guard that would have held it back.
 _UNGUARDED = {"MAX_DELETE_PERCENT": "100", "MAX_DELETE_COUNT": "1000000", "CLUSTER_VANISHED": "delete"}
+
+# What git-sync waits for in the world outside, for seconds and minutes.
+_HASTE = ((publish, "_FIRST_PAUSE_SECONDS", 0.005), (object_store, "_BACKOFF_SECONDS", 0.001))
 
 
 @dataclass
@@ -132,11 +136,12 @@ class Place:
 
 @contextmanager
 def place(server: S3Server | None = None) -> Iterator[Place]:
-    """Set up a worker's place; publish waits a hundredth of what it waits in the world outside."""
+    """Set up a worker's place, where git-sync does not wait between its tries."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         s3 = server or stack.enter_context(moto_server())
         proxy = stack.enter_context(fault_proxy(s3))
-        patience, publish._FIRST_PAUSE_SECONDS = publish._FIRST_PAUSE_SECONDS, 0.005
-        stack.callback(setattr, publish, "_FIRST_PAUSE_SECONDS", patience)
+        for module, name, hasty in _HASTE:
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, hasty)
         yield Place(s3, proxy, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,11 +29,13 @@ class S3FaultProxy:
     """A running proxy; clients connect to `server`, and what passes goes on to `upstream`.
 
     Request target, Host and all other headers go on exactly as they came, so that signatures stay
-    valid. Bodies are held in memory.
+    valid; but with a `page_size`, listings come in pages of so many keys, and the store must not
+    look at signatures. Bodies are held in memory.
     """
 
     upstream: S3Server
     server: S3Server
+    page_size: int | None = None
     closing: threading.Event = field(default_factory=threading.Event, repr=False)
     _rules: list[Rule] = field(default_factory=list, repr=False)
     _requests: list[Request] = field(default_factory=list, repr=False)
@@ -47,8 +50,9 @@ class S3FaultProxy:
             self._rules.extend(rules)
 
     def clear(self) -> None:
-        """Forget the rules and the recorded requests; numbers begin at 1 again."""
+        """Forget the rules, the page size and the recorded requests; numbers begin at 1 again."""
         with self._lock:
+            self.page_size = None
             self._rules.clear()
             self._requests.clear()
 
@@ -119,17 +123,17 @@ def _handle(handler: LoopbackHandler, proxy: S3FaultProxy) -> None:
             if proxy.closing.wait(action.seconds):
                 handler.reset_connection()
             else:
-                _send(handler, _forward(handler, proxy.upstream, body))
+                _send(handler, _forward(handler, proxy, body))
         case Cut():
-            _send(handler, _forward(handler, proxy.upstream, body), limit=action.after)
+            _send(handler, _forward(handler, proxy, body), limit=action.after)
             handler.close_connection = True
         case Change():
             action.before()
-            answer = _forward(handler, proxy.upstream, body)
+            answer = _forward(handler, proxy, body)
             action.after()
             _send(handler, _changed(answer, action))
         case None:
-            _send(handler, _forward(handler, proxy.upstream, body))
+            _send(handler, _forward(handler, proxy, body))
 
 
 def _error_document(error: Status, request: Request) -> bytes:
@@ -142,9 +146,12 @@ def _error_document(error: Status, request: Request) -> bytes:
     ).encode()
 
 
-def _forward(handler: LoopbackHandler, upstream: S3Server, body: bytes) -> Response:
-    with closing(http.client.HTTPConnection(upstream.endpoint)) as connection:
-        connection.putrequest(handler.command, handler.target, skip_host=True, skip_accept_encoding=True)
+def _forward(handler: LoopbackHandler, proxy: S3FaultProxy, body: bytes) -> Response:
+    target = handler.target
+    if proxy.page_size and "list-type=2" in target:
+        target = re.sub(r"&max-keys=\d+", "", target) + f"&max-keys={proxy.page_size}"
+    with closing(http.client.HTTPConnection(proxy.upstream.endpoint)) as connection:
+        connection.putrequest(handler.command, target, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():
             # A 100 was sent already, and chunks have become one body.
             if name.lower() not in _HOP_BY_HOP | {"expect", "content-length"}:
