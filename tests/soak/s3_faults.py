@@ -76,7 +76,7 @@ _FAILURES: dict[str, Action] = {
     "429": Status(429, "TooManyRequests"),
     "reset": Reset(),
     "cut-at-once": Cut(0),
-    "cut": Cut(15),
+    "cut": Cut(5),  # obstore asks for the rest, three times
 }
 
 _REFUSALS: dict[str, Action] = {
@@ -197,9 +197,12 @@ def _events(world: World) -> dict[str, Action]:
     return before | {f"{name}-after": Change(after=do) for name, do in happenings.items()}
 
 
-_EVENTS = [
-    f"{name}-{at}" for name in ("all-change", "some-vanish", "all-moves") for at in ("before", "after")
-]
+_HAPPENINGS = ("all-change", "some-vanish", "all-moves")
+_EVENTS = [f"{name}-{at}" for name in _HAPPENINGS for at in ("before", "after")]
+
+# Two GETs with the same bytes under an ETag that is not their MD5 mean that this store's ETags are
+# none. What changes content in one and the same way for ever cannot be told from that.
+_ONCE_ONLY = {"other-object"}
 
 
 def _names_for(request: str) -> list[str]:
@@ -218,10 +221,9 @@ def _cases(seed: int) -> Iterator[str]:
     names = []
     for scenario, requests in _REQUESTS.items():
         for request in requests:
-            names += [
-                f"{scenario}:{request}:{f}:{how}" for f in _names_for(request) for how in ("once", "ever")
-            ]
-            names += [f"{scenario}:{request}:{event}:once" for event in _EVENTS]
+            faults = _names_for(request)
+            names += [f"{scenario}:{request}:{fault}:once" for fault in [*faults, *_EVENTS]]
+            names += [f"{scenario}:{request}:{fault}:ever" for fault in faults if fault not in _ONCE_ONLY]
     return shuffled(names, seed)
 
 
@@ -267,22 +269,24 @@ def _run(place: Place, case: str) -> Counts:
             said = world.attempt(world.sync.with_settings(**settings))
         if not fault.struck:
             raise Unsafe("the fault never struck: the case proves nothing")
-        _expect(kind, name, how, said.exit)
+        _expect(scenario, kind, name, how, said.exit)
         place.proxy.clear()
         world.settle()
         return {f"exit {said.exit}": 1}
 
 
-def _expect(kind: str, fault: str, how: str, exit_code: int) -> None:
+def _expect(scenario: str, kind: str, fault: str, how: str, exit_code: int) -> None:
     """What passes is not seen if it strikes once; else one cluster fails, or the run cannot begin."""
     if fault in _FAILURES:
-        expected = 0 if how == "once" else 30 if kind == "discover" else 10
+        expected = {0} if how == "once" else {30} if kind == "discover" else {10}
     elif fault == "403":
-        expected = 40 if kind == "discover" else 10
+        expected = {40} if kind == "discover" else {10}
     else:
         return
-    if exit_code != expected:
-        raise Unsafe(f"exit code {exit_code}, not {expected}")
+    if scenario == "vanish" and kind == "list-east":
+        expected = {0, 20}  # west being gone, nothing is left that could be believed
+    if exit_code not in expected:
+        raise Unsafe(f"exit code {exit_code}, not of {expected}")
 
 
 FAMILY = Family("s3-faults", "The store fails or lies, at each request", _cases, _run, quick=25)
