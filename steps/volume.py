@@ -125,6 +125,7 @@ class Volume:
         self._internal = root / ".git-sync"
         self._runs_root = self._internal / "runs"
         self._cache = self._internal / "cache"
+        self.tip = self._internal / "tip"
 
     def set_up(self) -> None:
         """Make sure that WORK_DIR exists, is writable, and that our directories in it are real.
@@ -185,6 +186,12 @@ class Volume:
     def cache(self, cluster: str) -> Path:
         """Where the cluster's cache is."""
         return self._cache / cluster
+
+    def forget(self) -> None:
+        """Remove whatever is remembered from run to run, but for the state."""
+        remove(self.tip)
+        for known in self._cache.iterdir():
+            remove(known)
 
     def adopt_cache(self, source: Path) -> None:
         """Take the cache of each cluster of which this volume has none from a directory of such."""
