@@ -62,10 +62,12 @@ class _Baselines:
         if base is None:
             return Held(None, set(), set())
         found = self.caches.trees(base) if self._believes_caches else None
-        if found is None or self._cached(found) != self._clusters(found).keys():
+        cached = self._cached(found or {})
+        if found is None or cached != self._clusters(found).keys():
             base = repository.fetch()
             found = self._entries(repository, base)
-        clusters, cached = self._clusters(found), self._cached(found)
+            cached = self._cached(found)
+        clusters = self._clusters(found)
         edited: list[bytes] = []
         for name in clusters:
             if name in cached:

@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
+import sys
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote_plus
 from xml.etree import ElementTree
 from xml.etree.ElementTree import ParseError
 
 import certifi
-import minio
 import obstore
 import urllib3
-from minio.error import InvalidResponseError, MinioException, S3Error
 from obstore.exceptions import (
     BaseError,
     PermissionDeniedError,
@@ -45,6 +45,23 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from steps.settings import Settings
+
+
+class _Unneeded(ModuleType):
+    """Stands where minio imports its client for administrators.
+
+    Nobody here calls it, and the cryptography that it brings along is half of what minio takes to start.
+    """
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+sys.modules.setdefault("minio.minioadmin", _Unneeded("minio.minioadmin"))
+
+import minio  # noqa: E402
+from minio.error import InvalidResponseError, MinioException, S3Error  # noqa: E402
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
