@@ -270,7 +270,7 @@ def test_a_damaged_tip_is_told(sync: Sync, bucket: Bucket, damage: bytes | None)
     assert tip_of(sync).read_bytes() == whole
 
 
-def test_another_branch_or_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_another_branch_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     other = sync.with_settings(GIT_BRANCH="other")
     for _ in range(2):
@@ -279,9 +279,18 @@ def test_another_branch_or_cluster_is_no_witness(sync: Sync, bucket: Bucket, rep
     git(repository, "update-ref", "refs/heads/other", commit_files(repository, {f"{EAST}x": b"x"}))
     assert other().exit == 0
     assert contents(repository, "other") == OBJECTS
-    shutil.copy(cache_of(other, "east"), cache_of(other, "west"))
-    assert other().exit == 0
-    assert contents(repository, "other") == OBJECTS
+
+
+def test_another_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    """Not even one with the same files, and so the same tree."""
+    objects = {f"{cluster}a.yaml": b"a" for cluster in (EAST, WEST)}
+    bucket.put_many(objects)
+    assert sync().exit == 0
+    assert cached_tree(sync, "east") == cached_tree(sync, "west")
+    shutil.copy(cache_of(sync, "east"), cache_of(sync, "west"))
+    said = sync()
+    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+    assert contents(repository) == objects
 
 
 # -- memories that lie ----------------------------------------------------------------------------
