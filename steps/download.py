@@ -300,10 +300,8 @@ def _is_unchanged(held: bytes, listed: bytes) -> bool:
     Both are lines: ``mode oid size etag path`` and ``reason size etag path``. A store without ETags
     tells nothing.
     """
-    if not held.startswith(_PLAIN_FIELD) or not listed.startswith(b"\t"):
-        return False
-    now = listed[1:]
-    return held.split(b"\t", 2)[2] == now and b"\t\t" not in now
+    known = held.split(b"\t", 2)[2]
+    return held.startswith(_PLAIN_FIELD) and listed == b"\t" + known and b"\t\t" not in known
 
 
 def _fetch(

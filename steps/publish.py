@@ -53,9 +53,10 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict) -> R
     if run.download_only and not run.dry_run:
         apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan, PlanRow))
     if not run.dry_run:
+        caches = Caches(volume, run.identity)
         for cluster in published.clusters:
             if cluster.processed:
-                Caches(volume, run.identity).update(cluster.name, files)
+                caches.update(cluster.name, files)
     result = RunResult.of(
         run,
         verdict,
