@@ -136,6 +136,9 @@ class Volume:
             self.root.mkdir(parents=True, exist_ok=True)
             for directory in (self._internal, self._runs_root, self._cache, self.objects):
                 _make_real(directory)
+            for path in (self.tip, *self._cache.iterdir()):
+                if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+                    remove(path)  # a pipe would be waited for, and a directory could not be replaced
             with tempfile.TemporaryFile(dir=self._internal):
                 pass
         except OSError as problem:

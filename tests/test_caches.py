@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import product
 from typing import TYPE_CHECKING
@@ -255,6 +256,23 @@ def test_whatever_bit_is_flipped_does_no_harm(
         bucket.put(f"{EAST}new.yaml", b"%d" % place)
         assert sync().exit == 0
         assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"%d" % place}
+
+
+@pytest.mark.parametrize("name", ["tip", "cache/east"])
+@pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+def test_whatever_stands_in_the_place_of_a_memory_gives_way(
+    sync: Sync, bucket: Bucket, repository: Path, name: str, plant: Callable[[Path], None]
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    path = sync.work_dir / ".git-sync" / name
+    path.unlink()
+    plant(path)
+    for _ in range(2):
+        assert sync().exit == 0
+        assert contents(repository) == OBJECTS
+    assert path.is_file()
+    assert not path.is_symlink()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"schema_version": 2}\n', None])

@@ -1,7 +1,7 @@
 """The bucket, read only: which clusters, which objects, and their bytes.
 
 minio lists: it gives every key exactly as it is. (Its answers are read here: its own reading of them
-takes three times as long.) obstore gets: 3.7 times as fast, at a quarter of the CPU. Both are set up
+takes five times as long.) obstore gets: 3.7 times as fast, at a quarter of the CPU. Both are set up
 here from the same settings, and both speak in our errors.
 """
 
