@@ -176,14 +176,13 @@ def _write_listing(job: _Job, cluster: str, figures: _Figures) -> datetime:
 
 def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow]:
     directories: Directories[None] = Directories()
-    prefix, everything = len(run.bucket_prefix), run.selection.is_whole_cluster
     newest = datetime.min.replace(tzinfo=UTC)
     for key, etag, size, modified in listing:
-        text = key[prefix:]
+        text = key.removeprefix(run.bucket_prefix)
         path = text.encode(errors="surrogatepass")
         if size == 0 and text.endswith("/"):
             continue  # a marker that some tools leave for a directory
-        if not everything and not run.selection.has_path(path):
+        if not run.selection.has_path(path):
             figures.left_out += 1
             continue
         reason = rejection(text) or (Reason.TOO_LARGE if size > run.max_object_bytes else "")
