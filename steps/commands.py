@@ -17,7 +17,6 @@ from steps.discover import discover
 from steps.download import Progress, Silent, download
 from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, translated
 from steps.health import health
-from steps.progress import bar
 from steps.publish import publish
 from steps.report import failed, inform, lost, report
 from steps.run import run
@@ -53,9 +52,7 @@ class Commands:
     def run(self) -> Exit:
         """All steps in one process."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        watched = sys.stdout.isatty() and logs.is_for_people(configured.log_format)
-        shown: AbstractContextManager[Progress] = bar() if watched else nullcontext(Silent())
-        with shown as progress, answering_while_working(configured, volume):
+        with _shown(configured) as progress, answering_while_working(configured, volume):
             result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
@@ -186,6 +183,14 @@ class Commands:
         for name, meant in settings.misspelt(self._environ):
             logs.warning("configuration", f"{name} is no setting: is {meant} meant?", variable=name)
         return configured
+
+
+def _shown(configured: Settings) -> AbstractContextManager[Progress]:
+    if not (sys.stdout.isatty() and logs.is_for_people(configured.log_format)):
+        return nullcontext(Silent())
+    from steps.progress import bar  # which takes its time to start, and mostly nobody watches
+
+    return bar()
 
 
 def new_run_id() -> str:

@@ -10,7 +10,7 @@ from steps import logs
 from steps.clients.git import NEW
 from steps.contracts import ClusterResult, Status
 from steps.core import fast_import
-from steps.core.changes import PlanRow, applied
+from steps.core.changes import PlanRow
 from steps.core.keys import escaped
 from steps.core.merge import outer_join
 from steps.core.message import Changes, ClusterLine, commit_message
@@ -52,21 +52,20 @@ class Plan:
         )
 
 
+class NotThePlan(TryAgain):
+    """The commit differs from its parent in something else than the plan says."""
+
+
 def commit(settings: Settings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
-    """Write the commit, and prove that its tree is what the plan says, to the last entry."""
+    """Write the commit, and prove that it changes what the plan says, and nothing else in the repository."""
     with logs.timed() as elapsed:
         oid = repository.fast_import(_commands(settings, volume, run, plan))
         prefix = run.git_path.encode()
-        changes = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
-        expected = applied(repository.tree(plan.tip) if plan.tip else (), changes)
-        for wanted, got in outer_join(expected, repository.tree(oid)):
-            if wanted != got:
-                where = escaped((wanted or got).path.decode(errors="replace"))  # type: ignore[union-attr]
-                raise TryAgain(
-                    "git_commit",
-                    "Failed to commit",
-                    f"the commit is not the plan at {where}",
-                )
+        wanted = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
+        for row, got in outer_join(wanted, repository.changes(oid)):
+            if row is None or got is None or _outcome(row) != (got.change, got.after):
+                where = escaped((row or got).path.decode(errors="replace"))  # type: ignore[union-attr]
+                raise NotThePlan("git_commit", "Failed to commit", f"the commit is not the plan at {where}")
     changed = plan.changes
     logs.info(
         "git_commit",
@@ -78,6 +77,10 @@ def commit(settings: Settings, volume: Volume, run: Run, repository: Repository,
         deleted=changed.deleted,
     )
     return oid
+
+
+def _outcome(row: PlanRow) -> tuple[str, str]:
+    return (row.change, "" if row.change == "D" else row.oid)
 
 
 def _commands(settings: Settings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:

@@ -44,40 +44,34 @@ class Mode(StrEnum):
     FULL = "full"
 
 
+# The last three fields of these rows are the same, so that lines of their files can be compared as they
+# stand: what is unchanged, and that is nearly everything nearly always, is never decoded.
+
+
 class ListedRow(NamedTuple):
-    """One key of a cluster's listing; ``path`` is ``<cluster>/<rest>``, ``modified`` ISO 8601 or "".
+    """One key of a cluster's listing; ``path`` is ``<cluster>/<rest>``.
 
     ``reason`` is why the key is quarantined, "" if it is not.
     """
 
     path: bytes
     reason: str
-    etag: str
     size: int
-    modified: str
+    etag: str
 
 
 class BaselineRow(NamedTuple):
     """One file that Git holds of a cluster.
 
-    ``etag`` and ``size`` are those of the object that is known (from the cache) to have this very
-    content; "" and -1 where none is.
+    ``size`` and ``etag`` are those of the object that is known to have this very content; -1 and ""
+    where none is. A cache has the same rows, of one known object each.
     """
 
     path: bytes
     mode: str
     oid: str
-    etag: str
     size: int
-
-
-class CacheRow(NamedTuple):
-    """What the content of an object was: the blob's id, for this ETag and size."""
-
-    path: bytes
     etag: str
-    size: int
-    oid: str
 
 
 class Shard(Document):
@@ -136,7 +130,7 @@ class Run(RunStart):
 class ManifestHeader(Document):
     """Head of a manifest. ``listed_at`` is the server's clock when the listing began."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run_id: str
     cluster: str
     listed_at: AwareDatetime
@@ -148,6 +142,7 @@ class ManifestFooter(Document):
     quarantined: dict[str, int] = Field(description="keys by reason")
     quarantined_sample: tuple[str, ...]
     left_out: int = Field(description="keys that the filters left out")
+    unchanged: int = Field(description="objects that Git is known to hold as they are")
     fetched: int
     fetched_bytes: int
     newest_object_at: AwareDatetime | None
@@ -166,10 +161,27 @@ class ClusterFailure(Document):
 
 
 class RowsHeader(Document):
-    """Head of a baseline, listing, plan or cache."""
+    """Head of a listing or plan."""
 
     schema_version: Literal[1] = 1
     identity: str
+
+
+class BaselineHeader(Document):
+    """Head of a baseline or cache."""
+
+    schema_version: Literal[2] = 2
+    identity: str
+    cluster: str
+    tree: str = Field(description="id of the Git tree that its rows make; empty where that is not known")
+
+
+class TipHeader(Document):
+    """Head of what is known of a commit: its rows are the entries of the directory GIT_PATH."""
+
+    schema_version: Literal[1] = 1
+    identity: str
+    commit: str
 
 
 class NoFooter(Document):

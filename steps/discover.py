@@ -5,32 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from steps import logs
-from steps.clients.git import Repository
-from steps.clients.local_tree import local_tree
+from steps.baselines import write_baselines
 from steps.clients.object_store import ObjectStore
-from steps.contracts import ARTIFACTS, BaselineRow, CacheRow, RowsHeader, Run, RunStart, Shard
-from steps.core.changes import PLAIN_FILE, TreeRow
+from steps.contracts import ARTIFACTS, BaselineHeader, Run, RunStart, Shard
 from steps.core.keys import Reason, escaped, rejection
-from steps.core.merge import outer_join
-from steps.core.message import parse_trailers
 from steps.errors import FixConfiguration, SyncError
-from steps.meanwhile import below, tell_edits
-from steps.rowfile import Damaged, read_header, read_rows, write_rows
+from steps.rowfile import write_rows
 from steps.volume import atomic_file, remove, write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from steps.settings import Settings
-    from steps.volume import RunFiles, Volume
+    from steps.volume import Volume
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SAMPLE = 20
@@ -56,21 +47,19 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         bucket=store.bucket,
     )
 
-    edited: list[bytes] = []
-    with logs.timed() as elapsed, _held(settings, volume) as held:
-        in_git, files_in_the_way = _write_baselines(settings, volume, files, held.rows, edited)
-        base = held.base
-        if not settings.download_only:
-            logs.info("git_clone", "Read the branch", took=elapsed(), branch=settings.git_branch, base=base)
-            if base is None:
-                logs.warning("git_clone", f"There is no branch {settings.git_branch} yet: it will be made")
-        if not held.tip_is_ours:
-            tell_edits(settings.git_path, edited)
+    with logs.timed() as elapsed:
+        held = write_baselines(settings, volume, files)
+    if not settings.download_only:
+        logs.info("git_clone", "Read the branch", took=elapsed(), branch=settings.git_branch, base=held.base)
+        if held.base is None:
+            logs.warning("git_clone", f"There is no branch {settings.git_branch} yet: it will be made")
 
     with logs.timed() as elapsed:
-        clusters = _selected(settings, store, in_bucket, in_git)
-        for name in clusters - in_git:
-            write_rows(files.baseline(name), RowsHeader(identity=settings.identity), ())
+        clusters = _selected(settings, store, in_bucket, held.clusters)
+        for name in clusters - held.clusters:
+            write_rows(
+                files.baseline(name), BaselineHeader(identity=settings.identity, cluster=name, tree=""), ()
+            )
         run = Run(
             run_id=start.run_id,
             started_at=start.started_at,
@@ -84,14 +73,14 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             repository=settings.git_repository or "",
             git_path=settings.git_path,
             branch=None if settings.download_only else settings.git_branch,
-            base=base,
+            base=held.base,
             selection=settings.selection,
             limits=settings.limits,
             allow_delete=settings.allow_delete,
             max_object_bytes=settings.max_object_bytes,
             shards=_shards(sorted(clusters), settings.max_shards),
             clusters_left_out=len(in_bucket - clusters),
-            obstructed=tuple(sorted(clusters & files_in_the_way)),
+            obstructed=tuple(sorted(clusters & held.plain_files)),
             quarantined=dict(Counter(reason.value for _, reason in strays)),
             quarantined_sample=tuple(escaped(name) for name, _ in strays[:_SAMPLE]),
             finished_at=datetime.now(UTC),
@@ -104,7 +93,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         took=elapsed(),
         run=run.run_id,
         clusters=sorted(map(escaped, clusters)),
-        only_in_bucket=sorted(map(escaped, clusters - in_git)),
+        only_in_bucket=sorted(map(escaped, clusters - held.clusters)),
         only_in_git=sorted(map(escaped, clusters - in_bucket)),
         shards=len(run.shards),
     )
@@ -129,84 +118,6 @@ def _clusters_in_bucket(store: ObjectStore, prefix: str) -> tuple[set[str], list
         else:
             names.add(name)
     return names, strays
-
-
-@dataclass(frozen=True)
-class _Held:
-    """What is to be compared with: files below GIT_PATH, by path, and the commit they are of."""
-
-    base: str | None
-    rows: Iterable[TreeRow]
-    tip_is_ours: bool = True
-
-
-@contextmanager
-def _held(settings: Settings, volume: Volume) -> Iterator[_Held]:
-    if settings.download_only:
-        yield _Held(None, local_tree(volume.objects))
-        return
-    with Repository(settings, volume.git_dir, volume.gitconfig) as repository:
-        base = repository.fetch_tip()
-        if base is None:
-            yield _Held(None, ())
-            return
-        if repository.is_obstructed(base, settings.git_path):
-            raise FixConfiguration(
-                "git_clone",
-                "Failed to read the repository",
-                f"a file stands where the directory GIT_PATH={settings.git_path} belongs",
-            )
-        rows = below(settings.git_path, repository.tree(base, settings.git_path))
-        (tip,) = repository.history(1)
-        yield _Held(base, rows, tip_is_ours=parse_trailers(tip.message).run_id is not None)
-
-
-def _write_baselines(
-    settings: Settings, volume: Volume, files: RunFiles, held: Iterable[TreeRow], edited: list[bytes]
-) -> tuple[set[str], set[str]]:
-    """Write one baseline per selected cluster; return these, and the plain files beside them."""
-    clusters: set[str] = set()
-    plain_files: set[str] = set()
-    for (first, separator), rows in groupby(held, key=lambda row: row.path.partition(b"/")[:2]):
-        name = first.decode(errors="replace")
-        if not separator:
-            plain_files.add(name)
-        elif rejection(name) is None and settings.selection.has_cluster(name):
-            known = _baseline(rows, _cached(volume, settings.identity, name), edited)
-            write_rows(files.baseline(name), RowsHeader(identity=settings.identity), known)
-            clusters.add(name)
-    return clusters, plain_files
-
-
-def _cached(volume: Volume, identity: str, cluster: str) -> Iterable[CacheRow]:
-    """Return the cluster's cache; empty if there is none, it is another's, or it is damaged."""
-    path = volume.cache(cluster)
-    try:
-        if read_header(path, RowsHeader).identity == identity:
-            return read_rows(path, CacheRow)
-    except FileNotFoundError:
-        pass
-    except Damaged as problem:
-        logs.warning("discover", "Ignoring a damaged cache", error=problem.error)
-    return ()
-
-
-def _baseline(
-    tree: Iterable[TreeRow], cache: Iterable[CacheRow], edited: list[bytes]
-) -> Iterator[BaselineRow]:
-    """Say for each file which object is known to have its very content.
-
-    The tree decides: a cached id counts only where Git holds that blob, there, as a plain file.
-    The first paths of which that is not so are added to ``edited``.
-    """
-    for held, cached in outer_join(tree, cache):
-        known = held is not None and cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid)
-        if held is not None and cached is not None and not known and len(edited) < _SAMPLE:
-            edited.append(cached.path)
-        if held is not None and cached is not None and known:
-            yield BaselineRow(*held, cached.etag, cached.size)
-        elif held is not None:
-            yield BaselineRow(*held, "", -1)
 
 
 def _selected(settings: Settings, store: ObjectStore, in_bucket: set[str], in_git: set[str]) -> set[str]:

@@ -8,13 +8,12 @@ import threading
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from steps import logs
 from steps.clients.object_store import Gone, Listed, ObjectStore, TooLarge
 from steps.contracts import (
-    BaselineRow,
     ClusterFailure,
     ListedRow,
     ManifestFooter,
@@ -23,12 +22,11 @@ from steps.contracts import (
     RowsHeader,
     Run,
 )
-from steps.core.changes import FETCHED, UNCHANGED, VANISHED, ManifestRow, file_and_directory
+from steps.core.changes import FETCHED, PLAIN_FILE, UNCHANGED, VANISHED, Directories, ManifestRow
 from steps.core.exits import Exit, most_severe
 from steps.core.keys import Reason, escaped, rejection
-from steps.core.merge import outer_join
 from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
-from steps.rowfile import read_rows, write_rows
+from steps.rowfile import decoder, join_lines, path_of, write_rows
 from steps.volume import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
@@ -177,106 +175,128 @@ def _write_listing(job: _Job, cluster: str, figures: _Figures) -> datetime:
 
 
 def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow]:
-    for listed in listing:
-        text = listed.key.removeprefix(run.bucket_prefix)
+    directories: Directories[None] = Directories()
+    newest = datetime.min.replace(tzinfo=UTC)
+    for key, etag, size, modified in listing:
+        text = key.removeprefix(run.bucket_prefix)
         path = text.encode(errors="surrogatepass")
-        if listed.size == 0 and text.endswith("/"):
+        if size == 0 and text.endswith("/"):
             continue  # a marker that some tools leave for a directory
         if not run.selection.has_path(path):
             figures.left_out += 1
             continue
-        reason = rejection(text) or (Reason.TOO_LARGE if listed.size > run.max_object_bytes else "")
-        modified = listed.modified.isoformat() if listed.modified else ""
-        yield ListedRow(path, reason, listed.etag, listed.size, modified)
+        reason = rejection(text) or (Reason.TOO_LARGE if size > run.max_object_bytes else "")
+        if not reason:
+            figures.conflicts.update(above for above, _ in directories.of(path, None))
+        if modified is not None and modified > newest:
+            figures.newest = newest = modified
+        yield ListedRow(path, reason, size, etag)
+
+
+# A row of the manifest. One that is encoded already is an unchanged object's: its baseline's line, but for
+# the first field.
+_Row: TypeAlias = ManifestRow | bytes
 
 
 @dataclass
 class _Figures:
     left_out: int = 0
+    conflicts: set[bytes] = field(default_factory=set)
     objects: int = 0
+    unchanged: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     quarantined_sample: list[str] = field(default_factory=list)
     fetched: int = 0
     fetched_bytes: int = 0
-    newest: str = ""
+    newest: datetime | None = None
     cache_mismatches: int = 0
     foreign_etags: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def counted(self, row: ManifestRow | None) -> Iterator[ManifestRow]:
-        if row is None:
-            return
+    def counted(self, row: _Row) -> _Row:
         self.objects += 1
-        if row.quarantined:
+        if isinstance(row, bytes):
+            self.unchanged += 1
+        elif row.quarantined:
             key = escaped(row.path.decode(errors="replace"))
             logs.debug("download", "Key quarantined", reason=row.state, key=key)
             self.quarantined[row.state] += 1
             if len(self.quarantined_sample) < _SAMPLE:
                 self.quarantined_sample.append(key)
-        yield row
+        return row
 
     def footer(self) -> ManifestFooter:
         return ManifestFooter(
             quarantined=dict(self.quarantined),
             quarantined_sample=tuple(self.quarantined_sample),
             left_out=self.left_out,
+            unchanged=self.unchanged,
             fetched=self.fetched,
             fetched_bytes=self.fetched_bytes,
-            newest_object_at=datetime.fromisoformat(self.newest) if self.newest else None,
+            newest_object_at=self.newest,
             cache_mismatches=self.cache_mismatches,
             foreign_etags=self.foreign_etags,
         )
 
 
-def _manifest(
-    job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures
-) -> Generator[ManifestRow]:
+def _manifest(job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures) -> Generator[_Row]:
     """Yield the manifest in order, while up to _AHEAD objects behind it are being fetched."""
-    pending: deque[Future[ManifestRow | None]] = deque()
+    pending: deque[_Row | Future[ManifestRow]] = deque()
     try:
         for row in _decisions(job, cluster, directory, figures):
+            if not pending and not isinstance(row, Future):
+                yield figures.counted(row)
+                continue
             pending.append(row)
-            while len(pending) > _AHEAD or (pending and pending[0].done()):
-                yield from figures.counted(pending.popleft().result())
+            while pending and (len(pending) > _AHEAD or _is_settled(pending[0])):
+                yield figures.counted(_outcome(pending.popleft()))
         while pending:
-            yield from figures.counted(pending.popleft().result())
+            yield figures.counted(_outcome(pending.popleft()))
     finally:
-        for future in pending:
-            future.cancel()
+        for row in pending:
+            if isinstance(row, Future):
+                row.cancel()
+
+
+def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
+    return not isinstance(row, Future) or row.done()
+
+
+def _outcome(row: _Row | Future[ManifestRow]) -> _Row:
+    return row.result() if isinstance(row, Future) else row
 
 
 def _decisions(
     job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures
-) -> Iterator[Future[ManifestRow | None]]:
-    """Decide each key's fate: settled at once, or by a request that is under way.
+) -> Iterator[_Row | Future[ManifestRow]]:
+    """Decide each listed key's fate: settled at once, or by a request that is under way.
 
-    What Git holds and the listing lacks has no row; its future only proves that it is gone.
+    What Git holds and the listing lacks is asked for before it counts as gone.
     """
-    conflicts = file_and_directory(
-        row.path for row in read_rows(job.files.listing(cluster), ListedRow) if not row.reason
-    )
-    baseline = read_rows(job.files.baseline(cluster), BaselineRow)
-    listing = read_rows(job.files.listing(cluster), ListedRow)
-    for held, listed in outer_join(baseline, listing):
-        if listed is None:
-            if held is not None and _may_be_missed(job.run, held.path):
-                yield job.getters.submit(_prove_absent, job, held.path)
+    decoded, incremental = decoder(ListedRow), job.run.mode is Mode.INCREMENTAL
+    proofs: deque[Future[None]] = deque()
+    for held, line in join_lines(job.files.baseline(cluster), job.files.listing(cluster)):
+        if line is None:
+            if held is not None and _may_be_missed(job.run, path_of(held)):
+                proofs.append(job.getters.submit(_prove_absent, job, path_of(held)))
+            while len(proofs) > _AHEAD:
+                proofs.popleft().result()
             continue
-        figures.newest = max(figures.newest, listed.modified)
-        reason = listed.reason or (Reason.PATH_CONFLICT if listed.path in conflicts else "")
-        unchanged = (
-            held is not None
-            and listed.etag != ""  # a store without ETags tells nothing
-            and (held.etag, held.size) == (listed.etag, listed.size)
-        )
+        conflicting = figures.conflicts and path_of(line) in figures.conflicts
+        unchanged = held is not None and not conflicting and _is_unchanged(held, line)
+        if held is not None and unchanged and incremental:
+            yield _UNCHANGED_FIELD + held[len(_PLAIN_FIELD) :]
+            continue
+        listed = decoded(line)
+        reason = listed.reason or (Reason.PATH_CONFLICT if conflicting else "")
         if reason:
-            yield _settled(ManifestRow(listed.path, reason, "", listed.size, listed.etag))
-        elif held is not None and unchanged and job.run.mode is Mode.INCREMENTAL:
-            yield _settled(ManifestRow(listed.path, UNCHANGED, held.oid, listed.size, listed.etag))
+            yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
         else:
-            expected = held.oid if held is not None and unchanged else None
+            expected = held.split(b"\t", 2)[1].decode() if held is not None and unchanged else None
             job.progress.found()
             yield job.getters.submit(_fetch, job, listed, expected, directory, figures)
+    for proof in proofs:
+        proof.result()
 
 
 def _may_be_missed(run: Run, path: bytes) -> bool:
@@ -291,10 +311,18 @@ def _prove_absent(job: _Job, path: bytes) -> None:
         raise TryAgain("download", "Failed to list", f"the listing leaves out {escaped(key)}, which is there")
 
 
-def _settled(row: ManifestRow) -> Future[ManifestRow | None]:
-    future: Future[ManifestRow | None] = Future()
-    future.set_result(row)
-    return future
+_UNCHANGED_FIELD = f"{UNCHANGED}\t".encode()
+_PLAIN_FIELD = f"{PLAIN_FILE}\t".encode()
+
+
+def _is_unchanged(held: bytes, listed: bytes) -> bool:
+    """Whether Git holds the content of an object that is not quarantined: its size and ETag are known.
+
+    Both are lines: ``mode oid size etag path`` and ``reason size etag path``. A store without ETags
+    tells nothing.
+    """
+    known = held.split(b"\t", 2)[2]
+    return held.startswith(_PLAIN_FIELD) and listed == b"\t" + known and b"\t\t" not in known
 
 
 def _fetch(
@@ -303,7 +331,7 @@ def _fetch(
     expected: str | None,
     directory: ObjectDirectory,
     figures: _Figures,
-) -> ManifestRow | None:
+) -> ManifestRow:
     """Fetch one object. ``expected`` is the blob id that the cache promises for this ETag, if any."""
     asked = Listed(job.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
     try:

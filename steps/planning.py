@@ -6,6 +6,7 @@ detect plans against the baselines; publish plans again where the branch has mov
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from steps.contracts import (
@@ -17,19 +18,22 @@ from steps.contracts import (
     Run,
     Status,
 )
-from steps.core.changes import ManifestRow, PlanRow, Tally, TreeRow, plan, survey
+from steps.core.changes import UNCHANGED, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
 from steps.core.guards import Survey, is_allowed, rule
 from steps.core.keys import Reason, escaped
-from steps.rowfile import Damaged, read_footer, read_header, read_rows
+from steps.core.merge import outer_join
+from steps.rowfile import Damaged, count_rows, decoder, join_lines, read_footer, read_header, read_rows
 from steps.volume import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
-    from steps.core.changes import ManifestPass, Selects, TreePass
+    from steps.core.changes import Pairs
     from steps.volume import RunFiles
 
 _SAMPLE = 20
+_UNCHANGED_FIELD = f"{UNCHANGED}\t".encode()
 
 
 def baseline_tree(files: RunFiles, cluster: str) -> Iterator[TreeRow]:
@@ -40,15 +44,15 @@ def baseline_tree(files: RunFiles, cluster: str) -> Iterator[TreeRow]:
 class Planner:
     """Plans all clusters of a run; ``results`` is complete once ``rows`` has been iterated.
 
-    ``tree`` gives what Git holds of a cluster, a fresh pass each time. ``settled`` clusters keep the
-    result that they have, by name: nothing is planned for them.
+    ``tree`` gives what Git holds of a cluster, a fresh pass each time; None stands for the baselines.
+    ``settled`` clusters keep the result that they have, by name: nothing is planned for them.
     """
 
     def __init__(
         self,
         run: Run,
         files: RunFiles,
-        tree: Callable[[str], Iterable[TreeRow]],
+        tree: Callable[[str], Iterable[TreeRow]] | None,
         settled: Mapping[str, ClusterResult],
     ) -> None:
         self._run = run
@@ -66,7 +70,8 @@ class Planner:
             elif failure := self._failure(name):
                 self.results.append(failure)
             else:
-                surveys[name] = survey(name, *self._passes(name))
+                changed, unchanged = self._changed(name)
+                surveys[name] = survey(name, changed, self._run.selection.has_path, unchanged=unchanged)
         # What a filter leaves out is there all the same.
         left_out = self._run.clusters_left_out + sum(self._footer(name).left_out for name in surveys)
         bucket_is_empty = left_out == 0 and not any(surveyed.accepted for surveyed in surveys.values())
@@ -83,9 +88,12 @@ class Planner:
             left_out=footer.left_out > 0,
             bucket_is_empty=bucket_is_empty,
         )
-        tally = Tally()
+        changed, unchanged = self._changed(name)
+        tally = Tally(files=unchanged)
         yield from plan(
-            *self._passes(name),
+            lambda: self._pairs(name),
+            self._run.selection.has_path,
+            changed=changed,
             surveyed=surveyed,
             delete=ruling is ruling.DELETE,
             tally=tally,
@@ -114,19 +122,30 @@ class Planner:
         )
         self.results.append(result)
 
-    def _passes(self, name: str) -> tuple[TreePass, ManifestPass, Selects]:
-        return lambda: self._tree(name), lambda: self._manifest(name), self._run.selection.has_path
+    def _pairs(self, name: str) -> Pairs:
+        tree = self._tree or partial(baseline_tree, self._files)
+        return outer_join(tree(name), read_rows(self._files.manifest(name), ManifestRow))
+
+    def _changed(self, name: str) -> tuple[Pairs, int]:
+        """The pairs without unchanged objects as far as those can be told cheaply, and the number of these.
+
+        An object is unchanged against the baseline alone.
+        """
+        if self._tree is not None:
+            return self._pairs(name), 0
+        unchanged = self._footer(name).unchanged
+        baseline, manifest = self._files.baseline(name), self._files.manifest(name)
+        if unchanged == count_rows(manifest) == count_rows(baseline):
+            return (), unchanged
+        return _unlike(baseline, manifest), unchanged
 
     def _footer(self, name: str) -> ManifestFooter:
         return read_footer(self._files.manifest(name), ManifestFooter)
 
-    def _manifest(self, name: str) -> Iterator[ManifestRow]:
-        return read_rows(self._files.manifest(name), ManifestRow)
-
     def _failure(self, name: str) -> ClusterResult | None:
         """Say why the cluster has no usable manifest: then it is a failed one, never an empty one."""
         try:
-            self._manifest(name)
+            count_rows(self._files.manifest(name))
             header = read_header(self._files.manifest(name), ManifestHeader)
             if (header.run_id, header.cluster) != (self._run.run_id, name):
                 raise Damaged(f"{name}: the manifest is of {header.run_id}, {escaped(header.cluster)}")
@@ -149,6 +168,17 @@ class Planner:
             return read_document(self._files.failure(name), ClusterFailure)
         except FileNotFoundError:
             return _unexplained(name, "its download did not finish")
+
+
+def _unlike(baseline: Path, manifest: Path) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
+    """Pair the rows of a baseline and its manifest, but for those of unchanged objects."""
+    held_row, listed_row = decoder(BaselineRow), decoder(ManifestRow)
+    for held, listed in join_lines(baseline, manifest):
+        if listed is None or not listed.startswith(_UNCHANGED_FIELD):
+            yield (
+                None if held is None else TreeRow(*held_row(held)[:3]),
+                None if listed is None else listed_row(listed),
+            )
 
 
 def _unexplained(name: str, error: str) -> ClusterFailure:

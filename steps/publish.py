@@ -9,30 +9,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from steps import logs
+from steps.caches import Caches
 from steps.clients.git import PushFailed, Repository
 from steps.clients.local_tree import apply_locally
-from steps.committing import Plan, commit
+from steps.committing import NotThePlan, Plan, commit
 from steps.contracts import (
-    CacheRow,
     ClusterResult,
-    RowsHeader,
     Run,
     RunResult,
     Status,
     Verdict,
 )
-from steps.core.changes import ManifestRow, PlanRow
+from steps.core.changes import PlanRow
 from steps.core.digest import ChangeDigest, digest
 from steps.core.keys import escaped
 from steps.core.message import parse_trailers
 from steps.errors import SyncError, TryAgain
 from steps.looking import look_into
 from steps.meanwhile import history_since_base, listed_by_commits, listed_by_state, plan_again, tell_conflicts
-from steps.rowfile import read_rows, write_rows
+from steps.rowfile import read_rows
 from steps.volume import write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from steps.settings import Settings
     from steps.volume import RunFiles, Volume
@@ -54,7 +53,10 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict) -> R
     if run.download_only and not run.dry_run:
         apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan, PlanRow))
     if not run.dry_run:
-        _update_caches(volume, files, run, published.clusters)
+        caches = Caches(volume, run.identity)
+        for cluster in published.clusters:
+            if cluster.processed:
+                caches.update(cluster.name, files)
     result = RunResult.of(
         run,
         verdict,
@@ -125,7 +127,7 @@ class _Publication:
                     tell_conflicts(repository, self.files, self.run, plan, since)
                 if plan.is_empty:
                     return _Published(plan.clusters)
-                oid = commit(self.settings, self.volume, self.run, repository, plan)
+                oid = self._commit(repository, plan)
                 try:
                     self._push(repository, oid, tip)
                 except _Moved:
@@ -135,7 +137,17 @@ class _Publication:
                 return self._published(repository, plan, oid)
         raise self._failed(TryAgain("git_push", "Failed to push to repository", "the branch keeps moving"))
 
+    def _commit(self, repository: Repository, plan: Plan) -> str:
+        try:
+            return commit(self.settings, self.volume, self.run, repository, plan)
+        except NotThePlan:
+            # Something on this volume is not what it was: the next run is to believe nothing of it.
+            self.volume.forget()
+            raise
+
     def _published(self, repository: Repository, plan: Plan, oid: str) -> _Published:
+        entries = repository.children(oid, self.run.git_path)
+        Caches(self.volume, self.run.identity).note_tip(oid, entries)
         # On a new branch everything is new, and there is nothing to compare it with.
         looked = look_into(repository, self.run.git_path, oid) if plan.tip else {}
         changes = digest(read_rows(plan.rows, PlanRow), looked)
@@ -190,12 +202,3 @@ class _Publication:
 def _pauses() -> Iterator[float]:
     """Seconds to wait after each try: doubling, with jitter."""
     return (_FIRST_PAUSE_SECONDS * 2**n * random.uniform(0.5, 1.5) for n in range(_TRIES))  # noqa: S311 - no secret
-
-
-def _update_caches(volume: Volume, files: RunFiles, run: Run, clusters: Iterable[ClusterResult]) -> None:
-    """Remember which object has which content, for the clusters that this run has proven."""
-    for cluster in clusters:
-        if cluster.processed:
-            rows = read_rows(files.manifest(cluster.name), ManifestRow)
-            known = (CacheRow(row.path, row.etag, row.size, row.oid) for row in rows if row.accepted)
-            write_rows(volume.cache(cluster.name), RowsHeader(identity=run.identity), known)

@@ -29,6 +29,7 @@ R = TypeVar("R", bound=NamedTuple)
 D = TypeVar("D", bound=Document)
 
 _UNSAFE = re.compile(rb"[\x00-\x20%\x7f]")
+_SAFE = _UNSAFE.sub(b"", bytes(range(256)))
 _FOOTER_LIMIT = 64 * 1024
 
 
@@ -52,17 +53,20 @@ class _Tail(Document):
 def write_rows(
     path: Path,
     header: Document,
-    rows: Iterable[NamedTuple],
+    rows: Iterable[NamedTuple | bytes],
     footer: Callable[[], Document] = NoFooter,
 ) -> None:
-    """Write a row file; ``footer`` is asked once all rows have been consumed."""
+    """Write a row file; ``footer`` is asked once all rows have been consumed.
+
+    Bytes are a row that is encoded already, as it stands in another row file.
+    """
     with atomic_file(path) as out:
         count = 0
         line = header.model_dump_json().encode() + b"\n"
         out.write(line)
         crc = zlib.crc32(line)
         for row in rows:
-            line = _encode(row)
+            line = row if isinstance(row, bytes) else _encode(row)
             out.write(line)
             crc = zlib.crc32(line, crc)
             count += 1
@@ -73,15 +77,48 @@ def write_rows(
 
 def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     """Return the rows, once the whole file is known to be intact. Raises Damaged if it is not."""
-    return _rows(path, _tail(path).rows, row_type)
+    return map(decoder(row_type), read_lines(path))
 
 
-def _rows(path: Path, count: int, row_type: type[R]) -> Iterator[R]:
-    decode = _decoder(row_type)
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Return the rows undecoded, likewise: where few of them matter, the others then cost little."""
+    return _lines(path, _tail(path).rows)
+
+
+def _lines(path: Path, count: int) -> Iterator[bytes]:
     with path.open("rb") as lines:
         lines.readline()
-        for line in islice(lines, count):
-            yield decode(line)
+        yield from islice(lines, count)
+
+
+def join_lines(left: Path, right: Path) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Pair the undecoded rows of two files by path, ascending; None where one has no such path."""
+    lefts, rights = read_lines(left), read_lines(right)
+    a, b = next(lefts, None), next(rights, None)
+    while a is not None and b is not None:
+        # Nearly always it is the same path, and need not be decoded to know.
+        order = 0 if a[a.rfind(b"\t") :] == b[b.rfind(b"\t") :] else -1 if path_of(a) < path_of(b) else 1
+        yield a if order <= 0 else None, b if order >= 0 else None
+        if order <= 0:
+            a = next(lefts, None)
+        if order >= 0:
+            b = next(rights, None)
+    while a is not None:
+        yield a, None
+        a = next(lefts, None)
+    while b is not None:
+        yield None, b
+        b = next(rights, None)
+
+
+def path_of(line: bytes) -> bytes:
+    """Return the path of an undecoded row."""
+    return unquote_to_bytes(line[line.rfind(b"\t") + 1 : -1])
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows of an intact file. Raises Damaged as above."""
+    return _tail(path).rows
 
 
 def read_header(path: Path, kind: type[D]) -> D:
@@ -125,30 +162,31 @@ def _document(path: Path, line: bytes, kind: type[D]) -> D:
 
 def _encode(row: NamedTuple) -> bytes:
     path, *fields = row
+    line = b"%s\t%s\n" % ("\t".join(map(str, fields)).encode(), path)
+    # Nearly always only the separators are left, and nothing has to be spelt out.
+    if len(line.translate(None, _SAFE)) == len(row):
+        return line
     return b"\t".join([*(_escape(str(field).encode()) for field in fields), _escape(path)]) + b"\n"
 
 
 def _escape(field: bytes) -> bytes:
-    if _UNSAFE.search(field) is None:
-        return field
     return _UNSAFE.sub(lambda found: b"%%%02X" % found.group()[0], field)
 
 
 @cache
-def _decoder(row_type: type[R]) -> Callable[[bytes], R]:
+def decoder(row_type: type[R]) -> Callable[[bytes], R]:
+    """Return the function that makes a row of a line's text."""
     hints = get_type_hints(row_type)
-    types = [hints[name] for name in row_type._fields[1:]]
+    numbers = [at for at, name in enumerate(row_type._fields[1:]) if hints[name] is int]
 
     def decode(line: bytes) -> R:
-        *fields, path = line.rstrip(b"\n").split(b"\t")
-        values = [
-            int(field) if kind is int else _unescape(field).decode()
-            for field, kind in zip(fields, types, strict=True)
-        ]
-        return row_type._make([_unescape(path), *values])
+        head, _, path = line[:-1].rpartition(b"\t")
+        fields: list[Any] = head.decode().split("\t")
+        if b"%" in line:
+            path = unquote_to_bytes(path)
+            fields = [unquote_to_bytes(field).decode() for field in fields]
+        for at in numbers:
+            fields[at] = int(fields[at])
+        return row_type._make([path, *fields])
 
     return decode
-
-
-def _unescape(field: bytes) -> bytes:
-    return unquote_to_bytes(field) if b"%" in field else field

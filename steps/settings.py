@@ -604,12 +604,9 @@ _CUSTOMARY = {"HTTP_PROXY", "NAMESPACE"}
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the variables that look like a misspelt setting, with the setting's name."""
     known = {name.upper() for name in Settings.model_fields}
-    found = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in sorted(environ))
-    return [
-        (name, close[0])
-        for name, close in found
-        if close and name not in known | _CUSTOMARY and name.isupper()
-    ]
+    unknown = sorted(name for name in environ if name.isupper() and name not in known | _CUSTOMARY)
+    found = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in unknown)
+    return [(name, close[0]) for name, close in found if close]
 
 
 def _missing(given: Mapping[str, Any], needs: tuple[Needs, ...]) -> list[str]:

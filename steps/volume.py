@@ -125,6 +125,7 @@ class Volume:
         self._internal = root / ".git-sync"
         self._runs_root = self._internal / "runs"
         self._cache = self._internal / "cache"
+        self.tip = self._internal / "tip"
 
     def set_up(self) -> None:
         """Make sure that WORK_DIR exists, is writable, and that our directories in it are real.
@@ -135,6 +136,9 @@ class Volume:
             self.root.mkdir(parents=True, exist_ok=True)
             for directory in (self._internal, self._runs_root, self._cache, self.objects):
                 _make_real(directory)
+            for path in (self.tip, *self._cache.iterdir()):
+                if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+                    remove(path)  # a pipe would be waited for, and a directory could not be replaced
             with tempfile.TemporaryFile(dir=self._internal):
                 pass
         except OSError as problem:
@@ -185,6 +189,12 @@ class Volume:
     def cache(self, cluster: str) -> Path:
         """Where the cluster's cache is."""
         return self._cache / cluster
+
+    def forget(self) -> None:
+        """Remove whatever is remembered from run to run, but for the state."""
+        remove(self.tip)
+        for known in self._cache.iterdir():
+            remove(known)
 
     def adopt_cache(self, source: Path) -> None:
         """Take the cache of each cluster of which this volume has none from a directory of such."""

@@ -123,6 +123,13 @@ def test_help_is_fast_because_it_loads_no_sdk() -> None:
         assert f"'{module}'" not in done.stdout
 
 
+def test_no_command_loads_what_only_some_runs_need() -> None:
+    code = "import sys, steps.commands; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for module in ("rich", "Crypto", "argon2"):
+        assert f"'{module}'" not in done.stdout
+
+
 @pytest.mark.parametrize("name", ["SSH_KEY_PATH", "SSH_KNOWN_HOSTS_PATH", "GIT_TOKEN_FILE", "MINIO_CA_FILE"])
 def test_a_secret_where_its_file_belongs_is_not_shown(name: str, sync: Sync) -> None:
     scheme = "ssh" if name.startswith("SSH") else "https"

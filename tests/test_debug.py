@@ -19,7 +19,7 @@ def test_debug_shows_git_s3_each_object_and_each_difference(sync: Sync, bucket: 
     assert said.exit == 0
 
     commands = {line["data"]["arguments"][0]: line["data"] for line in said.of("git_command", "debug")}
-    assert {"init", "ls-remote", "fetch", "ls-tree", "fast-import", "push"} <= set(commands)
+    assert {"ls-remote", "fetch", "ls-tree", "fast-import", "diff-tree", "push"} <= set(commands)
     assert all(data["status"] == 0 for data in commands.values())
 
     requests = said.of("s3_request", "debug")

@@ -196,6 +196,8 @@ PUBLISHED = (
     contracts.ManifestHeader,
     contracts.ManifestFooter,
     contracts.RowsHeader,
+    contracts.BaselineHeader,
+    contracts.TipHeader,
 )
 
 
@@ -245,7 +247,10 @@ def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket
 # -- docs/troubleshooting.md ------------------------------------------------------------------
 
 
-_ERRORS = {"TryAgain", "FixConfiguration", "FixCommandLine", "Damaged", "kind", "_translated", "ValueError"}
+_ERRORS = {
+    *("TryAgain", "FixConfiguration", "FixCommandLine", "Damaged", "NotThePlan"),
+    *("kind", "_translated", "ValueError"),
+}
 _LINES = {"logs.warning", "logs.error"}
 _SHORTEST = 5
 

@@ -13,8 +13,20 @@ from hypothesis import strategies as st
 from steps.contracts import ManifestFooter, NoFooter, RowsHeader
 from steps.core.changes import ManifestRow
 from steps.core.keys import escaped
+from steps.core.merge import outer_join
 from steps.errors import FixConfiguration
-from steps.rowfile import Damaged, read_footer, read_header, read_rows, write_rows
+from steps.rowfile import (
+    Damaged,
+    count_rows,
+    decoder,
+    join_lines,
+    path_of,
+    read_footer,
+    read_header,
+    read_lines,
+    read_rows,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +44,7 @@ FOOTER = ManifestFooter(
     quarantined={"too_large": 3},
     quarantined_sample=("a\tb", "%0A"),
     left_out=0,
+    unchanged=0,
     fetched=2,
     fetched_bytes=10,
     newest_object_at=datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC),
@@ -195,3 +208,31 @@ def test_a_writer_that_fails_leaves_what_was_there_before(tmp_path: Path) -> Non
         write_rows(path, HEADER, failing())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+# -- undecoded rows -------------------------------------------------------------------------------
+
+by_path = st.dictionaries(st.binary(max_size=3), st.text(max_size=2), max_size=6).map(
+    lambda found: [Row(path, found[path], len(path)) for path in sorted(found)]
+)
+
+
+@given(by_path, by_path)
+def test_undecoded_rows_are_joined_like_decoded_ones(path: Path, left: list[Row], right: list[Row]) -> None:
+    other = path.with_name("other")
+    write_rows(path, HEADER, left)
+    write_rows(other, HEADER, right)
+    decode = decoder(Row)
+    joined = [(a and decode(a), b and decode(b)) for a, b in join_lines(path, other)]
+    assert joined == list(outer_join(left, right))
+    for a, b in join_lines(path, other):
+        assert a is None or b is None or path_of(a) == path_of(b)
+
+
+@given(rows)
+def test_undecoded_rows_are_written_as_they_are(path: Path, given_rows: list[Row]) -> None:
+    other = path.with_name("other")
+    write_rows(path, HEADER, given_rows)
+    write_rows(other, HEADER, read_lines(path))
+    assert other.read_bytes() == path.read_bytes()
+    assert count_rows(other) == len(given_rows)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import CacheRow, RowsHeader
+from steps.contracts import BaselineHeader, BaselineRow
 from steps.rowfile import read_header, read_rows, write_rows
 from tests.support.repositories import (
     GITLINK,
@@ -167,8 +167,8 @@ def test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid(
 
 
 def _forge_etag(cache: Path, path: bytes, etag: str) -> None:
-    rows = [row._replace(etag=etag) if row.path == path else row for row in read_rows(cache, CacheRow)]
-    write_rows(cache, read_header(cache, RowsHeader), rows)
+    rows = [row._replace(etag=etag) if row.path == path else row for row in read_rows(cache, BaselineRow)]
+    write_rows(cache, read_header(cache, BaselineHeader), rows)
 
 
 def test_a_new_branch_starts_as_an_orphan_and_other_branches_stay(

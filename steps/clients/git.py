@@ -85,10 +85,7 @@ class Repository:
             with atomic_file(self._gitconfig) as out:
                 out.write(user_config(self._settings).encode())
             self._discard()
-            self._directory.mkdir()
-            (self._directory / _MARKER).touch()
-            self._git("init", "--quiet", "--bare", "--template=", str(self._directory), cwd="/")
-            self._configure()
+            self._make()
         except BaseException:
             self.__exit__()
             raise
@@ -125,6 +122,15 @@ class Repository:
             self._directory.replace(trash)
             remove(trash)
 
+    def _make(self) -> None:
+        """Do what `git init --bare` does, in a tenth of its time."""
+        self._directory.mkdir()
+        (self._directory / _MARKER).touch()
+        for directory in ("objects", "refs"):
+            (self._directory / directory).mkdir()
+        (self._directory / "HEAD").write_text("ref: refs/heads/none\n")
+        self._configure()
+
     def _configure(self) -> None:
         (self._directory / "config").write_text(repository_config(self._settings))
 
@@ -147,8 +153,10 @@ class Repository:
 
     def fetch_tip(self) -> str | None:
         """Bring the branch's newest commit and its trees (no blobs, no history); None as above."""
-        if self.remote_tip() is None:
-            return None
+        return None if self.remote_tip() is None else self.fetch()
+
+    def fetch(self) -> str:
+        """Bring the same where the branch is known to exist, and return the commit's id."""
         self._fetch("--depth=1")
         return self._git("rev-parse", "--verify", _BASE).decode().strip()
 
@@ -218,18 +226,21 @@ class Repository:
         arguments = ("ls-tree", "-r", "-z", "--full-tree", commit, *((path,) if path else ()))
         with self._stream(*arguments) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
-            for entry in _null_terminated(process.stdout):
-                head, _, name = entry.partition(b"\t")
-                mode, _, oid = head.decode().split(" ")
-                yield TreeRow(name, mode, oid)
+            yield from map(_tree_row, _null_terminated(process.stdout))
 
-    def changes(self, commit: str, path: str) -> Iterator[BlobChange]:
-        """Yield what ``commit`` changed below ``path`` ("dir/"), against its parent, which must be here.
+    def children(self, commit: str, path: str) -> list[TreeRow]:
+        """Return the entries of directory ``path`` ("a/b/"), trees among them, with their names alone."""
+        out = self._git("ls-tree", "-z", "--full-tree", commit, path)
+        rows = (_tree_row(entry) for entry in out.split(b"\0")[:-1])
+        return [row._replace(path=row.path[len(path.encode()) :]) for row in rows]
+
+    def changes(self, commit: str, path: str = "") -> Iterator[BlobChange]:
+        """Yield what ``commit`` changed below ``path`` ("" or "dir/") against its parent, which must be here.
 
         A link or a submodule counts as no blob.
         """
-        arguments = ("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--no-renames", commit, "--", path)
-        with self._stream(*arguments) as process:
+        arguments = ("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--no-renames", commit)
+        with self._stream(*arguments, *(("--", path) if path else ())) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             fields = _null_terminated(process.stdout)
             for head in fields:
@@ -332,6 +343,12 @@ class Repository:
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
+
+
+def _tree_row(entry: bytes) -> TreeRow:
+    head, _, path = entry.partition(b"\t")
+    mode, _, oid = head.decode().split(" ")
+    return TreeRow(path, mode, oid)
 
 
 def _null_terminated(stream: IO[bytes]) -> Iterator[bytes]:

@@ -1,18 +1,17 @@
 """What a commit must change: manifests against what Git holds.
 
 Planning is a pure function of a cluster's tree and its manifest, so that it can be done again on
-another tree when the branch has moved. Both come as functions that start a fresh pass, because two
-or three passes over files cost less memory than one list.
+another tree when the branch has moved. They come joined, from functions that start a fresh pass,
+because two or three passes over files cost less memory than one list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from steps.core.guards import DeletionToken, Survey
-from steps.core.merge import outer_join
 
 PLAIN_FILE = "100644"
 
@@ -64,16 +63,20 @@ class PlanRow(NamedTuple):
     size: int
 
 
-TreePass = Callable[[], Iterable[TreeRow]]
-ManifestPass = Callable[[], Iterable[ManifestRow]]
+# What Git holds at a path, and what the manifest says of it; paths ascend.
+Pairs = Iterable[tuple[TreeRow | None, ManifestRow | None]]
 Selects = Callable[[bytes], bool]
 
 
-def survey(cluster: str, tree: TreePass, manifest: ManifestPass, selects: Selects) -> Survey:
-    """Count what is in Git (of what the run is about) and what would be deleted."""
-    in_git = accepted = deletions = kept = 0
+def survey(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) -> Survey:
+    """Count what is in Git (of what the run is about) and what would be deleted.
+
+    ``unchanged`` objects are not among the pairs.
+    """
+    in_git = accepted = unchanged
+    deletions = kept = 0
     token = DeletionToken(cluster)
-    for held, listed in outer_join(tree(), manifest()):
+    for held, listed in pairs:
         accepted += listed is not None and listed.accepted
         if held is None:
             continue
@@ -99,11 +102,11 @@ class Tally:
     conflicts: list[bytes] = field(default_factory=list)
 
 
-def plan(  # noqa: PLR0913 - a cluster's three inputs, and what was decided over them
-    tree: TreePass,
-    manifest: ManifestPass,
+def plan(  # noqa: PLR0913 - a cluster's inputs, and what was decided over them
+    pairs: Callable[[], Pairs],
     selects: Selects,
     *,
+    changed: Pairs,
     surveyed: Survey,
     delete: bool,
     tally: Tally,
@@ -112,12 +115,13 @@ def plan(  # noqa: PLR0913 - a cluster's three inputs, and what was decided over
 
     Applied to the tree they give: the accepted objects, and of the rest what must be kept
     (deselected, quarantined, vanished mid-run, or deletions refused: ``delete`` False).
+    ``changed`` are the pairs without those of which an unchanged object is known.
     """
     conflicts: set[bytes] = set()
     if surveyed.kept or (surveyed.deletions and not delete):
-        conflicts = _path_conflicts(tree, manifest, selects, delete=delete)
+        conflicts = _path_conflicts(pairs(), selects, delete=delete)
     tally.conflicts.extend(sorted(conflicts))
-    for held, listed in outer_join(tree(), manifest()):
+    for held, listed in changed:
         if listed is not None and listed.accepted and listed.path not in conflicts:
             if held is None:
                 tally.added += 1
@@ -137,60 +141,45 @@ def plan(  # noqa: PLR0913 - a cluster's three inputs, and what was decided over
             tally.files += 1
 
 
-def _path_conflicts(tree: TreePass, manifest: ManifestPass, selects: Selects, *, delete: bool) -> set[bytes]:
+def _path_conflicts(pairs: Pairs, selects: Selects, *, delete: bool) -> set[bytes]:
     """Return the accepted paths that cannot be, for a kept path is their directory or below them.
 
     Git wins, or a kept file would be lost unheard. Two accepted paths never conflict: the manifest
-    has settled that (see ``file_and_directory``).
+    has settled that, of the listing.
     """
-
-    def final() -> Iterator[tuple[bytes, bool]]:
-        for held, listed in outer_join(tree(), manifest()):
-            if listed is not None and listed.accepted:
-                yield listed.path, False
-            elif held is not None and not (delete and listed is None and selects(held.path)):
-                yield held.path, True
-
     losers: set[bytes] = set()
-    for (above, above_kept), (below, below_kept) in _containments(final()):
-        if above_kept != below_kept:
-            losers.add(below if above_kept else above)
+    directories: Directories[bool] = Directories()
+    for held, listed in pairs:
+        if listed is not None and listed.accepted:
+            path, kept = listed.path, False
+        elif held is not None and not (delete and listed is None and selects(held.path)):
+            path, kept = held.path, True
+        else:
+            continue
+        for above, above_kept in directories.of(path, kept):
+            if above_kept != kept:
+                losers.add(path if above_kept else above)
     return losers
 
 
-def _containments(
-    paths: Iterable[tuple[bytes, bool]],
-) -> Iterator[tuple[tuple[bytes, bool], tuple[bytes, bool]]]:
-    """Yield each pair of paths of which the first is a leading directory of the second.
+V = TypeVar("V")
+
+
+class Directories(Generic[V]):
+    """Tells of ascending paths which of those before stand where a directory of the next one belongs.
 
     They are no neighbours in byte order ("a", "a-x", "a.x", "a/b"), but whatever stands between
     them begins with the first; so the candidates are a short chain of prefixes.
     """
-    chain: list[bytes] = []
-    kept_by_path: dict[bytes, bool] = {}
-    for path, kept in paths:
-        while chain and not path.startswith(chain[-1]):
-            del kept_by_path[chain.pop()]
-        slash = path.find(b"/")
-        while slash != -1:
-            above = path[:slash]
-            if above in kept_by_path:
-                yield (above, kept_by_path[above]), (path, kept)
-            slash = path.find(b"/", slash + 1)
-        chain.append(path)
-        kept_by_path[path] = kept
 
+    def __init__(self) -> None:
+        self._chain: list[tuple[bytes, V]] = []
 
-def file_and_directory(paths: Iterable[bytes]) -> set[bytes]:
-    """Return the paths (ascending) that are also a directory of others: the children are kept."""
-    return {above for (above, _), _ in _containments((path, False) for path in paths)}
-
-
-def applied(tree: Iterable[TreeRow], changes: Iterable[PlanRow]) -> Iterator[TreeRow]:
-    """Yield the tree that results when ``changes`` are made to ``tree``."""
-    for held, change in outer_join(tree, changes):
-        if change is None:
-            assert held is not None  # noqa: S101 - outer_join yields no pair of Nones
-            yield held
-        elif change.change != "D":
-            yield TreeRow(change.path, PLAIN_FILE, change.oid)
+    def of(self, path: bytes, value: V) -> list[tuple[bytes, V]]:
+        """Take the next path with what is to be known of it, and return those in its way."""
+        chain = self._chain
+        while chain and not path.startswith(chain[-1][0]):
+            chain.pop()
+        found = [above for above in chain if path.startswith(b"/", len(above[0]))]
+        chain.append((path, value))
+        return found

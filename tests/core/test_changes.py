@@ -15,22 +15,34 @@ from steps.core.changes import (
     PLAIN_FILE,
     UNCHANGED,
     VANISHED,
+    Directories,
     ManifestRow,
     PlanRow,
     Tally,
     TreeRow,
-    applied,
-    file_and_directory,
     plan,
     survey,
 )
 from steps.core.guards import DeletionToken, Survey
 from steps.core.keys import Reason
+from steps.core.merge import outer_join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OLD, NEW = "1" * 40, "2" * 40
+
+
+def applied(tree: Iterable[TreeRow], changes: Iterable[PlanRow]) -> list[TreeRow]:
+    """The tree that results when these changes are made."""
+    files = {row.path: row for row in tree}
+    for row in changes:
+        if row.change == "D":
+            del files[row.path]
+        else:
+            assert (row.path in files) == (row.change == "M")
+            files[row.path] = TreeRow(row.path, PLAIN_FILE, row.oid)
+    return [files[path] for path in sorted(files)]
 
 
 @dataclass(frozen=True)
@@ -49,14 +61,17 @@ class Situation:
         return {row.path: row for row in self.manifest if row.accepted}
 
     def survey(self, cluster: str = "c") -> Survey:
-        return survey(cluster, lambda: self.tree, lambda: self.manifest, self.selects)
+        return survey(cluster, self.pairs(), self.selects)
+
+    def pairs(self) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
+        return outer_join(self.tree, self.manifest)
 
     def plan(self, *, delete: bool) -> tuple[list[PlanRow], Tally]:
         tally = Tally()
         rows = plan(
-            lambda: self.tree,
-            lambda: self.manifest,
+            self.pairs,
             self.selects,
+            changed=self.pairs(),
             surveyed=self.survey(),
             delete=delete,
             tally=tally,
@@ -127,14 +142,14 @@ def test_the_plan_makes_the_tree_what_is_accepted_and_what_must_be_kept(
         if path not in losers
     }
     rows, tally = situation.plan(delete=delete)
-    assert list(applied(situation.tree, rows)) == [wanted[path] for path in sorted(wanted)]
+    assert applied(situation.tree, rows) == [wanted[path] for path in sorted(wanted)]
     assert tally.conflicts == sorted(losers)
 
 
 @given(situations(mirror=True))
 def test_without_filters_and_refusals_git_becomes_exactly_the_bucket(situation: Situation) -> None:
     rows, tally = situation.plan(delete=True)
-    after = list(applied(situation.tree, rows))
+    after = applied(situation.tree, rows)
     assert after == [TreeRow(row.path, PLAIN_FILE, row.oid) for row in situation.manifest]
     assert (tally.conflicts, tally.kept_deletions) == ([], 0)
 
@@ -176,7 +191,7 @@ def test_every_row_changes_something_in_order_and_is_counted(situation: Situatio
             assert row == PlanRow(row.path, "D", before.oid, 0)
     counts = [sum(row.change == change for row in rows) for change in "AMD"]
     assert [tally.added, tally.modified, tally.deleted] == counts
-    assert tally.files == len(list(applied(situation.tree, rows)))
+    assert tally.files == len(applied(situation.tree, rows))
 
 
 @given(situations(), st.booleans())
@@ -213,7 +228,8 @@ def test_the_token_names_the_set_of_deletions_and_nothing_else(one: Situation, o
 @given(st.sets(paths))
 def test_a_path_that_is_also_a_directory_is_found(listed: set[bytes]) -> None:
     expected = {path for path in listed if any(is_above(path, other) for other in listed)}
-    assert file_and_directory(sorted(listed)) == expected
+    directories: Directories[None] = Directories()
+    assert {above for path in sorted(listed) for above, _ in directories.of(path, None)} == expected
 
 
 # -- single cases, for people -----------------------------------------------------------------
@@ -236,7 +252,7 @@ def test_another_mode_with_the_same_id_is_a_modification(mode: str, state: str) 
     rows, tally = Situation(held("c/x", mode=mode), manifest).plan(delete=True)
     assert rows == [PlanRow(b"c/x", "M", OLD, 3)]
     assert (tally.modified, tally.files) == (1, 1)
-    assert list(applied(held("c/x", mode=mode), rows)) == [TreeRow(b"c/x", PLAIN_FILE, OLD)]
+    assert applied(held("c/x", mode=mode), rows) == [TreeRow(b"c/x", PLAIN_FILE, OLD)]
 
 
 def test_the_same_content_is_no_change() -> None:
@@ -300,12 +316,18 @@ def many_objects() -> Iterator[ManifestRow]:
             yield ManifestRow(row.path, FETCHED, OLD if n % 5 else NEW, 1000, "etag")
 
 
+def many_pairs() -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
+    return outer_join(many_files(), many_objects())
+
+
 def test_two_hundred_thousand_objects_are_planned_in_little_memory() -> None:
     tally = Tally()
     tracemalloc.start()
     try:
-        surveyed = survey("c", many_files, many_objects, lambda _: True)
-        rows = plan(many_files, many_objects, lambda _: True, surveyed=surveyed, delete=False, tally=tally)
+        surveyed = survey("c", many_pairs(), lambda _: True)
+        rows = plan(
+            many_pairs, lambda _: True, changed=many_pairs(), surveyed=surveyed, delete=False, tally=tally
+        )
         yielded = sum(1 for _ in rows)
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -1,0 +1,424 @@
+"""What a volume remembers saves time, and decides nothing: the remote's tip does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.contracts import BaselineHeader, BaselineRow, TipHeader
+from steps.rowfile import read_header, read_rows, write_rows
+from tests.support.faults import Change, nth
+from tests.support.gitserver import http_git_server
+from tests.support.repositories import bare_repository, commit_files, contents, git, sha, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+EAST, WEST = "clusterbackup/east/", "clusterbackup/west/"
+OBJECTS = {
+    **{f"{EAST}ns-{number % 3}/object-{number}.yaml": b"east %d\n" % number for number in range(9)},
+    **{f"{WEST}object-{number}.yaml": b"west %d\n" % number for number in range(3)},
+}
+
+
+def tip_of(sync: Sync) -> Path:
+    return sync.work_dir / ".git-sync" / "tip"
+
+
+def cache_of(sync: Sync, cluster: str) -> Path:
+    return sync.work_dir / ".git-sync" / "cache" / cluster
+
+
+def cached_tree(sync: Sync, cluster: str) -> str:
+    return read_header(cache_of(sync, cluster), BaselineHeader).tree
+
+
+def held_tree(repository: Path, cluster: str) -> str:
+    return git(repository, "rev-parse", f"main:clusterbackup/{cluster}").decode().strip()
+
+
+def set_back(repository: Path, commit: str) -> None:
+    git(repository, "update-ref", "refs/heads/main", commit)
+
+
+# -- what is saved --------------------------------------------------------------------------------
+
+
+def test_a_tip_that_is_known_is_asked_for_and_not_fetched(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    with http_git_server(repository.parent, "the-token") as server:
+        served = sync.with_settings(
+            GIT_REPOSITORY=server.url_for(repository), GIT_TOKEN="the-token", GIT_ALLOW_HTTP="true"
+        )
+
+        def questions() -> int:
+            """How often a run that changes nothing asks the repository for anything but who is there."""
+            before = len(server.requests)
+            said = served()
+            assert (said.exit, said.complete["files_changed"]) == (0, 0)
+            asked = [request for request in server.requests[before:] if request.method == "POST"]
+            assert {request.service for request in asked} == {"git-upload-pack"}
+            return len(asked)
+
+        assert served().exit == 0
+        known = questions()
+        tip_of(sync).unlink()
+        assert known < questions()
+        assert questions() == known
+
+
+def test_a_cache_names_the_tree_that_git_holds(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    for change in ({}, {f"{EAST}new.yaml": b"new"}, {f"{WEST}object-1.yaml": b"modified"}, {}):
+        bucket.put_many(change)
+        assert sync().exit == 0
+        for cluster in ("east", "west"):
+            assert cached_tree(sync, cluster) == held_tree(repository, cluster)
+
+
+def test_one_lost_cache_costs_the_downloads_of_its_cluster(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    cache_of(faulty, "west").unlink()
+    tip = sha(repository)
+    proxy.clear()
+    assert faulty().exit == 0
+    assert sorted(proxy.fetched) == sorted(key for key in OBJECTS if key.startswith(WEST))
+    assert sha(repository) == tip
+    assert cached_tree(faulty, "west") == held_tree(repository, "west")
+
+
+def test_an_object_that_was_written_again_is_fetched_once(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    """The tree stays the same, and the cache learns the new ETag all the same."""
+    bucket.put_many(OBJECTS)
+    key = f"{WEST}object-1.yaml"
+    assert faulty().exit == 0
+    bucket.put(key, b"something else")
+    assert faulty().exit == 0
+    bucket.put(key, OBJECTS[key])
+    for expected in ([key], []):
+        proxy.clear()
+        assert faulty().exit == 0
+        assert proxy.fetched == expected
+
+
+# -- what others do -------------------------------------------------------------------------------
+
+
+def test_what_somebody_pushed_meanwhile_is_seen(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    commit_files(repository, {f"{EAST}ns-1/object-1.yaml": b"edited", f"{WEST}stray.yaml": b"stray"})
+    for _ in range(2):
+        assert sync().exit == 0
+        assert contents(repository) == OBJECTS
+
+
+def test_a_branch_that_was_set_back_or_deleted_is_seen(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    first = sha(repository)
+    bucket.put(f"{EAST}new.yaml", b"new")
+    assert sync().exit == 0
+    set_back(repository, first)
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
+    git(repository, "update-ref", "-d", "refs/heads/main")
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
+
+
+def planned(sync: Sync, run_id: str) -> None:
+    for step in ("discover", "download", "detect"):
+        assert sync(step, "--run-id", run_id).exit == 0
+
+
+def test_a_cache_is_of_no_tree_that_git_did_not_hold_when_somebody_else_did_the_work(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    """The new plan is empty, the caches are new: they must not be taken for the base's."""
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    base = sha(repository)
+    change = {f"{EAST}ns-1/object-1.yaml": b"changed", f"{EAST}new.yaml": b"new"}
+    bucket.put_many(change)
+    planned(sync, "a")
+    commit_files(repository, change)
+    assert sync("publish", "--run-id", "a").exit == 0
+    assert cached_tree(sync, "east") == held_tree(repository, "east")
+    set_back(repository, base)
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS | change
+
+
+def test_a_publish_that_is_repeated_after_somebody_elses_push_says_nothing_of_their_tree(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    bucket.put(f"{EAST}ns-1/object-1.yaml", b"changed")
+    planned(sync, "a")
+    assert sync("publish", "--run-id", "a").exit == 0
+    commit_files(repository, {f"{EAST}ns-2/object-2.yaml": b"edited"})
+    assert sync("publish", "--run-id", "a").exit == 0
+    for _ in range(2):
+        assert sync().exit == 0
+        assert contents(repository) == OBJECTS | {f"{EAST}ns-1/object-1.yaml": b"changed"}
+
+
+def test_changes_that_are_left_for_the_next_run_are_made_by_it(
+    sync: Sync, bucket: Bucket, tmp_path: Path
+) -> None:
+    """The cache has more than Git: no tree of Git's is the cache's."""
+    repository = bare_repository(tmp_path / "gives-no-blobs.git", partial_clone=False)
+    sync = sync.with_settings(GIT_REPOSITORY=f"file://{repository}")
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    first = sha(repository)
+    bucket.put(f"{WEST}object-1.yaml", b"changed")
+    planned(sync, "a")
+    git(repository, "update-ref", "refs/heads/main", first)
+    commit_files(repository, {f"{EAST}ns-1/object-1.yaml": None, f"{EAST}ns-2/object-2.yaml": b"edited"})
+    git(repository, "gc", "--quiet", "--prune=now")
+    assert sync("publish", "--run-id", "a").exit in {0, 10}
+    for _ in range(2):
+        assert sync().exit == 0
+        assert contents(repository) == OBJECTS | {f"{WEST}object-1.yaml": b"changed"}
+
+
+def test_refused_deletions_leave_a_cache_that_is_of_no_tree(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    for key in list(OBJECTS)[:6]:
+        bucket.delete(key)
+    for _ in range(2):
+        assert sync().exit == 20
+        assert contents(repository) == OBJECTS
+        assert cached_tree(sync, "east") != held_tree(repository, "east")
+
+
+# -- whatever is remembered -----------------------------------------------------------------------
+
+
+def test_any_mixture_of_memories_ends_in_what_the_bucket_holds(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    """A kill between two files, a volume out of a snapshot, a branch that was set back: all at once."""
+    generations = [OBJECTS, OBJECTS | {f"{EAST}ns-1/object-1.yaml": b"2", f"{WEST}new.yaml": b"2"}, OBJECTS]
+    remembered, commits = [], []
+    for number, objects in enumerate(generations):
+        for key in set(bucket.keys()) - objects.keys():
+            bucket.delete(key)
+        bucket.put_many(objects)
+        assert sync().exit == 0
+        remembered.append(tmp_path / str(number))
+        shutil.copytree(sync.work_dir / ".git-sync", remembered[-1])
+        commits.append(sha(repository))
+    expected = OBJECTS | {f"{EAST}ns-2/object-2.yaml": b"3"}
+    bucket.put_many(expected)
+    for tip, east, west, held in product(remembered[:2], remembered, remembered[1:], commits[:2]):
+        shutil.copy(tip / "tip", tip_of(sync))
+        shutil.copy(east / "cache" / "east", cache_of(sync, "east"))
+        shutil.copy(west / "cache" / "west", cache_of(sync, "west"))
+        set_back(repository, held)
+        assert sync().exit == 0
+        assert contents(repository) == expected
+
+
+@pytest.mark.parametrize("name", ["tip", "cache/east"])
+def test_whatever_bit_is_flipped_does_no_harm(
+    sync: Sync, bucket: Bucket, repository: Path, name: str
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    intact = (sync.work_dir / ".git-sync" / name).read_bytes()
+    for step, place in enumerate(range(3, len(intact), len(intact) // 9)):
+        damaged = bytearray((sync.work_dir / ".git-sync" / name).read_bytes())
+        damaged[place] ^= 1 << step % 8
+        (sync.work_dir / ".git-sync" / name).write_bytes(damaged)
+        bucket.put(f"{EAST}new.yaml", b"%d" % place)
+        assert sync().exit == 0
+        assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"%d" % place}
+
+
+@pytest.mark.parametrize("name", ["tip", "cache/east"])
+@pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+def test_whatever_stands_in_the_place_of_a_memory_gives_way(
+    sync: Sync, bucket: Bucket, repository: Path, name: str, plant: Callable[[Path], None]
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    path = sync.work_dir / ".git-sync" / name
+    path.unlink()
+    plant(path)
+    for _ in range(2):
+        assert sync().exit == 0
+        assert contents(repository) == OBJECTS
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"schema_version": 2}\n', None])
+def test_a_damaged_tip_is_told(sync: Sync, bucket: Bucket, damage: bytes | None) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    whole = tip_of(sync).read_bytes()
+    tip_of(sync).write_bytes(whole[:-20] if damage is None else damage)
+    said = sync()
+    assert said.exit == 0
+    assert len(said.of("discover", "warning")) == 1
+    assert "Ignoring a damaged cache" in said.text
+    assert tip_of(sync).read_bytes() == whole
+
+
+def test_another_branch_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    other = sync.with_settings(GIT_BRANCH="other")
+    for _ in range(2):
+        for each in (sync, other):
+            assert each().exit == 0
+    git(repository, "update-ref", "refs/heads/other", commit_files(repository, {f"{EAST}x": b"x"}))
+    assert other().exit == 0
+    assert contents(repository, "other") == OBJECTS
+
+
+def test_another_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    """Not even one with the same files, and so the same tree."""
+    objects = {f"{cluster}a.yaml": b"a" for cluster in (EAST, WEST)}
+    bucket.put_many(objects)
+    assert sync().exit == 0
+    assert cached_tree(sync, "east") == cached_tree(sync, "west")
+    shutil.copy(cache_of(sync, "east"), cache_of(sync, "west"))
+    said = sync()
+    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+    assert contents(repository) == objects
+
+
+# -- memories that lie ----------------------------------------------------------------------------
+# Nobody but a bug, a thief, or one flipped bit in four thousand million writes them.
+
+
+def forget_a_file(sync: Sync) -> None:
+    """East's cache is of the tree that Git holds, but lacks one of its files."""
+    cache = cache_of(sync, "east")
+    header, (_, *rows) = read_header(cache, BaselineHeader), read_rows(cache, BaselineRow)
+    write_rows(cache, header, rows)
+
+
+def forget_the_clusters(sync: Sync) -> None:
+    """The tip's commit is said to hold nothing at all."""
+    write_rows(tip_of(sync), read_header(tip_of(sync), TipHeader), ())
+
+
+LIES = [forget_a_file, forget_the_clusters]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_full_run_believes_nothing(
+    lie: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    lie(sync)
+    said = sync("run", "--mode", "full")
+    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+    assert cached_tree(sync, "east") == held_tree(repository, "east")
+    bucket.put(f"{EAST}ns-0/object-0.yaml", b"changed")
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS | {f"{EAST}ns-0/object-0.yaml": b"changed"}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_that_came_out_is_not_believed_again(
+    lie: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    tip = sha(repository)
+    lie(sync)
+    said = sync()
+    assert said.exit == 30
+    assert "the commit is not the plan at clusterbackup/east/ns-0/object-0.yaml" in said.errors
+    assert sha(repository) == tip
+    assert sync().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+
+def test_a_slash_at_the_end_is_another_key(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    """`a` is gone, `a/` has its bytes: the file goes, and the new key is quarantined."""
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    gone = f"{EAST}ns-1/object-1.yaml"
+    bucket.delete(gone)
+    bucket.put(f"{gone}/", OBJECTS[gone])
+    bucket.put(f"{gone}/below.yaml", b"below")
+    assert sync().exit == 0
+    expected = {key: body for key, body in OBJECTS.items() if key != gone}
+    assert contents(repository) == expected | {f"{gone}/below.yaml": b"below"}
+    (east,) = (c for c in sync.state["last_run"]["clusters"] if c["name"] == "east")
+    assert east["quarantined"] == {"empty_segment": 1}
+
+
+def test_an_unchanged_object_that_is_now_quarantined_is_kept_and_told(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS | {f"{EAST}large.yaml": b"x" * 2000})
+    assert sync().exit == 0
+    said = sync("run", MAX_OBJECT_BYTES="1000")
+    assert said.exit == 0
+    assert f"{EAST}large.yaml" in tree(repository)
+    (east,) = (c for c in sync.state["last_run"]["clusters"] if c["name"] == "east")
+    assert east["quarantined"] == {"too_large": 1}
+
+
+def test_an_unchanged_object_that_is_now_a_directory_too_gives_way(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    above = f"{EAST}ns-1/object-1.yaml"
+    bucket.put(f"{above}/below.yaml", b"below")
+    assert sync().exit == 0
+    (east,) = (c for c in sync.state["last_run"]["clusters"] if c["name"] == "east")
+    assert east["quarantined"]["path_conflict"] >= 1
+    assert above in tree(repository), "Git holds it, and what is quarantined is kept"
+    bucket.delete(above)
+    assert sync().exit == 0
+    expected = {key: body for key, body in OBJECTS.items() if key != above}
+    assert contents(repository) == expected | {f"{above}/below.yaml": b"below"}
+
+
+def test_a_page_that_breaks_off_is_no_empty_cluster(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    page = (
+        b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name>'
+        b"<IsTruncated>true</IsTruncated></ListBucketResult>"
+    )
+    proxy.clear()
+    for number in range(1, 5):
+        proxy.install(nth(number, Change(body=lambda _: page), lambda r: r.is_list and r.concerns(EAST)))
+    assert faulty().exit == 10
+    assert contents(repository) == OBJECTS
