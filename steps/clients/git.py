@@ -218,7 +218,7 @@ class Repository:
         except SyncError as cause:
             raise PushFailed(cause) from cause
         if not re.search(rb"^[ *]\t", out, re.MULTILINE):
-            said = out.decode(errors="replace").strip()[:300]
+            said = logs.redacted(out.decode(errors="replace").strip())[:300]
             raise PushFailed(TryAgain("git_push", MESSAGES["git_push"], said))
 
     # -- objects ------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import certifi
 import urllib3
 
+from steps.logs import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -89,5 +91,8 @@ def root_cause(problem: BaseException) -> BaseException:
 
 
 def first_line(text: str) -> str:
-    """The first line, cut and in lower case, as it goes into an error."""
-    return text.strip().split("\n", 1)[0][:300].lower()
+    """The first line, cut and in lower case, as it goes into an error.
+
+    Secrets go before that: nobody would know one again afterwards.
+    """
+    return redacted(text.strip().split("\n", 1)[0])[:300].lower()
