@@ -548,18 +548,7 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret value at this moment, for redaction."""
-        values = [
-            self.minio_access_key,
-            self.minio_secret_key,
-            self.git_token,
-            self.https_proxy,
-            self.webhook_url,
-            self.webhook_secret,
-            self.pushgateway_password,
-            self.state_access_key,
-            self.state_secret_key,
-        ]
-        found = [value.get_secret_value() for value in values if value is not None]
+        found = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         for address in (self.https_proxy, self.webhook_url):
             if address is not None:
                 found += _secret_parts(address.get_secret_value())

@@ -16,6 +16,7 @@ from steps.clients.git_access import token_user
 from steps.settings import read
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.gitserver import https_git_server
+from tests.support.receiver import receiver
 from tests.support.repositories import bare_repository, commit_files, contents
 from tests.support.s3 import moto_server
 from tests.support.sshserver import ssh_git_server
@@ -237,6 +238,34 @@ def test_a_proxy_is_used_for_the_bucket_and_for_git_but_for_what_is_excepted(
         assert through(NO_PROXY="127.0.0.1").exit == 0
         assert proxy.asked == []
         assert through(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
+
+
+def test_a_proxy_that_wants_a_password_gets_it_from_git_and_every_client(
+    tmp_path: Path, ca: trustme.CA
+) -> None:
+    repository = bare_repository(tmp_path / "r.git")
+    with (
+        moto_server(tls=ca) as s3,
+        https_git_server(tmp_path, ca, TOKEN) as git,
+        receiver(tls=ca) as hook,
+        tunnel("us er:p@ss/w:rd") as proxy,
+    ):
+        bucket = new_bucket(s3)
+        bucket.put_many(OBJECTS)
+        through = Sync.between(bucket, repository, tmp_path / "w").with_settings(
+            MINIO_CA_FILE=str(s3.ca_file),
+            GIT_REPOSITORY=git.url_for(repository),
+            GIT_TOKEN=TOKEN,
+            GIT_CA_FILE=str(git.ca_file),
+            WEBHOOK_URL=f"{hook.url}/hook",
+            WEBHOOK_CA_FILE=str(git.ca_file),
+            HTTPS_PROXY=proxy.url.replace("//", "//us%20er:p%40ss%2Fw%3Ard@"),
+        )
+        said = through()
+        assert (said.exit, said.errors) == (0, "")
+        assert contents(repository) == OBJECTS
+        assert set(proxy.asked) == {s3.endpoint, *(url.removeprefix("https://") for url in (git.url, hook.url))}
+        assert "407" in through(HTTPS_PROXY=proxy.url).errors
 
 
 # -- secrets --------------------------------------------------------------------------------------

@@ -50,7 +50,6 @@ def post(  # noqa: PLR0913 - what a request is made of
     except ValueError as problem:
         raise Undelivered("the address is none") from problem
     login = ":".join(credentials) if credentials else unquote(address.auth or "")
-    basic = b64encode(login.encode()).decode()  # urllib3's own helper knows Latin-1 alone
     options: dict[str, Any] = {
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": str(ca_file) if ca_file else certifi.where(),
@@ -65,12 +64,12 @@ def post(  # noqa: PLR0913 - what a request is made of
         ),
     }
     try:
-        with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
+        with urllib3.ProxyManager(**through(proxy), **options) if proxy else urllib3.PoolManager(**options) as pool:
             response = pool.request(
                 "POST",
                 address._replace(auth=None).url,
                 body=body,
-                headers={**headers, **({"Authorization": f"Basic {basic}"} if login else {})},
+                headers={**headers, **({"Authorization": _basic(login)} if login else {})},
                 redirect=False,
                 preload_content=False,
             )
@@ -82,6 +81,17 @@ def post(  # noqa: PLR0913 - what a request is made of
         ) from None
     if response.status >= _REFUSED:
         raise Undelivered(f"the server answered {response.status}", first_line(said.decode(errors="replace")))
+
+
+def through(proxy: str) -> dict[str, Any]:
+    """The arguments that make a pool go through ``proxy``: urllib3 finds no credentials in an address."""
+    login = unquote(urllib3.util.parse_url(proxy).auth or "")
+    headers = {"Proxy-Authorization": _basic(login)} if login else {}
+    return {"proxy_url": proxy, "proxy_headers": headers}
+
+
+def _basic(login: str) -> str:
+    return f"Basic {b64encode(login.encode()).decode()}"  # urllib3's own helper knows Latin-1 alone
 
 
 def root_cause(problem: BaseException) -> BaseException:

@@ -33,7 +33,7 @@ from obstore.store import S3Store
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from steps import logs
-from steps.clients.http import first_line, root_cause
+from steps.clients.http import first_line, root_cause, through
 from steps.errors import FixConfiguration, SyncError, TryAgain
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ def _http(proxy: str | None, ca_file: str | None) -> _Pool:
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": ca_file or certifi.where(),
     }
-    return _ProxiedPool(proxy_url=proxy, **options) if proxy else _Pool(**options)
+    return _ProxiedPool(**through(proxy), **options) if proxy else _Pool(**options)
 
 
 _PROBLEMS = (MinioException, urllib3.exceptions.HTTPError, ParseError, ValueError, OSError)
