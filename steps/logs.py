@@ -206,11 +206,12 @@ def _spelt(character: str) -> str:
     if character.isalnum() and character.isascii():
         return character
     spellings = {json.dumps(character)[1:-1], quote(character, safe=""), xml(character), html(character)}
-    return f"(?i:{'|'.join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))})"
+    escaped = "|".join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))
+    return rf"(?i:\\{{0,8}}(?:{escaped}))"
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
-    """Patterns for the secret as a part of something in base64, as in a header, where it begins mid-letter."""
+    """Patterns for the secret inside of something in base64, as in a header: it may begin mid-letter."""
     for before in range(3):
         encoded = b64encode(bytes(before) + secret).decode().rstrip("=")
         mine = encoded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]

@@ -286,6 +286,7 @@ def _repository(text: str) -> str:
     if match := _URL.fullmatch(text):
         try:
             parts = urlsplit(text)
+            _ = parts.port  # none: half a password, as in https://user:pass/word@host
         except ValueError:
             raise ValueError("is no URL") from None  # urlsplit quotes it, password and all
         credentials = parts.password is not None or (parts.scheme != "ssh" and parts.username is not None)

@@ -11,7 +11,7 @@ from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times,
 from tests.support.repositories import branches, commit_files, contents, message, sha
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.bucket import Bucket
@@ -268,6 +268,24 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
     assert said.exit == 0
     assert contents(repository) == OBJECTS
     assert "ETags are no MD5s" in said.text
+
+
+@pytest.mark.parametrize("in_answers", [True, False])
+def test_a_store_that_lists_no_etags_is_read_all_the_same(
+    in_answers: bool, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+
+    def kept(headers: Mapping[str, str]) -> Mapping[str, str]:
+        return {name: value for name, value in headers.items() if name != "etag" or in_answers}
+
+    proxy.install(
+        when(lambda r: r.is_list, body(lambda xml: re.sub(rb"<ETag>.*?</ETag>", b"", xml))),
+        when(lambda r: r.key != "", Change(headers=kept)),
+    )
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+    assert faulty().complete["files_downloaded"] == len(OBJECTS)
 
 
 def _pretending(key: str) -> Change:

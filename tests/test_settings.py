@@ -443,6 +443,7 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
         "https://user:s3cr3t@host/repo?x#y",
         "https://user:s3cr3t@[::1/repo",
         "https://user:s3cr3t\u2100@host/repo",
+        "https://user:s3cr3t/s3cr3t@host/repo",
         "user:s3cr3t@host:repo",
         "oauth2:s3cr3t@github.com/org/repo.git",
     ],

@@ -133,9 +133,7 @@ class Repository:
             remove(trash)
 
     def _configure(self) -> None:
-        (self._directory / "config").write_text(
-            repository_config(self._settings, self._credentials.config)
-        )
+        (self._directory / "config").write_text(repository_config(self._settings, self._credentials.config))
 
     def __exit__(self, *_: object) -> None:
         self._credentials.close()

@@ -64,7 +64,11 @@ def post(  # noqa: PLR0913 - what a request is made of
         ),
     }
     try:
-        with urllib3.ProxyManager(**through(proxy), **options) if proxy else urllib3.PoolManager(**options) as pool:
+        with (
+            urllib3.ProxyManager(**through(proxy), **options)
+            if proxy
+            else urllib3.PoolManager(**options) as pool
+        ):
             response = pool.request(
                 "POST",
                 address._replace(auth=None).url,

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from minio.datatypes import Object
+    from obstore import GetOptions
     from pydantic import SecretStr
 
     from steps.settings import Settings
@@ -237,8 +238,8 @@ class ObjectStore:
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
         try:
-            condition = f'"{listed.etag}"' if listed.etag else None
-            response = obstore.get(self._store, listed.key, options={"if_match": condition})
+            condition: GetOptions = {"if_match": f'"{listed.etag}"'} if listed.etag else {}
+            response = obstore.get(self._store, listed.key, options=condition)
             logs.debug("s3_request", "GET", key=listed.key, etag=listed.etag, size=response.meta["size"])
             if response.meta["size"] != listed.size and response.meta["e_tag"] is None:
                 raise _Changed

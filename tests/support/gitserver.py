@@ -33,7 +33,8 @@ class GitServer:
     """A running server, its switches, and what it has seen.
 
     `token`, `anonymous_read`, `redirect_to` and `before` may be set while it runs. `redirect_to`
-    is a base URL that every request is sent to with a 302. `before` is called with each request
+    is a base URL that every request is sent to with a 302, with `redirect_after_login` only those
+    that bring the token. `before` is called with each request
     that was let in, before git sees it: to move a branch between a fetch and a push, say.
     `ca_file` is the PEM file to trust; None when it speaks plain HTTP.
     """
@@ -44,6 +45,7 @@ class GitServer:
     ca_file: Path | None = None
     anonymous_read: bool = False
     redirect_to: str | None = None
+    redirect_after_login: bool = False
     before: Callable[[GitRequest], None] | None = None
     _requests: list[GitRequest] = field(default_factory=list, repr=False)
     _faults: list[_Fault] = field(default_factory=list, repr=False)
@@ -112,6 +114,10 @@ class GitServer:
                     fault.left -= 1
                     return fault.outcome
         return None
+
+    def redirects(self, request: GitRequest) -> bool:
+        """Whether `request` is sent elsewhere; for the handler."""
+        return self.redirect_to is not None and not (self.redirect_after_login and self.refuses(request))
 
     def refuses(self, request: GitRequest) -> bool:
         """Whether `request` lacks the credentials that it needs; for the handler."""
