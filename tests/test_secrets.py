@@ -7,11 +7,13 @@ import subprocess
 import threading
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from steps.cli import cli, leave_word
@@ -41,7 +43,6 @@ from tests.support.witness import shims, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import trustme
 
@@ -473,6 +474,41 @@ def test_nothing_of_an_ssh_key_is_shown(known: bool, armed: Armed, capfd: pytest
     assert [where for where, text in armed.seen.items() if Canaries({"key": private}).seen_in(text)] == []
 
 
+# -- on a cluster -------------------------------------------------------------------------------
+
+MANIFESTS = [
+    document
+    for path in sorted((Path(__file__).parents[1] / "workflows/manifests").rglob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+]
+
+
+def test_manifests_know_secrets_by_reference_alone() -> None:
+    """No value, no parameter, no artifact and no ConfigMap has one, so Argo keeps and shows none."""
+    named = [part for part in _parts(MANIFESTS) if part.get("name") in SECRETS]
+    assert {"MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"} <= {part["name"] for part in named}
+    for part in named:
+        assert set(part) == {"name", "valueFrom"}, part
+        assert set(part["valueFrom"]) == {"secretKeyRef"}, part
+    for part in _parts(MANIFESTS):
+        if part.get("kind") == "ConfigMap":
+            assert not SECRETS.keys() & part.get("data", {}).keys()
+        assert part.get("kind") != "Secret"
+        for kind in ("parameters", "artifacts"):
+            names = {str(entry.get("name")) for entry in part.get(kind) or [] if isinstance(entry, dict)}
+            assert not SECRETS.keys() & {name.upper().replace("-", "_") for name in names}
+
+
+def _parts(document: object) -> Iterator[dict[str, Any]]:
+    """Every mapping in it."""
+    if isinstance(document, dict):
+        yield document
+        document = list(document.values())
+    if isinstance(document, list):
+        for inner in document:
+            yield from _parts(inner)
+
+
 # -- the token goes to one place, and to no other -----------------------------------------------
 
 
@@ -557,7 +593,7 @@ def test_a_redirect_of_the_bucket_takes_no_signature_along(tls: bool, armed: Arm
             "MINIO_CA_FILE": str(armed.git.ca_file),
         }
         assert armed.sync(**listing).exit in {30, 40}
-        store = ObjectStore(read(armed.sync.settings | listing))
+        store = ObjectStore(read({**armed.sync.settings, **listing}))
         with pytest.raises(SyncError):
             store.fetch(Listed("k", "", 1, None), bytes(armed.tmp / "k"), max_bytes=1)
     assert len(first.authorizations) > 1
