@@ -261,9 +261,15 @@ def test_a_run_that_is_stopped_leaves_no_secret_behind(number: signal.Signals, a
     assert number == signal.SIGKILL or not list(armed.tmp.iterdir())
 
 
-def test_the_single_steps_show_no_secret(armed: Armed, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_the_single_steps_show_no_secret(
+    in_a_file: bool, armed: Armed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(f"{SECRETS['GIT_TOKEN']}\r\nissued in May\n")
+    filed = {"GIT_TOKEN_FILE": str(token), "GIT_TOKEN": ""} if in_a_file else {}
     for step in ("discover", "download", "detect", "publish", "report", "health"):
-        assert armed.sync(step).exit == 0, step
+        assert armed.sync(step, **filed).exit == 0, step
     assert armed.hook.got
     assert armed.gateway.got
     assert armed.leaks(*capfd.readouterr()) == {}

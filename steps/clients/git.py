@@ -84,8 +84,8 @@ class Repository:
         if _GIT_IS_MISSING:
             raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_GIT_IS_MISSING}")
         _refuse_inherited_settings()
-        self._home = Path(tempfile.mkdtemp(prefix="git-sync-"))
         self._credentials = Credentials(self._settings)
+        self._home = Path(tempfile.mkdtemp(prefix="git-sync-"))
         try:
             self._environment = environment(self._settings, self._home, self._gitconfig)
             self._claim()
