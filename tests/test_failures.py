@@ -11,7 +11,7 @@ from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times,
 from tests.support.repositories import branches, commit_files, contents, message, sha
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.bucket import Bucket
@@ -276,7 +276,7 @@ def test_a_store_that_lists_no_etags_is_read_all_the_same(
 ) -> None:
     bucket.put_many(OBJECTS)
 
-    def kept(headers: Mapping[str, str]) -> Mapping[str, str]:
+    def kept(headers: dict[str, str]) -> dict[str, str]:
         return {name: value for name, value in headers.items() if name != "etag" or in_answers}
 
     proxy.install(

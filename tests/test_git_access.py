@@ -202,38 +202,18 @@ def test_the_bucket_over_https_with_an_own_ca(tmp_path: Path, ca: trustme.CA) ->
         assert "TLS" in said.of("minio_connect", "error")[0]["error"]
 
 
-def test_a_proxy_is_used_for_the_bucket_and_for_git_but_for_what_is_excepted(
-    tmp_path: Path, ca: trustme.CA
-) -> None:
-    repository = bare_repository(tmp_path / "r.git")
-    with moto_server(tls=ca) as s3, https_git_server(tmp_path, ca, TOKEN) as git, tunnel() as proxy:
-        bucket = new_bucket(s3)
-        bucket.put_many(OBJECTS)
-        through = Sync.between(bucket, repository, tmp_path / "w").with_settings(
-            MINIO_CA_FILE=str(s3.ca_file),
-            GIT_REPOSITORY=git.url_for(repository),
-            GIT_TOKEN=TOKEN,
-            GIT_CA_FILE=str(git.ca_file),
-            HTTPS_PROXY=proxy.url,
-        )
-        assert through().exit == 0
-        assert contents(repository) == OBJECTS
-        assert set(proxy.asked) == {s3.endpoint, git.url.removeprefix("https://")}
-        proxy.asked.clear()
-        assert through(NO_PROXY="127.0.0.1").exit == 0
-        assert proxy.asked == []
-        assert through(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
-
-
-def test_a_proxy_that_wants_a_password_gets_it_from_git_and_every_client(
-    tmp_path: Path, ca: trustme.CA
+@pytest.mark.parametrize(
+    ("login", "spelt"), [("", ""), ("us er:p@ss/w:rd", "us%20er:p%40ss%2Fw%3Ard@")], ids=["open", "password"]
+)
+def test_a_proxy_is_used_for_bucket_git_and_webhook_but_for_what_is_excepted(
+    login: str, spelt: str, tmp_path: Path, ca: trustme.CA
 ) -> None:
     repository = bare_repository(tmp_path / "r.git")
     with (
         moto_server(tls=ca) as s3,
         https_git_server(tmp_path, ca, TOKEN) as git,
         receiver(tls=ca) as hook,
-        tunnel("us er:p@ss/w:rd") as proxy,
+        tunnel(login) as proxy,
     ):
         bucket = new_bucket(s3)
         bucket.put_many(OBJECTS)
@@ -244,13 +224,14 @@ def test_a_proxy_that_wants_a_password_gets_it_from_git_and_every_client(
             GIT_CA_FILE=str(git.ca_file),
             WEBHOOK_URL=f"{hook.url}/hook",
             WEBHOOK_CA_FILE=str(git.ca_file),
-            HTTPS_PROXY=proxy.url.replace("//", "//us%20er:p%40ss%2Fw%3Ard@"),
+            HTTPS_PROXY=proxy.url.replace("//", f"//{spelt}"),
         )
         said = through()
         assert (said.exit, said.errors) == (0, "")
         assert contents(repository) == OBJECTS
-        assert set(proxy.asked) == {
-            s3.endpoint,
-            *(url.removeprefix("https://") for url in (git.url, hook.url)),
-        }
-        assert "407" in through(HTTPS_PROXY=proxy.url).errors
+        assert set(proxy.asked) == {s3.endpoint, *(u.removeprefix("https://") for u in (git.url, hook.url))}
+        proxy.asked.clear()
+        assert through(NO_PROXY="127.0.0.1").exit == 0
+        assert proxy.asked == []
+        assert through(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
+        assert not login or "407" in through(HTTPS_PROXY=proxy.url).errors

@@ -64,11 +64,8 @@ def post(  # noqa: PLR0913 - what a request is made of
         ),
     }
     try:
-        with (
-            urllib3.ProxyManager(**through(proxy), **options)
-            if proxy
-            else urllib3.PoolManager(**options) as pool
-        ):
+        pool = urllib3.ProxyManager(**through(proxy), **options) if proxy else urllib3.PoolManager(**options)
+        with pool:
             response = pool.request(
                 "POST",
                 address._replace(auth=None).url,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from tests.support.gitbackend import GitRequest, handler_for
-from tests.support.loopback import LoopbackServer
+from tests.support.loopback import LoopbackServer, certified
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
     import trustme
@@ -135,12 +135,10 @@ def https_git_server(
     Basic auth with any user name, and `token` for the password. With `anonymous_read`, fetching
     needs no credentials and pushing still does.
     """
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1", "localhost").configure_cert(tls)
     with TemporaryDirectory(prefix="git-ca-") as folder:
         ca_file = Path(folder) / "ca.pem"
         ca.cert_pem.write_to_path(str(ca_file))
-        with _serve(root, token, tls) as server:
+        with _serve(root, token, certified(ca)) as server:
             server.ca_file = ca_file
             server.anonymous_read = anonymous_read
             yield server
