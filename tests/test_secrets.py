@@ -221,7 +221,8 @@ def test_a_run_with_every_secret_in_use_shows_none_of_them(
     serving.terminate()
     served, trouble = serving.communicate()
     health = armed.sync("health")
-    assert (health.exit, serving.returncode) == (0, 0)
+    assert health.exit == 0
+    assert serving.returncode in {0, 143}  # 143 where it had hardly begun
 
     assert armed.leaks(out, err, served, trouble, health.text) == {}
     assert err == trouble == ""
