@@ -76,6 +76,19 @@ bench: $(VENV)/.bench ## Time git-sync against s5cmd and rclone (SIZE=, ROUNDS=;
 soak: $(READY) ## Look for a way to lose or invent a file (MINUTES=, SEED=, ARGS='--family …'; see docs/reliability.md)
 	$(VENV)/bin/python -m tests.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) $(ARGS)
 
+$(VENV)/.audit: $(READY) requirements/audit.txt
+	@$(PIP) install --require-hashes --no-deps --requirement requirements/audit.txt
+	@touch $@
+
+# Strict, for a package that cannot be looked up would pass otherwise: where there is no way to the
+# advisories, all of them would.
+.PHONY: audit
+audit: $(VENV)/.audit ## Ask PyPI's advisories about each pinned package; needs a way to PyPI's JSON API
+	@$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		$(patsubst %,--requirement %,$(sort $(wildcard requirements/*.txt))) || { \
+		echo 'Not passed: advisories are listed above, or a package could not be looked up, and then nothing is known of it.' >&2; \
+		exit 1; }
+
 .PHONY: run
 run: $(READY) ## Run git-sync once, with the settings in the environment
 	@$(VENV)/bin/git-sync run $(ARGS)
@@ -98,7 +111,8 @@ lock: ## Pin the dependencies again (ARGS=--upgrade for the newest)
 	compile pyproject.toml --extra workflows --group dev --output-file requirements/dev.txt && \
 	compile pyproject.toml --constraints requirements/dev.txt --output-file requirements/runtime.txt && \
 	compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt && \
-	compile --group bench --constraints requirements/dev.txt --output-file requirements/bench.txt
+	compile --group bench --constraints requirements/dev.txt --output-file requirements/bench.txt && \
+	compile --group audit --constraints requirements/dev.txt --output-file requirements/audit.txt
 
 .PHONY: manifests
 manifests: $(READY) ## Write workflows/manifests/ from its Python definitions

@@ -12,11 +12,14 @@ import re
 import sys
 import time
 import traceback
+from base64 import b64encode
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
+from html import escape as html
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape as xml
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("git-sync")
 _last_error = ""
 _FIELDS = ("data", "duration_ms", "error")
+_SHORTEST_BASE64 = 8
 
 
 def debug(operation: str, message: str, **data: Any) -> None:
@@ -168,7 +172,7 @@ class _Text(logging.Formatter):
 
 
 class _Redaction(logging.Filter):
-    """Replaces every secret in what is said, also as it is spelt inside JSON, XML and URLs."""
+    """Replaces every secret in what is said, however JSON, XML, a URL or a header spells it."""
 
     def __init__(self, secrets: Callable[[], list[str]]) -> None:
         super().__init__()
@@ -184,14 +188,36 @@ class _Redaction(logging.Filter):
         return True
 
     def pattern(self) -> re.Pattern[str]:
-        """Match every spelling, the longest first, or half a secret would be left."""
-        spellings = {
-            spelling
-            for secret in map(str.strip, self._secrets())
-            for spelling in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), escape(secret))
-            if spelling
-        }
-        return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or r"(?!)")
+        """Match every spelling of every secret."""
+        return _any_of(frozenset(map(str.strip, self._secrets())) - {""})
+
+
+@lru_cache(maxsize=2)
+def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
+    """The longest first, or half a secret would be left."""
+    longest_first = sorted(secrets, key=len, reverse=True)
+    plain = ("".join(map(_spelt, secret)) for secret in longest_first)
+    encoded = (word for secret in longest_first for word in _in_base64(secret.encode()))
+    return re.compile("|".join([*plain, *encoded]) or r"(?!)")
+
+
+def _spelt(character: str) -> str:
+    """A pattern for one character of a secret: as it is, or as it must be written elsewhere."""
+    if character.isalnum() and character.isascii():
+        return character
+    spellings = {json.dumps(character)[1:-1], quote(character, safe=""), xml(character), html(character)}
+    escaped = "|".join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))
+    return rf"(?i:\\{{0,8}}(?:{escaped}))"
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """Patterns for the secret inside of something in base64, as in a header: it may begin mid-letter."""
+    for before in range(3):
+        encoded = b64encode(bytes(before) + secret).decode().rstrip("=")
+        mine = encoded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        if len(mine) >= _SHORTEST_BASE64:
+            either = re.escape(mine).replace(r"\+", r"[+-]").replace("/", "[/_]")
+            yield either + r"[A-Za-z0-9+/_-]*=*"
 
 
 _redaction = _Redaction(list)

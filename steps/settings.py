@@ -146,6 +146,14 @@ def _web_url(text: str) -> str:
     return text
 
 
+def _utf8(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("is no text in UTF-8") from None
+    return secret
+
+
 def _secret_url(secret: SecretStr) -> SecretStr:
     # Whoever knows the address of a webhook may use it, so the value is not shown.
     if not _is_web_url(secret.get_secret_value()):
@@ -154,7 +162,7 @@ def _secret_url(secret: SecretStr) -> SecretStr:
 
 
 def _commit_url(text: str) -> str:
-    if not (_is_web_url(text) and "{commit}" in text):
+    if not (_is_web_url(text) and "{commit}" in text and "@" not in text.split("/")[2]):
         raise ValueError("write it as in https://git.example.com/your-org/backups/commit/{commit}")
     return text
 
@@ -170,7 +178,7 @@ def _proxy(secret: SecretStr) -> SecretStr:
     # May hold a password, so the value is not shown.
     text = secret.get_secret_value()
     url = text if "://" in text else f"http://{text}"  # as curl takes it
-    if not re.fullmatch(r"(?i:https?)://[^\s/]+/?", url):
+    if not re.fullmatch(r"(?i:https?)://[^\s/]+/?", url) or not _is_web_url(url.lower()):
         raise ValueError("write it as in http://proxy.example.com:3128")
     return SecretStr(url)
 
@@ -278,6 +286,7 @@ def _repository(text: str) -> str:
     if match := _URL.fullmatch(text):
         try:
             parts = urlsplit(text)
+            _ = parts.port  # none: half a password, as in https://user:pass/word@host
         except ValueError:
             raise ValueError("is no URL") from None  # urlsplit quotes it, password and all
         credentials = parts.password is not None or (parts.scheme != "ssh" and parts.username is not None)
@@ -308,6 +317,7 @@ Secret = Annotated[
     SecretStr,
     BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text),
     Field(min_length=1),
+    AfterValidator(_utf8),
 ]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
@@ -433,7 +443,7 @@ class Settings(BaseModel):
         le=timedelta(minutes=10),
         description="how long new series stand at zero on the Pushgateway before they are counted up",
     )
-    webhook_url: Annotated[SecretStr, AfterValidator(_secret_url)] | None = Field(
+    webhook_url: Annotated[Secret, AfterValidator(_secret_url)] | None = Field(
         default=None, description="address to be told of runs"
     )
     webhook_on: Annotated[tuple[On, ...], BeforeValidator(_list)] = Field(
@@ -469,7 +479,7 @@ class Settings(BaseModel):
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
         default=LogFormat.AUTO, description="`json`, `text` or `auto` (text on a terminal)"
     )
-    https_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
+    https_proxy: Annotated[Secret, AfterValidator(_proxy)] | None = Field(
         default=None, description="proxy for HTTPS, to S3, Git, Pushgateway and webhook"
     )
     no_proxy: str = Field(default="", description="hosts that are reached without the proxy")
@@ -539,25 +549,22 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret value at this moment, for redaction."""
-        values = [
-            self.minio_access_key,
-            self.minio_secret_key,
-            self.git_token,
-            self.https_proxy,
-            self.webhook_url,
-            self.webhook_secret,
-            self.pushgateway_password,
-            self.state_access_key,
-            self.state_secret_key,
-        ]
-        found = [value.get_secret_value() for value in values if value is not None]
-        if self.https_proxy is not None:
-            with contextlib.suppress(ValueError):
-                found.append(unquote(urlsplit(self.https_proxy.get_secret_value()).password or ""))
+        found = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        for address in (self.https_proxy, self.webhook_url):
+            if address is not None:
+                found += _secret_parts(address.get_secret_value())
         if self.git_token_file is not None:
             with contextlib.suppress(OSError, ValueError):  # not mounted in this step, or no text
-                found.append(self.git_token_file.read_text())
-        return found
+                found.append(self.git_token_file.read_text().split("\n", 1)[0])  # as git takes it
+        return [text for text in found if text]
+
+
+def _secret_parts(url: str) -> list[str]:
+    """What of a secret address may be said alone: its password, and what a server is asked for."""
+    parts = urlsplit(url)
+    password = parts.password or parts.username or ""
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return [password, unquote(password), target.rstrip("/")]
 
 
 def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Settings:

@@ -325,6 +325,13 @@ def test_the_tests_that_security_md_cites_exist() -> None:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
+def test_every_threat_that_is_defended_names_its_test() -> None:
+    tables = DOCS["security.md"].split("| Threat | Defence | Test |\n|---|---|---|\n")[1:]
+    rows = [row for table in tables for row in table.split("\n\n")[0].split("\n") if row.startswith("|")]
+    assert rows
+    assert not [row for row in rows if not re.search(r"::\w+` \|$", row)]
+
+
 def test_no_link_is_dead() -> None:
     for page, text in PAGES.items():
         for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -293,6 +293,24 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
     assert "ETags are no MD5s" in said.text
 
 
+@pytest.mark.parametrize("in_answers", [True, False])
+def test_a_store_that_lists_no_etags_is_read_all_the_same(
+    in_answers: bool, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+
+    def kept(headers: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in headers.items() if name != "etag" or in_answers}
+
+    proxy.install(
+        when(lambda r: r.is_list, body(lambda xml: re.sub(rb"<ETag>.*?</ETag>", b"", xml))),
+        when(lambda r: r.key != "", Change(headers=kept)),
+    )
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+    assert faulty().complete["files_downloaded"] == len(OBJECTS)
+
+
 def _pretending(key: str) -> Change:
     """The store whose ETag is not the content's MD5 takes its own ETag for a match."""
     data = OBJECTS[key]

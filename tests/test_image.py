@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps import __version__
+from steps.settings import Settings
 from tests.support.container import Image
+from tests.support.gitserver import https_git_server
 from tests.support.repositories import contents
 from tests.support.sshserver import ssh_git_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import trustme
 
     from tests.support.sync import Sync
 
@@ -36,6 +40,7 @@ STAGES = [
 ]
 
 OWN_USER = 65532
+TOKEN = "glpat-image-0123456789"
 ASKED = os.environ.get("SYNC_TEST_IMAGE", "")
 
 
@@ -170,6 +175,39 @@ def test_it_syncs_over_ssh_as_any_user(  # ssh refuses users without a name
         "clusterbackup/east/a.yaml": b"a",
         "clusterbackup/west/b.yaml": b"b",
     }
+
+
+@needs_image
+def test_it_syncs_over_https_with_a_token_that_no_file_holds(
+    image: Image, tmp: Path, workspace: Path, sync: Sync, ca: trustme.CA
+) -> None:
+    sync.bucket.put("clusterbackup/east/a.yaml", b"a")
+    ca.cert_pem.write_to_path(str(tmp / "ca.pem"))
+    left: list[Path] = []
+    with https_git_server(sync.repository.parent, ca, TOKEN) as server:
+        server.before = lambda _: left.extend(path for path in tmp.rglob("*") if path.is_file())
+        settings = {
+            **sync.settings,
+            "GIT_REPOSITORY": server.url_for(sync.repository),
+            "GIT_TOKEN": TOKEN,
+            "GIT_CA_FILE": "/tmp/ca.pem",
+            "WORK_DIR": "/workspace",
+        }
+        ran = image.run("run", user=12345, group=OWN_USER, tmp=tmp, workspace=workspace, settings=settings)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert contents(sync.repository) == {"clusterbackup/east/a.yaml": b"a"}
+    assert set(left) == {tmp / "ca.pem"}
+    assert [path.name for path in tmp.iterdir()] == ["ca.pem"]
+    written = [path for path in workspace.rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
+
+
+@needs_image
+def test_it_starts_as_nobody_in_particular_and_knows_no_setting(image: Image) -> None:
+    assert image.config["User"] == f"{OWN_USER}:{OWN_USER}"
+    known = {name.upper() for name in Settings.model_fields}
+    assert not known & {entry.partition("=")[0] for entry in image.config["Env"]}
 
 
 @needs_image

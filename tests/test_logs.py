@@ -297,6 +297,22 @@ def test_a_token_file_is_read_anew_at_every_line(capsys: Output, tmp_path: Path)
     assert [entry["message"] for entry in entries(capsys)] == ["***", "***"]
 
 
+def test_the_token_is_the_first_line_of_its_file(capsys: Output, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("first-token\r\nissued in May\n")
+    set_up(secrets=read({"GIT_TOKEN_FILE": str(token_file)}).secrets)
+    logs.info("x", "first-token was issued in May")
+    assert entries(capsys)[0]["message"] == "*** was issued in May"
+
+
+@pytest.mark.parametrize("text", ["/" * 100_000, "\\" * 100_000, "A" * 100_000, "%2F" * 33_000])
+def test_no_answer_makes_the_search_for_secrets_slow(text: str, capsys: Output) -> None:
+    """One that took time by the square would take an hour here."""
+    set_up(secrets=lambda: [HOSTILE_SECRET, "/services/T0/B1/x", "%%//\\\\==", "A" * 40 + "!"])
+    logs.info("x", text)
+    assert entries(capsys)
+
+
 def test_an_empty_secret_hides_nothing(capsys: Output) -> None:
     set_up(secrets=lambda: ["", "tok"])
     logs.info("x", "a token")

@@ -19,6 +19,7 @@ from tests.support.repositories import (
     fsck,
     git,
     git_environment,
+    install_hook,
     log,
     message,
     sha,
@@ -60,13 +61,6 @@ def result(sync: Sync, run_id: str) -> dict[str, object]:
     loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())
     assert isinstance(loaded, dict)
     return loaded
-
-
-def install_hook(repository: Path, name: str, script: str) -> None:
-    hook = repository / "hooks" / name
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(script)
-    hook.chmod(0o755)
 
 
 # -- somebody else pushes while we run -----------------------------------------------------------

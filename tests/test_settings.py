@@ -443,6 +443,7 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
         "https://user:s3cr3t@host/repo?x#y",
         "https://user:s3cr3t@[::1/repo",
         "https://user:s3cr3t\u2100@host/repo",
+        "https://user:s3cr3t/s3cr3t@host/repo",
         "user:s3cr3t@host:repo",
         "oauth2:s3cr3t@github.com/org/repo.git",
     ],
@@ -454,6 +455,22 @@ def test_credentials_in_the_repository_are_refused_and_not_echoed(text: str) -> 
     assert "s3cr3t" not in f"{caught.value!s}{caught.value!r}{caught.value.error}{caught.value.__cause__}"
     context = caught.value.__context__
     assert "s3cr3t" not in f"{context!s}{context!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((name, "caf\udce9-s3cr3t") for name in SECRETS),
+        ("WEBHOOK_URL", "https://hooks.example.com/caf\udce9-s3cr3t"),
+        ("HTTPS_PROXY", "http://user:s3cr3t-\udce9@proxy:3128"),
+        ("HTTPS_PROXY", "http://user:s3cr3t[@proxy:3128"),
+        ("HTTPS_PROXY", "http://user:s3cr3t@proxy:none"),
+        ("PUSHGATEWAY_URL", "http://user:s3cr3t@pushgateway:9091"),
+        ("GIT_COMMIT_URL", "https://user:s3cr3t@git.example.com/commit/{commit}"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_refused_and_not_echoed(name: str, text: str) -> None:
+    assert "s3cr3t" not in one_problem(name, text)
 
 
 def test_http_needs_leave_of_its_own() -> None:
@@ -603,7 +620,8 @@ def test_no_secret_is_in_the_error_about_another_setting() -> None:
 
 def test_every_secret_is_known_to_the_log() -> None:
     settings = read({name: EVERY_VARIABLE[name][0] for name in SECRETS})
-    assert set(settings.secrets()) == {EVERY_VARIABLE[name][0] for name in SECRETS} | {"pw-4"}
+    within = {"pw-4", "/hook-5"}  # the proxy's password, and what makes the webhook's address a secret
+    assert set(settings.secrets()) == {EVERY_VARIABLE[name][0] for name in SECRETS} | within
     assert read({}).secrets() == []
 
 

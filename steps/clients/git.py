@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from steps import logs
-from steps.clients.git_access import CONFIG_MARK, environment, repository_config, user_config
+from steps.clients.git_access import (
+    CONFIG_MARK,
+    Credentials,
+    environment,
+    repository_config,
+    user_config,
+)
 from steps.clients.git_words import MESSAGES, explained
 from steps.core.changes import PLAIN_FILE, TreeRow
 from steps.core.digest import BlobChange
@@ -64,7 +70,7 @@ class Repository:
 
     What an earlier run left at ``directory`` is thrown away, a killed one's locks and half-written
     packs included; a link is unlinked, and a repository that is not ours is refused. Credentials live
-    in a private directory beside it all and go when the block ends.
+    in memory and go when the block ends.
     """
 
     def __init__(self, settings: Settings, directory: Path, gitconfig: Path) -> None:
@@ -78,9 +84,10 @@ class Repository:
         if _GIT_IS_MISSING:
             raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_GIT_IS_MISSING}")
         _refuse_inherited_settings()
-        self._private = Path(tempfile.mkdtemp(prefix="git-sync-"))
+        self._credentials = Credentials(self._settings)
+        self._home = Path(tempfile.mkdtemp(prefix="git-sync-"))
         try:
-            self._environment = environment(self._settings, self._private, self._gitconfig)
+            self._environment = environment(self._settings, self._home, self._gitconfig)
             self._claim()
             with atomic_file(self._gitconfig) as out:
                 out.write(user_config(self._settings).encode())
@@ -132,10 +139,11 @@ class Repository:
         self._configure()
 
     def _configure(self) -> None:
-        (self._directory / "config").write_text(repository_config(self._settings))
+        (self._directory / "config").write_text(repository_config(self._settings, self._credentials.config))
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._private, ignore_errors=True)
+        self._credentials.close()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     # -- the remote ---------------------------------------------------------------------------
 
@@ -216,7 +224,7 @@ class Repository:
         except SyncError as cause:
             raise PushFailed(cause) from cause
         if not re.search(rb"^[ *]\t", out, re.MULTILINE):
-            said = out.decode(errors="replace").strip()[:300]
+            said = logs.redacted(out.decode(errors="replace").strip())[:300]
             raise PushFailed(TryAgain("git_push", MESSAGES["git_push"], said))
 
     # -- objects ------------------------------------------------------------------------------
@@ -330,6 +338,7 @@ class Repository:
             istream=subprocess.PIPE if stdin else None,
             env=self._environment,
             start_new_session=True,
+            pass_fds=self._credentials.descriptors,
         )
         process = cast("subprocess.Popen[bytes]", started.proc)
         try:

@@ -1,25 +1,16 @@
-"""How git reaches the remote: its environment, made from nothing, and its configuration."""
+"""How git reaches the remote: its environment, made from nothing, its configuration, its credentials."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.settings import Settings
-
-# The answer is given for one prompt each, spelt with scheme, host and port: after a redirect to
-# another host git asks for that one, and hears nothing.
-_ASKPASS = """#!/bin/sh
-case "$1" in
-  "$GIT_SYNC_USER_PROMPT") printf '%s\\n' "$GIT_SYNC_USER" ;;
-  "$GIT_SYNC_TOKEN_PROMPT") cat "$GIT_SYNC_TOKEN_FILE" ;;
-  *) exit 1 ;;
-esac
-"""
 
 # User names that the hosts document for tokens. Gitea and most others look at the token alone.
 _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket", "x-token-auth"))
@@ -28,26 +19,65 @@ _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket"
 CONFIG_MARK = "# Written by git-sync at each run"
 
 
-def environment(settings: Settings, private: Path, gitconfig: Path) -> dict[str, str]:
-    """Return the variables for git. ``private`` is a directory for what must outlive no run."""
+class Credentials:
+    """What git needs to be let in. Secrets lie in memory alone, where no kill leaves one behind.
+
+    ``descriptors`` are for git and its children to inherit; ``config`` is what leads git to them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.descriptors: list[int] = []
+        self.config = ""
+        if settings.git_scheme in {"http", "https"}:
+            self.config = self._token(settings)
+        if settings.git_scheme == "https" and settings.https_proxy:
+            proxy = f"[http]\n\tproxy = {_config_value(settings.https_proxy.get_secret_value())}"
+            self.config += f"[include]\n\tpath = {self._in_memory(proxy)}\n"
+
+    def close(self) -> None:
+        """Forget them."""
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+    def _token(self, settings: Settings) -> str:
+        """The helper is for this scheme, host and port: git asks it for no other, as after a redirect."""
+        parts = urlsplit(settings.git_repository or "")
+        file = str(settings.git_token_file.absolute()) if settings.git_token_file else os.devnull
+        if settings.git_token:
+            file = self._in_memory(settings.git_token.get_secret_value())
+        # git appends a verb, of which "get" alone wants an answer: the others' goes nowhere.
+        helper = f"!sed '1s/^/password=/;1q' {shlex.quote(file)} #"
+        return (
+            f"[credential {_config_value(f'{parts.scheme}://{parts.netloc}')}]\n"
+            f"\tusername = {_config_value(token_user(settings))}\n"
+            f"\thelper = {_config_value(helper)}\n"
+        )
+
+    def _in_memory(self, text: str) -> str:
+        """Return the path by which whoever inherits the descriptor reads ``text``, from its beginning."""
+        descriptor = os.memfd_create("git-sync")
+        self.descriptors.append(descriptor)
+        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            file.write(f"{text}\n")
+        return f"/proc/self/fd/{descriptor}"
+
+
+def environment(settings: Settings, home: Path, gitconfig: Path) -> dict[str, str]:
+    """Return the variables for git, none of them secret. ``home`` is empty, and nobody else's."""
     variables = {
-        "HOME": str(private),
+        "HOME": str(home),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": str(gitconfig),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if settings.git_allow_http else ""),
+        "NO_PROXY": settings.no_proxy,
     }
-    if settings.git_scheme in {"http", "https"}:
-        variables |= _askpass(settings, private)
     if settings.git_scheme == "ssh":
         variables["GIT_SSH_COMMAND"] = _ssh_command(settings)
     if settings.git_ca_file:
         variables["GIT_SSL_CAINFO"] = str(settings.git_ca_file.absolute())
-    if settings.https_proxy:
-        variables["HTTPS_PROXY"] = settings.https_proxy.get_secret_value()
-        variables["NO_PROXY"] = settings.no_proxy
     return variables
 
 
@@ -55,26 +85,6 @@ def token_user(settings: Settings) -> str:
     """The user name that goes with the token."""
     host = urlsplit(settings.git_repository or "").hostname or ""
     return settings.git_token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
-
-
-def _askpass(settings: Settings, private: Path) -> dict[str, str]:
-    parts = urlsplit(settings.git_repository or "")
-    user = token_user(settings)
-    script = private / "askpass"
-    script.write_text(_ASKPASS)
-    script.chmod(0o700)
-    token = settings.git_token_file
-    if token is None and settings.git_token is not None:
-        token = private / "token"
-        token.touch(mode=0o600)
-        token.write_text(settings.git_token.get_secret_value() + "\n")
-    return {
-        "GIT_ASKPASS": str(script),
-        "GIT_SYNC_USER": user,
-        "GIT_SYNC_USER_PROMPT": f"Username for '{parts.scheme}://{parts.netloc}': ",
-        "GIT_SYNC_TOKEN_PROMPT": f"Password for '{parts.scheme}://{quote(user, safe='')}@{parts.netloc}': ",
-        "GIT_SYNC_TOKEN_FILE": str(token.absolute()) if token else "/dev/null",
-    }
 
 
 def _ssh_command(settings: Settings) -> str:
@@ -108,8 +118,8 @@ def user_config(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def repository_config(settings: Settings) -> str:
-    """Return the text of the scratch repository's config.
+def repository_config(settings: Settings, credentials: str) -> str:
+    """Return the text of the scratch repository's config. ``credentials`` is a part of it.
 
     Above bigFileThreshold git streams: otherwise it holds an object several times over, and a pod has
     512Mi.
@@ -133,7 +143,7 @@ def repository_config(settings: Settings) -> str:
 \tlowSpeedTime = 60
 [remote "origin"]
 \turl = {_config_value(settings.git_repository or "")}
-"""
+{credentials}"""
 
 
 def _config_value(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from steps.errors import FixConfiguration, SyncError, TryAgain
+from steps.logs import redacted
 
 MESSAGES = {
     "git_clone": "Failed to read the repository",
@@ -54,7 +55,7 @@ def explained(operation: str, said: str) -> SyncError:
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
     rejected = re.findall(r"\[(?:remote )?rejected\] \((.*)\)", said)
-    words = "; ".join(filter(None, [*server, *rejected] or ours or lines))[:1000]
+    words = redacted("; ".join(filter(None, [*server, *rejected] or ours or lines)))[:1000]  # before the cut
     passing = any(map(_PASSING.search, rejected)) and not _LASTING.search(said)
     for pattern, cause in () if passing else _HUMAN:
         if re.search(pattern, said, re.IGNORECASE):

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import certifi
 import urllib3
 
+from steps.logs import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -48,7 +50,6 @@ def post(  # noqa: PLR0913 - what a request is made of
     except ValueError as problem:
         raise Undelivered("the address is none") from problem
     login = ":".join(credentials) if credentials else unquote(address.auth or "")
-    basic = b64encode(login.encode()).decode()  # urllib3's own helper knows Latin-1 alone
     options: dict[str, Any] = {
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": str(ca_file) if ca_file else certifi.where(),
@@ -63,12 +64,13 @@ def post(  # noqa: PLR0913 - what a request is made of
         ),
     }
     try:
-        with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
+        pool = urllib3.ProxyManager(**through(proxy), **options) if proxy else urllib3.PoolManager(**options)
+        with pool:
             response = pool.request(
                 "POST",
                 address._replace(auth=None).url,
                 body=body,
-                headers={**headers, **({"Authorization": f"Basic {basic}"} if login else {})},
+                headers={**headers, **({"Authorization": _basic(login)} if login else {})},
                 redirect=False,
                 preload_content=False,
             )
@@ -82,6 +84,17 @@ def post(  # noqa: PLR0913 - what a request is made of
         raise Undelivered(f"the server answered {response.status}", first_line(said.decode(errors="replace")))
 
 
+def through(proxy: str) -> dict[str, Any]:
+    """The arguments that make a pool go through ``proxy``: urllib3 finds no credentials in an address."""
+    login = unquote(urllib3.util.parse_url(proxy).auth or "")
+    headers = {"Proxy-Authorization": _basic(login)} if login else {}
+    return {"proxy_url": proxy, "proxy_headers": headers}
+
+
+def _basic(login: str) -> str:
+    return f"Basic {b64encode(login.encode()).decode()}"  # urllib3's own helper knows Latin-1 alone
+
+
 def root_cause(problem: BaseException) -> BaseException:
     """Follow urllib3's nesting (MaxRetryError.reason, __cause__) to what the network said."""
     inner = getattr(problem, "reason", None) or problem.__cause__
@@ -89,5 +102,8 @@ def root_cause(problem: BaseException) -> BaseException:
 
 
 def first_line(text: str) -> str:
-    """The first line, cut and in lower case, as it goes into an error."""
-    return text.strip().split("\n", 1)[0][:300].lower()
+    """The first line, cut and in lower case, as it goes into an error.
+
+    Secrets go before that: nobody would know one again afterwards.
+    """
+    return redacted(text.strip().split("\n", 1)[0])[:300].lower()

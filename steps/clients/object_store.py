@@ -35,13 +35,14 @@ from obstore.store import S3Store
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from steps import logs
-from steps.clients.http import first_line, root_cause
+from steps.clients.http import first_line, root_cause, through
 from steps.errors import FixConfiguration, SyncError, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from minio.datatypes import Object
+    from obstore import GetOptions
     from pydantic import SecretStr
 
     from steps.settings import Settings
@@ -275,8 +276,8 @@ class ObjectStore:
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
         try:
-            condition = f'"{listed.etag}"' if listed.etag else None
-            response = obstore.get(self._store, listed.key, options={"if_match": condition})
+            condition: GetOptions = {"if_match": f'"{listed.etag}"'} if listed.etag else {}
+            response = obstore.get(self._store, listed.key, options=condition)
             logs.debug("s3_request", "GET", key=listed.key, etag=listed.etag, size=response.meta["size"])
             if response.meta["size"] != listed.size and response.meta["e_tag"] is None:
                 raise _Changed
@@ -477,7 +478,7 @@ def _http(proxy: str | None, ca_file: str | None) -> _Pool:
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": ca_file or certifi.where(),
     }
-    return _ProxiedPool(proxy_url=proxy, **options) if proxy else _Pool(**options)
+    return _ProxiedPool(**through(proxy), **options) if proxy else _Pool(**options)
 
 
 _PROBLEMS = (MinioException, urllib3.exceptions.HTTPError, ParseError, ValueError, OSError)

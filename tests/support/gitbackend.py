@@ -84,8 +84,8 @@ class _Exchange:
         state.seen(request)
         if status := state.failure_for(request):
             self._refuse(status, {})
-        elif state.redirect_to is not None:
-            self._refuse(302, {"Location": state.redirect_to.rstrip("/") + request.target})
+        elif state.redirects(request):
+            self._refuse(302, {"Location": f"{state.redirect_to}{request.target}"})
         elif state.refuses(request):
             self._refuse(401, {"WWW-Authenticate": 'Basic realm="git"'})
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from tests.support.gitbackend import GitRequest, handler_for
-from tests.support.loopback import LoopbackServer
+from tests.support.loopback import LoopbackServer, certified
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
     import trustme
@@ -33,7 +33,8 @@ class GitServer:
     """A running server, its switches, and what it has seen.
 
     `token`, `anonymous_read`, `redirect_to` and `before` may be set while it runs. `redirect_to`
-    is a base URL that every request is sent to with a 302. `before` is called with each request
+    is a base URL that every request is sent to with a 302, with `redirect_after_login` only those
+    that bring the token. `before` is called with each request
     that was let in, before git sees it: to move a branch between a fetch and a push, say.
     `ca_file` is the PEM file to trust; None when it speaks plain HTTP.
     """
@@ -44,6 +45,7 @@ class GitServer:
     ca_file: Path | None = None
     anonymous_read: bool = False
     redirect_to: str | None = None
+    redirect_after_login: bool = False
     before: Callable[[GitRequest], None] | None = None
     _requests: list[GitRequest] = field(default_factory=list, repr=False)
     _faults: list[_Fault] = field(default_factory=list, repr=False)
@@ -113,6 +115,10 @@ class GitServer:
                     return fault.outcome
         return None
 
+    def redirects(self, request: GitRequest) -> bool:
+        """Whether `request` is sent elsewhere; for the handler."""
+        return self.redirect_to is not None and not (self.redirect_after_login and self.refuses(request))
+
     def refuses(self, request: GitRequest) -> bool:
         """Whether `request` lacks the credentials that it needs; for the handler."""
         if self.anonymous_read and request.service == "git-upload-pack":
@@ -129,12 +135,10 @@ def https_git_server(
     Basic auth with any user name, and `token` for the password. With `anonymous_read`, fetching
     needs no credentials and pushing still does.
     """
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1", "localhost").configure_cert(tls)
     with TemporaryDirectory(prefix="git-ca-") as folder:
         ca_file = Path(folder) / "ca.pem"
         ca.cert_pem.write_to_path(str(ca_file))
-        with _serve(root, token, tls) as server:
+        with _serve(root, token, certified(ca)) as server:
             server.ca_file = ca_file
             server.anonymous_read = anonymous_read
             yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -11,12 +12,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
     from io import BufferedIOBase
 
+    import trustme
+
 _PIECE = 65536
 _LINGER_ZERO = struct.pack("ii", 1, 0)
+
+
+def certified(ca: trustme.CA | None) -> ssl.SSLContext | None:
+    """What a server needs to show a certificate of that CA; None without one."""
+    if ca is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
 
 
 class LoopbackServer(ThreadingHTTPServer):

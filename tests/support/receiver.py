@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.support.loopback import LoopbackHandler, LoopbackServer
+from tests.support.loopback import LoopbackHandler, LoopbackServer, certified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,11 +50,7 @@ def receiver(*, tls: trustme.CA | None = None) -> Iterator[Receiver]:
 
         do_POST = _take  # noqa: N815 - http.server's name
 
-    context = None
-    if tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.issue_cert("127.0.0.1").configure_cert(context)
-    server = LoopbackServer(Handler, tls=context)
+    server = LoopbackServer(Handler, tls=certified(tls))
     kept.url = f"{'http' if tls is None else 'https'}://{server.endpoint}"
     with server.running():
         yield kept

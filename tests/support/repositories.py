@@ -70,6 +70,14 @@ def bare_repository(path: Path, *, partial_clone: bool = True) -> Path:
     return path
 
 
+def install_hook(repository: Path, name: str, script: str) -> None:
+    """Make a repository run ``script`` on a push."""
+    hook = repository / "hooks" / name
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(script)
+    hook.chmod(0o755)
+
+
 def commit_files(
     repository: Path,
     files: Mapping[str, bytes | tuple[str, bytes] | None],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,19 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tunnel:
-    """A running proxy at ``url``; ``asked`` holds each ``host:port``, in order."""
+    """A running proxy at ``url``; ``asked`` holds each ``host:port``, in order.
+
+    With ``login`` ("user:password") it answers 407 to whoever does not bring that.
+    """
 
     url: str
+    login: str = ""
     asked: list[str] = field(default_factory=list)
+
+    def lets_in(self, authorization: str) -> bool:
+        """Whether the Proxy-Authorization header is right; for the handler."""
+        return not self.login or authorization == f"Basic {b64encode(self.login.encode()).decode()}"
 
 
 @contextmanager
-def tunnel() -> Iterator[Tunnel]:
+def tunnel(login: str = "") -> Iterator[Tunnel]:
     """Run a proxy."""
-    running = Tunnel("")
+    running = Tunnel("", login)
 
     class Handler(LoopbackHandler):
         def do_CONNECT(self) -> None:  # noqa: N802
+            if not running.lets_in(self.headers.get("Proxy-Authorization", "")):
+                self.reply(407, {"Proxy-Authenticate": 'Basic realm="proxy"'}, b"who are you?\n")
+                return
             running.asked.append(self.path)
             host, _, port = self.path.partition(":")
             with socket.create_connection((host, int(port)), timeout=10) as upstream:

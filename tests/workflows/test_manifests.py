@@ -386,6 +386,20 @@ def test_the_executor_may_report_and_nothing_else() -> None:
     assert [subject["name"] for subject in binding["subjects"]] == [SPEC["serviceAccountName"]]
 
 
+def test_nobody_connects_to_a_run_and_it_connects_to_some_ports_alone() -> None:
+    (policy,) = documents("namespace/networkpolicy.yaml")
+    spec = policy["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in spec, "nothing is let in"
+    assert all(set(rule) == {"ports"} and rule["ports"] for rule in spec["egress"])
+    wanted = spec["podSelector"]["matchLabels"].items()
+    pods = [
+        SPEC["podMetadata"],
+        *(job["spec"]["jobTemplate"]["spec"]["template"]["metadata"] for job in JOBS),
+    ]
+    assert all(wanted <= pod["labels"].items() for pod in pods)
+
+
 def test_the_policy_for_the_access_key_allows_reading_only() -> None:
     policy = json.loads((MANIFESTS / "minio-policy.json").read_text())
     actions = [action for statement in policy["Statement"] for action in statement["Action"]]
