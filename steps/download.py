@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections import Counter, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +25,7 @@ from steps.contracts import (
 )
 from steps.core.changes import FETCHED, UNCHANGED, VANISHED, ManifestRow, file_and_directory
 from steps.core.exits import Exit, most_severe
+from steps.core.flood import Flood, HeldBack, Intake
 from steps.core.keys import Reason, escaped, rejection
 from steps.core.merge import outer_join
 from steps.errors import FixConfiguration, SyncError, Terminated
@@ -112,6 +113,18 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
     failure = job.files.failure(cluster)
     try:
         _fetch_cluster(job, cluster)
+    except HeldBack as flood:
+        # detect tells of it: a guard's word is no failure of this step.
+        remove(job.volume.objects_of(job.run) / cluster)
+        document = ClusterFailure(
+            cluster=cluster,
+            operation="download",
+            error=str(flood),
+            transient=False,
+            held_back=flood.flood,
+        )
+        write_document(failure, document)
+        return Exit.OK
     except SyncError as problem:
         document = ClusterFailure(
             cluster=cluster,
@@ -134,6 +147,7 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
     with logs.timed() as elapsed:
         figures = _Figures()
         listed_at = _write_listing(job, cluster, figures)
+        _check_new_bytes(job, cluster, figures)
         root = job.volume.objects_of(job.run)
         remove(root / cluster)  # another run's, or a failed try's
         directory = ObjectDirectory(root)
@@ -177,6 +191,7 @@ def _write_listing(job: _Job, cluster: str, figures: _Figures) -> datetime:
 
 
 def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow]:
+    intake = Intake(run.flood_limits)
     for listed in listing:
         text = listed.key.removeprefix(run.bucket_prefix)
         path = text.encode(errors="surrogatepass")
@@ -187,12 +202,47 @@ def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow
             continue
         reason = rejection(text) or (Reason.TOO_LARGE if listed.size > run.max_object_bytes else "")
         modified = listed.modified.isoformat() if listed.modified else ""
+        intake.add(path)
+        figures.listed_bytes += listed.size
         yield ListedRow(path, reason, listed.etag, listed.size, modified)
+
+
+def _check_new_bytes(job: _Job, cluster: str, figures: _Figures) -> None:
+    """Raise HeldBack where the new and changed objects are too much, before the first is fetched."""
+    limit = job.run.flood_limits.max_new_bytes
+    if not 0 < limit < figures.listed_bytes:
+        return  # not even all of them are: nothing has to be compared
+    new = sum(listed.size for held, listed in _pairs(job, cluster) if _is_new(held, listed))
+    if new > limit:
+        raise HeldBack(Flood.BYTES, new, limit)
+
+
+def _pairs(job: _Job, cluster: str) -> Iterator[tuple[BaselineRow | None, ListedRow]]:
+    """Every listed key, with what Git holds there."""
+    baseline = read_rows(job.files.baseline(cluster), BaselineRow)
+    listing = read_rows(job.files.listing(cluster), ListedRow)
+    return ((held, listed) for held, listed in outer_join(baseline, listing) if listed is not None)
+
+
+def _is_new(held: BaselineRow | None, listed: ListedRow) -> bool:
+    """Whether an object may become a file that Git does not hold."""
+    return not listed.reason and not _is_unchanged(held, listed)
+
+
+def _is_unchanged(held: BaselineRow | None, listed: ListedRow) -> bool:
+    return (
+        held is not None
+        and listed.etag != ""  # a store without ETags tells nothing
+        and (held.etag, held.size) == (listed.etag, listed.size)
+    )
 
 
 @dataclass
 class _Figures:
     left_out: int = 0
+    listed_bytes: int = 0
+    new_objects: int = 0
+    new_bytes: int = 0
     objects: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     quarantined_sample: list[str] = field(default_factory=list)
@@ -218,6 +268,8 @@ class _Figures:
             quarantined=dict(self.quarantined),
             quarantined_sample=tuple(self.quarantined_sample),
             left_out=self.left_out,
+            new_objects=self.new_objects,
+            new_bytes=self.new_bytes,
             fetched=self.fetched,
             fetched_bytes=self.fetched_bytes,
             newest_object_at=datetime.fromisoformat(self.newest) if self.newest else None,
@@ -239,8 +291,8 @@ def _manifest(
         while pending:
             yield figures.counted(pending.popleft().result())
     finally:
-        for future in pending:
-            future.cancel()
+        # Whoever clears up after this cluster must not meet threads that still write.
+        wait([future for future in pending if not future.cancel()])
 
 
 def _decisions(
@@ -250,24 +302,20 @@ def _decisions(
     conflicts = file_and_directory(
         row.path for row in read_rows(job.files.listing(cluster), ListedRow) if not row.reason
     )
-    baseline = read_rows(job.files.baseline(cluster), BaselineRow)
-    listing = read_rows(job.files.listing(cluster), ListedRow)
-    for held, listed in outer_join(baseline, listing):
-        if listed is None:
-            continue
+    for held, listed in _pairs(job, cluster):
         figures.newest = max(figures.newest, listed.modified)
         reason = listed.reason or (Reason.PATH_CONFLICT if listed.path in conflicts else "")
-        unchanged = (
-            held is not None
-            and listed.etag != ""  # a store without ETags tells nothing
-            and (held.etag, held.size) == (listed.etag, listed.size)
-        )
+        unchanged = _is_unchanged(held, listed)
         if reason:
             yield _settled(ManifestRow(listed.path, reason, "", listed.size, listed.etag))
         elif held is not None and unchanged and job.run.mode is Mode.INCREMENTAL:
             yield _settled(ManifestRow(listed.path, UNCHANGED, held.oid, listed.size, listed.etag))
         else:
             expected = held.oid if held is not None and unchanged else None
+            if not unchanged:
+                with figures.lock:
+                    figures.new_objects += 1
+                    figures.new_bytes += listed.size
             job.progress.found()
             yield job.getters.submit(_fetch, job, listed, expected, directory, figures)
 
@@ -306,4 +354,8 @@ def _fetch(
         figures.fetched_bytes += came.size
         figures.foreign_etags += came.foreign_etag
         figures.cache_mismatches += expected not in {None, came.oid}
+        # An object may have grown since it was listed.
+        figures.new_bytes += came.size - listed.size
+        if 0 < job.run.flood_limits.max_new_bytes < figures.new_bytes:
+            raise HeldBack(Flood.BYTES, figures.new_bytes, job.run.flood_limits.max_new_bytes)
     return ManifestRow(listed.path, FETCHED, came.oid, came.size, came.etag)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from steps.core.flood import MOST_CONFLICTS, Flood, HeldBack
 from steps.core.guards import DeletionToken, Survey
 from steps.core.merge import outer_join
 
@@ -111,7 +112,8 @@ def plan(  # noqa: PLR0913 - a cluster's three inputs, and what was decided over
     """Yield the cluster's changes by path, ascending, and count them in ``tally``.
 
     Applied to the tree they give: the accepted objects, and of the rest what must be kept
-    (deselected, quarantined, vanished mid-run, or deletions refused: ``delete`` False).
+    (deselected, quarantined, vanished mid-run, or deletions refused: ``delete`` False). Raises HeldBack,
+    if at all, before the first change.
     """
     conflicts: set[bytes] = set()
     if surveyed.kept or (surveyed.deletions and not delete):
@@ -154,8 +156,14 @@ def _path_conflicts(tree: TreePass, manifest: ManifestPass, selects: Selects, *,
     losers: set[bytes] = set()
     for (above, above_kept), (below, below_kept) in _containments(final()):
         if above_kept != below_kept:
-            losers.add(below if above_kept else above)
+            _add_conflict(losers, below if above_kept else above)
     return losers
+
+
+def _add_conflict(conflicts: set[bytes], path: bytes) -> None:
+    conflicts.add(path)
+    if len(conflicts) > MOST_CONFLICTS:
+        raise HeldBack(Flood.CONFLICTS, len(conflicts), MOST_CONFLICTS)
 
 
 def _containments(
@@ -182,8 +190,14 @@ def _containments(
 
 
 def file_and_directory(paths: Iterable[bytes]) -> set[bytes]:
-    """Return the paths (ascending) that are also a directory of others: the children are kept."""
-    return {above for (above, _), _ in _containments((path, False) for path in paths)}
+    """Return the paths (ascending) that are also a directory of others: the children are kept.
+
+    Raises HeldBack where they are too many.
+    """
+    found: set[bytes] = set()
+    for (above, _), _ in _containments((path, False) for path in paths):
+        _add_conflict(found, above)
+    return found
 
 
 def applied(tree: Iterable[TreeRow], changes: Iterable[PlanRow]) -> Iterator[TreeRow]:

@@ -83,7 +83,8 @@ def _cells(found: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Measure, print a table as it stands in docs/performance.md, and write all figures down."""
-    objects, clusters = (int(os.environ.get(*given)) for given in (("OBJECTS", "1000000"), ("CLUSTERS", "500")))
+    objects = int(os.environ.get("OBJECTS") or 1_000_000)
+    clusters = int(os.environ.get("CLUSTERS") or 500)
     output = Path(os.environ.get("OUTPUT") or "build/scale")
     print(f"{objects:,} objects in {clusters:,} clusters\n\n| {' | '.join(_HEAD)} |\n{'|---' * len(_HEAD)}|")
     results = []

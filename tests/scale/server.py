@@ -128,7 +128,7 @@ class Server:
             return _document([])
         count = self._objects.each
         start = int(asked.get("continuation-token") or 0)
-        if after:
+        if after and not start:  # S3 goes by the token where it has one
             start = bisect_right(range(count), after, key=lambda number: self._objects.key(cluster, number))
         end = min(start + _PAGE, count)
         keys = (self._objects.key(cluster, number) for number in range(start, end))
