@@ -45,7 +45,7 @@ class HeldBack(Exception):
     """A cluster is not to be synced: ``found`` is more than ``limit``."""
 
     def __init__(self, flood: Flood, found: int, limit: int) -> None:
-        super().__init__(f"{REASONS[flood]}: {found:,}, and {limit:,} are allowed")
+        super().__init__(f"{REASONS[flood]}: {found:,} against {limit:,}")
         self.flood = flood
 
 

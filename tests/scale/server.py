@@ -30,11 +30,15 @@ _IF_MATCH = re.compile(rb"\r\nif-match: *([^\r]*)", re.IGNORECASE)
 
 
 class Objects:
-    """The objects there are: as many in each cluster, and each with content of its own."""
+    """The objects there are: as many in each cluster, and each with content of its own.
 
-    def __init__(self, objects: int, clusters: int) -> None:
-        self.clusters = [f"cluster-{number:04}" for number in range(clusters)]
+    ``strays`` more objects lie beside the clusters.
+    """
+
+    def __init__(self, objects: int, clusters: int, strays: int = 0) -> None:
+        self.clusters = [f"cluster-{number:06}" for number in range(clusters)]
         self.each = objects // clusters
+        self.strays = strays
 
     def keys(self, cluster: str) -> Iterator[str]:
         """The keys of a cluster, in byte order."""
@@ -104,7 +108,7 @@ class Server:
         key = unquote(url.path).removeprefix(f"/{BUCKET}").removeprefix("/")
         if not key:
             asked = dict(parse_qsl(url.query, keep_blank_values=True))
-            return _response("200 OK", self._listed(asked).encode(), "Content-Type: application/xml")
+            return _response("200 OK", self.listed(asked).encode(), "Content-Type: application/xml")
         if not self._objects.holds(key):
             return _response("404 Not Found", b"", "Content-Type: application/xml")
         content = self._objects.content(key)
@@ -115,31 +119,45 @@ class Server:
         modified = f"Last-Modified: {_MODIFIED:%a, %d %b %Y %H:%M:%S} GMT"
         return _response("200 OK", content, f"ETag: {tag}", modified, with_body=method != "HEAD")
 
-    def _listed(self, asked: dict[str, str]) -> str:
+    def listed(self, asked: dict[str, str]) -> str:
         prefix, after = asked.get("prefix", ""), asked.get("start-after", "")
-        cluster = prefix.removeprefix(PREFIX).rstrip("/")
+        start = int(asked.get("continuation-token") or 0)
         if asked.get("delimiter"):
-            below = {PREFIX: (f"{PREFIX}{name}/" for name in self._objects.clusters), "": (PREFIX,)}
-            rows = [
-                f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>" for name in below.get(prefix, ())
-            ]
-            return _document(rows)
+            return self._children(prefix, start)
+        cluster = prefix.removeprefix(PREFIX).rstrip("/")
         if cluster not in self._objects.clusters or prefix != f"{PREFIX}{cluster}/":
             return _document([])
         count = self._objects.each
-        start = int(asked.get("continuation-token") or 0)
         if after and not start:  # S3 goes by the token where it has one
             start = bisect_right(range(count), after, key=lambda number: self._objects.key(cluster, number))
         end = min(start + _PAGE, count)
         keys = (self._objects.key(cluster, number) for number in range(start, end))
-        return _document(list(map(self._row, keys)), token=str(end) if end < count else "")
-
-    def _row(self, key: str) -> str:
-        content = self._objects.content(key)
-        return (
-            f"<Contents><Key>{key}</Key><LastModified>{_MODIFIED:%Y-%m-%dT%H:%M:%S}.000Z</LastModified>"
-            f"<ETag>&quot;{etag(content)}&quot;</ETag><Size>{len(content)}</Size></Contents>"
+        return _document(
+            [_row(key, self._objects.content(key)) for key in keys], token=str(end) if end < count else ""
         )
+
+    def _children(self, prefix: str, start: int) -> str:
+        """What is directly under a prefix: the clusters, and before them the strays."""
+        if prefix != PREFIX:
+            return _document(
+                [f"<CommonPrefixes><Prefix>{PREFIX}</Prefix></CommonPrefixes>"] if not prefix else []
+            )
+        strays, names = self._objects.strays, self._objects.clusters
+        end = min(start + _PAGE, strays + len(names))
+        rows = [
+            _row(f"{PREFIX}a-stray-{number:08}", b"")
+            if number < strays
+            else f"<CommonPrefixes><Prefix>{PREFIX}{names[number - strays]}/</Prefix></CommonPrefixes>"
+            for number in range(start, end)
+        ]
+        return _document(rows, token=str(end) if end < strays + len(names) else "")
+
+
+def _row(key: str, content: bytes) -> str:
+    return (
+        f"<Contents><Key>{key}</Key><LastModified>{_MODIFIED:%Y-%m-%dT%H:%M:%S}.000Z</LastModified>"
+        f"<ETag>&quot;{etag(content)}&quot;</ETag><Size>{len(content)}</Size></Contents>"
+    )
 
 
 def _document(rows: list[str], *, token: str = "") -> str:
