@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from steps.clients.object_store import ObjectStore
 from steps.discover import _look_around
 from steps.settings import read
-from tests.scale.server import BUCKET, Objects, Server
+from tests.scale.server import Objects, Server
 from tests.support.faults import Change, nth
 from tests.support.repositories import commit_files, contents, message, sha, tree
 
@@ -251,17 +250,6 @@ def test_clusters_that_git_holds_are_never_held_back_for_their_number(sync: Sync
     assert sync(MAX_CLUSTERS="1").exit == 0
 
 
-def started(server: Server) -> dict[str, str]:
-    threading.Thread(target=server.serve, daemon=True).start()
-    return {
-        "MINIO_ENDPOINT": server.endpoint,
-        "MINIO_ACCESS_KEY": "nobody",
-        "MINIO_SECRET_KEY": "looks-at-it",
-        "MINIO_BUCKET": BUCKET,
-        "MINIO_USE_SSL": "false",
-    }
-
-
 class Counting(Server):
     """Remembers how many listings were asked for of each prefix."""
 
@@ -276,19 +264,21 @@ class Counting(Server):
 
 def test_names_beyond_the_limit_are_counted_and_not_remembered() -> None:
     server = Counting(Objects(0, clusters=2500, strays=2500))
-    settings = read(started(server) | {"MAX_CLUSTERS": "10"})
-    store = ObjectStore(settings)
-    found = _look_around(settings, store)
-    assert (found.count, len(found.clusters)) == (2500, 11)
-    assert (found.strays, len(found.strays_sample)) == ({"no_cluster": 2500}, 20)
-    server.pages.clear()
-    next(store.children(settings.minio_prefix))
+    with server.running() as environment:
+        settings = read(environment | {"MAX_CLUSTERS": "10"})
+        store = ObjectStore(settings)
+        found = _look_around(settings, store)
+        assert (found.count, len(found.clusters)) == (2500, 11)
+        assert (found.strays, len(found.strays_sample)) == ({"no_cluster": 2500}, 20)
+        server.pages.clear()
+        next(store.children(settings.minio_prefix))
     assert len(server.pages) == 1, "they come page by page"
 
 
 def test_a_listing_ends_where_it_is_too_much(sync: Sync) -> None:
     server = Counting(Objects(20_000, clusters=1))
-    said = sync.with_settings(**started(server))(MAX_OBJECTS="1500")
+    with server.running() as settings:
+        said = sync.with_settings(**settings)(MAX_OBJECTS="1500")
     assert said.exit == 20
     of_cluster = [prefix for prefix in server.pages if "cluster-" in prefix]
     assert len(of_cluster) < 10, "20 pages are there"

@@ -15,41 +15,38 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from tests.scale import server as server_module
 from tests.scale.measure import GIT, PYTHON, REMOTE, Measured, cpu_seconds, measured
-from tests.scale.server import BUCKET
 from tests.support.process import serving
 from tests.support.repositories import bare_repository, git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CASES = ("first run", "no change", "no change again")
-_STEPS = ("discover", "download", "detect", "publish")
-_HEAD = ("Case", "Seconds", *_STEPS, "CPU seconds", "Server's", "Python MiB", "git MiB", "Remote's git MiB")
+CASES = ("first run", "no change", "no change again")
+STEPS = ("discover", "download", "detect", "publish")
+_HEAD = ("Case", "Seconds", *STEPS, "CPU seconds", "Server's", "Python MiB", "git MiB", "Remote's git MiB")
 
 
 def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
     """Measure one case after another; a run that does anything but what it should ends it."""
     repository = bare_repository(root / "backups.git")
-    server = [sys.executable, "-m", "tests.scale.server", str(objects), str(clusters)]
+    server = [sys.executable, server_module.__file__, str(objects), str(clusters)]
     with serving(server, ready=r"listening on (\S+), process (\d+)\n", log=root / "server") as said:
         environment = {
             "PATH": os.environ["PATH"],
-            "MINIO_ENDPOINT": said[1],
-            "MINIO_ACCESS_KEY": "nobody",
-            "MINIO_SECRET_KEY": "looks-at-it",
-            "MINIO_BUCKET": BUCKET,
-            "MINIO_USE_SSL": "false",
+            **server_module.settings(said[1]),
             "GIT_REPOSITORY": f"file://{repository}",
             "WORK_DIR": str(root / "workspace"),
             "LOG_FORMAT": "json",
             "METRICS_PORT": "0",
             "RETRY_ATTEMPTS": "1",
+            "MAX_OBJECTS": "0",  # however few the clusters are
         }
-        for case in _CASES:
+        for case in CASES:
             before = cpu_seconds(int(said[2]))
             run = measured([sys.executable, "-m", "steps", "run"], environment, root)
-            _check(run, objects // clusters * clusters if case == _CASES[0] else 0)
+            _check(run, objects // clusters * clusters if case == CASES[0] else 0)
             state = json.loads((root / "workspace" / "sync-metadata.json").read_text())
             yield {
                 "case": case,
@@ -74,7 +71,7 @@ def _cells(found: dict[str, Any]) -> list[str]:
     return [
         found["case"],
         f"{found['seconds']:.1f}",
-        *(f"{found['step_seconds'][step]:.1f}" for step in _STEPS),
+        *(f"{found['step_seconds'][step]:.1f}" for step in STEPS),
         f"{found['cpu_seconds']:.1f}",
         f"{found['server_cpu_seconds']:.1f}",
         *(f"{found['peak_bytes'][kind] / 2**20:.0f}" for kind in (PYTHON, GIT, REMOTE)),

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from bisect import bisect_right
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -75,6 +75,17 @@ def etag(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def settings(endpoint: str) -> dict[str, str]:
+    """git-sync's settings for a server."""
+    return {
+        "MINIO_ENDPOINT": endpoint,
+        "MINIO_ACCESS_KEY": "nobody",
+        "MINIO_SECRET_KEY": "looks-at-it",
+        "MINIO_BUCKET": BUCKET,
+        "MINIO_USE_SSL": "false",
+    }
+
+
 class Server:
     """Answers on a free loopback port, one thread for each connection."""
 
@@ -83,10 +94,25 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
+    @contextmanager
+    def running(self) -> Iterator[dict[str, str]]:
+        """Answer until the block ends; yield git-sync's settings for it."""
+        thread = threading.Thread(target=self.serve, daemon=True)
+        thread.start()
+        try:
+            yield settings(self.endpoint)
+        finally:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            self._listener.close()
+
     def serve(self) -> None:
-        """Answer for ever."""
+        """Answer until the listening socket is shut down."""
         while True:
-            connection, _ = self._listener.accept()
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
