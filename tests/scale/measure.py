@@ -73,17 +73,19 @@ class _Peaks:
 
 
 def _tree(pid: int, kind: str) -> Iterator[tuple[str, int]]:
-    """The process and its descendants. Over file:// git itself starts the remote's side: that is not ours."""
+    """The process and its descendants. Over file:// git itself starts the remote's side: that is not ours.
+
+    A child that is Python still is about to become git, and its memory is its parent's.
+    """
+    yield kind, pid
     with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if kind != REMOTE and any(name in words for name in _REMOTE):
-            kind = REMOTE
-        elif kind == PYTHON and Path(f"/proc/{pid}/comm").read_text().startswith("git"):
-            kind = GIT
-        yield kind, pid
         for task in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
-                yield from _tree(int(child), kind)
+            for child in map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()):
+                words = Path(f"/proc/{child}/cmdline").read_bytes()
+                if kind == REMOTE or any(name in words for name in _REMOTE):
+                    yield from _tree(child, REMOTE)
+                elif Path(f"/proc/{child}/comm").read_text().startswith("git"):
+                    yield from _tree(child, GIT)
 
 
 def _resident(pid: int) -> int:
