@@ -76,6 +76,10 @@ bench: $(VENV)/.bench ## Time git-sync against s5cmd and rclone (SIZE=, ROUNDS=;
 soak: $(READY) ## Look for a way to lose or invent a file (MINUTES=, SEED=, ARGS='--family …'; see docs/reliability.md)
 	$(VENV)/bin/python -m tests.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) $(ARGS)
 
+.PHONY: scale
+scale: $(READY) ## Measure time and memory over a million objects (OBJECTS=, CLUSTERS=; see docs/performance.md)
+	$(VENV)/bin/python -m tests.scale
+
 .PHONY: run
 run: $(READY) ## Run git-sync once, with the settings in the environment
 	@$(VENV)/bin/git-sync run $(ARGS)
