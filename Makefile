@@ -89,6 +89,10 @@ audit: $(VENV)/.audit ## Ask PyPI's advisories about each pinned package; needs 
 		echo 'Not passed: advisories are listed above, or a package could not be looked up, and then nothing is known of it.' >&2; \
 		exit 1; }
 
+.PHONY: scale
+scale: $(READY) ## Measure time and memory over a million objects (OBJECTS=, CLUSTERS=; see docs/performance.md)
+	$(VENV)/bin/python -m tests.scale
+
 .PHONY: run
 run: $(READY) ## Run git-sync once, with the settings in the environment
 	@$(VENV)/bin/git-sync run $(ARGS)

@@ -115,7 +115,10 @@ def _message(run: Run, plan: Plan) -> str:
         changes=plan.changes,
         run_id=run.run_id,
         allowed=[(c.name, c.allowed) for c in processed if c.allowed],
-        refused=[(c.name, c.ruling) for c in processed if c.status is Status.REFUSED],
+        refused=[
+            *((c.name, c.ruling) for c in processed if c.status is Status.REFUSED),
+            *((c.name, c.held_back) for c in plan.clusters if c.held_back),
+        ],
         failed=[c.name for c in plan.clusters if c.status is Status.FAILED],
     )
 

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from steps.core.digest import ChangeDigest
 from steps.core.exits import Exit, most_severe
+from steps.core.flood import Flood, FloodLimits
 from steps.core.guards import Limits, Ruling
 from steps.core.keys import escaped
 from steps.core.samples import Counters
@@ -106,10 +107,13 @@ class Run(RunStart):
     base: str | None = Field(description="commit that the baselines are of; None: no such branch")
     selection: Selection
     limits: Limits
+    flood_limits: FloodLimits
     allow_delete: tuple[str, ...]
     max_object_bytes: int
     shards: tuple[Shard, ...]
-    clusters_left_out: int = Field(description="clusters of the bucket that the filter leaves out")
+    clusters_left_out: int = Field(description="clusters of the bucket that are no part of this run")
+    clusters_held_back: int = Field(description="those of them that MAX_CLUSTERS leaves out, at least")
+    clusters_held_back_sample: tuple[str, ...]
     obstructed: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
     quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...]
@@ -143,6 +147,8 @@ class ManifestFooter(Document):
     quarantined_sample: tuple[str, ...]
     left_out: int = Field(description="keys that the filters left out")
     unchanged: int = Field(description="objects that Git is known to hold as they are")
+    new_objects: int = Field(description="objects that are not known to be in Git")
+    new_bytes: int
     fetched: int
     fetched_bytes: int
     newest_object_at: AwareDatetime | None
@@ -158,6 +164,7 @@ class ClusterFailure(Document):
     operation: str
     error: str
     transient: bool
+    held_back: Flood | None = Field(default=None, description="it did not fail: the flood guard refused it")
 
 
 class RowsHeader(Document):
@@ -194,6 +201,7 @@ class Status(StrEnum):
     OK = "ok"
     FAILED = "failed"
     REFUSED = "refused"
+    HELD_BACK = "held_back"
     SUPERSEDED = "superseded"
 
 
@@ -213,6 +221,7 @@ class ClusterResult(Document):
     deletions_refused: int = 0
     allow_delete: str | None = Field(default=None, description="what would allow the deletions")
     allowed: str | None = Field(default=None, description="token of the deletions that a person allowed")
+    held_back: Flood | None = None
     quarantined: dict[str, int] = {}
     quarantined_sample: tuple[str, ...] = ()
     left_for_next_run: int = Field(default=0, description="changes whose bytes this run lacks")
@@ -263,7 +272,7 @@ _OUTCOMES = {
 _NO_HARM_IN_A_DRY_RUN = {Exit.PARTIAL, Exit.REFUSED}
 
 
-def _exits(clusters: tuple[ClusterResult, ...]) -> set[Exit]:
+def _exits(run: Run, clusters: tuple[ClusterResult, ...]) -> set[Exit]:
     """Every exit code that holds for a run with these clusters."""
     exits: set[Exit] = set()
     failed = [cluster for cluster in clusters if cluster.status is Status.FAILED]
@@ -273,7 +282,8 @@ def _exits(clusters: tuple[ClusterResult, ...]) -> set[Exit]:
         exits.add(Exit.PARTIAL)
     if any(cluster.left_for_next_run for cluster in clusters):
         exits.add(Exit.PARTIAL)
-    if any(cluster.status is Status.REFUSED for cluster in clusters):
+    refused = {Status.REFUSED, Status.HELD_BACK}
+    if run.clusters_held_back or any(cluster.status in refused for cluster in clusters):
         exits.add(Exit.REFUSED)
     return exits or {Exit.OK}
 
@@ -313,6 +323,8 @@ class RunResult(Document):
     clusters_added: tuple[str, ...] = ()
     clusters_removed: tuple[str, ...] = ()
     clusters: tuple[ClusterResult, ...] = ()
+    clusters_held_back: int = Field(default=0, description="new clusters that MAX_CLUSTERS leaves out")
+    clusters_held_back_sample: tuple[str, ...] = ()
     quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster")
     quarantined_sample: tuple[str, ...] = ()
     changes: ChangeDigest = ChangeDigest()
@@ -333,7 +345,7 @@ class RunResult(Document):
         changes: ChangeDigest,
     ) -> RunResult:
         """The result of a run that came to its end, with the exit codes that hold."""
-        exits = sorted(_exits(clusters))
+        exits = sorted(_exits(run, clusters))
         if run.dry_run:
             exits = [exit_ for exit_ in exits if exit_ not in _NO_HARM_IN_A_DRY_RUN] or [Exit.OK]
         exit_ = most_severe(exits)
@@ -354,6 +366,8 @@ class RunResult(Document):
             clusters_added=tuple(c.name for c in clusters if c.files and not c.files_before),
             clusters_removed=tuple(c.name for c in clusters if c.files_before and not c.files),
             clusters=tuple(sorted(clusters, key=lambda cluster: cluster.name)),
+            clusters_held_back=run.clusters_held_back,
+            clusters_held_back_sample=run.clusters_held_back_sample,
             quarantined=run.quarantined,
             quarantined_sample=run.quarantined_sample,
             changes=changes,
@@ -397,10 +411,14 @@ class RunResult(Document):
         if self.error:
             return self.error
         said = []
+        if self.clusters_held_back:
+            said.append(f"{self.clusters_held_back} new clusters are held back (MAX_CLUSTERS)")
         for cluster in self.clusters:
             name = escaped(cluster.name)
             if cluster.status is Status.FAILED:
                 said.append(f"{name}: {cluster.error}")
+            if cluster.status is Status.HELD_BACK:
+                said.append(f"{name} is held back: {cluster.error}")
             if (
                 cluster.ruling is Ruling.REFUSED_EMPTY_BUCKET
             ):  # mostly a mistake, so no word on how to allow it
@@ -439,6 +457,7 @@ class ClusterState(Document):
     deleted: int = 0
     quarantined: int = Field(default=0, description="keys, in the last run that listed it")
     deletions_refused: int = 0
+    held_back: bool = Field(default=False, description="the last run did not take it: a flood")
     missing: bool = Field(default=False, description="the bucket holds nothing of it any more")
     newest_object_at: AwareDatetime | None = None
 

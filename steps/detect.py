@@ -107,6 +107,15 @@ def _tell(result: ClusterResult) -> None:
             cluster=name,
         )
         return
+    if result.status is Status.HELD_BACK:
+        logs.error(
+            "detect_changes",
+            f"{name} is held back: it would flood the repository",
+            f"{result.error}. Git keeps what it has; if this growth is meant, raise that setting for a run",
+            cluster=name,
+            held_back=result.held_back,
+        )
+        return
     logs.info(
         "detect_changes",
         f"{name}: {result.added} new, {result.modified} modified, {result.deleted} deleted",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from steps import logs
@@ -35,7 +37,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     with logs.timed() as elapsed:
         store = ObjectStore(settings)
         try:
-            in_bucket, strays = _clusters_in_bucket(store, settings.minio_prefix)
+            found = _look_around(settings, store)
         except SyncError as problem:
             problem.data = {"endpoint": store.endpoint, "bucket": store.bucket}
             raise
@@ -55,7 +57,8 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             logs.warning("git_clone", f"There is no branch {settings.git_branch} yet: it will be made")
 
     with logs.timed() as elapsed:
-        clusters = _selected(settings, store, in_bucket, held.clusters)
+        new = _new_clusters(settings, found, held.clusters)
+        clusters = _selected(settings, store, found, held.clusters | new.taken)
         for name in clusters - held.clusters:
             write_rows(
                 files.baseline(name), BaselineHeader(identity=settings.identity, cluster=name, tree=""), ()
@@ -79,10 +82,13 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             allow_delete=settings.allow_delete,
             max_object_bytes=settings.max_object_bytes,
             shards=_shards(sorted(clusters), settings.max_shards),
-            clusters_left_out=len(in_bucket - clusters),
+            flood_limits=settings.flood_limits,
+            clusters_left_out=found.left_out + new.held_back,
+            clusters_held_back=new.held_back,
+            clusters_held_back_sample=new.sample,
             obstructed=tuple(sorted(clusters & held.plain_files)),
-            quarantined=dict(Counter(reason.value for _, reason in strays)),
-            quarantined_sample=tuple(escaped(name) for name, _ in strays[:_SAMPLE]),
+            quarantined=dict(found.strays),
+            quarantined_sample=tuple(found.strays_sample),
             finished_at=datetime.now(UTC),
         )
         _write_shards(files.shards, run.shards)
@@ -94,10 +100,19 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         run=run.run_id,
         clusters=sorted(map(escaped, clusters)),
         only_in_bucket=sorted(map(escaped, clusters - held.clusters)),
-        only_in_git=sorted(map(escaped, clusters - in_bucket)),
+        only_in_git=sorted(map(escaped, held.clusters - found.clusters)) if found.is_whole else [],
         shards=len(run.shards),
     )
-    if strays:
+    if new.held_back:
+        logs.error(
+            "discover",
+            "New clusters are held back",
+            f"there are more than MAX_CLUSTERS={settings.max_clusters}. Those that Git holds go on; if the "
+            "new ones are meant, raise it",
+            clusters=new.held_back,
+            names=new.sample,
+        )
+    if found.strays:
         logs.warning(
             "discover",
             "Keys outside every cluster are quarantined",
@@ -107,27 +122,74 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     return run
 
 
-def _clusters_in_bucket(store: ObjectStore, prefix: str) -> tuple[set[str], list[tuple[str, Reason]]]:
-    """Return the names that may be clusters, and what lies beside them that may not."""
-    directories, keys = store.children(prefix)
-    names: set[str] = set()
-    strays = [(key, Reason.NO_CLUSTER) for key in keys]
-    for name in directories:
-        if reason := Reason.NO_CLUSTER if name == ARTIFACTS else rejection(name):
-            strays.append((f"{prefix}{name}/", reason))
+@dataclass
+class _Found:
+    """What is directly under the prefix, as far as it has to be known: there may be millions of names.
+
+    ``clusters`` are selected ones, the first of ``count``.
+    """
+
+    clusters: set[str] = field(default_factory=set)
+    count: int = 0
+    left_out: int = 0
+    left_out_sample: list[str] = field(default_factory=list)
+    strays: Counter[str] = field(default_factory=Counter)
+    strays_sample: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.clusters) == self.count
+
+
+def _look_around(settings: Settings, store: ObjectStore) -> _Found:
+    """Tell the names that may be clusters from what lies beside them."""
+    found = _Found()
+    for child in store.children(settings.minio_prefix):
+        name = child.removesuffix("/")
+        if name in {child, ARTIFACTS}:
+            reason: Reason | None = Reason.NO_CLUSTER
         else:
-            names.add(name)
-    return names, strays
+            reason = rejection(name)
+        if reason:
+            found.strays[reason.value] += 1
+            if len(found.strays_sample) < _SAMPLE:
+                found.strays_sample.append(escaped(settings.minio_prefix + child))
+        elif settings.selection.has_cluster(name):
+            found.count += 1
+            if not settings.max_clusters or found.count <= settings.max_clusters + 1:
+                found.clusters.add(name)
+        else:
+            found.left_out += 1
+            if len(found.left_out_sample) < _SAMPLE:
+                found.left_out_sample.append(escaped(name))
+    return found
 
 
-def _selected(settings: Settings, store: ObjectStore, in_bucket: set[str], in_git: set[str]) -> set[str]:
+@dataclass(frozen=True)
+class _New:
+    """The clusters that Git does not hold; ``held_back`` is their number, at least."""
+
+    taken: frozenset[str] = frozenset()
+    held_back: int = 0
+    sample: tuple[str, ...] = ()
+
+
+def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
+    """Take all that are new, or none: which of a flood of names is one, nobody can tell."""
+    new = found.clusters - in_git
+    if not settings.max_clusters or max(found.count, len(in_git) + len(new)) <= settings.max_clusters:
+        return _New(frozenset(new))
+    unseen = found.count - len(found.clusters) - len(in_git - found.clusters)
+    return _New(held_back=len(new) + max(0, unseen), sample=tuple(islice(sorted(map(escaped, new)), _SAMPLE)))
+
+
+def _selected(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:
     """Return the run's clusters. FixConfiguration if there are none, naming what there is."""
     here = f"under {settings.minio_prefix!r} in bucket {store.bucket!r}"
-    clusters = {name for name in in_bucket | in_git if settings.selection.has_cluster(name)}
-    if not clusters and in_bucket:
-        there = ", ".join(sorted(map(escaped, in_bucket)))
+    if not clusters and not found.count and found.left_out:
+        there = ", ".join(found.left_out_sample) + (" …" if found.left_out > _SAMPLE else "")
         raise FixConfiguration("discover", "CLUSTERS matches no cluster", f"{here} there are: {there}")
-    if not in_bucket:
+    if not found.count and not found.left_out:
         prefixes = ", ".join(map(escaped, store.prefixes())) or "nothing"
         advice = f"nothing {here}, which holds: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
         if not clusters:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections import Counter, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -22,8 +22,17 @@ from steps.contracts import (
     RowsHeader,
     Run,
 )
-from steps.core.changes import FETCHED, PLAIN_FILE, UNCHANGED, VANISHED, Directories, ManifestRow
+from steps.core.changes import (
+    FETCHED,
+    PLAIN_FILE,
+    UNCHANGED,
+    VANISHED,
+    Directories,
+    ManifestRow,
+    add_conflict,
+)
 from steps.core.exits import Exit, most_severe
+from steps.core.flood import Flood, HeldBack, Intake
 from steps.core.keys import Reason, escaped, rejection
 from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
 from steps.rowfile import decoder, join_lines, path_of, write_rows
@@ -110,6 +119,18 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
     failure = job.files.failure(cluster)
     try:
         _fetch_cluster(job, cluster)
+    except HeldBack as flood:
+        # detect tells of it: a guard's word is no failure of this step.
+        remove(job.volume.objects_of(job.run) / cluster)
+        document = ClusterFailure(
+            cluster=cluster,
+            operation="download",
+            error=str(flood),
+            transient=False,
+            held_back=flood.flood,
+        )
+        write_document(failure, document)
+        return Exit.OK
     except SyncError as problem:
         document = ClusterFailure(
             cluster=cluster,
@@ -132,6 +153,7 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
     with logs.timed() as elapsed:
         figures = _Figures()
         listed_at = _write_listing(job, cluster, figures)
+        _check_new_bytes(job, cluster, figures)
         root = job.volume.objects_of(job.run)
         remove(root / cluster)  # another run's, or a failed try's
         directory = ObjectDirectory(root)
@@ -175,6 +197,7 @@ def _write_listing(job: _Job, cluster: str, figures: _Figures) -> datetime:
 
 
 def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow]:
+    intake = Intake(run.flood_limits)
     directories: Directories[None] = Directories()
     newest = datetime.min.replace(tzinfo=UTC)
     for key, etag, size, modified in listing:
@@ -187,9 +210,12 @@ def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow
             continue
         reason = rejection(text) or (Reason.TOO_LARGE if size > run.max_object_bytes else "")
         if not reason:
-            figures.conflicts.update(above for above, _ in directories.of(path, None))
+            for above, _ in directories.of(path, None):
+                add_conflict(figures.conflicts, above)
         if modified is not None and modified > newest:
             figures.newest = newest = modified
+        intake.add(path)
+        figures.listed_bytes += size
         yield ListedRow(path, reason, size, etag)
 
 
@@ -198,10 +224,28 @@ def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow
 _Row: TypeAlias = ManifestRow | bytes
 
 
+def _check_new_bytes(job: _Job, cluster: str, figures: _Figures) -> None:
+    """Raise HeldBack where the new and changed objects are too much, before the first is fetched."""
+    limit = job.run.flood_limits.max_new_bytes
+    if not 0 < limit < figures.listed_bytes:
+        return  # not even all of them are: nothing has to be compared
+    decoded = decoder(ListedRow)
+    new = 0
+    for held, line in join_lines(job.files.baseline(cluster), job.files.listing(cluster)):
+        if line is not None and not (held is not None and _is_unchanged(held, line)):
+            listed = decoded(line)
+            new += 0 if listed.reason else listed.size
+    if new > limit:
+        raise HeldBack(Flood.BYTES, new, limit)
+
+
 @dataclass
 class _Figures:
     left_out: int = 0
     conflicts: set[bytes] = field(default_factory=set)
+    listed_bytes: int = 0
+    new_objects: int = 0
+    new_bytes: int = 0
     objects: int = 0
     unchanged: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
@@ -231,6 +275,8 @@ class _Figures:
             quarantined_sample=tuple(self.quarantined_sample),
             left_out=self.left_out,
             unchanged=self.unchanged,
+            new_objects=self.new_objects,
+            new_bytes=self.new_bytes,
             fetched=self.fetched,
             fetched_bytes=self.fetched_bytes,
             newest_object_at=self.newest,
@@ -253,9 +299,8 @@ def _manifest(job: _Job, cluster: str, directory: ObjectDirectory, figures: _Fig
         while pending:
             yield figures.counted(_outcome(pending.popleft()))
     finally:
-        for row in pending:
-            if isinstance(row, Future):
-                row.cancel()
+        # Whoever clears up after this cluster must not meet threads that still write.
+        wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
 
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
@@ -293,6 +338,10 @@ def _decisions(
             yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
         else:
             expected = held.split(b"\t", 2)[1].decode() if held is not None and unchanged else None
+            if not unchanged:
+                with figures.lock:
+                    figures.new_objects += 1
+                    figures.new_bytes += listed.size
             job.progress.found()
             yield job.getters.submit(_fetch, job, listed, expected, directory, figures)
     for proof in proofs:
@@ -353,4 +402,8 @@ def _fetch(
         figures.fetched_bytes += came.size
         figures.foreign_etags += came.foreign_etag
         figures.cache_mismatches += expected not in {None, came.oid}
+        # An object may have grown since it was listed.
+        figures.new_bytes += came.size - listed.size
+        if 0 < job.run.flood_limits.max_new_bytes < figures.new_bytes:
+            raise HeldBack(Flood.BYTES, figures.new_bytes, job.run.flood_limits.max_new_bytes)
     return ManifestRow(listed.path, FETCHED, came.oid, came.size, came.etag)

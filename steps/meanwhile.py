@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from itertools import chain
+from collections import Counter
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from steps import logs
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from steps.volume import RunFiles, Volume
 
 _SHOWN_CONFLICTS = 20
+
+# Blobs that one run asks the remote for, by id: what bounds the memory.
+_MOST_BLOBS = 50_000
 
 # How far back to look for what was published meanwhile, before planning on what can be seen.
 _HISTORY_DEPTHS = (1, 50, 1000)
@@ -82,17 +86,31 @@ def plan_again(
     draft = files.root / "plan-again.draft"
     write_rows(draft, RowsHeader(identity=run.identity), planner.rows())
     objects = os.fsencode(volume.objects_of(run))
-    lacking = {
-        row.path: row
-        for row in read_rows(draft, PlanRow)
-        if row.change != "D" and not os.path.lexists(os.path.join(objects, row.path))
-    }
-    by_id = repository.fetch_blobs({row.oid for row in lacking.values()}) if lacking else set()
-    left = {path: row for path, row in lacking.items() if row.oid not in by_id}
+
+    def lacks(row: PlanRow) -> bool:
+        return row.change != "D" and not os.path.lexists(os.path.join(objects, row.path))
+
+    wanted: set[str] = set()
+    for row in filter(lacks, read_rows(draft, PlanRow)):
+        wanted.add(row.oid)
+        if len(wanted) == _MOST_BLOBS:
+            break
+    by_id = repository.fetch_blobs(wanted) if wanted else set()
+    left: Counter[tuple[str, str]] = Counter()
+
+    def kept() -> Iterator[PlanRow]:
+        for row in read_rows(draft, PlanRow):
+            if row.oid not in by_id and lacks(row):
+                left[row.path.partition(b"/")[0].decode(), row.change] += 1
+            else:
+                yield row
+
     rows = files.root / "plan-again"
-    kept = (row for row in read_rows(draft, PlanRow) if row.path not in left)
-    write_rows(rows, RowsHeader(identity=run.identity), kept)
-    clusters = tuple(_without(cluster, left.values()) for cluster in planner.results)
+    write_rows(rows, RowsHeader(identity=run.identity), kept())
+    clusters = tuple(
+        _without(cluster, added=left[cluster.name, "A"], modified=left[cluster.name, "M"])
+        for cluster in planner.results
+    )
     return Plan(tip, rows, clusters, frozenset(by_id))
 
 
@@ -104,9 +122,11 @@ def tell_conflicts(
         return
     before = chain.from_iterable(baseline_tree(files, name) for name in run.clusters)
     now = below(run.git_path, repository.tree(plan.tip, run.git_path))
-    edited = {(a or b).path for a, b in outer_join(before, now) if a != b}  # type: ignore[union-attr]
-    lost = [row.path for row in read_rows(plan.rows, PlanRow) if row.path in edited]
-    tell_edits(run.git_path, lost[:_SHOWN_CONFLICTS], conflicts=len(lost))
+    edited = (a or b for a, b in outer_join(before, now) if a != b)
+    pairs = outer_join(read_rows(plan.rows, PlanRow), filter(None, edited))
+    lost = (row.path for row, edit in pairs if row is not None and edit is not None)
+    shown = list(islice(lost, _SHOWN_CONFLICTS))
+    tell_edits(run.git_path, shown, conflicts=len(shown) + sum(1 for _ in lost))
 
 
 def tell_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
@@ -128,15 +148,13 @@ def below(git_path: str, rows: Iterable[TreeRow]) -> Iterator[TreeRow]:
     return (row._replace(path=row.path[cut:]) for row in rows)
 
 
-def _without(cluster: ClusterResult, left: Iterable[PlanRow]) -> ClusterResult:
-    """The cluster's result when these of its changes are left for the next run."""
-    mine = [row for row in left if row.path.startswith(f"{cluster.name}/".encode())]
-    added = sum(row.change == "A" for row in mine)
+def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterResult:
+    """The cluster's result when so many of its changes are left for the next run."""
     return cluster.model_copy(
         update={
             "files": cluster.files - added,
             "added": cluster.added - added,
-            "modified": cluster.modified - (len(mine) - added),
-            "left_for_next_run": len(mine),
+            "modified": cluster.modified - modified,
+            "left_for_next_run": added + modified,
         }
     )

@@ -19,6 +19,7 @@ from steps.contracts import (
     Status,
 )
 from steps.core.changes import UNCHANGED, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
+from steps.core.flood import Demand, HeldBack, over_run_limits
 from steps.core.guards import Survey, is_allowed, rule
 from steps.core.keys import Reason, escaped
 from steps.core.merge import outer_join
@@ -59,6 +60,7 @@ class Planner:
         self._files = files
         self._tree = tree
         self._settled = settled
+        self._footers: dict[str, ManifestFooter] = {}
         self.results: list[ClusterResult] = []
 
     def rows(self) -> Iterator[PlanRow]:
@@ -70,17 +72,31 @@ class Planner:
             elif failure := self._failure(name):
                 self.results.append(failure)
             else:
+                self._footers[name] = read_footer(self._files.manifest(name), ManifestFooter)
                 changed, unchanged = self._changed(name)
                 surveys[name] = survey(name, changed, self._run.selection.has_path, unchanged=unchanged)
-        # What a filter leaves out is there all the same.
-        left_out = self._run.clusters_left_out + sum(self._footer(name).left_out for name in surveys)
-        bucket_is_empty = left_out == 0 and not any(surveyed.accepted for surveyed in surveys.values())
+        # What a filter leaves out, or a guard, is there all the same.
+        left_out = self._run.clusters_left_out + sum(footer.left_out for footer in self._footers.values())
+        flooded = any(result.status is Status.HELD_BACK for result in self.results)
+        bucket_is_empty = not (left_out or flooded or any(one.accepted for one in surveys.values()))
+        too_much = over_run_limits(
+            {name: self._demand(name, surveyed) for name, surveyed in surveys.items()}, self._run.flood_limits
+        )
         for name, surveyed in surveys.items():
-            yield from self._plan(name, surveyed, bucket_is_empty)
+            try:
+                if name in too_much:
+                    raise too_much[name]
+                yield from self._plan(name, surveyed, bucket_is_empty)
+            except HeldBack as flood:
+                self.results.append(_held_back(name, flood))
+
+    def _demand(self, name: str, surveyed: Survey) -> Demand:
+        footer = self._footers[name]
+        return Demand(surveyed.accepted, footer.new_objects, footer.new_bytes)
 
     def _plan(self, name: str, surveyed: Survey, bucket_is_empty: bool) -> Iterator[PlanRow]:  # noqa: FBT001 - a fact, no mode
         allowed = is_allowed(name, surveyed.token, self._run.allow_delete)
-        footer = self._footer(name)
+        footer = self._footers[name]
         ruling = rule(
             surveyed,
             self._run.limits,
@@ -133,14 +149,11 @@ class Planner:
         """
         if self._tree is not None:
             return self._pairs(name), 0
-        unchanged = self._footer(name).unchanged
+        unchanged = self._footers[name].unchanged
         baseline, manifest = self._files.baseline(name), self._files.manifest(name)
         if unchanged == count_rows(manifest) == count_rows(baseline):
             return (), unchanged
         return _unlike(baseline, manifest), unchanged
-
-    def _footer(self, name: str) -> ManifestFooter:
-        return read_footer(self._files.manifest(name), ManifestFooter)
 
     def _failure(self, name: str) -> ClusterResult | None:
         """Say why the cluster has no usable manifest: then it is a failed one, never an empty one."""
@@ -157,7 +170,8 @@ class Planner:
             return None
         return ClusterResult(
             name=name,
-            status=Status.FAILED,
+            status=Status.HELD_BACK if failure.held_back else Status.FAILED,
+            held_back=failure.held_back,
             operation=failure.operation,
             error=failure.error,
             transient=failure.transient,
@@ -179,6 +193,16 @@ def _unlike(baseline: Path, manifest: Path) -> Iterator[tuple[TreeRow | None, Ma
                 None if held is None else TreeRow(*held_row(held)[:3]),
                 None if listed is None else listed_row(listed),
             )
+
+
+def _held_back(name: str, flood: HeldBack) -> ClusterResult:
+    return ClusterResult(
+        name=name,
+        status=Status.HELD_BACK,
+        held_back=flood.flood,
+        operation="detect_changes",
+        error=str(flood),
+    )
 
 
 def _unexplained(name: str, error: str) -> ClusterFailure:

@@ -114,7 +114,8 @@ class _Publication:
                         return _Published(clusters, ours[0], self.push_attempts, changes)
                     # A retried download may have brought clusters that detect knows as failed: when they
                     # were listed, compared with what others published, nobody has judged.
-                    settled = {c.name: c for c in clusters if c.status is Status.FAILED}
+                    left = {Status.FAILED, Status.HELD_BACK}
+                    settled = {c.name: c for c in clusters if c.status in left}
                     superseded = newer_here | self._superseded(listed_by_commits(since))
                     for name in sorted(superseded):
                         logs.warning(

@@ -229,8 +229,14 @@ def _advanced(old: State | None, result: RunResult) -> State:
 def _clusters(known: dict[str, ClusterState], result: RunResult, *, late: bool) -> dict[str, ClusterState]:
     """Add the run to what is known of each cluster; forget those that neither bucket nor Git holds."""
     clusters = dict(known)
+    if not late:
+        for cluster in result.clusters:
+            if cluster.processed or cluster.held_back:
+                before = clusters.get(cluster.name, ClusterState())
+                held_back = cluster.held_back is not None
+                clusters[cluster.name] = before.model_copy(update={"held_back": held_back})
     for cluster in result.processed:
-        before = known.get(cluster.name, ClusterState())
+        before = clusters.get(cluster.name, ClusterState())
         update: dict[str, object] = {
             "added": before.added + cluster.added,
             "modified": before.modified + cluster.modified,

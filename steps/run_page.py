@@ -38,6 +38,7 @@ _STATUSES = {
     Status.OK: Badge("ok", Tone.GOOD),
     Status.FAILED: Badge("failed", Tone.BAD),
     Status.REFUSED: Badge("refused", Tone.WARN),
+    Status.HELD_BACK: Badge("held back", Tone.WARN),
     Status.SUPERSEDED: Badge("superseded", Tone.PLAIN),
 }
 _REFUSALS = {
@@ -90,8 +91,8 @@ def _lead(result: RunResult) -> Parts:
     wrong = [
         f"{_plural(count, 'cluster')} {word}"
         for word, count in (
-            (status.value, sum(cluster.status is status for cluster in result.clusters))
-            for status in (Status.FAILED, Status.REFUSED, Status.SUPERSEDED)
+            (_STATUSES[status].text, sum(cluster.status is status for cluster in result.clusters))
+            for status in (Status.FAILED, Status.REFUSED, Status.HELD_BACK, Status.SUPERSEDED)
         )
         if count
     ]
@@ -101,6 +102,11 @@ def _lead(result: RunResult) -> Parts:
 def _to_do(result: RunResult) -> Iterator[Block]:
     """What a person must do; nothing where there is nothing."""
     items: list[Parts] = []
+    if result.clusters_held_back:
+        sample = result.clusters_held_back_sample[:_SHOWN_KEYS]
+        names = [part for name in sample for part in (" ", Code(name))]
+        new = _plural(result.clusters_held_back, "new cluster")
+        items.append((f"{new} held back, for there are more than MAX_CLUSTERS allows:", *names, " …"))
     for cluster in result.clusters:
         items += _cluster_to_do(cluster)
     items += _quarantined("outside every cluster", result.quarantined, result.quarantined_sample)
@@ -123,6 +129,13 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
             f": {_plural(cluster.deletions_refused, 'deletion')} refused, for {why}. ",
             "Mend the backup job; or, if the loss is meant, allow just this one: ",
             Code(f"git-sync run --allow-delete {shlex.quote(cluster.allow_delete or '')}"),
+        )
+    if cluster.status is Status.HELD_BACK:
+        yield (
+            name,
+            " is held back and left as it was: ",
+            Code(cluster.error or ""),
+            ". Mend the backup job; or, if the growth is meant, raise that setting for a run.",
         )
     if cluster.left_for_next_run:
         left = _plural(cluster.left_for_next_run, "change")

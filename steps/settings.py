@@ -34,6 +34,7 @@ from pydantic import (
 )
 
 from steps.contracts import ARTIFACTS, Mode
+from steps.core.flood import FloodLimits
 from steps.core.guards import Limits, Vanished
 from steps.core.keys import rejection
 from steps.core.select import Selection
@@ -410,6 +411,22 @@ class Settings(BaseModel):
         tuple[str, ...], BeforeValidator(_allowance_list), AfterValidator(_allowances)
     ] = Field(default=(), description="`<cluster>:<token>` deletions that a person allows")
 
+    max_clusters: int = Field(
+        default=2000, ge=0, description="clusters; beyond them new ones are held back. 0: no limit, as below"
+    )
+    max_objects: int = Field(
+        default=200_000, ge=0, description="objects and directories that a cluster may have"
+    )
+    max_new_bytes: int = Field(
+        default=1024**3,
+        ge=0,
+        description="bytes of new and changed objects that a cluster may bring",
+    )
+    max_run_objects: int = Field(default=2_000_000, ge=0, description="objects of all clusters in a run")
+    max_run_new_bytes: int = Field(
+        default=3 * 1024**3, ge=0, description="bytes of new and changed objects of all clusters in a run"
+    )
+
     retry_attempts: int = Field(default=3, ge=1, le=100, description="tries of each step")
     retry_delay: Duration = Field(
         default=timedelta(seconds=5), description="first pause; it doubles, with jitter"
@@ -522,6 +539,11 @@ class Settings(BaseModel):
     def limits(self) -> Limits:
         """The guards' bounds."""
         return Limits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
+
+    @property
+    def flood_limits(self) -> FloodLimits:
+        """How much clusters and runs may bring."""
+        return FloodLimits(self.max_objects, self.max_new_bytes, self.max_run_objects, self.max_run_new_bytes)
 
     @property
     def identity(self) -> str:

@@ -51,6 +51,8 @@ def _clusters(state: State) -> Iterator[Block]:
 
 
 def _badge(known: ClusterState) -> Badge:
+    if known.held_back:
+        return Badge("held back", Tone.WARN)
     if known.missing:
         return Badge("missing", Tone.BAD)
     if known.deletions_refused:

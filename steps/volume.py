@@ -28,6 +28,9 @@ D = TypeVar("D", bound=Document)
 
 _KEPT_RUNS = 3
 
+# Directories that need not be looked at again; there may be as many as objects.
+_MOST_KNOWN = 10_000
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
@@ -263,4 +266,6 @@ class ObjectDirectory:
                     os.mkdir(directory)
         else:
             os.makedirs(directory, exist_ok=True)
+        if len(self._real) >= _MOST_KNOWN:
+            self._real.clear()
         self._real.add(directory)

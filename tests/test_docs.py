@@ -20,6 +20,7 @@ from steps.contracts import State
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
 from steps.core.digest import ChangeDigest, Count, ImageChange, Mark, MarkedChange
 from steps.core.exits import Exit
+from steps.core.flood import REASONS, Flood
 from steps.core.guards import Ruling
 from steps.core.keys import Reason
 from steps.core.message import Changes, ClusterLine, commit_message
@@ -208,7 +209,7 @@ def test_every_field_of_every_document_is_described(model: type[contracts.Docume
 
 
 @pytest.mark.parametrize(
-    "values", [contracts.Status, contracts.Outcome, Ruling, Mark], ids=lambda values: values.__name__
+    "values", [contracts.Status, contracts.Outcome, Ruling, Flood, Mark], ids=lambda values: values.__name__
 )
 def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> None:
     missing = [value.value for value in values if f"`{value.value}`" not in DOCS["contracts.md"]]
@@ -278,7 +279,7 @@ def sayings() -> Iterator[Said]:
                 text = max(_constants(argument), key=len, default="").strip(" :;")
                 if len(text) >= _SHORTEST:
                     yield Said(f"{where}:{call.lineno}", text)
-    for text in [*MESSAGES.values(), *(cause for _, cause in _HUMAN), *_REASONS.values()]:
+    for text in [*MESSAGES.values(), *(cause for _, cause in _HUMAN), *_REASONS.values(), *REASONS.values()]:
         yield Said("steps/clients/git_words.py, steps/detect.py", text)
 
 
@@ -303,7 +304,7 @@ def test_every_error_and_warning_has_its_entry() -> None:
 def test_every_quarantine_reason_refusal_and_exit_code_has_its_entry() -> None:
     page = DOCS["troubleshooting.md"]
     refusals = [ruling.value for ruling in Ruling if ruling.refused]
-    for word in [*Reason, *refusals, *(str(int(code)) for code in Exit)]:
+    for word in [*Reason, *refusals, *Flood, *(str(int(code)) for code in Exit)]:
         assert re.search(rf"^\| `{word}` \|", page, re.MULTILINE), f"docs/troubleshooting.md lacks {word}"
 
 

@@ -45,6 +45,8 @@ FOOTER = ManifestFooter(
     quarantined_sample=("a\tb", "%0A"),
     left_out=0,
     unchanged=0,
+    new_objects=2,
+    new_bytes=10,
     fetched=2,
     fetched_bytes=10,
     newest_object_at=datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC),

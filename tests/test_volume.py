@@ -298,3 +298,14 @@ def test_no_link_leads_out_of_the_directory(link: str, tmp_path: Path) -> None:
     placed(ObjectDirectory(root), b"c/a/b/x", b"new")
     assert names(outside) == set()
     assert (root / "c/a/b/x").read_bytes() == b"new"
+
+
+def test_of_very_many_directories_only_some_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steps.volume._MOST_KNOWN", 5)
+    objects = ObjectDirectory(tmp_path)
+    for number in range(20):
+        placed(objects, b"c/%d/x/y" % (number % 7), b"content")
+        assert len(objects._real) <= 5
+    assert names(tmp_path / "c") == {str(number) for number in range(7)}

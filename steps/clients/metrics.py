@@ -126,6 +126,8 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
     yield _gauge("last_run_exit_code", "Exit code of the last run.", run.exit_code)
     push_failed = run.operation == "git_push"
     yield _gauge("last_run_push_failed", "1 if the last run could not push its commit.", push_failed)
+    new = run.clusters_held_back
+    yield _gauge("new_clusters_held_back", "New clusters that MAX_CLUSTERS leaves out, at least.", new)
     yield _gauge("stray_keys", "Quarantined keys that are in no cluster.", sum(run.quarantined.values()))
     if run.step_seconds:
         steps = {(step,): seconds for step, seconds in run.step_seconds.items()}
@@ -166,6 +168,11 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
     ("files", "Files that Git holds of the cluster.", lambda cluster: cluster.files),
     ("quarantined_keys", "Keys of the cluster that are quarantined.", lambda cluster: cluster.quarantined),
     ("deletions_refused", "Deletions that a guard refuses.", lambda cluster: cluster.deletions_refused),
+    (
+        "held_back",
+        "1 if the flood guard did not let the last run take the cluster.",
+        lambda cluster: cluster.held_back,
+    ),
     ("missing", "1 if the bucket holds nothing of the cluster.", lambda cluster: cluster.missing),
 )
 

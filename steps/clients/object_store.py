@@ -167,19 +167,18 @@ class ObjectStore:
             },
         )
 
-    def children(self, prefix: str) -> tuple[list[str], list[str]]:
-        """Return the names of the "directories" directly under ``prefix``, and the keys beside them.
+    def children(self, prefix: str) -> Iterator[str]:
+        """Yield what is directly under ``prefix``, by its name there; "directories" have a slash at the end.
 
         Only a suggestion of what there is (one unproven listing); it is also the check of the
         connection, and so its errors carry the operation minio_connect.
         """
         try:
-            found = list(self._minio.list_objects(self.bucket, prefix=prefix or None))
+            for entry in self._minio.list_objects(self.bucket, prefix=prefix or None):
+                if (key := _key(entry)) != prefix:
+                    yield key[len(prefix) :]
         except _PROBLEMS as problem:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
-        names = [_key(entry) for entry in found]
-        directories = [name[len(prefix) : -1] for name in names if name.endswith("/") and name != prefix]
-        return directories, [name for name in names if not name.endswith("/")]
 
     def prefixes(self) -> list[str]:
         """Return some top-level prefixes of the bucket, for a message that must name them."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from steps.core.flood import MOST_CONFLICTS, Flood, HeldBack
 from steps.core.guards import DeletionToken, Survey
 
 PLAIN_FILE = "100644"
@@ -115,7 +116,8 @@ def plan(  # noqa: PLR0913 - a cluster's inputs, and what was decided over them
 
     Applied to the tree they give: the accepted objects, and of the rest what must be kept
     (deselected, quarantined, vanished mid-run, or deletions refused: ``delete`` False).
-    ``changed`` are the pairs without those of which an unchanged object is known.
+    ``changed`` are the pairs without those of which an unchanged object is known. Raises HeldBack, if at
+    all, before the first change.
     """
     conflicts: set[bytes] = set()
     if surveyed.kept or (surveyed.deletions and not delete):
@@ -158,8 +160,15 @@ def _path_conflicts(pairs: Pairs, selects: Selects, *, delete: bool) -> set[byte
             continue
         for above, above_kept in directories.of(path, kept):
             if above_kept != kept:
-                losers.add(path if above_kept else above)
+                add_conflict(losers, path if above_kept else above)
     return losers
+
+
+def add_conflict(conflicts: set[bytes], path: bytes) -> None:
+    """Remember one more path that cannot be. Raises HeldBack where they are too many."""
+    conflicts.add(path)
+    if len(conflicts) > MOST_CONFLICTS:
+        raise HeldBack(Flood.CONFLICTS, len(conflicts), MOST_CONFLICTS)
 
 
 V = TypeVar("V")

@@ -1,0 +1,116 @@
+"""The flood guard: how much one cluster, and one run, may bring.
+
+A cluster that brings more is held back before its objects are fetched: nothing of it is written, Git
+keeps what it has, and the other clusters go on. A limit of 0 is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Paths at which a file and a directory meet. They are remembered while a cluster is worked on, and
+# no backup job makes more than a few.
+MOST_CONFLICTS = 10_000
+
+# What an object or a directory takes on a volume, whatever is in it.
+_BLOCK = 4096
+
+
+class Flood(StrEnum):
+    """Why a cluster is held back."""
+
+    OBJECTS = "too_many_objects"
+    BYTES = "too_many_bytes"
+    CONFLICTS = "too_many_conflicts"
+    RUN_OBJECTS = "too_many_objects_in_all"
+    RUN_BYTES = "too_many_bytes_in_all"
+
+
+REASONS = {
+    Flood.OBJECTS: "it has more objects and directories than MAX_OBJECTS",
+    Flood.BYTES: "its new and changed objects have more bytes than MAX_NEW_BYTES",
+    Flood.CONFLICTS: "too many of its keys stand where others have their directories",
+    Flood.RUN_OBJECTS: "with it the run would have more objects than MAX_RUN_OBJECTS",
+    Flood.RUN_BYTES: "with it the run would bring more bytes than MAX_RUN_NEW_BYTES",
+}
+
+
+class HeldBack(Exception):
+    """A cluster is not to be synced: ``found`` is more than ``limit``."""
+
+    def __init__(self, flood: Flood, found: int, limit: int) -> None:
+        super().__init__(f"{REASONS[flood]}: {found:,} against {limit:,}")
+        self.flood = flood
+
+
+@dataclass(frozen=True)
+class FloodLimits:
+    """MAX_OBJECTS, MAX_NEW_BYTES, MAX_RUN_OBJECTS and MAX_RUN_NEW_BYTES."""
+
+    max_objects: int = 0
+    max_new_bytes: int = 0
+    max_run_objects: int = 0
+    max_run_new_bytes: int = 0
+
+
+class Intake:
+    """Adds up a cluster's listing; raises HeldBack as soon as it is too much, that is, before its end."""
+
+    def __init__(self, limits: FloodLimits) -> None:
+        self._limit = limits.max_objects
+        self._entries = 0
+        self._directory = b""
+
+    def add(self, path: bytes) -> None:
+        """Count the next path, ascending, and the directories that are new with it."""
+        self._entries += 1
+        directory = path.rpartition(b"/")[0]
+        if directory != self._directory:
+            # What is below a directory is listed in one go: what is not above the last path is new.
+            above, last = directory.split(b"/"), self._directory.split(b"/")
+            shared = takewhile(lambda pair: pair[0] == pair[1], zip(above, last, strict=False))
+            self._entries += len(above) - sum(1 for _ in shared)
+            self._directory = directory
+        if 0 < self._limit < self._entries:
+            raise HeldBack(Flood.OBJECTS, self._entries, self._limit)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one cluster brings: its objects in all, and those that are new or changed."""
+
+    objects: int
+    new_objects: int
+    new_bytes: int
+
+    @property
+    def size(self) -> int:
+        """What the new ones take, also where they are many and empty."""
+        return self.new_bytes + _BLOCK * self.new_objects
+
+
+def over_run_limits(demands: Mapping[str, Demand], limits: FloodLimits) -> dict[str, HeldBack]:
+    """Return the clusters that do not fit into the run, with the reason.
+
+    Those that bring least come first, whatever the order in which they were listed: the flood is
+    held back, and not those whom it would crowd out.
+    """
+    held_back: dict[str, HeldBack] = {}
+    objects = new_bytes = 0
+    for name, demand in sorted(demands.items(), key=lambda item: (item[1].size, item[0])):
+        if 0 < limits.max_run_objects < objects + demand.objects:
+            found, limit = objects + demand.objects, limits.max_run_objects
+            held_back[name] = HeldBack(Flood.RUN_OBJECTS, found, limit)
+        elif demand.new_bytes and 0 < limits.max_run_new_bytes < new_bytes + demand.new_bytes:
+            found, limit = new_bytes + demand.new_bytes, limits.max_run_new_bytes
+            held_back[name] = HeldBack(Flood.RUN_BYTES, found, limit)
+        else:
+            objects += demand.objects
+            new_bytes += demand.new_bytes
+    return held_back

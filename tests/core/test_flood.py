@@ -1,0 +1,132 @@
+"""What is a flood: limits of one cluster, and of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.core.changes import Directories, ManifestRow, Tally, TreeRow, add_conflict, plan, survey
+from steps.core.flood import MOST_CONFLICTS, Demand, Flood, FloodLimits, HeldBack, Intake, over_run_limits
+from steps.core.merge import outer_join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from steps.core.changes import Pairs
+
+segments = st.sampled_from([b"a", b"b", b"a-b", b"a.b", b"ab"])
+paths = st.lists(segments, min_size=1, max_size=5).map(lambda parts: b"/".join([b"c", *parts]))
+
+
+def entries(listed: Iterable[bytes], most: int = 0) -> int | None:
+    """How many paths are taken in before it is too much; None for all."""
+    intake = Intake(FloodLimits(max_objects=most))
+    for number, path in enumerate(listed):
+        try:
+            intake.add(path)
+        except HeldBack:
+            return number
+    return None
+
+
+@given(st.sets(paths, min_size=1))
+def test_objects_and_their_directories_are_counted_once_each(listed: set[bytes]) -> None:
+    directories = {path[:at] for path in listed for at in range(len(path)) if path[at : at + 1] == b"/"}
+    there = len(listed) + len(directories)
+    assert entries(sorted(listed), there) is None
+    assert entries(sorted(listed), there - 1) == len(listed) - 1
+
+
+def test_the_first_object_too_many_is_not_taken_in() -> None:
+    assert entries([b"c/%d" % number for number in range(9)], 5) == 4  # the directory counts
+    assert entries([b"c/" + b"d/" * 500 + b"x"], 400) == 0
+
+
+@given(st.lists(paths))
+def test_no_limit_is_no_limit(listed: list[bytes]) -> None:
+    assert entries(sorted(listed)) is None
+
+
+demands = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3),
+    st.builds(
+        lambda old, new, each: Demand(old + new, new, new * each),
+        st.integers(0, 50),
+        st.integers(0, 50),
+        st.integers(0, 9000),
+    ),
+    max_size=12,
+)
+
+
+@given(demands, st.integers(0, 300), st.integers(0, 300_000), st.randoms())
+def test_what_is_let_in_is_within_the_limits_whatever_the_order(
+    asked: dict[str, Demand], objects: int, new_bytes: int, order: object
+) -> None:
+    limits = FloodLimits(max_run_objects=objects, max_run_new_bytes=new_bytes)
+    held_back = over_run_limits(asked, limits)
+    let_in = [demand for name, demand in asked.items() if name not in held_back]
+    assert not objects or sum(demand.objects for demand in let_in) <= objects
+    assert not new_bytes or sum(demand.new_bytes for demand in let_in) <= new_bytes
+    shuffled = list(asked.items())
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    again = over_run_limits(dict(shuffled), limits)
+    assert {n: str(f) for n, f in again.items()} == {n: str(f) for n, f in held_back.items()}
+
+
+def test_the_flood_is_held_back_and_not_those_whom_it_would_crowd_out() -> None:
+    asked = {
+        "a-flood": Demand(5000, 5000, 0),  # empty objects are some, too
+        "b-flood": Demand(10, 10, 900_000),
+        "large-and-as-it-was": Demand(8000, 0, 0),
+        "new": Demand(100, 100, 40_000),
+        "small": Demand(10, 1, 5_000),
+    }
+    limits = FloodLimits(max_run_objects=10_000, max_run_new_bytes=100_000)
+    reasons = {name: flood.flood for name, flood in over_run_limits(asked, limits).items()}
+    assert reasons == {"a-flood": Flood.RUN_OBJECTS, "b-flood": Flood.RUN_BYTES}
+    assert over_run_limits(asked, FloodLimits()) == {}
+
+
+def test_a_cluster_that_brings_nothing_is_never_too_many_bytes() -> None:
+    limits = FloodLimits(max_run_new_bytes=1)
+    assert set(over_run_limits({"a": Demand(9, 9, 9), "b": Demand(9, 0, 0)}, limits)) == {"a"}
+
+
+# -- paths at which files and directories meet ---------------------------------------------------
+
+
+def conflicting(count: int) -> list[bytes]:
+    return sorted(path for n in range(count) for path in (b"c/%07d" % n, b"c/%07d/x" % n))
+
+
+def remembered(paths: Iterable[bytes]) -> set[bytes]:
+    conflicts: set[bytes] = set()
+    directories: Directories[None] = Directories()
+    for path in paths:
+        for above, _ in directories.of(path, None):
+            add_conflict(conflicts, above)
+    return conflicts
+
+
+def test_conflicts_are_remembered_up_to_a_limit() -> None:
+    assert len(remembered(conflicting(MOST_CONFLICTS))) == MOST_CONFLICTS
+    with pytest.raises(HeldBack) as refused:
+        remembered(conflicting(MOST_CONFLICTS + 1))
+    assert refused.value.flood is Flood.CONFLICTS
+
+
+def test_too_many_conflicts_with_what_git_keeps_are_noticed_before_the_first_change() -> None:
+    tree = [TreeRow(b"c/%07d" % n, "100644", "1" * 40) for n in range(MOST_CONFLICTS + 1)]
+    manifest = [ManifestRow(row.path + b"/x", "fetched", "2" * 40, 1, "e") for row in tree]
+
+    def pairs() -> Pairs:
+        return outer_join(tree, manifest)
+
+    surveyed = survey("c", pairs(), lambda _: True)
+    rows = plan(pairs, lambda _: True, changed=pairs(), surveyed=surveyed, delete=False, tally=Tally())
+    with pytest.raises(HeldBack):
+        next(rows)
