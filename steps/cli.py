@@ -54,12 +54,21 @@ def main() -> NoReturn:
     for name in environ:
         if name not in _KEPT and not name.startswith("PYTHON"):
             del os.environ[name]
-    from steps import signals
+    from steps import logs, signals
+    from steps.errors import Terminated
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal lacks is no lost line
-    signals.install()
-    code = invoke(sys.argv[1:], environ)
+    _begin_log(environ)
+    code: int
+    try:
+        signals.install()
+        code = invoke(sys.argv[1:], environ)
+    except Terminated as stop:  # before a command was begun, or when it was over
+        signals.caught()
+        logs.failure(stop)
+        code = stop.exit
+    signals.caught()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     if code:
@@ -86,11 +95,8 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command and return its exit code: the one place where errors end."""
     from steps import logs, signals
     from steps.errors import SyncError, Terminated, translated
-    from steps.settings import LogFormat, LogLevel
 
-    wanted = environ.get("LOG_FORMAT", "").lower()
-    known = LogFormat(wanted) if wanted in list(LogFormat) else LogFormat.AUTO
-    logs.set_up(LogLevel.INFO, known, list)  # until the settings are known
+    _begin_log(environ)
     try:
         with translated():
             return _click(arguments, environ)
@@ -101,6 +107,16 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except SyncError as problem:
         logs.failure(problem)
         return problem.exit
+
+
+def _begin_log(environ: Mapping[str, str]) -> None:
+    """Log as the environment seems to want it, until the settings are known."""
+    from steps import logs
+    from steps.settings import LogFormat, LogLevel
+
+    wanted = environ.get("LOG_FORMAT", "").lower()
+    known = LogFormat(wanted) if wanted in list(LogFormat) else LogFormat.AUTO
+    logs.set_up(LogLevel.INFO, known, list)
 
 
 def _click(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -7,11 +7,12 @@ import secrets
 import sys
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from steps import logs, settings, signals
 from steps.contracts import Run, RunResult, RunStart, Verdict
 from steps.core.exits import Exit
+from steps.core.keys import escaped
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, Silent, download
@@ -23,13 +24,15 @@ from steps.run import run
 from steps.serve import answering_while_working, serve
 from steps.settings import Needs
 from steps.states import state_source
-from steps.volume import D, Volume, read_document, write_document
+from steps.volume import Volume, read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from steps.settings import Settings
+
+D = TypeVar("D", Run, RunResult, Verdict)
 
 # What a run that is not done leaves to its reader: in Argo, the message beside the failed workflow.
 _UNFINISHED = {
@@ -105,7 +108,7 @@ class Commands:
         if configured.dry_run:
             _same("DRY_RUN", "true", str(found.dry_run).lower())
         with volume.locked(), _failure_recorded(volume, found):
-            verdict = _left_by_an_earlier_step(volume.run(found.run_id).verdict, Verdict)
+            verdict = _left_by_an_earlier_step(volume.run(found.run_id).verdict, Verdict, found.run_id)
             result = publish(configured, volume, found, verdict)
         exit_ = Exit(result.exit_code)
         if exit_ in _UNFINISHED:
@@ -118,7 +121,7 @@ class Commands:
         name = _checked(run_id) if run_id else volume.newest_run()
         files = volume.run(name)
         if files.result.exists():
-            result = read_document(files.result, RunResult)
+            result = _left_by_an_earlier_step(files.result, RunResult, name)
         else:
             known = read_document(files.run, Run) if files.run.exists() else self._start(configured, name)
             result = lost(known)
@@ -210,13 +213,17 @@ def _same(name: str, here: str | None, found: str | None) -> None:
 
 def _run(volume: Volume, run_id: str | None) -> Run:
     name = _checked(run_id) if run_id else volume.newest_run()
-    return _left_by_an_earlier_step(volume.run(name).run, Run)
+    return _left_by_an_earlier_step(volume.run(name).run, Run, name)
 
 
-def _left_by_an_earlier_step(path: Path, kind: type[D]) -> D:
+def _left_by_an_earlier_step(path: Path, kind: type[D], run_id: str) -> D:
     if not path.exists():
         raise FixConfiguration("setup_workdir", "Failed to find the run", f"{path} does not exist")
-    return read_document(path, kind)
+    document = read_document(path, kind)
+    if document.run_id != run_id:
+        said = f"{path} is of run {escaped(document.run_id)}: restore or remove it"
+        raise FixConfiguration("setup_workdir", "Failed to read the working directory", said)
+    return document
 
 
 def _checked(run_id: str) -> str:

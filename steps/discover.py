@@ -15,8 +15,9 @@ from steps.baselines import write_baselines
 from steps.clients.object_store import ObjectStore
 from steps.contracts import ARTIFACTS, BaselineHeader, Run, RunStart, Shard
 from steps.core.keys import Reason, escaped, rejection
-from steps.errors import FixConfiguration, SyncError
-from steps.rowfile import write_rows
+from steps.core.merge import OutOfOrder
+from steps.errors import FixConfiguration, SyncError, TryAgain
+from steps.rowfile import Damaged, write_rows
 from steps.volume import atomic_file, remove, write_document
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     )
 
     with logs.timed() as elapsed:
-        held = write_baselines(settings, volume, files)
+        try:
+            held = write_baselines(settings, volume, files)
+        except (Damaged, OutOfOrder) as problem:
+            volume.drop_caches()  # which are all that was read here; without them it can be done as well
+            raise TryAgain(
+                "discover", "A damaged cache was thrown away", "what it held is fetched"
+            ) from problem
     if not settings.download_only:
         logs.info("git_clone", "Read the branch", took=elapsed(), branch=settings.git_branch, base=held.base)
         if held.base is None:

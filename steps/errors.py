@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from steps.core.exits import Exit
+from steps.core.merge import OutOfOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,10 @@ def translated() -> Iterator[None]:
         raise
     except OSError as problem:
         raise _volume_error(problem) from problem
+    except OutOfOrder as problem:
+        raise FixConfiguration(
+            "setup_workdir", "Failed to read the working directory", f"rows are out of order: {problem}"
+        ) from problem
     except Exception as bug:
         said = f"{type(bug).__name__}: {bug}"
         raise FixConfiguration("internal", "Unexpected error: please report it", said) from bug

@@ -7,7 +7,9 @@ it, and what the writer adds). It appears under its name only when it is complet
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import zlib
 from functools import cache
@@ -15,11 +17,11 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 from urllib.parse import unquote_to_bytes
 
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
 from steps.contracts import Document, NoFooter
 from steps.errors import FixConfiguration
-from steps.volume import atomic_file
+from steps.volume import atomic_file, open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +32,8 @@ D = TypeVar("D", bound=Document)
 
 _UNSAFE = re.compile(rb"[\x00-\x20%\x7f]")
 _SAFE = _UNSAFE.sub(b"", bytes(range(256)))
+# A directory, a pipe, or a file where a directory should be above it.
+_NO_FILE = {errno.EISDIR, errno.EINVAL, errno.ENOTDIR}
 _FOOTER_LIMIT = 64 * 1024
 
 
@@ -41,7 +45,7 @@ class Damaged(FixConfiguration):
 
 
 class _Tail(Document):
-    rows: int
+    rows: NonNegativeInt
     crc32: int
     footer: dict[str, Any]
 
@@ -86,14 +90,14 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def _lines(path: Path, count: int) -> Iterator[bytes]:
-    with path.open("rb") as lines:
+    with _opened(path) as lines:
         lines.readline()
         yield from islice(lines, count)
 
 
 def join_lines(left: Path, right: Path) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Pair the undecoded rows of two files by path, ascending; None where one has no such path."""
-    lefts, rights = read_lines(left), read_lines(right)
+    lefts, rights = _ascending(left), _ascending(right)
     a, b = next(lefts, None), next(rights, None)
     while a is not None and b is not None:
         # Nearly always it is the same path, and need not be decoded to know.
@@ -111,6 +115,17 @@ def join_lines(left: Path, right: Path) -> Iterator[tuple[bytes | None, bytes | 
         b = next(rights, None)
 
 
+def _ascending(path: Path) -> Iterator[bytes]:
+    """Return the undecoded rows; Damaged where they are out of order: files would seem to be gone."""
+    last = None
+    for line in read_lines(path):
+        this = path_of(line)
+        if last is not None and this <= last:
+            raise Damaged(f"{path.name}: rows are out of order")
+        last = this
+        yield line
+
+
 def path_of(line: bytes) -> bytes:
     """Return the path of an undecoded row."""
     return unquote_to_bytes(line[line.rfind(b"\t") + 1 : -1])
@@ -123,7 +138,7 @@ def count_rows(path: Path) -> int:
 
 def read_header(path: Path, kind: type[D]) -> D:
     """Return the header document."""
-    with path.open("rb") as lines:
+    with _opened(path) as lines:
         return _document(path, lines.readline(), kind)
 
 
@@ -134,8 +149,8 @@ def read_footer(path: Path, kind: type[D]) -> D:
 
 def _tail(path: Path) -> _Tail:
     """Return the footer of a file that is intact."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - _FOOTER_LIMIT))
         line = file.read().rstrip(b"\n").rpartition(b"\n")[2]
         tail = _document(path, line, _Tail)
@@ -143,6 +158,15 @@ def _tail(path: Path) -> _Tail:
         if tail.checksum(_crc32(file, size - len(line) - 1)) != tail.crc32:
             raise Damaged(f"{path.name}: the content does not match its checksum")
     return tail
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return open_plain(path)
+    except OSError as problem:
+        if problem.errno in _NO_FILE:
+            raise Damaged(f"{path.name}: {(problem.strerror or '').lower()}") from problem
+        raise
 
 
 def _crc32(file: IO[bytes], length: int) -> int:
@@ -180,13 +204,16 @@ def decoder(row_type: type[R]) -> Callable[[bytes], R]:
     numbers = [at for at, name in enumerate(row_type._fields[1:]) if hints[name] is int]
 
     def decode(line: bytes) -> R:
-        head, _, path = line[:-1].rpartition(b"\t")
-        fields: list[Any] = head.decode().split("\t")
-        if b"%" in line:
-            path = unquote_to_bytes(path)
-            fields = [unquote_to_bytes(field).decode() for field in fields]
-        for at in numbers:
-            fields[at] = int(fields[at])
-        return row_type._make([path, *fields])
+        try:
+            head, _, path = line[:-1].rpartition(b"\t")
+            fields: list[Any] = head.decode().split("\t")
+            if b"%" in line:
+                path = unquote_to_bytes(path)
+                fields = [unquote_to_bytes(field).decode() for field in fields]
+            for at in numbers:
+                fields[at] = int(fields[at])
+            return row_type._make([path, *fields])
+        except (ValueError, TypeError, IndexError) as problem:
+            raise Damaged(f"a row: no valid {row_type.__name__}") from problem
 
     return decode

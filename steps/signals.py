@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from steps.errors import Terminated
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _AGAIN_SECONDS = 2.0
+
+# Those that came while they were held back; None while they are not.
+_waiting: list[int] | None = None
 
 
 def install() -> None:
@@ -24,12 +32,29 @@ def caught() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let them raise at the end of the block at the earliest: what it begins must be known to be ended."""
+    global _waiting  # noqa: PLW0603 - signals are the process's
+    came: list[int] = []
+    _waiting = came
+    try:
+        yield
+    finally:
+        _waiting = None
+        if came:
+            signal.raise_signal(came[0])
+
+
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
     if not isinstance(lost.exc_value, Terminated):  # that one comes again, see below
         sys.__unraisablehook__(lost)
 
 
 def _stop(number: int, _frame: object) -> None:
+    if _waiting is not None:
+        _waiting.append(number)
+        return
     name = signal.Signals(number).name
 
     def again(_number: int, _frame: object) -> None:

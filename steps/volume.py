@@ -7,10 +7,13 @@ to be real directories, and files are replaced whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,12 +34,18 @@ _KEPT_RUNS = 3
 # Directories that need not be looked at again; there may be as many as objects.
 _MOST_KNOWN = 10_000
 
+_TEMPORARY = ".git-sync-tmp-"
+
+# Half-written files that nobody has written to for so long are those of killed runs. (A run writes its
+# pages after it has let go of the lock, so that holding it says nothing.)
+_FORSAKEN_SECONDS = 3600
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file that appears under its name whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".git-sync-tmp-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as out:
             yield out
@@ -45,6 +54,21 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def open_plain(path: Path | bytes) -> BinaryIO:
+    """Open a file for reading. OSError where a directory, a pipe or a device has its name.
+
+    Opening or reading one of these might wait for ever, or never end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise OSError(errno.EINVAL, "no plain file", path)
+    return os.fdopen(handle, "rb")
 
 
 def write_document(path: Path, document: Document) -> None:
@@ -57,7 +81,8 @@ def write_document(path: Path, document: Document) -> None:
 
 def read_document(path: Path, kind: type[D]) -> D:
     """Read a JSON document. FileNotFoundError if it is not there, FixConfiguration if it is damaged."""
-    return parse_document(path.read_bytes(), kind, str(path))
+    with open_plain(path) as file:
+        return parse_document(file.read(), kind, str(path))
 
 
 def parse_document(content: bytes, kind: type[D], where: str) -> D:
@@ -155,8 +180,9 @@ class Volume:
     def locked(self) -> Iterator[None]:
         """Hold WORK_DIR for one run; TryAgain if another process holds it. Death releases it."""
         path = self._internal / "lock"
-        if path.is_symlink():
-            path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.lstat().st_mode):  # never a file: another run may have just made it
+                remove(path)
         with path.open("a+b") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,6 +231,11 @@ class Volume:
             if known.is_file() and not known.is_symlink() and not self.cache(known.name).exists():
                 shutil.copyfile(known, self.cache(known.name), follow_symlinks=False)
 
+    def drop_caches(self) -> None:
+        """Remove every cluster's cache, and what is known of the tip."""
+        for known in (self.tip, *self._cache.iterdir()):
+            remove(known)
+
     def objects_of(self, run: Run) -> Path:
         """Where the bytes that the run fetches go, at ``<cluster>/<rest>``.
 
@@ -213,9 +244,14 @@ class Volume:
         return self.run(run.run_id).staging if run.download_only else self.objects
 
     def prune(self) -> None:
-        """Make room for a new run: remove all but the newest before it."""
+        """Make room for a new run: remove all but the newest before it, and what killed ones left."""
         for run_id in self._runs()[: -(_KEPT_RUNS - 1)]:
             shutil.rmtree(self.run(run_id).root, ignore_errors=True)
+        for directory in (self.root, self._internal, self._cache):
+            for half in directory.glob(f"{_TEMPORARY}????????"):  # as mkstemp names them
+                with contextlib.suppress(OSError):
+                    if half.lstat().st_mtime < time.time() - _FORSAKEN_SECONDS:
+                        half.unlink()
 
     def _runs(self) -> list[str]:
         with os.scandir(self._runs_root) as found:

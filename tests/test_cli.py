@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -269,6 +270,21 @@ def test_a_stopped_run_is_told_once(faulty: Sync, bucket: Bucket, proxy: S3Fault
         line for line in map(json.loads, out.strip().split("\n")) if line["operation"] == "sync_complete"
     ]
     assert [line["data"]["exit_code"] for line in complete] == [143]
+
+
+@pytest.mark.parametrize(
+    ("file", "step"), [("run.json", "download"), ("verdict.json", "publish"), ("result.json", "report")]
+)
+def test_another_runs_document_is_refused(file: str, step: str, sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    runs = sync.work_dir / ".git-sync" / "runs"
+    for run_id in ("old", "new"):
+        for command in ("discover", "download", "detect", "publish"):
+            assert sync(command, "--run-id", run_id).exit == 0
+    shutil.copyfile(runs / "old" / file, runs / "new" / file)
+    said = sync(step, "--run-id", "new")
+    assert said.exit == 40
+    assert f"{runs / 'new' / file} is of run old" in said.errors
 
 
 def test_an_old_run_that_is_reported_late_turns_nothing_back(sync: Sync, bucket: Bucket) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,9 +29,10 @@ from steps.rowfile import (
     read_rows,
     write_rows,
 )
+from steps.volume import remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -210,6 +213,32 @@ def test_a_writer_that_fails_leaves_what_was_there_before(tmp_path: Path) -> Non
         write_rows(path, HEADER, failing())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_plain_file_is_damaged_and_waited_for_by_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    ways: dict[str, Callable[[Path], None]] = {"is a directory": os.mkdir, "no plain file": os.mkfifo}
+    for word, put in ways.items():
+        put(path)
+        for reader in (lambda: read_rows(path, Row), lambda: read_header(path, RowsHeader)):
+            with pytest.raises(Damaged, match=word):
+                reader()
+        remove(path)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(Damaged, match="no plain file"):
+        read_rows(path, Row)
+    (tmp_path / "file").touch()
+    with pytest.raises(Damaged, match="not a directory"):
+        read_rows(tmp_path / "file" / "rows", Row)
+
+
+@pytest.mark.parametrize("line", [b"\n", b"a\tb\n", b"\xff\t3\tc\n", b"text\tno number\tc\n"])
+def test_rows_that_are_none_are_damaged_whatever_their_checksum(line: bytes, path: Path) -> None:
+    header = HEADER.model_dump_json().encode() + b"\n"
+    crc = zlib.crc32(b"[1, {}]", zlib.crc32(header + line))
+    path.write_bytes(header + line + b'{"rows":1,"crc32":%d,"footer":{}}\n' % crc)
+    with pytest.raises(Damaged, match="no valid Row"):
+        list(read_rows(path, Row))
 
 
 # -- undecoded rows -------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from tests.support.repositories import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.bucket import Bucket
@@ -118,6 +119,40 @@ def test_a_damaged_cache_is_told_and_does_no_harm(sync: Sync, bucket: Bucket, pl
     assert said.exit == 0
     assert "Ignoring a damaged cache" in said.text
     assert contents(sync.repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_place_of_a_cache_is_removed(
+    put: Callable[[Path], None], sync: Sync, bucket: Bucket
+) -> None:
+    bucket.put_many(OBJECTS)
+    sync()
+    cache = sync.work_dir / ".git-sync" / "cache" / "east"
+    cache.unlink()
+    put(cache)
+    assert sync().exit == 0
+    assert cache.is_file()
+
+
+@pytest.mark.parametrize("rows", ["out of order", "no rows"])
+@pytest.mark.parametrize("branch", ["as it was", "moved"])
+def test_a_cache_that_is_wrong_behind_its_checksum_does_no_harm_and_a_full_run_mends_it(
+    rows: str, branch: str, sync: Sync, bucket: Bucket
+) -> None:
+    bucket.put_many(OBJECTS)
+    sync()
+    cache = sync.work_dir / ".git-sync" / "cache" / "east"
+    header, known = read_header(cache, BaselineHeader), list(read_rows(cache, BaselineRow))
+    wrong = known[::-1] if rows == "out of order" else [row._replace(size="") for row in known]  # type: ignore[arg-type]
+    write_rows(cache, header, wrong)
+    if branch == "moved":
+        commit_files(sync.repository, {"clusterbackup/east/empty.yaml": b"edited"})
+    before = log(sync.repository)
+    assert sync("run", RETRY_ATTEMPTS="1").exit in {10, 30, 40}
+    assert log(sync.repository) == before, "what seems to be gone is not deleted"
+    assert sync("run", "--mode", "full").exit == 0
+    assert contents(sync.repository) == OBJECTS
+    assert sync().exit == 0
 
 
 def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from steps.contracts import LastSuccess, RowsHeader
 from steps.errors import FixConfiguration, TryAgain
 from steps.volume import ObjectDirectory, Volume, atomic_file, read_document, remove, write_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOSTILE_CLUSTERS = ["a b", "system:admin", "..a", "%2F", "größe", "*", "-rf", "lock", ".git-sync-tmp-x"]
 
@@ -106,6 +111,12 @@ def test_a_time_without_a_zone_is_no_valid_document(tmp_path: Path) -> None:
 
 def test_a_missing_document_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
+        read_document(tmp_path / "d.json", RowsHeader)
+
+
+def test_a_pipe_is_no_document_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.json")
+    with pytest.raises(OSError, match="no plain file"):
         read_document(tmp_path / "d.json", RowsHeader)
 
 
@@ -211,6 +222,16 @@ def test_the_lock_is_not_written_through_a_planted_link(volume: Volume, tmp_path
     assert target.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir])
+def test_what_is_no_plain_file_in_place_of_the_lock_is_replaced(
+    put: Callable[[Path], None], volume: Volume
+) -> None:
+    lock = volume.root / ".git-sync" / "lock"
+    put(lock)
+    with volume.locked():
+        assert lock.read_text() == str(os.getpid())
+
+
 # -- runs -------------------------------------------------------------------------------------
 
 
@@ -238,6 +259,18 @@ def test_with_the_new_run_the_three_newest_are_kept(runs: str, kept: str, volume
     make_runs(volume, *runs)
     volume.prune()
     assert [run_id for run_id in runs if volume.run(run_id).root.exists()] == list(kept)
+
+
+def test_what_a_killed_run_left_half_written_is_removed_once_it_is_old(volume: Volume) -> None:
+    directories = (volume.root, volume.cache("x").parent, volume.cache("x").parent.parent)
+    for directory in directories:
+        for name, age in (("forsaken", 3700), ("underway", 60)):
+            (half := directory / f".git-sync-tmp-{name}").write_bytes(b"half")
+            os.utime(half, (time.time() - age, time.time() - age))
+    write_document(volume.cache(".git-sync-tmp-x"), RowsHeader(identity="a cluster's"))
+    volume.prune()
+    left = [path.name for directory in directories for path in directory.glob(".git-sync-tmp-*")]
+    assert sorted(left) == [".git-sync-tmp-underway"] * 3 + [".git-sync-tmp-x"]
 
 
 # -- removing and placing ---------------------------------------------------------------------

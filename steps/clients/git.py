@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
-from steps import logs
+from steps import logs, signals
 from steps.clients.git_access import (
     CONFIG_MARK,
     Credentials,
@@ -85,7 +85,7 @@ class Repository:
             raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_GIT_IS_MISSING}")
         _refuse_inherited_settings()
         self._credentials = Credentials(self._settings)
-        self._home = Path(tempfile.mkdtemp(prefix="git-sync-"))
+        self._home = _home(self._directory.parent)
         try:
             self._environment = environment(self._settings, self._home, self._gitconfig)
             self._claim()
@@ -332,26 +332,33 @@ class Repository:
         self, *arguments: str, stdin: bool, cwd: str | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Start git; whatever ends the block ends git and its children."""
-        started = gitpython.Git(cwd or self._directory).execute(
-            ["git", "--literal-pathspecs", *arguments],
-            as_process=True,
-            istream=subprocess.PIPE if stdin else None,
-            env=self._environment,
-            start_new_session=True,
-            pass_fds=self._credentials.descriptors,
-        )
-        process = cast("subprocess.Popen[bytes]", started.proc)
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with signals.held_back():  # or it would run, and nobody would know it
+                started = gitpython.Git(cwd or self._directory).execute(
+                    ["git", "--literal-pathspecs", *arguments],
+                    as_process=True,
+                    istream=subprocess.PIPE if stdin else None,
+                    env=self._environment,
+                    start_new_session=True,
+                    pass_fds=self._credentials.descriptors,
+                )
+                process = cast("subprocess.Popen[bytes]", started.proc)
             yield process
         finally:
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+            if process is not None:
+                _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def _tree_row(entry: bytes) -> TreeRow:
@@ -383,6 +390,18 @@ def _refuse_inherited_settings() -> None:
         raise FixConfiguration(
             "git_clone", MESSAGES["git_clone"], f"{', '.join(inherited)} would reach git: unset"
         )
+
+
+def _home(work_dir: Path) -> Path:
+    """Make an empty home for git that is nobody else's; those that killed runs have left are removed.
+
+    Who holds the lock of this WORK_DIR is alone, so no other directory of its name is in use.
+    """
+    found = work_dir.stat()
+    prefix = f"git-sync-{found.st_dev:x}-{found.st_ino:x}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=prefix))
 
 
 def _is_empty(directory: Path) -> bool:

@@ -48,6 +48,10 @@ def main(  # noqa: PLR0917 - click gives one argument per option
     """Run cases until the time is over; exit 1 if one failed."""
     environment.clean()
     families = [_BY_NAME[name] for name in names] or list(FAMILIES)
+    for family in families:
+        if obstacle := family.obstacle():
+            click.echo(f"{family.name} is left out: {obstacle}", err=True)
+    families = [family for family in families if not family.obstacle()]
     if case is not None:
         with place() as ours:
             click.echo(families[0].run(ours, case))

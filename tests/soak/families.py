@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak import s3_faults
+from tests.soak import full_disks, kills, s3_faults, volume_faults
 
 if TYPE_CHECKING:
     from tests.soak.family import Family
 
-FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY, s3_faults.STORM)
+FAMILIES: tuple[Family, ...] = (
+    s3_faults.FAMILY,
+    s3_faults.STORM,
+    kills.FAMILY,
+    volume_faults.DAMAGE,
+    full_disks.FAMILY,
+)

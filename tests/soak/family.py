@@ -21,7 +21,7 @@ class Family:
 
     `cases` gives them in an order that depends on the seed; it may never end. `run` raises an
     AssertionError, best Unsafe, where the claim does not hold. `quick` is how many of them
-    `make test` takes.
+    `make test` takes. `obstacle` says why they cannot be run on this machine, "" if they can.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Family:
     cases: Callable[[int], Iterator[str]]
     run: Callable[[Place, str], Counts]
     quick: int
+    obstacle: Callable[[], str] = lambda: ""
 
 
 def shuffled(names: list[str], seed: int) -> Iterator[str]:

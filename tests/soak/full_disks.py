@@ -1,0 +1,135 @@
+"""There is no room, there are no inodes, or nothing may be written: in WORK_DIR or at the remote."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.soak.family import Counts, Family, shuffled
+from tests.soak.forked import Forked
+from tests.soak.oracle import Unsafe
+from tests.support.repositories import bare_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.soak.world import Place, World
+    from tests.support.sync import Sync
+
+_STEPS = ("discover", "download", "detect", "publish", "report")
+_OBJECT_BYTES = 9000
+_KIB = range(4, 404, 12)  # from less than anything needs to more than all of it does
+_INODES = range(4, 110, 4)
+_WORDS = ("no space left on device", "the disk is full", "disk quota", "read-only file system")
+
+
+def _cases(seed: int) -> Iterator[str]:
+    names = [f"{how} with {n} KiB" for how in ("run", "steps", "later run") for n in _KIB]
+    names += [f"{how} with {n} inodes" for how in ("run", "steps") for n in _INODES]
+    names += [f"remote with {n} KiB" for n in _KIB]
+    names += [f"read-only before {step}" for step in (*_STEPS, "run")]
+    return shuffled(names, seed)
+
+
+def _run(place: Place, case: str) -> Counts:
+    with place.world(case, proxied=False) as world:
+        how, limit = case.split(" before ") if " before " in case else case.split(" with ")
+        for key in world.fill():
+            world.put(key, world.choice.randbytes(_OBJECT_BYTES))
+        if how == "later run":
+            world.settle()
+            for key in sorted(world.chronicle.now())[::2]:
+                world.put(key, world.choice.randbytes(_OBJECT_BYTES))
+        exits = _on_a_full_remote(world, limit) if how == "remote" else _on_a_full_volume(world, how, limit)
+        return {f"exit {exit_}": exits.count(exit_) for exit_ in set(exits)}
+
+
+def _on_a_full_volume(world: World, how: str, limit: str) -> list[int]:
+    room = world.sync.work_dir.with_name("small")
+    sync = Forked.of(world.sync.elsewhere(room / "work"))
+    with _file_system(room, _options(limit if how in {"run", "steps"} else "")):
+        if how == "later run":
+            subprocess.run(["cp", "-a", world.sync.work_dir, sync.work_dir], check=True)
+            _leave(room, limit)
+        if how in {"run", "later run"}:
+            exits = [_attempt(world, sync, "run")]
+        elif how == "steps":
+            exits = [_attempt(world, sync, step, "--run-id", "r") for step in _STEPS]
+        else:
+            exits = _read_only(world, sync, room, limit)
+        subprocess.run(["mount", "-o", "remount,rw,size=64m,nr_inodes=100000", room], check=True)
+        world.settle(sync)
+    return exits
+
+
+def _read_only(world: World, sync: Sync, room: Path, at: str) -> list[int]:
+    before = _STEPS[: _STEPS.index(at)] if at in _STEPS else ()
+    for step in before:
+        world.attempt(sync, step, "--run-id", "r")
+    subprocess.run(["mount", "-o", "remount,ro", room], check=True)
+    rest = _STEPS[len(before) :] if at in _STEPS else ("run",)
+    exits = [_attempt(world, sync, step, *(("--run-id", "r") if step != "run" else ())) for step in rest]
+    if not all(exits):
+        raise Unsafe(f"on a read-only volume they ended {exits}")
+    return exits
+
+
+def _on_a_full_remote(world: World, limit: str) -> list[int]:
+    room = world.repository.with_name("small")
+    with _file_system(room, "size=64m"):
+        world.repository = world.oracle.repository = bare_repository(room / "backups.git")
+        sync = Forked.of(world.sync).with_settings(GIT_REPOSITORY=f"file://{world.repository}")
+        _leave(room, limit)
+        exits = [_attempt(world, sync, "run")]
+        subprocess.run(["mount", "-o", "remount,size=64m", room], check=True)
+        world.settle(sync)
+    return exits
+
+
+def _attempt(world: World, sync: Sync, *arguments: str) -> int:
+    """Run a command; if it fails, then with a word that says why, or because one before it has."""
+    said = world.attempt(sync, *arguments)
+    if said.exit and not any(word in said.errors.lower() for word in (*_WORDS, "failed to find the run")):
+        raise Unsafe(f"no clear word: {said.errors}")
+    return said.exit
+
+
+def _leave(room: Path, limit: str) -> None:
+    """Let there be so much room and no more."""
+    said = subprocess.run(["du", "-sk", room], capture_output=True, check=True).stdout
+    held = int(said.split(maxsplit=1)[0])
+    size = held + int(limit.removesuffix(" KiB"))
+    subprocess.run(["mount", "-o", f"remount,size={size}k", room], check=True)
+
+
+def _options(limit: str) -> str:
+    number, _, unit = limit.partition(" ")
+    return {"KiB": f"size={number}k", "inodes": f"nr_inodes={number}"}.get(unit, "size=64m")
+
+
+@contextmanager
+def _file_system(at: Path, options: str) -> Iterator[None]:
+    at.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "git-sync-test", at], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", at], check=True)
+
+
+@cache
+def _obstacle() -> str:
+    """Why these cases cannot be run here; "" if they can."""
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            with _file_system(Path(directory) / "small", "size=4k"):
+                return ""
+        except (OSError, subprocess.CalledProcessError):
+            return "file systems of a given size need the right to mount"
+
+
+FAMILY = Family("full-disk", "A disk is full or read-only", _cases, _run, quick=4, obstacle=_obstacle)
