@@ -16,6 +16,7 @@ from steps.core.merge import outer_join
 from steps.core.message import Changes, ClusterLine, commit_message
 from steps.errors import TryAgain
 from steps.rowfile import read_rows
+from steps.volume import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,8 +128,8 @@ def _exactly(path: bytes, size: int) -> Iterator[bytes]:
         "git_commit", "Failed to commit", f"{where} has changed on the volume since it was downloaded"
     )
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below, where its bytes are
-    except FileNotFoundError:
+        file = open_plain(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise changed from None
     with file:
         while chunk := file.read(_CHUNK):

@@ -97,6 +97,8 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         only_in_git=sorted(map(escaped, clusters - in_bucket)),
         shards=len(run.shards),
     )
+    for name, reason in strays:
+        logs.debug("discover", "Key quarantined", reason=reason, key=escaped(name))
     if strays:
         logs.warning(
             "discover",

@@ -7,7 +7,9 @@ it, and what the writer adds). It appears under its name only when it is complet
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import zlib
 from functools import cache
@@ -19,7 +21,7 @@ from pydantic import ValidationError
 
 from steps.contracts import Document, NoFooter
 from steps.errors import FixConfiguration
-from steps.volume import atomic_file
+from steps.volume import atomic_file, open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +32,9 @@ D = TypeVar("D", bound=Document)
 
 _UNSAFE = re.compile(rb"[\x00-\x20%\x7f]")
 _SAFE = _UNSAFE.sub(b"", bytes(range(256)))
-_FOOTER_LIMIT = 64 * 1024
+# A directory, a pipe, or a file where a directory should be above it.
+_NO_FILE = {errno.EISDIR, errno.EINVAL, errno.ENOTDIR}
+_HEADER_LIMIT = _FOOTER_LIMIT = 64 * 1024
 
 
 class Damaged(FixConfiguration):
@@ -86,7 +90,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def _lines(path: Path, count: int) -> Iterator[bytes]:
-    with path.open("rb") as lines:
+    with _opened(path) as lines:
         lines.readline()
         yield from islice(lines, count)
 
@@ -123,8 +127,8 @@ def count_rows(path: Path) -> int:
 
 def read_header(path: Path, kind: type[D]) -> D:
     """Return the header document."""
-    with path.open("rb") as lines:
-        return _document(path, lines.readline(), kind)
+    with _opened(path) as lines:
+        return _document(path, lines.readline(_HEADER_LIMIT), kind)
 
 
 def read_footer(path: Path, kind: type[D]) -> D:
@@ -134,8 +138,8 @@ def read_footer(path: Path, kind: type[D]) -> D:
 
 def _tail(path: Path) -> _Tail:
     """Return the footer of a file that is intact."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - _FOOTER_LIMIT))
         line = file.read().rstrip(b"\n").rpartition(b"\n")[2]
         tail = _document(path, line, _Tail)
@@ -143,6 +147,15 @@ def _tail(path: Path) -> _Tail:
         if tail.checksum(_crc32(file, size - len(line) - 1)) != tail.crc32:
             raise Damaged(f"{path.name}: the content does not match its checksum")
     return tail
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return open_plain(path)
+    except OSError as problem:
+        if problem.errno in _NO_FILE:
+            raise Damaged(f"{path.name}: {(problem.strerror or '').lower()}") from problem
+        raise
 
 
 def _crc32(file: IO[bytes], length: int) -> int:

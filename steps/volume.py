@@ -7,9 +7,11 @@ to be real directories, and files are replaced whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Document)
 
 _KEPT_RUNS = 3
+_LARGEST_DOCUMENT = 128 * 1024 * 1024  # what is larger would not fit into memory, and is cut: so, damaged
 
 
 @contextlib.contextmanager
@@ -44,6 +47,21 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def open_plain(path: Path | bytes) -> BinaryIO:
+    """Open a file for reading. OSError where a directory, a pipe or a device has its name.
+
+    Opening or reading one of these might wait for ever, or never end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise OSError(errno.EINVAL, "no plain file", path)
+    return os.fdopen(handle, "rb")
+
+
 def write_document(path: Path, document: Document) -> None:
     """Write a JSON document, whole or not at all."""
     with atomic_file(path) as out:
@@ -54,7 +72,8 @@ def write_document(path: Path, document: Document) -> None:
 
 def read_document(path: Path, kind: type[D]) -> D:
     """Read a JSON document. FileNotFoundError if it is not there, FixConfiguration if it is damaged."""
-    return parse_document(path.read_bytes(), kind, str(path))
+    with open_plain(path) as file:
+        return parse_document(file.read(_LARGEST_DOCUMENT), kind, str(path))
 
 
 def parse_document(content: bytes, kind: type[D], where: str) -> D:
@@ -139,6 +158,9 @@ class Volume:
             for path in (self.tip, *self._cache.iterdir()):
                 if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                     remove(path)  # a pipe would be waited for, and a directory could not be replaced
+            for path in self._runs_root.glob("*/*"):
+                if path.is_symlink():  # to another directory, perhaps, into which a step would write
+                    path.unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self._internal):
                 pass
         except OSError as problem:
@@ -152,8 +174,8 @@ class Volume:
     def locked(self) -> Iterator[None]:
         """Hold WORK_DIR for one run; TryAgain if another process holds it. Death releases it."""
         path = self._internal / "lock"
-        if path.is_symlink():
-            path.unlink()
+        if path.is_symlink() or not path.is_file():
+            remove(path)
         with path.open("a+b") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,7 +221,7 @@ class Volume:
     def adopt_cache(self, source: Path) -> None:
         """Take the cache of each cluster of which this volume has none from a directory of such."""
         for known in source.iterdir() if source.is_dir() else ():
-            if known.is_file() and not known.is_symlink() and not self.cache(known.name).exists():
+            if known.is_file() and not known.is_symlink() and not os.path.lexists(self.cache(known.name)):
                 shutil.copyfile(known, self.cache(known.name), follow_symlinks=False)
 
     def objects_of(self, run: Run) -> Path:

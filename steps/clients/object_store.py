@@ -179,7 +179,9 @@ class ObjectStore:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
         names = [_key(entry) for entry in found]
         directories = [name[len(prefix) : -1] for name in names if name.endswith("/") and name != prefix]
-        return directories, [name for name in names if not name.endswith("/")]
+        keys = [name for name in names if not name.endswith("/")]
+        # At the prefix itself, an empty object is a directory's marker, and another one is a key.
+        return directories, keys + [prefix for entry in found if _key(entry) == prefix and entry.size]
 
     def prefixes(self) -> list[str]:
         """Return some top-level prefixes of the bucket, for a message that must name them."""
