@@ -81,7 +81,10 @@ class _Baselines:
 
     def of_work_dir(self, volume: Volume) -> Held:
         held = Held(None, set(), set())
-        by_name = groupby(local_tree(volume.objects), key=lambda row: row.path.partition(b"/")[:2])
+        by_name = groupby(
+            local_tree(volume.objects, max_bytes=self.settings.max_object_bytes),
+            key=lambda row: row.path.partition(b"/")[:2],
+        )
         for (first, separator), rows in by_name:
             name = first.decode(errors="replace")
             if not separator:

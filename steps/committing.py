@@ -132,7 +132,7 @@ def _exactly(path: bytes, size: int) -> Iterator[bytes]:
     )
     try:
         file = open_plain(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise changed from None
     with file:
         while chunk := file.read(_CHUNK):

@@ -426,7 +426,7 @@ class RunResult(Document):
                     f"{name}: the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX"
                 )
             elif cluster.status is Status.REFUSED:
-                allowing = shlex.quote(escaped(cluster.allow_delete or ""))
+                allowing = shlex.quote(cluster.allow_delete or "")
                 said.append(f"{name}: {cluster.ruling.value} (to allow it: allow-delete={allowing})")
             if cluster.left_for_next_run:
                 said.append(f"{name}: {cluster.left_for_next_run} changes left for the next run")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from steps import logs
 from steps.contracts import RowsHeader, Run, Status, Verdict
 from steps.core.changes import ManifestRow
-from steps.core.guards import Ruling
+from steps.core.guards import Ruling, is_allowed
 from steps.core.keys import escaped
 from steps.core.merge import outer_join
 from steps.planning import Planner, baseline_tree
@@ -165,13 +165,14 @@ def _refused(run: Run, files: RunFiles, cluster: str) -> Iterator[str]:
 
 def _tell_allowances(run: Run, verdict: Verdict) -> None:
     """Say which allowances were for nothing, and how to allow several losses at once."""
-    used = {f"{result.name}:{result.allowed}" for result in verdict.clusters if result.allowed}
-    for allowance in sorted(set(run.allow_delete) - used):
-        logs.warning(
-            "detect_changes",
-            f"The leave given with {escaped(allowance)} is for no deletions of this run",
-            allow_delete=escaped(allowance),
-        )
+    used = [(result.name, result.allowed) for result in verdict.clusters if result.allowed]
+    for given in sorted(set(run.allow_delete)):
+        if not any(is_allowed(name, token, (given,)) for name, token in used):
+            logs.warning(
+                "detect_changes",
+                f"The leave given with {escaped(given)} is for no deletions of this run",
+                allow_delete=escaped(given),
+            )
     refused = [result.allow_delete for result in verdict.clusters if result.allow_delete is not None]
     if len(refused) > 1:
         options = " ".join(f"--allow-delete {shlex.quote(allowance)}" for allowance in refused)

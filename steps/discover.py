@@ -54,7 +54,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         try:
             held = write_baselines(settings, volume, files)
         except (Damaged, OutOfOrder) as problem:
-            volume.drop_caches()  # which are all that was read here; without them it can be done as well
+            volume.forget()  # which are all that was read here; without them it can be done as well
             raise TryAgain(
                 "discover", "A damaged cache was thrown away", "what it held is fetched"
             ) from problem
@@ -158,9 +158,11 @@ def _look_around(settings: Settings, store: ObjectStore) -> _Found:
         else:
             reason = rejection(name)
         if reason:
+            key = escaped(settings.minio_prefix + child)
+            logs.debug("discover", "Key quarantined", reason=reason, key=key)
             found.strays[reason.value] += 1
             if len(found.strays_sample) < _SAMPLE:
-                found.strays_sample.append(escaped(settings.minio_prefix + child))
+                found.strays_sample.append(key)
         elif settings.selection.has_cluster(name):
             found.count += 1
             if not settings.max_clusters or found.count <= settings.max_clusters + 1:

@@ -75,7 +75,8 @@ _PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, er
 def _volume_error(problem: OSError) -> SyncError:
     kind = TryAgain if problem.errno in _PASSING else FixConfiguration
     cause = (problem.strerror or str(problem)).lower()
-    where = f": {os.fsdecode(problem.filename)}" if problem.filename else ""
+    name = problem.filename2 or problem.filename  # of a renaming what it should have become
+    where = f": {os.fsdecode(name)}" if name else ""
     return kind("setup_workdir", "Failed to use the working directory", cause + where)
 
 

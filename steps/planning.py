@@ -20,7 +20,7 @@ from steps.contracts import (
 )
 from steps.core.changes import UNCHANGED, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
 from steps.core.flood import Demand, HeldBack, over_run_limits
-from steps.core.guards import Survey, is_allowed, rule
+from steps.core.guards import Survey, allowance, is_allowed, rule
 from steps.core.keys import Reason, escaped
 from steps.core.merge import outer_join
 from steps.rowfile import Damaged, count_rows, decoder, join_lines, read_footer, read_header, read_rows
@@ -129,7 +129,7 @@ class Planner:
             fetched_bytes=footer.fetched_bytes,
             ruling=ruling,
             deletions_refused=tally.kept_deletions if ruling.refused else 0,
-            allow_delete=f"{name}:{surveyed.token}" if ruling.refused else None,
+            allow_delete=allowance(name, surveyed.token) if ruling.refused else None,
             allowed=surveyed.token if allowed and tally.deleted else None,
             quarantined=dict(+quarantined),
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],

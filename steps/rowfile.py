@@ -34,7 +34,7 @@ _UNSAFE = re.compile(rb"[\x00-\x20%\x7f]")
 _SAFE = _UNSAFE.sub(b"", bytes(range(256)))
 # A directory, a pipe, or a file where a directory should be above it.
 _NO_FILE = {errno.EISDIR, errno.EINVAL, errno.ENOTDIR}
-_FOOTER_LIMIT = 64 * 1024
+_HEADER_LIMIT = _FOOTER_LIMIT = 64 * 1024
 
 
 class Damaged(FixConfiguration):
@@ -139,7 +139,7 @@ def count_rows(path: Path) -> int:
 def read_header(path: Path, kind: type[D]) -> D:
     """Return the header document."""
     with _opened(path) as lines:
-        return _document(path, lines.readline(), kind)
+        return _document(path, lines.readline(_HEADER_LIMIT), kind)
 
 
 def read_footer(path: Path, kind: type[D]) -> D:

@@ -54,13 +54,15 @@ _MARKS = {
 _CHANGES = {"A": "new", "M": "modified", "D": "deleted"}
 _SHOWN_KEYS = 5
 _SHORT_ID = 12
+# Chat programs take <!here>, @everyone and [a](link) for more than text. These only look like it.
+_NO_CHAT = str.maketrans("<>[]@", "\u2039\u203a()\uff20")
 
 
 def headline(result: RunResult) -> str:
-    """The run in one line of plain text, for chats; nothing in it is a control character."""
+    """The run in one line of plain text, for chats: no control character, no mention, no hidden link."""
     where = f" on {result.branch}" if result.branch else ""
     lead = "".join(part if isinstance(part, str) else part.text for part in _lead(result))
-    return escaped(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000)
+    return escaped(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_NO_CHAT)
 
 
 def run_page(result: RunResult, commit_url: str | None) -> Page:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Document)
 
 _KEPT_RUNS = 3
+_LARGEST_DOCUMENT = 128 * 1024 * 1024  # what is larger would not fit into memory, and is cut: so, damaged
 
 # Directories that need not be looked at again; there may be as many as objects.
 _MOST_KNOWN = 10_000
@@ -82,7 +83,7 @@ def write_document(path: Path, document: Document) -> None:
 def read_document(path: Path, kind: type[D]) -> D:
     """Read a JSON document. FileNotFoundError if it is not there, FixConfiguration if it is damaged."""
     with open_plain(path) as file:
-        return parse_document(file.read(), kind, str(path))
+        return parse_document(file.read(_LARGEST_DOCUMENT), kind, str(path))
 
 
 def parse_document(content: bytes, kind: type[D], where: str) -> D:
@@ -167,6 +168,9 @@ class Volume:
             for path in (self.tip, *self._cache.iterdir()):
                 if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                     remove(path)  # a pipe would be waited for, and a directory could not be replaced
+            for path in self._runs_root.glob("*/*"):
+                if path.is_symlink():  # to another directory, perhaps, into which a step would write
+                    path.unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self._internal):
                 pass
         except OSError as problem:
@@ -228,13 +232,8 @@ class Volume:
     def adopt_cache(self, source: Path) -> None:
         """Take the cache of each cluster of which this volume has none from a directory of such."""
         for known in source.iterdir() if source.is_dir() else ():
-            if known.is_file() and not known.is_symlink() and not self.cache(known.name).exists():
+            if known.is_file() and not known.is_symlink() and not os.path.lexists(self.cache(known.name)):
                 shutil.copyfile(known, self.cache(known.name), follow_symlinks=False)
-
-    def drop_caches(self) -> None:
-        """Remove every cluster's cache, and what is known of the tip."""
-        for known in (self.tip, *self._cache.iterdir()):
-            remove(known)
 
     def objects_of(self, run: Run) -> Path:
         """Where the bytes that the run fetches go, at ``<cluster>/<rest>``.

@@ -409,4 +409,5 @@ def _is_empty(directory: Path) -> bool:
 
 
 def _starts_as_ours(gitconfig: Path) -> bool:
-    return gitconfig.read_bytes()[: len(CONFIG_MARK)] in {b"", CONFIG_MARK.encode()}
+    with gitconfig.open("rb") as file:
+        return file.read(len(CONFIG_MARK)) in {b"", CONFIG_MARK.encode()}

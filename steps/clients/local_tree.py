@@ -22,20 +22,25 @@ if TYPE_CHECKING:
 _LINK = "120000"
 
 
-def local_tree(root: Path) -> Iterator[TreeRow]:
-    """Yield every file below ``root`` with its blob id, by path in byte order, as ls-tree would."""
-    yield from _walk(os.fsencode(root), b"")
+def local_tree(root: Path, *, max_bytes: int) -> Iterator[TreeRow]:
+    """Yield every file below ``root`` with its blob id, by path in byte order, as ls-tree would.
+
+    What is larger than ``max_bytes`` is no object of ours, and not read: it may be larger than any disk.
+    """
+    yield from _walk(os.fsencode(root), b"", max_bytes)
 
 
-def _walk(directory: bytes, prefix: bytes) -> Iterator[TreeRow]:
+def _walk(directory: bytes, prefix: bytes, max_bytes: int) -> Iterator[TreeRow]:
     with os.scandir(directory) as found:
         entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
     for name, is_directory in sorted(entries, key=lambda entry: entry[0] + b"/" * entry[1]):
         path = os.path.join(directory, name)
         if is_directory:
-            yield from _walk(path, prefix + name + b"/")
-        elif stat.S_ISREG(os.lstat(path).st_mode):
-            yield TreeRow(prefix + name, PLAIN_FILE, _blob_id(path))
+            yield from _walk(path, prefix + name + b"/", max_bytes)
+            continue
+        known = os.lstat(path)
+        if stat.S_ISREG(known.st_mode):
+            yield TreeRow(prefix + name, PLAIN_FILE, _blob_id(path) if known.st_size <= max_bytes else "")
         else:
             yield TreeRow(prefix + name, _LINK, "")
 

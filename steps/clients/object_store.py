@@ -175,7 +175,8 @@ class ObjectStore:
         """
         try:
             for entry in self._minio.list_objects(self.bucket, prefix=prefix or None):
-                if (key := _key(entry)) != prefix:
+                # At the prefix itself an empty object marks a directory; another one is a key, named "".
+                if (key := _key(entry)) != prefix or entry.size:
                     yield key[len(prefix) :]
         except _PROBLEMS as problem:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem

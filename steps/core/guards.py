@@ -7,14 +7,19 @@ Refused deletions keep their files; everything else of the cluster is still comm
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TOKEN_CHARACTERS = 16
+
+# What a list would be split at, a template would evaluate, or nobody could copy from a screen.
+_NOT_COPIED = re.compile(r"[\s%,{}]")
 
 
 class Vanished(StrEnum):
@@ -108,6 +113,15 @@ class DeletionToken:
         return self._hash.hexdigest()[:_TOKEN_CHARACTERS]
 
 
+def allowance(cluster: str, token: str) -> str:
+    """What a person passes on to allow a set of deletions, ``<cluster>:<token>``.
+
+    A name that would not survive being copied, listed or pasted into a template is percent-encoded there.
+    """
+    spelt = (quote(c, safe="") if _NOT_COPIED.match(c) or not c.isprintable() else c for c in cluster)
+    return f"{''.join(spelt)}:{token}"
+
+
 def is_allowed(cluster: str, token: str, allowances: Iterable[str]) -> bool:
-    """Whether one of the ``<cluster>:<token>`` allowances is for this set of deletions."""
-    return f"{cluster}:{token}" in allowances
+    """Whether one of the allowances is for this set of deletions; the name may also stand as it is."""
+    return not {allowance(cluster, token), f"{cluster}:{token}"}.isdisjoint(allowances)

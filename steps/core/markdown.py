@@ -21,6 +21,7 @@ from steps.core.page import (
 
 _LONGEST = 1000
 _MARKUP = re.compile(r"[\\`*_\[\]#!|~$]")
+_BARS = re.compile(r"(\\*)\|")
 _NO_URL = re.compile(r"[<>|\s]")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -66,8 +67,8 @@ def _text(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span; in a table, a bar would end the cell even there."""
-    shown = escaped(text, _LONGEST).replace("|", "\\|") or " "
+    """A code span; in a table, a bar would end the cell even there, and a backslash before it hide ours."""
+    shown = _BARS.sub(lambda found: r"\x5c" * len(found[1]) + r"\|", escaped(text, _LONGEST)) or " "
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"

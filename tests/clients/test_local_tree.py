@@ -87,7 +87,7 @@ def test_the_tree_is_what_git_makes_of_the_same_directory(tmp_path: Path) -> Non
         command = ["git", "-C", str(tmp_path / "w"), *arguments]
         return subprocess.run(command, capture_output=True, env=git_environment(), check=True).stdout
 
-    expected = list(local_tree(tmp_path / "w"))
+    expected = list(local_tree(tmp_path / "w", max_bytes=1 << 30))
     git("init", "--quiet")
     git("add", "--all")
     entries = git("ls-tree", "-r", "-z", git("write-tree").decode().strip()).split(b"\0")[:-1]
@@ -102,7 +102,9 @@ def test_paths_ascend_in_byte_order(paths: set[str]) -> None:
     files = {path for path in paths if not any(other.startswith(f"{path}/") for other in paths)}
     with TemporaryDirectory() as root:
         write(Path(root), dict.fromkeys(files, b""))
-        assert [row.path for row in local_tree(Path(root))] == sorted(path.encode() for path in files)
+        assert [row.path for row in local_tree(Path(root), max_bytes=1 << 30)] == sorted(
+            path.encode() for path in files
+        )
 
 
 def test_a_link_is_no_plain_file_and_is_not_followed(tmp_path: Path) -> None:
@@ -114,8 +116,13 @@ def test_a_link_is_no_plain_file_and_is_not_followed(tmp_path: Path) -> None:
     (root / "to-file").symlink_to(tmp_path / "outside/x")
     (root / "broken").symlink_to("nowhere")
     os.mkfifo(root / "pipe")
-    assert [row.path for row in local_tree(root)] == [b"broken", b"pipe", b"to-directory", b"to-file"]
-    assert PLAIN_FILE not in {row.mode for row in local_tree(root)}
+    assert [row.path for row in local_tree(root, max_bytes=1 << 30)] == [
+        b"broken",
+        b"pipe",
+        b"to-directory",
+        b"to-file",
+    ]
+    assert PLAIN_FILE not in {row.mode for row in local_tree(root, max_bytes=1 << 30)}
 
 
 TRANSITIONS = [

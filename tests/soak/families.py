@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak import full_disks, kills, s3_faults, volume_faults
+from tests.soak import full_disks, hostile, kills, s3_faults, volume_faults
 
 if TYPE_CHECKING:
     from tests.soak.family import Family
@@ -15,4 +15,6 @@ FAMILIES: tuple[Family, ...] = (
     kills.FAMILY,
     volume_faults.DAMAGE,
     full_disks.FAMILY,
+    hostile.KEYS,
+    hostile.PLANTED,
 )

@@ -1,0 +1,46 @@
+"""The bucket's writers and whoever reaches the volume are enemies: hostile keys, and things planted."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.hostile import planted
+from tests.hostile.judge import hostile_keys
+from tests.soak.family import Counts, Family, endless, shuffled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.soak.world import Place
+
+# As many as make test can afford; 10,000 at once are `python -m tests.hostile`.
+_KEYS = 300
+_WITHOUT_MOTO = 0.5
+
+
+def _run_keys(place: Place, case: str) -> Counts:
+    with tempfile.TemporaryDirectory(prefix="keys-", dir=place.root) as room:
+        stores = {"moto": place.s3} if random.Random(case).random() > _WITHOUT_MOTO else {}
+        found = hostile_keys(case, _KEYS, Path(room), stores)
+    judged = list(found.values())
+    return {
+        "runs": 2 * len(judged),
+        "keys": sum(counts.keys for counts in judged),
+        "good keys in Git": sum(counts.good for counts in judged),
+        "bad keys reported": sum(counts.bad for counts in judged),
+    }
+
+
+def _plants(seed: int) -> Iterator[str]:
+    return shuffled(planted.pairs(), seed)
+
+
+def _run_planted(place: Place, case: str) -> Counts:
+    return {"runs": 1, f"exit {planted.pair(case, place.root, place.s3)}": 1}
+
+
+KEYS = Family("hostile-keys", "Keys are hostile", endless, _run_keys, quick=1)
+PLANTED = Family("planted", "Things are planted on the volume", _plants, _run_planted, quick=8)
