@@ -223,7 +223,7 @@ class Repository:
             )
         except SyncError as cause:
             raise PushFailed(cause) from cause
-        if not re.search(rb"^[ *]\t", out, re.MULTILINE):
+        if not re.search(rb"^[ *=]\t", out, re.MULTILINE):  # pushed, new, or there already
             said = logs.redacted(out.decode(errors="replace").strip())[:300]
             raise PushFailed(TryAgain("git_push", MESSAGES["git_push"], said))
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak import s3_faults
+from tests.soak import git_answers, git_cuts, git_moves, s3_faults
 
 if TYPE_CHECKING:
     from tests.soak.family import Family
 
-FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY, s3_faults.STORM)
+FAMILIES: tuple[Family, ...] = (
+    s3_faults.FAMILY,
+    s3_faults.STORM,
+    git_cuts.FAMILY,
+    git_answers.FAMILY,
+    git_moves.FAMILY,
+)
