@@ -36,7 +36,10 @@ _HUMAN = (
         "repository not found",
     ),
     (r"repository corruption on the remote side", "the repository is damaged"),
-    (r"transport .*not allowed|unable to find remote helper", "protocol not allowed"),
+    (
+        r"transport .*not allowed|protocol .*not supported|unable to find remote helper",
+        "protocol not allowed",
+    ),
     (
         (
             r"hook declined|protected branch|pre-receive|not allowed|denied|deny|\[remote rejected\]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak import git_answers, git_cuts, git_moves, s3_faults
+from tests.soak import git_answers, git_cuts, git_moves, git_refusals, git_ssh, s3_faults
 
 if TYPE_CHECKING:
     from tests.soak.family import Family
@@ -13,6 +13,8 @@ FAMILIES: tuple[Family, ...] = (
     s3_faults.FAMILY,
     s3_faults.STORM,
     git_cuts.FAMILY,
+    git_ssh.FAMILY,
     git_answers.FAMILY,
+    git_refusals.FAMILY,
     git_moves.FAMILY,
 )

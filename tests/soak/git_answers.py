@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, ONCE, TOKEN, Served, in_peace, judged, served
+from tests.soak.git_world import FOREVER, ONCE, TOKEN, Served, judged, served
 from tests.support.repositories import bare_repository
 
 if TYPE_CHECKING:

@@ -1,9 +1,11 @@
-"""The connection to the Git server ends or stands still: after every 64 bytes, in both directions."""
+"""The connection to the Git server ends after every 64 bytes, in both directions, or stands still."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, cast
 
+from steps.clients import git_access
 from tests.soak.family import Counts, Family, shuffled
 from tests.soak.git_world import FOREVER, ONCE, judged, served
 from tests.support.wire import Break
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 # Somewhat more bytes than a whole run sends: the first one, which pushes a new branch, and one that
 # fetches, pushes a change, looks at the remote and fetches what it is compared with.
 EXTENT = {"first-up": 5120, "first-down": 3456, "change-up": 10048, "change-down": 8576}
-_STEP = 64
+_STEPS = {"rst": 64, "fin": 64, "hang": 512}
 
 
 def _cases(seed: int) -> Iterator[str]:
@@ -25,8 +27,8 @@ def _cases(seed: int) -> Iterator[str]:
         [
             f"{way}-{after}-{how}-{spell}"
             for way, extent in EXTENT.items()
-            for after in range(0, extent, _STEP)
-            for how in ("rst", "fin")
+            for how, step in _STEPS.items()
+            for after in range(0, extent, step)
             for spell in (ONCE, FOREVER)
         ],
         seed,
@@ -39,11 +41,22 @@ def _run(place: Place, case: str) -> Counts:
     fault = Break(cast("Direction", direction), int(after), cast("How", how), spell == FOREVER)
     with served(place, case, begun=run == "change") as (world, _, wire):
         wire.arm(fault)
-        said = world.attempt()
+        with _impatient() if how == "hang" else nullcontext():
+            said = world.attempt()
         struck = min(wire.struck, 1)
         wire.arm()
-        exits = {0, 30} if fault.lasting and struck else {0}
+        exits = {0, 30} if struck and (fault.lasting or how == "hang") else {0}
         return judged(world, said, exits, struck=struck, commits=2 if run == "change" else 1)
 
 
-FAMILY = Family("git-cuts", "The connection to the Git server is cut", _cases, _run, quick=4)
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give a silent server up at once; even a living one, on a busy machine."""
+    patience, git_access._SILENCE_SECONDS = git_access._SILENCE_SECONDS, 1
+    try:
+        yield
+    finally:
+        git_access._SILENCE_SECONDS = patience
+
+
+FAMILY = Family("git-cuts", "The connection to the Git server is cut, or hangs", _cases, _run, quick=4)
