@@ -178,4 +178,4 @@ _KINDS: Mapping[str, Callable[[Served, str, _Hits], set[int]]] = {
     "gone": _gone,
 }
 
-FAMILY = Family("git-answers", "The Git server refuses, fails or lies", _cases, _run, quick=4)
+FAMILY = Family("git-answers", "The Git server refuses, fails or lies", _cases, _run, quick=3)

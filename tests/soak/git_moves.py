@@ -220,4 +220,4 @@ def _meanwhile(ours: Served, move: Callable[[], None], at: str, *arguments: str)
     return said, len(moves)
 
 
-FAMILY = Family("git-moves", "Somebody moves or rewrites the branch meanwhile", _cases, _run, quick=4)
+FAMILY = Family("git-moves", "Somebody moves or rewrites the branch meanwhile", _cases, _run, quick=3)

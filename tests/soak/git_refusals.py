@@ -172,4 +172,4 @@ def _mend(ours: Served) -> None:
         missing.rename(missing.with_suffix(""))
 
 
-FAMILY = Family("git-refusals", "The Git server has hooks, limits, locks, or lies", _cases, _run, quick=3)
+FAMILY = Family("git-refusals", "The Git server has hooks, limits, locks, or lies", _cases, _run, quick=2)

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from shutil import which
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from steps.clients import git_access
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, ONCE, in_peace, judged
+from tests.soak.git_world import FOREVER, ONCE, impatient, in_peace, judged
 from tests.support.sshserver import ssh_git_server
 from tests.support.wire import Break, wire_to
 
@@ -76,20 +75,12 @@ def _run(place: Place, case: str) -> Counts:
         direction, after, how, spell = case.split("-")
         fault = Break(cast("Direction", direction), int(after), cast("How", how), spell == FOREVER)
         wire.arm(fault)
-        with _impatient():
+        with impatient():
             said = world.attempt()
         struck = min(wire.struck, 1)
         wire.arm()
         return judged(world, said, {0, 30} if fault.lasting or how == "hang" else {0}, struck=struck)
 
 
-@contextmanager
-def _impatient() -> Iterator[None]:
-    patience, git_access._ALIVE_SECONDS = git_access._ALIVE_SECONDS, 1
-    try:
-        yield
-    finally:
-        git_access._ALIVE_SECONDS = patience
-
-
-FAMILY = Family("git-ssh", "The connection is cut, or hangs, over SSH", _cases, _run, quick=1)
+# An SSH client, and a server in Python, cost too much for every test run; test_git_access has both.
+FAMILY = Family("git-ssh", "The connection is cut, or hangs, over SSH", _cases, _run, quick=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from steps.clients import git_access
 from steps.core.message import parse_trailers
 from tests.soak.oracle import Unsafe
 from tests.support.gitserver import http_git_server
@@ -55,6 +56,17 @@ def in_peace(world: World) -> None:
     said = world.attempt()
     if said.exit != 0:
         raise Unsafe(f"a run in peace ended {said.exit}: {said.errors}")
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Give a silent server up at once; on a busy machine that may be a living one."""
+    patience = git_access._SILENCE_SECONDS, git_access._ALIVE_SECONDS
+    git_access._SILENCE_SECONDS = git_access._ALIVE_SECONDS = 1
+    try:
+        yield
+    finally:
+        git_access._SILENCE_SECONDS, git_access._ALIVE_SECONDS = patience
 
 
 def ended(said: Said, exits: set[int]) -> None:
