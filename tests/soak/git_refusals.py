@@ -1,4 +1,4 @@
-"""The Git server has a will of its own: hooks, limits, locks, lies, redirects, certificates."""
+"""The Git server has a will of its own: hooks, limits, locks, lies, redirects."""
 
 from __future__ import annotations
 
@@ -115,9 +115,8 @@ _CASES: dict[str, _Case] = {
     "pre-receive-paths": _Case(_hook("pre-receive", f"read old new ref; {_REFUSE_NEW}"), {40}),
     "update-paths": _Case(_hook("update", f'old="$2" new="$3"; {_REFUSE_NEW}'), {40}),
     "pre-receive-killed": _Case(_hook("pre-receive", "kill -9 $$"), {40}),
-    "transaction": _Case(
-        _hook("reference-transaction", '[ "$1" != prepared ]'), {30}
-    ),  # the server dies of it
+    # The server dies of it, and says nothing.
+    "transaction": _Case(_hook("reference-transaction", '[ "$1" != prepared ]'), {30}),
     "post-receive-fails": _Case(_hook("post-receive", "exit 1"), {0}),
     **{
         f"words-{n}": _Case(_hook("pre-receive", f"echo '{w}'; exit 1"), {40})
