@@ -11,7 +11,7 @@ from subprocess import CalledProcessError
 from typing import TYPE_CHECKING
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, Served, ended, in_peace, judged, served
+from tests.soak.git_world import FOREVER, Served, begin, ended, judged, served
 from tests.support.faults import Change, when
 from tests.support.repositories import bare_repository, git, log
 
@@ -63,7 +63,7 @@ def _many(world: World) -> None:
 
 
 def _back(world: World) -> None:
-    git(world.repository, "update-ref", _BRANCH, f"{_BRANCH}~1")
+    git(world.repository, "update-ref", _BRANCH, f"{_BRANCH}~2")
 
 
 def _squash(world: World) -> None:
@@ -157,8 +157,7 @@ def _person(ours: Served, move: str, at: str) -> Counts:
 def _rewrite(ours: Served, move: Callable[[World], None], at: str) -> Counts:
     """Whatever they leave: nothing older comes back, and all is there in the end."""
     world = ours.world
-    in_peace(world)
-    world.change()
+    begin(world)
 
     def rewrite() -> None:
         move(world)

@@ -7,7 +7,7 @@ from shutil import which
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, ONCE, impatient, in_peace, judged
+from tests.soak.git_world import FOREVER, ONCE, begin, impatient, judged
 from tests.support.sshserver import ssh_git_server
 from tests.support.wire import Break, wire_to
 
@@ -59,8 +59,7 @@ def _served(place: Place, case: str) -> Iterator[_Reached]:
             SSH_KNOWN_HOSTS_PATH=str(server.known_hosts_path),
         )
         world.fill(objects=3)
-        in_peace(world)
-        world.change()
+        begin(world)
         yield _Reached(world, server, wire)
 
 
