@@ -9,7 +9,7 @@ from steps.clients import git_access
 from steps.core.message import parse_trailers
 from tests.soak.oracle import Unsafe
 from tests.support.gitserver import http_git_server
-from tests.support.repositories import branches, git
+from tests.support.repositories import branches, git, log
 from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def ended(said: Said, exits: set[int]) -> None:
 def judged(
     world: World, said: Said, exits: set[int], *, struck: int, commits: int | None = 2, exact: bool = True
 ) -> Counts:
-    """Judge how a run with a fault ended, and what comes after it: as many `commits` as there were changes.
+    """Judge how a run with a fault ended, and what comes after it: as many `commits` as there were changes,
+    and nobody else's lost; None where they have rewritten the branch.
 
     Where it ended 0 the branch must be `exact` at once, if nobody touched it since.
     """
@@ -95,6 +96,8 @@ def judged(
         raise Unsafe(f"a run has committed twice: {made}")
     if commits is not None and len(made) != commits:
         raise Unsafe(f"{len(made)} commits for {commits} changes")
+    if commits is not None and (gone := world.oracle.foreign - set(log(world.repository))):
+        raise Unsafe(f"somebody's commits are gone: {gone}")
     return {
         "commits": len(made),
         "faults that struck": struck,
