@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from steps.clients import git as git_client
+from steps.clients import git_access
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import (
     bare_repository,
@@ -467,6 +470,30 @@ def test_a_push_that_failed_is_made_again(
     assert served().exit == 0
     assert contents(repository)[KEY] == b"2"
     assert served.state["last_run"]["push_attempts"] == 3
+
+
+def test_a_server_that_works_on_a_push_in_near_silence_is_waited_for(
+    served: Sync, bucket: Bucket, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends five bytes now and then. To hang up would undo the push, at each try anew."""
+    monkeypatch.setattr(git_access, "_SILENCE_SECONDS", 2)
+    git(repository, "config", "receive.keepAlive", "1")
+    install_hook(repository, "pre-receive", "#!/bin/sh\nsleep 4\n")
+    bucket.put(KEY, b"2")
+    assert served().exit == 0
+    assert served.state["last_run"]["push_attempts"] == 1
+
+
+def test_a_server_that_never_says_where_the_branch_is_is_given_up(
+    sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections, as a server does behind which all processes hang."""
+    monkeypatch.setattr(git_client, "_ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/x.git"
+        said = sync(GIT_REPOSITORY=url, GIT_TOKEN="x", GIT_ALLOW_HTTP="true", RETRY_ATTEMPTS="1")
+    assert said.exit == 30
+    assert "git ls-remote took over" in said.errors
 
 
 @pytest.mark.parametrize("words", ["GH013: Push cannot contain secrets", "object exceeds the size limit", ""])

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _BASE = "refs/git-sync/base"
 NEW = "refs/git-sync/new"
 _HOUR = 3600
+_ANSWER_SECONDS = 120  # for what has no size: where a branch is
 _MARKER = "git-sync-scratch"
 _HASH = re.compile(r"[0-9a-f]{40}")
 
@@ -149,7 +150,8 @@ class Repository:
 
     def remote_tip(self) -> str | None:
         """Ask the remote for the branch's commit; None if it has no such branch (or nothing)."""
-        out = self._git("ls-remote", "--heads", "origin", self._ref, failed="git_clone").decode()
+        asked = ("ls-remote", "--heads", "origin", self._ref)
+        out = self._git(*asked, failed="git_clone", timeout=_ANSWER_SECONDS).decode()
         # ls-remote matches by the ends of names: refs/heads/x/refs/heads/main is in the answer as well.
         tips = {ref: oid for oid, _, ref in (line.partition("\t") for line in out.split("\n"))}
         oid = tips.get(self._ref)
@@ -223,7 +225,7 @@ class Repository:
             )
         except SyncError as cause:
             raise PushFailed(cause) from cause
-        if not re.search(rb"^[ *]\t", out, re.MULTILINE):
+        if not re.search(rb"^[ *=]\t", out, re.MULTILINE):  # pushed, new, or there already
             said = logs.redacted(out.decode(errors="replace").strip())[:300]
             raise PushFailed(TryAgain("git_push", MESSAGES["git_push"], said))
 

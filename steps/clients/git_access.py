@@ -18,6 +18,12 @@ _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket"
 
 CONFIG_MARK = "# Written by git-sync at each run"
 
+# An HTTP connection that is silent for so long is given up. No less: after a push the server works, and
+# sends next to nothing meanwhile (five bytes in five seconds); to hang up then would undo it.
+_SILENCE_SECONDS = 600
+# Over SSH the other side's sshd is asked, which answers whatever its git does; for the fourth time in vain.
+_ALIVE_SECONDS = 15
+
 
 class Credentials:
     """What git needs to be let in. Secrets lie in memory alone, where no kill leaves one behind.
@@ -97,7 +103,7 @@ def _ssh_command(settings: Settings) -> str:
         "GlobalKnownHostsFile": "/dev/null",
         "UpdateHostKeys": "no",
         "ConnectTimeout": "15",
-        "ServerAliveInterval": "15",
+        "ServerAliveInterval": str(_ALIVE_SECONDS),
         "ServerAliveCountMax": "4",
     }
     command = ["ssh", "-F", "/dev/null", "-i", str(settings.ssh_key_path.absolute())]
@@ -139,8 +145,8 @@ def repository_config(settings: Settings, credentials: str) -> str:
 [credential]
 \thelper =
 [http]
-\tlowSpeedLimit = 1000
-\tlowSpeedTime = 60
+\tlowSpeedLimit = 1
+\tlowSpeedTime = {_SILENCE_SECONDS}
 [remote "origin"]
 \turl = {_config_value(settings.git_repository or "")}
 {credentials}"""

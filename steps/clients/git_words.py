@@ -29,12 +29,22 @@ _HUMAN = (
     (r"host key verification failed|no .* host key is known", "host key verification failed"),
     (r"certificate|ssl: no alternative|CAfile", "TLS certificate not trusted"),
     (
-        r"not found|does not appear to be a git repository|does not exist|not a git repository",
+        (
+            r"not found|does not appear to be a git repository|does not exist|not a git repository"
+            r"|returned error: 404"
+        ),
         "repository not found",
     ),
-    (r"transport '.*' not allowed|unable to find remote helper", "protocol not allowed"),
+    (r"repository corruption on the remote side", "the repository is damaged"),
     (
-        r"hook declined|protected branch|pre-receive|not allowed|denied|deny|\[remote rejected\]",
+        r"transport .*not allowed|protocol .*not supported|unable to find remote helper",
+        "protocol not allowed",
+    ),
+    (
+        (
+            r"hook declined|protected branch|pre-receive|not allowed|denied|deny|\[remote rejected\]"
+            r"|maximum .* redirects|returned error: 4(?!08|09|21|23|25|29)\d\d"
+        ),
         "the server refused",
     ),
 )
@@ -48,6 +58,12 @@ _PASSING = re.compile(
 
 _LASTING = re.compile(r"exists; cannot create|permission denied|no space left|hook declined", re.I)
 
+# What git repeats of our own settings: a repository may be called certificates.git, a branch deny-all.
+_NAMES = re.compile(
+    r"'[^'\s]+'|\"[^\"\s]+\"|refs/heads/\S+|^To .*$|(?:resolve host:|connect to host|connect to) \S+", re.M
+)
+_STATUS = re.compile(r"The requested URL returned error: \d+")
+
 
 def explained(operation: str, said: str) -> SyncError:
     """Turn git's words into an error; the server's own words come with it."""
@@ -55,9 +71,12 @@ def explained(operation: str, said: str) -> SyncError:
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
     rejected = re.findall(r"\[(?:remote )?rejected\] \((.*)\)", said)
-    words = redacted("; ".join(filter(None, [*server, *rejected] or ours or lines)))[:1000]  # before the cut
-    passing = any(map(_PASSING.search, rejected)) and not _LASTING.search(said)
+    status = _STATUS.findall(said)[-1:]
+    words = "; ".join(filter(None, [*server, *rejected, *status] if server or rejected else ours or lines))
+    words = redacted(words)[:1000]  # before the cut
+    meant = _NAMES.sub("", said)
+    passing = any(map(_PASSING.search, rejected)) and not _LASTING.search(meant)
     for pattern, cause in () if passing else _HUMAN:
-        if re.search(pattern, said, re.IGNORECASE):
+        if re.search(pattern, meant, re.IGNORECASE):
             return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {words}")
     return TryAgain(operation, MESSAGES[operation], words or "git ended without a word")

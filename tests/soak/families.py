@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak import full_disks, hostile, kills, s3_faults, volume_faults
+from tests.soak import (
+    full_disks,
+    git_answers,
+    git_cuts,
+    git_moves,
+    git_refusals,
+    git_ssh,
+    hostile,
+    kills,
+    s3_faults,
+    volume_faults,
+)
 
 if TYPE_CHECKING:
     from tests.soak.family import Family
@@ -12,6 +23,11 @@ if TYPE_CHECKING:
 FAMILIES: tuple[Family, ...] = (
     s3_faults.FAMILY,
     s3_faults.STORM,
+    git_cuts.FAMILY,
+    git_ssh.FAMILY,
+    git_answers.FAMILY,
+    git_refusals.FAMILY,
+    git_moves.FAMILY,
     kills.FAMILY,
     volume_faults.DAMAGE,
     full_disks.FAMILY,

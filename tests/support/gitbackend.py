@@ -15,6 +15,7 @@ from tests.support.repositories import git_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.support.gitserver import GitServer, Loss
 
@@ -91,7 +92,8 @@ class _Exchange:
         else:
             if state.before is not None:
                 state.before(request)
-            self._serve()
+            repository = state.serve(request) if state.serve is not None else None
+            self._serve(repository)
 
     def _refuse(self, status: int, headers: Mapping[str, str]) -> None:
         # Left unread, the body would be taken for the next request on this connection.
@@ -99,14 +101,14 @@ class _Exchange:
             pass
         self.handler.reply(status, {"Content-Type": "text/plain", **headers}, b"refused\n")
 
-    def _serve(self) -> None:
+    def _serve(self, repository: Path | None) -> None:
         loss = self.state.loss_for(self.request)
         with subprocess.Popen(
             ["git", "-c", "http.receivepack=true", "http-backend"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=self._cgi_environment(),
+            env=self._cgi_environment(repository),
         ) as backend:
             assert backend.stdin is not None
             assert backend.stdout is not None
@@ -121,14 +123,18 @@ class _Exchange:
                 backend.kill()
                 raise
 
-    def _cgi_environment(self) -> dict[str, str]:
+    def _cgi_environment(self, repository: Path | None) -> dict[str, str]:
         url, headers = urlsplit(self.request.target), self.request.headers
+        path = unquote(url.path)
+        if repository is not None:
+            service = path[path.index("/info/refs" if path.endswith("/info/refs") else "/git-") :]
+            path = f"/{repository.relative_to(self.state.root)}{service}"
         return git_environment() | {
             "GIT_PROJECT_ROOT": os.fspath(self.state.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_PROTOCOL": self.request.protocol,
             "REQUEST_METHOD": self.request.method,
-            "PATH_INFO": unquote(url.path),
+            "PATH_INFO": path,
             "QUERY_STRING": url.query,
             # No CONTENT_LENGTH: chunked requests have none, and end of file says it as well.
             "CONTENT_TYPE": headers.get("content-type", ""),

@@ -32,10 +32,12 @@ class _Fault:
 class GitServer:
     """A running server, its switches, and what it has seen.
 
-    `token`, `anonymous_read`, `redirect_to` and `before` may be set while it runs. `redirect_to`
-    is a base URL that every request is sent to with a 302, with `redirect_after_login` only those
-    that bring the token. `before` is called with each request
-    that was let in, before git sees it: to move a branch between a fetch and a push, say.
+    `token`, `anonymous_read`, `redirect_to`, `answer`, `before` and `serve` may be set while it runs.
+    `redirect_to` is a base URL that every request is sent to with a 302, with `redirect_after_login`
+    only those that bring the token. `answer` is asked of each request for a status to answer with,
+    without looking at credentials; None lets it pass. `before` is called with each request that was let
+    in, before git sees it: to move a branch between a fetch and a push, say. `serve` then gives the
+    repository to serve it from, None for the one it asks for.
     `ca_file` is the PEM file to trust; None when it speaks plain HTTP.
     """
 
@@ -46,7 +48,9 @@ class GitServer:
     anonymous_read: bool = False
     redirect_to: str | None = None
     redirect_after_login: bool = False
+    answer: Callable[[GitRequest], int | None] | None = None
     before: Callable[[GitRequest], None] | None = None
+    serve: Callable[[GitRequest], Path | None] | None = None
     _requests: list[GitRequest] = field(default_factory=list, repr=False)
     _faults: list[_Fault] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -98,6 +102,8 @@ class GitServer:
 
     def failure_for(self, request: GitRequest) -> int | None:
         """The status to fail `request` with, used up by asking; for the handler."""
+        if self.answer is not None and (status := self.answer(request)):
+            return status
         outcome = self._use(request, int)
         return outcome if isinstance(outcome, int) else None
 

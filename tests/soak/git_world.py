@@ -1,0 +1,114 @@
+"""What the Git families share: a world behind a real Git server, and the judgement of a run with a fault."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from steps.clients import git_access
+from steps.core.message import parse_trailers
+from tests.soak.oracle import Unsafe
+from tests.support.gitserver import http_git_server
+from tests.support.repositories import branches, git, log
+from tests.support.wire import wire_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.soak.family import Counts
+    from tests.soak.world import Place, World
+    from tests.support.gitserver import GitServer
+    from tests.support.sync import Said
+    from tests.support.wire import Wire
+
+TOKEN = "the-token"
+ONCE, FOREVER = "once", "forever"
+_CONFLICT = "Git conflict detected"
+
+
+class Served(NamedTuple):
+    """A world whose repository is reached over HTTP, through a wire."""
+
+    world: World
+    server: GitServer
+    wire: Wire
+
+
+@contextmanager
+def served(place: Place, case: str, *, begun: bool = True, proxied: bool = False) -> Iterator[Served]:
+    """A world for `case`; unless it is not `begun` one run is over, and the next one has all to do."""
+    with (
+        place.world(case, proxied=proxied) as world,
+        http_git_server(place.root, TOKEN) as server,
+        wire_to(server.url.removeprefix("http://")) as wire,
+    ):
+        url = server.url_for(world.repository).replace(server.url, f"http://{wire.endpoint}")
+        world.sync = world.sync.with_settings(GIT_REPOSITORY=url, GIT_TOKEN=TOKEN, GIT_ALLOW_HTTP="true")
+        world.fill(objects=3)
+        if begun:
+            begin(world)
+        yield Served(world, server, wire)
+
+
+def begin(world: World) -> None:
+    """Commit once; then somebody else does, so that the next run fetches, and the bucket changes."""
+    ended(world.attempt(), {0})
+    world.somebody_commits({"NOTES.md": b"%d\n" % world.choice.randrange(10**9)})
+    world.change()
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Give a silent server up at once; on a busy machine that may be a living one."""
+    patience = git_access._SILENCE_SECONDS, git_access._ALIVE_SECONDS
+    git_access._SILENCE_SECONDS = git_access._ALIVE_SECONDS = 1
+    try:
+        yield
+    finally:
+        git_access._SILENCE_SECONDS, git_access._ALIVE_SECONDS = patience
+
+
+def ended(said: Said, exits: set[int]) -> None:
+    """Raise unless the run ended with one of these, and said one clear thing if it came to nothing."""
+    if said.exit not in exits:
+        raise Unsafe(f"ended {said.exit}, not {sorted(exits)}: {said.errors}")
+    errors = [line for line in said.lines if line["level"] == "error" and line["message"] != _CONFLICT]
+    clear = [line for line in errors if line["operation"].startswith("git_") and line["error"]]
+    if len(clear) != (said.exit in {30, 40}):
+        raise Unsafe(f"ended {said.exit} with {len(clear)} errors: {said.errors}")
+
+
+def judged(
+    world: World, said: Said, exits: set[int], *, struck: int, commits: int | None = 2, exact: bool = True
+) -> Counts:
+    """Judge how a run with a fault ended, and what comes after it: as many `commits` as there were changes,
+    and nobody else's lost; None where they have rewritten the branch.
+
+    Where it ended 0 the branch must be `exact` at once, if nobody touched it since.
+    """
+    ended(said, exits)
+    if said.exit == 0 and exact:
+        world.oracle.check_exact(world.chronicle.now())
+    landed = said.exit in {30, 40} and len(own_commits(world)) == commits
+    world.settle()
+    made = own_commits(world)
+    if len(set(made)) != len(made):
+        raise Unsafe(f"a run has committed twice: {made}")
+    if commits is not None and len(made) != commits:
+        raise Unsafe(f"{len(made)} commits for {commits} changes")
+    if commits is not None and (gone := world.oracle.foreign - set(log(world.repository))):
+        raise Unsafe(f"somebody's commits are gone: {gone}")
+    return {
+        "commits": len(made),
+        "faults that struck": struck,
+        f"exit {said.exit}": 1,
+        "landed though the run failed": int(landed),
+    }
+
+
+def own_commits(world: World) -> list[str]:
+    """The ids of the runs that have committed, newest first."""
+    if "main" not in branches(world.repository):
+        return []
+    messages = git(world.repository, "log", "-z", "--format=%B", "main").decode().split("\0")
+    return [run_id for text in messages if (run_id := parse_trailers(text).run_id)]
