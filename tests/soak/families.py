@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak import races, s3_faults
+from tests.soak import machine, races, s3_faults
 
 if TYPE_CHECKING:
     from tests.soak.family import Family
 
-FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY, s3_faults.STORM, races.INTERLEAVINGS, races.ROUNDS)
+FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY, s3_faults.STORM, races.INTERLEAVINGS, races.ROUNDS, machine.FAMILY)
