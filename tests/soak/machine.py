@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from tests.soak.family import Counts, Family, endless
 from tests.soak.forked import Instant, forker
 from tests.soak.oracle import Unsafe
-from tests.soak.races import STEPS, StepByStep
+from tests.soak.races import STEPS, StepByStep, grant_no_filter
 from tests.soak.world import PREFIX
 from tests.support.faults import Change, Cut, Request, Reset, Rule, Status, forbid, nth, times, when
 from tests.support.repositories import GITLINK, branches, contents, git, log, message, tree
@@ -139,6 +139,8 @@ class Machine(RuleBasedStateMachine):
         self.world = self._exits.enter_context(self.place.world(str(dice), unguarded=not self.guarded))
         self.world.sync = self.world.sync.with_settings(**self._settings())
         self.volumes = [self._volume("a"), self._volume("b")]
+        if dice % 2:
+            grant_no_filter(self.world)
         self.world.fill(objects=3)
 
     def __init__(self) -> None:
