@@ -175,7 +175,7 @@ def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> li
 
 
 def grant_no_filter(world: World) -> None:
-    """Let fetches bring all blobs, as some hosts do. Only then could git push over a commit it has not seen."""
+    """Let fetches bring all blobs, as some hosts do: only then could git force a push over another's."""
     git(world.repository, "config", "uploadpack.allowFilter", "false")
 
 
@@ -208,4 +208,4 @@ def _count(counts: Counter[str], said: Said) -> None:
 
 
 INTERLEAVINGS = Family("interleavings", "Two runs, step by step", _interleavings, _interleave, quick=4)
-ROUNDS = Family("races", "Four runs at once, and old ones that are continued", endless, _round, quick=2)
+ROUNDS = Family("races", "Four runs at once, and old ones that are continued", endless, _round, quick=1)
