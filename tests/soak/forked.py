@@ -11,6 +11,7 @@ import ctypes
 import io
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -24,17 +25,16 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from steps import cli
-from tests.support.sync import Said
-
-if TYPE_CHECKING:
-    from tests.support.sync import Sync
+from tests.soak.oracle import Unsafe
+from tests.support.sync import Said, Sync
 
 _ROOT = Path(__file__).parents[2]
-_LONGEST_SECONDS = 60
+_LONGEST_SECONDS = 20
 _PATIENCE_SECONDS = 10
+_MOST_BYTES = 4 << 30
 _PR_SET_CHILD_SUBREAPER = 36
 _STRUCK, _DUE = b"struck\n", b"due\n"
 
@@ -88,6 +88,22 @@ class Ended:
     calls: dict[str, int] = field(default_factory=dict)
 
 
+class Forked(Sync):
+    """git-sync that is called in such processes."""
+
+    @classmethod
+    def of(cls, sync: Sync) -> Forked:
+        """The same git-sync."""
+        return cls(**vars(sync))
+
+    def __call__(self, *arguments: str, **settings: str) -> Said:
+        """Run a command in peace."""
+        ended, said = forker().run(self, *arguments, **settings)
+        if ended.overdue:
+            raise Unsafe(f"{arguments} does not end: {said.text}")
+        return said
+
+
 class Forker:
     """The interpreter that forks, seen from outside. One order at a time."""
 
@@ -112,7 +128,7 @@ class Forker:
         **settings: str,
     ) -> tuple[Ended, Said]:
         """Run one command, and return how it ended and what it said."""
-        log = sync.work_dir.with_name("said")
+        log = sync.repository.with_name(f"said-{self._process.pid}")
         log.unlink(missing_ok=True)
         order = Order(
             arguments or ("run",),
@@ -247,6 +263,7 @@ def _reap(patience: float) -> int:
 def _become(order: Order, told: int) -> None:
     """Be git-sync, in a process group of its own."""
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):

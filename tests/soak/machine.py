@@ -34,6 +34,7 @@ from tests.support.repositories import GITLINK, branches, contents, git, log, me
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from tests.soak.world import Place
     from tests.support.sync import Said, Sync
@@ -138,7 +139,7 @@ class Machine(RuleBasedStateMachine):
         assume(dice)
         self.world = self._exits.enter_context(self.place.world(str(dice), unguarded=not self.guarded))
         self.world.sync = self.world.sync.with_settings(**self._settings())
-        self.volumes = [self._volume("a"), self._volume("b")]
+        self.volumes = [self.world.volume("a"), self.world.volume("b")]
         if dice % 2:
             grant_no_filter(self.world)
         self.world.fill(objects=3)
@@ -151,11 +152,6 @@ class Machine(RuleBasedStateMachine):
 
     def _settings(self) -> dict[str, str]:
         return {"MAX_OBJECT_BYTES": str(_MAX_OBJECT_BYTES)}
-
-    def _volume(self, name: str) -> Sync:
-        directory = self.world.sync.work_dir.with_name(name)
-        directory.mkdir()
-        return self.world.sync.elsewhere(directory / "volume")
 
     # -- the bucket ---------------------------------------------------------------------------
 
@@ -314,13 +310,13 @@ class Machine(RuleBasedStateMachine):
     def the_volume_is_copied(self, volume: bool) -> None:
         here = self.volumes[volume].work_dir
         if here.exists():
-            shutil.rmtree(here.with_name("copy"), ignore_errors=True)
-            shutil.copytree(here, here.with_name("copy"), symlinks=True)
+            shutil.rmtree(_copy_of(here), ignore_errors=True)
+            shutil.copytree(here, _copy_of(here), symlinks=True)
 
     @rule(volume=st.booleans(), onto=st.booleans())
     def an_old_copy_is_restored(self, volume: bool, onto: bool) -> None:
         """To the volume that it was of, or to the other one."""
-        copy, here = self.volumes[volume].work_dir.with_name("copy"), self.volumes[onto].work_dir
+        copy, here = _copy_of(self.volumes[volume].work_dir), self.volumes[onto].work_dir
         if copy.exists():
             shutil.rmtree(here, ignore_errors=True)
             shutil.copytree(copy, here, symlinks=True)
@@ -386,6 +382,10 @@ class Machine(RuleBasedStateMachine):
             **{path: held[path] for path in kept & held.keys()},
             **{path: bucket[path] for path in accepted - losers},
         }
+
+
+def _copy_of(volume: Path) -> Path:
+    return volume.with_name(f"{volume.name}-copy")
 
 
 def _above(paths: Iterable[str], others: Iterable[str]) -> set[str]:

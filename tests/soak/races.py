@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from tests.soak.family import Counts, Family, endless, shuffled
 from tests.soak.forked import Forker
 from tests.soak.oracle import Unsafe
-from tests.support.repositories import git
+from tests.support.repositories import git, log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.soak.forked import Ended
     from tests.soak.world import Place, World
     from tests.support.sync import Said, Sync
 
@@ -104,11 +105,12 @@ def _counted_once(sync: Sync, run_ids: set[str]) -> None:
 def _round(place: Place, case: str) -> Counts:
     counts: Counter[str] = Counter()
     with place.world(case, proxied=False) as world:
+        git(world.repository, "config", "core.logAllRefUpdates", "always")
         if world.choice.random() < 0.5:
             grant_no_filter(world)
         world.fill()
         world.settle()
-        volumes = [_volume(world, name) for name in ("a", "b", "c")]
+        volumes = [world.volume(name) for name in ("a", "b", "c")]
         stopped = _stopped_runs(world, volumes)
         if world.choice.random() < 0.5:  # a newer run has published, or found nothing to publish
             _count(counts, world.attempt(world.choice.choice([world.sync, *volumes])))
@@ -139,7 +141,7 @@ def _stopped_runs(world: World, volumes: list[Sync]) -> list[StepByStep]:
         runs.append(run)
         world.change()
     restored = world.choice.choice(runs)
-    copy = _volume(world, "copy")
+    copy = world.volume("copy")
     shutil.copytree(restored.sync.work_dir, copy.work_dir, symlinks=True)
     return [*runs, StepByStep(copy, restored.run_id, restored.done)]
 
@@ -150,13 +152,13 @@ def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> li
     old = _elsewhere(world, "continued", continued.sync) if continued else None
     pauses = [world.choice.uniform(0, 0.05) for _ in range(_AT_ONCE)]
 
-    def work(number: int) -> list[Said]:
+    def work(number: int) -> list[tuple[Ended, Said]]:
         time.sleep(pauses[number])
         if number == 0 and continued and old:
             arguments = [(step, "--run-id", continued.run_id) for step in STEPS[continued.done :]]
             continued.done = len(STEPS)
-            return [_forker(number).run(old, *words)[1] for words in arguments]
-        return [_forker(number).run(volumes[number])[1]]
+            return [_forker(number).run(old, *words) for words in arguments]
+        return [_forker(number).run(volumes[number])]
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         working = [pool.submit(work, number) for number in range(_AT_ONCE)]
@@ -164,14 +166,24 @@ def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> li
             world.change()
             world.put(_HOT)
             time.sleep(world.choice.uniform(0, 0.1))
-        said = [one for future in working for one in future.result()]
+        # On a busy machine one may be overdue, and is killed: that may be as well.
+        said = [said for future in working for ended, said in future.result() if not ended.overdue]
     world.oracle.check()
+    _none_was_forced(world)
     for one in said:
         if one.exit not in {0, 10, 30, 40} or (one.exit and not one.errors):
             raise Unsafe(f"exit code {one.exit}: {one.errors}")
-    if not any(one.exit in {0, 10} for one in said):
+    if said and not any(one.exit in {0, 10} for one in said):
         raise Unsafe(f"nobody got through: {[(one.exit, one.errors) for one in said]}")
     return said
+
+
+def _none_was_forced(world: World) -> None:
+    """Look at every push, for one that was lost again meanwhile the oracle has never seen."""
+    for line in (world.repository / "logs/refs/heads/main").read_text().splitlines():
+        old, new, *_ = line.split()
+        if set(old) != {"0"} and old not in log(world.repository, new):
+            raise Unsafe(f"{new} was forced over {old}")
 
 
 def grant_no_filter(world: World) -> None:
@@ -186,16 +198,9 @@ def _forker(number: int) -> Forker:
     return Forker()
 
 
-def _volume(world: World, name: str) -> Sync:
-    """git-sync on an empty volume in a directory of its own, where what it says is kept as well."""
-    directory = world.sync.work_dir.with_name(name)
-    directory.mkdir()
-    return world.sync.elsewhere(directory / "volume")
-
-
 def _elsewhere(world: World, name: str, sync: Sync) -> Sync:
     """The same volume, mounted at another path."""
-    again = _volume(world, name)
+    again = world.volume(name)
     sync.work_dir.mkdir(exist_ok=True)
     again.work_dir.symlink_to(sync.work_dir)
     return again
