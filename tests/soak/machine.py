@@ -74,7 +74,6 @@ _FILTERS: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
 
 _FOREIGN: Mapping[str, dict[str, bytes | tuple[str, bytes] | None]] = {
     "elsewhere": {"README.md": b"theirs"},
-    "edits": {_KEYS[0]: b"theirs", _KEYS[6]: b"theirs"},
     "deletes": {_KEYS[0]: None, f"{PREFIX}west/ns-0": None},
     "strays": {f"{PREFIX}east/stray/theirs.yaml": b"theirs", f"{PREFIX}nobody/x": b"theirs"},
     "executable": {_KEYS[1]: ("100755", b"theirs"), _KEYS[7]: ("100755", b"theirs")},
@@ -270,6 +269,11 @@ class Machine(RuleBasedStateMachine):
         self._attempt(run.sync, step, "--run-id", run.run_id)
 
     # -- other people -------------------------------------------------------------------------
+
+    @rule(key=st.sampled_from(_KEYS))
+    def somebody_edits(self, key: str) -> None:
+        self.world.somebody_commits({key: b"theirs"})
+        self._judge()
 
     @rule(what=st.sampled_from(list(_FOREIGN)))
     def somebody_commits(self, what: str) -> None:
