@@ -98,7 +98,7 @@ class Forked(Sync):
 
     def __call__(self, *arguments: str, **settings: str) -> Said:
         """Run a command in peace."""
-        ended, said = forker().run(self, *arguments, **settings)
+        ended, said = forker().run(self.with_settings(**settings), *arguments)
         if ended.overdue:
             raise Unsafe(f"{arguments} does not end: {said.text}")
         return said
@@ -125,14 +125,13 @@ class Forker:
         number: int = signal.SIGKILL,
         grace: float = _LONGEST_SECONDS,
         orphans: bool = False,
-        **settings: str,
     ) -> tuple[Ended, Said]:
         """Run one command, and return how it ended and what it said."""
         log = sync.repository.with_name(f"said-{self._process.pid}")
         log.unlink(missing_ok=True)
         order = Order(
             arguments or ("run",),
-            {"PATH": os.environ["PATH"], **sync.settings, **settings},
+            {"PATH": os.environ["PATH"], **sync.settings},
             *(str(log), instant, number, grace, orphans),
         )
         ended = Ended(**self._ask(asdict(order)))
