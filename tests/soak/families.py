@@ -9,4 +9,10 @@ from tests.soak import machine, races, s3_faults
 if TYPE_CHECKING:
     from tests.soak.family import Family
 
-FAMILIES: tuple[Family, ...] = (s3_faults.FAMILY, s3_faults.STORM, races.INTERLEAVINGS, races.ROUNDS, machine.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    s3_faults.FAMILY,
+    s3_faults.STORM,
+    races.INTERLEAVINGS,
+    races.ROUNDS,
+    machine.FAMILY,
+)
