@@ -20,7 +20,6 @@ from steps.volume import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from steps.clients.git import Commit, Repository
     from steps.volume import RunFiles, Volume
@@ -31,31 +30,39 @@ _SHOWN_CONFLICTS = 20
 _MOST_BLOBS = 50_000
 
 # How far back to look for what was published meanwhile, before planning on what can be seen.
-_HISTORY_DEPTHS = (1, 50, 1000)
+_HISTORY_DEPTHS = (50, 1000)
 
 
-def listed_by_state(volume: Volume, run: Run) -> Mapping[str, datetime]:
-    """The newest published listing of each cluster, as this volume knows it."""
+def newer_by_state(volume: Volume, run: Run, clusters: Iterable[ClusterResult]) -> set[str]:
+    """The clusters of which this volume knows a newer listing than the run's, published or found equal.
+
+    Listings are ordered by the store's clock, which tells seconds; within one, a run that began later
+    has listed later.
+    """
     try:
         state = read_document(volume.state, State)
     except FileNotFoundError:
-        return {}
-    return state.listed if state.identity == run.identity else {}
+        return set()
+    if state.identity != run.identity:
+        return set()
+    later = state.last_run.started_at > run.started_at
+    newer = set()
+    for cluster in clusters:
+        ours, known = cluster.listed_at, state.listed.get(cluster.name)
+        if ours and known and (ours < known or (ours == known and later)):
+            newer.add(cluster.name)
+    return newer
 
 
-def listed_by_commits(commits: Iterable[Commit]) -> dict[str, datetime]:
-    """The newest listing of each cluster that these commits (newest first) speak of."""
-    listed: dict[str, datetime] = {}
-    for commit in commits:
-        for name, at in parse_trailers(commit.message).listed.items():
-            listed[name] = max(at, listed.get(name, at))
-    return listed
+def published_by(commits: Iterable[Commit]) -> set[str]:
+    """The clusters that runs of git-sync have processed in these commits."""
+    return {name for commit in commits for name in parse_trailers(commit.message).listed}
 
 
 def history_since_base(repository: Repository, run: Run, tip: str | None) -> list[Commit]:
     """The commits since the run began, newest first; of a rewritten branch what can be seen.
 
-    It ends early where every cluster of the run is accounted for: the newest mention counts.
+    It ends early where other runs have published every cluster of the run.
     """
     commits: list[Commit] = []
     if tip is None:
@@ -66,7 +73,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
         oids = [commit.oid for commit in commits]
         if run.base in oids:
             return commits[: oids.index(run.base)]
-        if len(commits) < depth or wanted <= listed_by_commits(commits).keys():
+        if len(commits) < depth or wanted <= published_by(commits):
             break
     return commits
 

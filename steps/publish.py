@@ -26,12 +26,12 @@ from steps.core.keys import escaped
 from steps.core.message import parse_trailers
 from steps.errors import SyncError, TryAgain
 from steps.looking import look_into
-from steps.meanwhile import history_since_base, listed_by_commits, listed_by_state, plan_again, tell_conflicts
+from steps.meanwhile import history_since_base, newer_by_state, plan_again, published_by, tell_conflicts
 from steps.rowfile import read_rows
 from steps.volume import write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from steps.settings import Settings
     from steps.volume import RunFiles, Volume
@@ -88,7 +88,6 @@ class _Publication:
     volume: Volume
     run: Run
     push_attempts: int = field(default=0, init=False)
-    listed_at: dict[str, datetime] = field(default_factory=dict, init=False)
 
     @property
     def files(self) -> RunFiles:
@@ -96,8 +95,8 @@ class _Publication:
 
     def publish(self, clusters: tuple[ClusterResult, ...]) -> _Published:
         """Commit and push, on a branch that may move under us any number of times but _TRIES."""
-        self.listed_at = {c.name: c.listed_at for c in clusters if c.processed and c.listed_at}
-        newer_here = self._superseded(listed_by_state(self.volume, self.run))
+        processed = [cluster for cluster in clusters if cluster.processed]
+        newer_here = newer_by_state(self.volume, self.run, processed)
         planned = Plan(self.run.base, self.files.plan, clusters)
         if planned.is_empty:
             return _Published(clusters)
@@ -116,11 +115,13 @@ class _Publication:
                     # were listed, compared with what others published, nobody has judged.
                     left = {Status.FAILED, Status.HELD_BACK}
                     settled = {c.name: c for c in clusters if c.status in left}
-                    superseded = newer_here | self._superseded(listed_by_commits(since))
+                    # Who has read an object first, no clock can tell, for runs take their time. But what
+                    # is on the branch since we looked may be newer than what we have read.
+                    superseded = newer_here | (published_by(since) & {cluster.name for cluster in processed})
                     for name in sorted(superseded):
                         logs.warning(
                             "detect_changes",
-                            f"{escaped(name)} is left out: a newer listing of it has been published",
+                            f"{escaped(name)} is left out: another run has published it meanwhile",
                             cluster=escaped(name),
                         )
                         settled[name] = ClusterResult(name=name, status=Status.SUPERSEDED)
@@ -157,11 +158,6 @@ class _Publication:
     def _failed(self, cause: SyncError) -> SyncError:
         cause.push_attempts = self.push_attempts
         return cause
-
-    def _superseded(self, listed: Mapping[str, datetime]) -> frozenset[str]:
-        """The clusters of which somebody published a newer listing than ours."""
-        ours = self.listed_at
-        return frozenset(name for name, at in listed.items() if name in ours and ours[name] < at)
 
     def _push(self, repository: Repository, oid: str, tip: str | None) -> None:
         """Push until the remote holds the commit. Raises _Moved if it holds somebody else's.

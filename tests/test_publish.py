@@ -14,6 +14,7 @@ import pytest
 
 from steps.clients import git as git_client
 from steps.clients import git_access
+from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import (
     bare_repository,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tests.support.bucket import Bucket
     from tests.support.gitbackend import GitRequest
     from tests.support.gitserver import GitServer
+    from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Said, Sync
 
 FIRST = {
@@ -174,7 +176,6 @@ def test_an_old_run_that_is_retried_changes_nothing(
 ) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "old")
-    wait_a_second()
     bucket.put(KEY, b"3")
     other = sync.elsewhere(tmp_path / "other")
     assert other().exit == 0
@@ -191,7 +192,6 @@ def test_an_old_run_that_is_retried_after_one_that_changed_nothing_does_nothing_
 ) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "old")
-    wait_a_second()
     bucket.put(KEY, b"1")
     assert sync().exit == 0
     tip = sha(repository)
@@ -199,9 +199,42 @@ def test_an_old_run_that_is_retried_after_one_that_changed_nothing_does_nothing_
     assert sha(repository) == tip
 
 
-def wait_a_second() -> None:
-    """Listings are ordered by the server's clock, which tells seconds."""
-    time.sleep(1.1)
+def test_of_two_runs_that_read_at_the_same_time_the_first_to_publish_wins(
+    faulty: Sync, proxy: S3FaultProxy, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    """Which of them has seen the newer object, no clock can tell: here the one that listed before."""
+    late = faulty.elsewhere(tmp_path / "late")
+    assert late("discover", "--run-id", "late").exit == 0
+
+    def the_other_reads() -> None:
+        time.sleep(1.1)  # so that it lists a second later by the server's clock
+        assert late("download", "--run-id", "late").exit == 0
+        bucket.put(KEY, b"3")
+
+    bucket.put(KEY, b"2")
+    proxy.install(nth(1, Change(before=the_other_reads), lambda request: request.key == KEY))
+    assert faulty().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"3"}
+    assert late("detect", "--run-id", "late").exit == 0
+    said = publish(late, "late")
+    assert said.exit == 0
+    assert contents(repository) == FIRST | {KEY: b"3"}
+    assert "east is left out" in said.text
+
+
+def test_a_publish_that_is_done_again_after_a_newer_run_knows_its_commit(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    publish(sync, "a")
+    commit = sha(repository)
+    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
+    bucket.put(KEY, b"3")
+    assert sync().exit == 0
+    assert publish(sync, "a").exit == 0
+    assert result(sync, "a")["commit"] == commit
+    assert contents(repository) == FIRST | {KEY: b"3"}
 
 
 def test_leftovers_of_a_killed_attempt_block_nothing(sync: Sync, bucket: Bucket, repository: Path) -> None:

@@ -13,6 +13,8 @@ from tests.soak import (
     git_ssh,
     hostile,
     kills,
+    machine,
+    races,
     s3_faults,
     volume_faults,
 )
@@ -31,6 +33,9 @@ FAMILIES: tuple[Family, ...] = (
     kills.FAMILY,
     volume_faults.DAMAGE,
     full_disks.FAMILY,
+    races.INTERLEAVINGS,
+    races.ROUNDS,
+    machine.FAMILY,
     hostile.KEYS,
     hostile.PLANTED,
 )

@@ -127,7 +127,7 @@ class Forker:
         orphans: bool = False,
     ) -> tuple[Ended, Said]:
         """Run one command, and return how it ended and what it said."""
-        log = sync.repository.with_name("said")
+        log = sync.repository.with_name(f"said-{self._process.pid}")
         log.unlink(missing_ok=True)
         order = Order(
             arguments or ("run",),

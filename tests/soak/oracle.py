@@ -66,6 +66,12 @@ class Oracle:
     commits: int = field(default=0, init=False)
     _tip: str | None = field(default=None, init=False)
     _places: dict[str, int] = field(default_factory=dict, init=False)
+    _places_then: dict[str | None, dict[str, int]] = field(default_factory=dict, init=False)
+
+    @property
+    def tip(self) -> str | None:
+        """The commit up to which all is judged."""
+        return self._tip
 
     def check(self) -> None:
         """Raise Unsafe, naming what is wrong, unless all that was committed since is right."""
@@ -80,6 +86,7 @@ class Oracle:
             raise Unsafe("the branch is gone")
         for commit in self._since(tip):
             self._judge(commit)
+            self._places_then[commit] = dict(self._places)
         self._tip = tip
 
     def rewritten(self) -> None:
@@ -88,6 +95,11 @@ class Oracle:
         How far each key had come stays known; so what is older than that still may not come back.
         """
         self._tip = branches(self.repository).get(self.branch)
+
+    def rewound(self) -> None:
+        """The same where the branch is back at a commit of before: so far had each key come then."""
+        self.rewritten()
+        self._places = dict(self._places_then[self._tip])
 
     def forget(self) -> None:
         """The same where nobody can know how far each key had come: the history is gone."""
