@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from itertools import product
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 
 from steps.contracts import BaselineHeader, BaselineRow, TipHeader
 from steps.rowfile import read_header, read_rows, write_rows
+from tests.support.bucket import new_bucket
 from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import bare_repository, commit_files, contents, git, sha, tree
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
+    from tests.support.faults import Request, Rule
     from tests.support.proxy import S3FaultProxy
+    from tests.support.s3 import S3Server
     from tests.support.sync import Sync
 
 EAST, WEST = "clusterbackup/east/", "clusterbackup/west/"
@@ -309,6 +313,57 @@ def test_another_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: P
     said = sync()
     assert (said.exit, said.complete["files_changed"]) == (0, 0)
     assert contents(repository) == objects
+
+
+def test_another_path_is_no_witness(sync: Sync, bucket: Bucket) -> None:
+    """The commit is the same, what it has there is not."""
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    assert sync("discover", GIT_PATH="elsewhere/").exit == 0
+    said = sync()
+    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+
+
+def no_md5s(content: Callable[[Request], bytes]) -> tuple[Rule, Rule]:
+    """A store that calls every version of an object the first."""
+
+    def listing(request: Request) -> Change | None:
+        return Change(body=lambda xml: ETAG.sub(b"<ETag>v1</ETag>", xml)) if request.is_list else None
+
+    def get(request: Request) -> Change | None:
+        headers = {"content-type": "text/plain", "etag": '"v1"'}
+        answer = Change(body=lambda _: content(request), status=200, headers=lambda was: was | headers)
+        return answer if request.is_get else None
+
+    return listing, get
+
+
+ETAG = re.compile(b"<ETag>.*?</ETag>")
+
+
+def test_another_bucket_is_no_witness(
+    faulty: Sync, s3: S3Server, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    """Not even one with the same keys, sizes and ETags."""
+    other = new_bucket(s3)
+    held = {bucket.name: OBJECTS, other.name: {key: data.upper() for key, data in OBJECTS.items()}}
+    proxy.install(*no_md5s(lambda request: held[request.bucket][request.key]))
+    for each in (bucket, other):
+        each.put_many(held[each.name])
+        assert faulty(MINIO_BUCKET=each.name).exit == 0
+        assert contents(repository) == held[each.name]
+
+
+def test_an_etag_proves_nothing_where_the_size_differs(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    held = dict(OBJECTS)
+    proxy.install(*no_md5s(lambda request: held[request.key]))
+    for content in (b"short", b"longer"):
+        held[f"{EAST}ns-1/object-1.yaml"] = content
+        bucket.put_many(held)
+        assert faulty().exit == 0
+        assert contents(repository) == held
 
 
 # -- memories that lie ----------------------------------------------------------------------------

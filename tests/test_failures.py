@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,12 @@ PASSING: dict[str, Rule] = {
     "a flipped bit": nth(
         1, body(lambda data: bytes([data[0] ^ 1]) + data[1:]), lambda request: request.is_get
     ),
+    "keys out of order": nth(1, body(swapped_keys), listing_of(EAST)),
+    "keys from elsewhere": nth(
+        1,
+        body(lambda xml: xml.replace(b"<Key>clusterbackup/east", b"<Key>clusterbackup/west")),
+        listing_of(EAST),
+    ),
     "a wrong length": nth(1, body(lambda data: data + b"x"), lambda request: request.is_get),
 }
 
@@ -141,6 +148,16 @@ def test_a_truncated_listing_that_denies_it_is_completed(
     proxy.install(when(listing_of(EAST), drop))
     assert faulty().exit == 0
     assert contents(repository) == objects
+
+
+def test_an_empty_listing_is_asked_for_twice(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    empty = body(lambda xml: re.sub(rb"<Contents>.*</Contents>", b"", xml, flags=re.DOTALL))
+    proxy.install(nth(1, empty, lambda r: listing_of(EAST)(r) and not r.query.get("delimiter")))
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
 
 
 @pytest.mark.parametrize("delimiter", ["/", ""])
@@ -194,6 +211,23 @@ def test_more_bytes_than_were_listed_are_not_written(
     assert faulty().exit == 10
     written = sum(path.stat().st_size for path in faulty.work_dir.rglob("*") if path.is_file())
     assert written < 1_000_000
+
+
+def test_fewer_bytes_than_were_listed_are_asked_for_again(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    """The length tells also where the ETag is no MD5, as that of an object that came in parts."""
+    bucket.put_many(OBJECTS)
+    key = f"{EAST}default/object-3.yaml"
+    etag = bucket.request("HEAD", key).headers["etag"].strip('"').encode()
+    whole = _pretending(key, "parts-2")
+    proxy.install(
+        when(listing_of(EAST), body(lambda xml: xml.replace(etag, b"parts-2"))),
+        nth(1, replace(whole, body=lambda _: OBJECTS[key][:-1]), lambda r: r.is_get and r.key == key),
+        when(lambda r: r.is_get and r.key == key, whole),
+    )
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
 
 
 def test_too_many_requests_pass(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
@@ -285,7 +319,7 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
 
     proxy.install(
         when(listing_of(EAST), body(other)),
-        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(key)),
+        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(key, "0" * 32)),
     )
     said = faulty()
     assert said.exit == 0
@@ -311,13 +345,13 @@ def test_a_store_that_lists_no_etags_is_read_all_the_same(
     assert faulty().complete["files_downloaded"] == len(OBJECTS)
 
 
-def _pretending(key: str) -> Change:
+def _pretending(key: str, etag: str) -> Change:
     """The store whose ETag is not the content's MD5 takes its own ETag for a match."""
     data = OBJECTS[key]
     return Change(
         body=lambda _: data,
         status=200,
-        headers=lambda headers: {**headers, "content-type": "text/plain", "etag": '"' + "0" * 32 + '"'},
+        headers=lambda headers: {**headers, "content-type": "text/plain", "etag": f'"{etag}"'},
     )
 
 

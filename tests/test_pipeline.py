@@ -325,6 +325,7 @@ def test_what_a_retried_download_brought_after_detect_puts_nothing_old_over_newe
     pipeline("one")
     old = pipeline.sync.elsewhere(tmp_path / "old")
     bucket.put(west, b"older")
+    bucket.put("clusterbackup/east/new.yaml", b"else there would be nothing to publish")
     proxy.install(forbid("clusterbackup/west/"))
     for step in ("discover", "download", "detect"):
         old(step, "--run-id", "old")

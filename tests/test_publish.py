@@ -277,6 +277,18 @@ def test_a_manifest_of_another_cluster_is_none(sync: Sync, repository: Path) -> 
     assert contents(repository) == FIRST
 
 
+def test_a_manifest_of_another_run_is_none(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    prepare(sync, "a")
+    bucket.put(KEY, b"2")
+    assert sync("discover", "--run-id", "b").exit == 0
+    assert sync("download", "--run-id", "b").exit == 0
+    runs = sync.work_dir / ".git-sync" / "runs"
+    shutil.copy(runs / "a" / "manifest" / "east", runs / "b" / "manifest" / "east")
+    assert sync("detect", "--run-id", "b").exit == 0
+    assert publish(sync, "b").exit == 10
+    assert contents(repository) == FIRST
+
+
 def test_a_dry_run_cannot_be_asked_for_too_late(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
@@ -464,6 +476,43 @@ def test_a_branch_that_moves_at_each_push_is_followed(
     assert served().exit == 0
     assert contents(repository) == FIRST | {KEY: b"2"} | {f"theirs-{number}": b"x" for number in range(3)}
     assert len(log(repository)) == 5, "linear, each change once"
+
+
+def test_a_branch_that_is_renamed_under_a_push_is_not_revived(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    once = iter([True])
+
+    def rename(request: GitRequest) -> None:
+        if request.service == "git-receive-pack" and next(once, False):
+            git(repository, "branch", "-m", "main", "archive")
+
+    server.before = rename
+    bucket.put(KEY, b"2")
+    assert served().exit in {0, 10}
+    assert len(log(repository)) == 1, "the history that somebody has taken away stays away"
+    assert served().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+
+
+def test_a_hook_that_is_planted_while_a_run_goes_on_is_not_run(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    hooks, marker = served.work_dir / ".git" / "hooks", tmp_path / "ran"
+
+    def plant(_: GitRequest) -> None:
+        hooks.mkdir(exist_ok=True)
+        for name in ("reference-transaction", "pre-push"):
+            (hooks / name).write_text(f"#!/bin/sh\ntouch {marker}\n")
+            (hooks / name).chmod(0o755)
+
+    server.before = plant
+    (served.work_dir / ".git-sync" / "tip").unlink()
+    bucket.put(KEY, b"2")
+    assert served().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert hooks.exists()
+    assert not marker.exists()
 
 
 def test_a_branch_that_never_rests_ends_the_run_as_transient(
