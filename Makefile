@@ -76,6 +76,10 @@ bench: $(VENV)/.bench ## Time git-sync against s5cmd and rclone (SIZE=, ROUNDS=;
 soak: $(READY) ## Look for a way to lose or invent a file (MINUTES=, SEED=, ARGS='--family …'; see docs/reliability.md)
 	$(VENV)/bin/python -m tests.soak --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) $(ARGS)
 
+.PHONY: mutants
+mutants: $(READY) ## Seed bugs into a copy of the code: is each caught by its test? (ARGS='--only …'; see docs/reliability.md)
+	$(VENV)/bin/python -m tests.mutants $(ARGS)
+
 $(VENV)/.audit: $(READY) requirements/audit.txt
 	@$(PIP) install --require-hashes --no-deps --requirement requirements/audit.txt
 	@touch $@
