@@ -43,7 +43,7 @@ def _prepare(world: World, scenario: str) -> dict[str, str]:
     keys = world.fill(_CLUSTERS)
     if scenario == "first":
         return {}
-    world.settle()
+    world.attempt()
     if scenario == "vanish":
         for key in keys[5:]:
             world.delete(key)
