@@ -250,6 +250,18 @@ def test_a_404_that_the_store_does_not_stand_by_is_no_deletion(
     assert contents(repository) == OBJECTS
 
 
+def test_clusters_behind_a_listing_that_denies_its_next_page_are_found(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    clusters = {f"clusterbackup/{name}/object.yaml": name.encode() for name in ("a", "a-b", "a0", "b", "c")}
+    bucket.put_many(clusters)
+    proxy.page_size = 2
+    denied = body(lambda xml: re.sub(rb"<IsTruncated>.*?</IsTruncated>", b"", xml))
+    proxy.install(when(lambda r: r.is_list and r.query.get("prefix") == "clusterbackup/", denied))
+    assert faulty().exit == 0
+    assert contents(repository) == clusters
+
+
 def without_first_key(xml: bytes) -> bytes:
     return re.sub(rb"<Contents>.*?</Contents>", b"", xml, count=1, flags=re.DOTALL)
 
