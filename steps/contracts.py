@@ -154,6 +154,7 @@ class ManifestFooter(Document):
     newest_object_at: AwareDatetime | None
     cache_mismatches: int = Field(description="full mode: objects that the cache was wrong about")
     foreign_etags: int = Field(description="objects whose ETag looks like an MD5 but is none")
+    withheld: int = Field(description="objects that are listed, again and again, and cannot be had")
 
 
 class ClusterFailure(Document):

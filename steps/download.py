@@ -170,6 +170,15 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
         bytes=figures.fetched_bytes,
         quarantined=figures.quarantined.total(),
     )
+    if figures.withheld:
+        logs.error(
+            "download",
+            "The store lists objects that it does not give",
+            "GET says that they are not there; Git keeps what it has of them",
+            cluster=escaped(cluster),
+            objects=len(figures.withheld),
+            keys=figures.withheld[:_SAMPLE],
+        )
     if figures.cache_mismatches:
         logs.warning(
             "download",
@@ -255,12 +264,17 @@ class _Figures:
     newest: datetime | None = None
     cache_mismatches: int = 0
     foreign_etags: int = 0
+    vanished: list[bytes] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def counted(self, row: _Row) -> _Row:
         self.objects += 1
         if isinstance(row, bytes):
             self.unchanged += 1
+        elif row.state == VANISHED:
+            if len(self.vanished) < _AHEAD:
+                self.vanished.append(row.path)
         elif row.quarantined:
             key = escaped(row.path.decode(errors="replace"))
             logs.debug("download", "Key quarantined", reason=row.state, key=key)
@@ -282,6 +296,7 @@ class _Figures:
             newest_object_at=self.newest,
             cache_mismatches=self.cache_mismatches,
             foreign_etags=self.foreign_etags,
+            withheld=len(self.withheld),
         )
 
 
@@ -298,9 +313,21 @@ def _manifest(job: _Job, cluster: str, directory: ObjectDirectory, figures: _Fig
                 yield figures.counted(_outcome(pending.popleft()))
         while pending:
             yield figures.counted(_outcome(pending.popleft()))
+        if figures.vanished:
+            figures.withheld = _still_listed(job, cluster, figures.vanished)
     finally:
         # Whoever clears up after this cluster must not meet threads that still write.
         wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
+
+
+def _still_listed(job: _Job, cluster: str, vanished: Iterable[bytes]) -> list[str]:
+    """Return the keys that the store goes on listing, though it says that they are not there.
+
+    What somebody has deleted is listed no more. What is, no run would ever bring, and nobody would know.
+    """
+    gone = {job.run.bucket_prefix + path.decode() for path in vanished}
+    listing = job.store.listing(f"{job.run.bucket_prefix}{cluster}/")
+    return [escaped(listed.key) for listed in listing if listed.key in gone]
 
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:

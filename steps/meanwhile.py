@@ -112,13 +112,12 @@ def plan_again(
             else:
                 yield row
 
-    rows = files.root / "plan-again"
-    write_rows(rows, RowsHeader(identity=run.identity), kept())
+    write_rows(files.plan_again, RowsHeader(identity=run.identity), kept())
     clusters = tuple(
         _without(cluster, added=left[cluster.name, "A"], modified=left[cluster.name, "M"])
         for cluster in planner.results
     )
-    return Plan(tip, rows, clusters, frozenset(by_id))
+    return Plan(tip, files.plan_again, clusters, frozenset(by_id))
 
 
 def tell_conflicts(
@@ -162,6 +161,6 @@ def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterRes
             "files": cluster.files - added,
             "added": cluster.added - added,
             "modified": cluster.modified - modified,
-            "left_for_next_run": added + modified,
+            "left_for_next_run": cluster.left_for_next_run + added + modified,
         }
     )

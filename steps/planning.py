@@ -132,6 +132,7 @@ class Planner:
             allow_delete=allowance(name, surveyed.token) if ruling.refused else None,
             allowed=surveyed.token if allowed and tally.deleted else None,
             quarantined=dict(+quarantined),
+            left_for_next_run=footer.withheld,
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
             listed_at=read_header(self._files.manifest(name), ManifestHeader).listed_at,
             newest_object_at=footer.newest_object_at,

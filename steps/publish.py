@@ -28,7 +28,7 @@ from steps.errors import SyncError, TryAgain
 from steps.looking import look_into
 from steps.meanwhile import history_since_base, newer_by_state, plan_again, published_by, tell_conflicts
 from steps.rowfile import read_rows
-from steps.volume import write_document
+from steps.volume import read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict) -> R
     if run.download_only or run.dry_run:
         published = _Published(verdict.clusters, changes=digest(read_rows(files.plan, PlanRow), {}))
     else:
-        published = _Publication(settings, volume, run).publish(verdict.clusters)
+        published = _Publication(settings, volume, run).publish(verdict)
     if run.download_only and not run.dry_run:
         apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan, PlanRow))
     if not run.dry_run:
@@ -93,8 +93,9 @@ class _Publication:
     def files(self) -> RunFiles:
         return self.volume.run(self.run.run_id)
 
-    def publish(self, clusters: tuple[ClusterResult, ...]) -> _Published:
+    def publish(self, verdict: Verdict) -> _Published:
         """Commit and push, on a branch that may move under us any number of times but _TRIES."""
+        clusters = verdict.clusters
         processed = [cluster for cluster in clusters if cluster.processed]
         newer_here = newer_by_state(self.volume, self.run, processed)
         planned = Plan(self.run.base, self.files.plan, clusters)
@@ -109,8 +110,9 @@ class _Publication:
                     ours = [c.oid for c in since if parse_trailers(c.message).run_id == self.run.run_id]
                     if ours:
                         logs.info("git_push", "This run's commit is on the branch already", commit=ours[0])
-                        changes = digest(read_rows(planned.rows, PlanRow), {})
-                        return _Published(clusters, ours[0], self.push_attempts, changes)
+                        made = self._made_before(planned)
+                        changes = digest(read_rows(made.rows, PlanRow), {})
+                        return _Published(made.clusters, ours[0], self.push_attempts, changes)
                     # A retried download may have brought clusters that detect knows as failed: when they
                     # were listed, compared with what others published, nobody has judged.
                     left = {Status.FAILED, Status.HELD_BACK}
@@ -127,6 +129,8 @@ class _Publication:
                         settled[name] = ClusterResult(name=name, status=Status.SUPERSEDED)
                     plan = plan_again(repository, self.volume, self.run, tip, settled)
                     tell_conflicts(repository, self.files, self.run, plan, since)
+                    again = verdict.model_copy(update={"clusters": plan.clusters})
+                    write_document(self.files.verdict_again, again)
                 if plan.is_empty:
                     return _Published(plan.clusters)
                 oid = self._commit(repository, plan)
@@ -138,6 +142,14 @@ class _Publication:
                     continue
                 return self._published(repository, plan, oid)
         raise self._failed(TryAgain("git_push", "Failed to push to repository", "the branch keeps moving"))
+
+    def _made_before(self, planned: Plan) -> Plan:
+        """The plan of this run's commit, which an earlier try has pushed: the last that was made."""
+        try:
+            again = read_document(self.files.verdict_again, Verdict)
+        except FileNotFoundError:
+            return planned
+        return Plan(None, self.files.plan_again, again.clusters)
 
     def _commit(self, repository: Repository, plan: Plan) -> str:
         try:

@@ -58,7 +58,8 @@ def _stop(number: int, _frame: object) -> None:
     name = signal.Signals(number).name
 
     def again(_number: int, _frame: object) -> None:
-        raise Terminated(name)
+        if _waiting is None:  # else at the next time
+            raise Terminated(name)
 
     # An exception that is raised while a finalizer happens to run is printed and forgotten.
     signal.signal(signal.SIGALRM, again)

@@ -122,6 +122,14 @@ class RunFiles:
         return self.root / "verdict.json"
 
     @property
+    def plan_again(self) -> Path:
+        return self.root / "plan-again"
+
+    @property
+    def verdict_again(self) -> Path:
+        return self.root / "verdict-again.json"
+
+    @property
     def result(self) -> Path:
         return self.root / "result.json"
 

@@ -284,8 +284,50 @@ def test_a_404_that_the_store_does_not_stand_by_is_no_deletion(
     assert contents(repository) == OBJECTS
 
 
+def test_clusters_behind_a_listing_that_denies_its_next_page_are_found(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    clusters = {f"clusterbackup/{name}/object.yaml": name.encode() for name in ("a", "a-b", "a0", "b", "c")}
+    bucket.put_many(clusters)
+    proxy.page_size = 2
+    denied = body(lambda xml: re.sub(rb"<IsTruncated>.*?</IsTruncated>", b"", xml))
+    proxy.install(when(lambda r: r.is_list and r.query.get("prefix") == "clusterbackup/", denied))
+    assert faulty().exit == 0
+    assert contents(repository) == clusters
+
+
 def without_first_key(xml: bytes) -> bytes:
     return re.sub(rb"<Contents>.*?</Contents>", b"", xml, count=1, flags=re.DOTALL)
+
+
+def test_an_object_that_is_listed_and_never_given_is_no_success(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    """MinIO lists what has lost too many of its drives' parts, and answers 404 to whoever asks for it."""
+    key = f"{EAST}default/object-3.yaml"
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda r: r.key == key, Status(404, "NoSuchKey")))
+    for _ in range(2):
+        said = faulty()
+        assert said.exit == 10
+        assert "The store lists objects that it does not give" in said.errors
+        assert contents(repository) == {path: body for path, body in OBJECTS.items() if path != key}
+        assert faulty.state["last_success"] is None
+    proxy.clear()
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+def test_a_store_that_spells_keys_in_another_way_is_no_success(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    """In a listing that is encoded for URLs a plus is a blank; some stores leave a key's own as it is."""
+    bucket.put_many(OBJECTS | {f"{EAST}default/a+b.yaml": b"plus"})
+    proxy.install(when(listing_of(EAST), body(lambda xml: xml.replace(b"%2B", b"+"))))
+    said = faulty()
+    assert said.exit == 10
+    assert "The store lists objects that it does not give" in said.errors
+    assert contents(repository) == OBJECTS
 
 
 def test_an_object_that_a_listing_leaves_out_is_asked_for_before_it_is_deleted(

@@ -222,6 +222,20 @@ def test_of_two_runs_that_read_at_the_same_time_the_first_to_publish_wins(
     assert "east is left out" in said.text
 
 
+def test_a_publish_that_is_done_again_tells_what_it_has_left_out(
+    sync: Sync, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.put_many({KEY: b"2", "clusterbackup/west/new.yaml": b"new"})
+    prepare(sync, "a")
+    bucket.put(KEY, b"3")
+    assert sync.elsewhere(tmp_path / "other")("run", "--clusters", "east").exit == 0
+    assert "east is left out" in publish(sync, "a").text
+    told = result(sync, "a")["clusters"]
+    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
+    publish(sync, "a")
+    assert result(sync, "a")["clusters"] == told
+
+
 def test_a_publish_that_is_done_again_after_a_newer_run_knows_its_commit(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:

@@ -55,6 +55,7 @@ FOOTER = ManifestFooter(
     newest_object_at=datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC),
     cache_mismatches=0,
     foreign_etags=0,
+    withheld=0,
 )
 ROWS = [Row(b"c/a", "etag", 3), Row(b"c/b\n\t%", "", -1), Row(b"c/\xff", "two words", 0)]
 

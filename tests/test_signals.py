@@ -41,6 +41,19 @@ def test_a_signal_that_is_held_back_stops_the_process_at_the_end_of_the_block() 
     assert begun
 
 
+def test_one_that_was_lost_does_not_come_again_inside_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_AGAIN_SECONDS", 0.01)
+    with pytest.raises(Terminated):
+        _begin([])
+    begun: list[str] = []
+    with pytest.raises(Terminated):  # noqa: PT012 - where it is raised is the question
+        with signals.held_back():
+            signal.sigtimedwait([signal.SIGUSR1], 0.1)
+            begun.append("git")
+        signal.pause()
+    assert begun
+
+
 def test_afterwards_it_stops_the_process_at_once() -> None:
     with signals.held_back():
         pass

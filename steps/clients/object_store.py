@@ -170,14 +170,25 @@ class ObjectStore:
     def children(self, prefix: str) -> Iterator[str]:
         """Yield what is directly under ``prefix``, by its name there; "directories" have a slash at the end.
 
-        Only a suggestion of what there is (one unproven listing); it is also the check of the
-        connection, and so its errors carry the operation minio_connect.
+        Only a suggestion of what there is, but asked for what follows until nothing does: whoever is
+        not suggested is not missed by anybody. It is also the check of the connection, and so its
+        errors carry the operation minio_connect.
         """
+        last, after = "", None
         try:
-            for entry in self._minio.list_objects(self.bucket, prefix=prefix or None):
-                # At the prefix itself an empty object marks a directory; another one is a key, named "".
-                if (key := _key(entry)) != prefix or entry.size:
-                    yield key[len(prefix) :]
+            while last != after:
+                after = last
+                start = prefix + after if after else None
+                for entry in self._minio.list_objects(self.bucket, prefix=prefix or None, start_after=start):
+                    key = _key(entry)
+                    child = key[len(prefix) :]
+                    if after and child <= after:
+                        continue  # this server does not know start-after
+                    # "0" follows the slash: whatever is below a directory comes before.
+                    last = max(last, f"{child[:-1]}0" if child.endswith("/") else child)
+                    # At the prefix itself an empty object marks a directory; another one is a key, named "".
+                    if key != prefix or entry.size:
+                        yield child
         except _PROBLEMS as problem:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
 
