@@ -1,7 +1,7 @@
 """What a volume remembers from run to run, so that the next one need not ask.
 
 A cluster's cache says which object has which content, and what Git tree these files make. The tip says
-what a commit holds. Both are facts that cannot become wrong, only of no use: ids are computed from what
+what a commit holds. Neither can become wrong by what happens elsewhere: ids are computed from what
 was written or read, never taken over from somebody's word, and the remote says which of them matter.
 What is damaged, or is of another bucket or branch, is as good as nothing.
 """

@@ -75,10 +75,10 @@ class Planner:
                 self._footers[name] = read_footer(self._files.manifest(name), ManifestFooter)
                 changed, unchanged = self._changed(name)
                 surveys[name] = survey(name, changed, self._run.selection.has_path, unchanged=unchanged)
-        # What a filter leaves out, or a guard, is there all the same.
+        # What a filter leaves out, a guard, or another run's commit, is there all the same.
         left_out = self._run.clusters_left_out + sum(footer.left_out for footer in self._footers.values())
-        flooded = any(result.status is Status.HELD_BACK for result in self.results)
-        bucket_is_empty = not (left_out or flooded or any(one.accepted for one in surveys.values()))
+        elsewhere = any(result.status in {Status.HELD_BACK, Status.SUPERSEDED} for result in self.results)
+        bucket_is_empty = not (left_out or elsewhere or any(one.accepted for one in surveys.values()))
         too_much = over_run_limits(
             {name: self._demand(name, surveyed) for name, surveyed in surveys.items()}, self._run.flood_limits
         )

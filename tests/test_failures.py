@@ -236,6 +236,22 @@ def test_too_many_requests_pass(faulty: Sync, bucket: Bucket, proxy: S3FaultProx
     assert faulty().exit == 0
 
 
+@pytest.mark.parametrize("prefix", ["clusterbackup/", EAST])
+def test_a_listing_that_claims_to_go_on_and_does_not_say_where_ends(
+    prefix: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(
+        when(
+            lambda request: request.is_list and request.query.get("prefix") == prefix,
+            body(lambda xml: xml.replace(b">false<", b">true<")),
+        )
+    )
+    said = faulty()
+    assert said.exit == (10 if prefix == EAST else 30)
+    assert "the listing breaks off" in said.errors
+
+
 def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     repeat = body(

@@ -568,13 +568,28 @@ def test_a_push_that_failed_is_made_again(
     assert served.state["last_run"]["push_attempts"] == 3
 
 
+def test_a_cluster_that_another_run_has_published_says_that_the_bucket_is_not_empty(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    for key in FIRST:
+        if "/west/" in key:
+            bucket.delete(key)
+    bucket.put(KEY, b"2")
+    deleting = sync.with_settings(CLUSTER_VANISHED="delete")
+    prepare(deleting, "a")
+    assert sync.elsewhere(tmp_path / "other")("run", "--clusters", "east").exit == 0
+    said = publish(deleting, "a")
+    assert said.exit == 0, said.errors
+    assert contents(repository) == {k: v for k, v in FIRST.items() if "/east/" in k} | {KEY: b"2"}
+
+
 def test_a_server_that_works_on_a_push_in_near_silence_is_waited_for(
     served: Sync, bucket: Bucket, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sends five bytes now and then. To hang up would undo the push, at each try anew."""
-    monkeypatch.setattr(git_access, "_SILENCE_SECONDS", 2)
+    monkeypatch.setattr(git_access, "_SILENCE_SECONDS", 5)
     git(repository, "config", "receive.keepAlive", "1")
-    install_hook(repository, "pre-receive", "#!/bin/sh\nsleep 4\n")
+    install_hook(repository, "pre-receive", "#!/bin/sh\nsleep 7\n")
     bucket.put(KEY, b"2")
     assert served().exit == 0
     assert served.state["last_run"]["push_attempts"] == 1

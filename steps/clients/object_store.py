@@ -41,7 +41,6 @@ from steps.errors import FixConfiguration, SyncError, TryAgain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from minio.datatypes import Object
     from obstore import GetOptions
     from pydantic import SecretStr
 
@@ -178,27 +177,27 @@ class ObjectStore:
         try:
             while last != after:
                 after = last
-                start = prefix + after if after else None
-                for entry in self._minio.list_objects(self.bucket, prefix=prefix or None, start_after=start):
-                    key = _key(entry)
-                    child = key[len(prefix) :]
-                    if after and child <= after:
-                        continue  # this server does not know start-after
-                    # "0" follows the slash: whatever is below a directory comes before.
-                    last = max(last, f"{child[:-1]}0" if child.endswith("/") else child)
-                    # At the prefix itself an empty object marks a directory; another one is a key, named "".
-                    if key != prefix or entry.size:
-                        yield child
+                start = prefix + after if after else ""
+                for page in self._pages(prefix, delimiter="/", start_after=start):
+                    for key, size in page.entries():
+                        child = key[len(prefix) :]
+                        if after and child <= after:
+                            continue  # this server does not know start-after
+                        # "0" follows the slash: whatever is below a directory comes before.
+                        last = max(last, f"{child[:-1]}0" if child.endswith("/") else child)
+                        # At the prefix itself an empty object marks a directory; another is a key, named "".
+                        if key != prefix or size:
+                            yield child
         except _PROBLEMS as problem:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
 
     def prefixes(self) -> list[str]:
         """Return some top-level prefixes of the bucket, for a message that must name them."""
         try:
-            entries = list(islice(self._minio.list_objects(self.bucket), _SHOWN_PREFIXES))
+            page = next(self._pages("", delimiter="/"))
+            return [key for key, _ in islice(page.entries(), _SHOWN_PREFIXES)]
         except _PROBLEMS as problem:
             raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
-        return [_key(entry) for entry in entries]
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of one small object; None if there is none."""
@@ -220,10 +219,24 @@ class ObjectStore:
         """Return the recursive listing of ``prefix``; iterate it whole before believing any of it."""
         return Listing(self, prefix)
 
-    def _get_page(self, query: dict[str, str]) -> bytes:
-        # What list_objects itself calls: signing, errors, and the region are minio's.
-        response = self._minio._execute("GET", self.bucket, query_params=dict(query))
-        return response.data
+    def _pages(self, prefix: str, *, delimiter: str = "", start_after: str = "") -> Iterator[_Page]:
+        """Yield what the server tells of the keys beyond ``start_after``."""
+        query = {
+            "list-type": "2",
+            "delimiter": delimiter,  # sent though empty: bucket policies may look at it
+            "encoding-type": "url",
+            "max-keys": "1000",
+            "prefix": prefix,
+        }
+        if start_after:
+            query["start-after"] = start_after
+        while True:
+            # What list_objects itself calls: signing, errors, and the region are minio's.
+            page = _Page(self._minio._execute("GET", self.bucket, query_params=dict(query)).data)
+            yield page
+            if not page.token:
+                return
+            query["continuation-token"] = page.token
 
     @retry(
         retry=retry_if_exception_type(TryAgain),
@@ -351,26 +364,11 @@ class Listing:
             empty_answers += not came
 
     def _answer(self, start_after: str) -> Iterator[Listed]:
-        """Yield what the server tells, page by page, of the keys beyond ``start_after``."""
-        query = {
-            "list-type": "2",
-            "delimiter": "",  # sent though empty: bucket policies may look at it
-            "encoding-type": "url",
-            "max-keys": "1000",
-            "prefix": self._prefix,
-            "start-after": start_after,
-        }
-        if not start_after:
-            del query["start-after"]
         try:
-            while True:
-                page = _Page(self._store._get_page(query))
+            for page in self._store._pages(self._prefix, start_after=start_after):
                 if self.started_at is None:
                     self.started_at = self._store._http.clock.now()
                 yield from page.objects()
-                if not page.token:
-                    return
-                query["continuation-token"] = page.token
         except _PROBLEMS as problem:
             raise _translated(problem, "download", "Failed to list") from problem
 
@@ -390,8 +388,17 @@ class _Page:
         self._encoded = self._text("EncodingType") == "url"
         truncated = self._text("IsTruncated").lower() == "true"
         self.token = self._text("NextContinuationToken") if truncated else ""
-        if truncated and not self.token and not any(self.objects()):
+        if truncated and not self.token and not any(self.entries()):
             raise ValueError("the listing breaks off")
+
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """Yield key and size of each object, then each common prefix, of size 0."""
+        for listed in self.objects():
+            yield listed.key, listed.size
+        for entry in self._root.iterfind(f"{self._namespace}CommonPrefixes"):
+            if not (prefix := entry.findtext(f"{self._namespace}Prefix")):
+                raise ValueError("the listing has an object without a key")
+            yield self._decoded(prefix), 0
 
     def objects(self) -> Iterator[Listed]:
         key, etag, size, modified = (
@@ -403,11 +410,14 @@ class _Page:
             if not name:
                 raise ValueError("the listing has an object without a key")
             yield Listed(
-                unquote_plus(name) if self._encoded else name,
+                self._decoded(name),
                 fields.get(etag, "").replace('"', ""),
                 int(fields.get(size, "")),
                 _utc(datetime.fromisoformat(at)) if at else None,
             )
+
+    def _decoded(self, key: str) -> str:
+        return unquote_plus(key) if self._encoded else key
 
     def _text(self, name: str) -> str:
         return self._root.findtext(f"{self._namespace}{name}") or ""
@@ -524,11 +534,6 @@ def _translated(problem: Exception, operation: str, message: str) -> SyncError:
 
 def _passes(status: int) -> bool:
     return status >= 500 or status == 429  # noqa: PLR2004 - HTTP's numbers
-
-
-def _key(entry: Object) -> str:
-    assert entry.object_name is not None  # noqa: S101 - minio's type allows None, its parser does not
-    return entry.object_name
 
 
 def _value(secret: SecretStr | None) -> str:

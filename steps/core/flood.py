@@ -34,7 +34,7 @@ class Flood(StrEnum):
 
 REASONS = {
     Flood.OBJECTS: "it has more objects and directories than MAX_OBJECTS",
-    Flood.BYTES: "its new and changed objects have more bytes than MAX_NEW_BYTES",
+    Flood.BYTES: "the objects that Git is not known to hold have more bytes than MAX_NEW_BYTES",
     Flood.CONFLICTS: "too many of its keys stand where others have their directories",
     Flood.RUN_OBJECTS: "with it the run would have more objects than MAX_RUN_OBJECTS",
     Flood.RUN_BYTES: "with it the run would bring more bytes than MAX_RUN_NEW_BYTES",
@@ -99,7 +99,8 @@ def over_run_limits(demands: Mapping[str, Demand], limits: FloodLimits) -> dict[
     """Return the clusters that do not fit into the run, with the reason.
 
     Those that bring least come first, whatever the order in which they were listed: the flood is
-    held back, and not those whom it would crowd out.
+    held back, and not those whom it would crowd out. (With max_run_objects that holds for the run in
+    which the flood comes; what was let in once counts with all the others.)
     """
     held_back: dict[str, HeldBack] = {}
     objects = new_bytes = 0

@@ -128,7 +128,7 @@ MUTANTS = (
     Mutant(
         "partial listing accepted: a page that breaks off is the last one",
         _STORE,
-        "if truncated and not self.token and not any(self.objects()):",
+        "if truncated and not self.token and not any(self.entries()):",
         "if False:",
         "tests/test_caches.py::test_a_page_that_breaks_off_is_no_empty_cluster",
     ),
@@ -242,15 +242,15 @@ MUTANTS = (
     Mutant(
         "flood taken for an empty bucket",
         _PLANNING,
-        "not (left_out or flooded or any(",
+        "not (left_out or elsewhere or any(",
         "not (left_out or any(",
         "tests/test_flood.py::test_a_bucket_that_holds_a_flood_is_not_taken_for_empty",
     ),
     Mutant(
         "what a filter leaves out taken for an empty bucket",
         _PLANNING,
-        "not (left_out or flooded or any(",
-        "not (flooded or any(",
+        "not (left_out or elsewhere or any(",
+        "not (elsewhere or any(",
         "tests/test_guards.py::test_a_filtered_run_that_finds_nothing_does_not_take_the_bucket_for_empty",
     ),
     Mutant(
