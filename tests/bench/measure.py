@@ -99,10 +99,11 @@ def _evict(path: str) -> None:
         os.close(file)
 
 
-def bytes_in(directory: Path) -> int:
-    """The sum of the sizes of the files in a directory."""
+def bytes_in(directory: Path, end: str = "") -> int:
+    """The sum of the sizes of the files in a directory, of those whose names end so."""
     return sum(
         os.lstat(os.path.join(parent, name)).st_size
         for parent, _, names in os.walk(directory)
         for name in names
+        if name.endswith(end)
     )
