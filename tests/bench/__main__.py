@@ -184,7 +184,7 @@ def main() -> None:
                 case: by_name[PROFILED.name][0]["phases"] for case, by_name in profile.items()
             }
             if bench.own_repository and runs:
-                report["history"] = _history(bench, rounds + 1, runs)
+                report["history"] = watched(bench, rounds + 1, runs)
     output.mkdir(parents=True, exist_ok=True)
     (output / f"bench-{size}.json").write_text(json.dumps(report, indent=1) + "\n")
     reports = [json.loads(path.read_text()) for path in output.glob("bench-*.json")]
@@ -290,7 +290,7 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
     bench.data.bodies |= removed
 
 
-def _history(bench: Bench, number: int, runs: int) -> dict[str, Any]:
+def watched(bench: Bench, number: int, runs: int) -> dict[str, Any]:
     """How the repository grows over many runs of 1 %, as pushed, and as a host packs it in the end."""
     (ours,) = (contender for contender in CONTENDERS if contender.name == "git-sync")
     branch = f"git-sync-bench/{ours.name}-{number}"
