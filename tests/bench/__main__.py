@@ -169,22 +169,23 @@ def main() -> None:
         results: Results = {case: {c.name: [] for c in _timed(contenders, case)} for case in cases}
         profile: Results = {case: {PROFILED.name: []} for case in cases}
         load = os.getloadavg()[0]
-        for number in range(rounds):
-            _round(bench, number, contenders, results)
         report: dict[str, Any] = {
             "size": size,
             "bytes": sum(map(len, bench.data.bodies.values())),
-            "rounds": rounds,
-            "machine": _machine() | {"load": f"{load:.1f} to {os.getloadavg()[0]:.1f}"},
+            "machine": _machine(),
             "results": results,
         }
-        if "git-sync" in chosen:
-            _round(bench, rounds, [PROFILED], profile)
-            report["phases"] = {
-                case: by_name[PROFILED.name][0]["phases"] for case, by_name in profile.items()
-            }
-            if bench.own_repository and runs:
+        try:
+            if "git-sync" in chosen:
+                _round(bench, rounds, [PROFILED], profile)
+                report["phases"] = {case: by[PROFILED.name][0]["phases"] for case, by in profile.items()}
+            for number in range(rounds):
+                _round(bench, number, contenders, results)
+            if "git-sync" in chosen and bench.own_repository and runs:
                 report["history"] = watched(bench, rounds + 1, runs)
+        except KeyboardInterrupt:
+            print("Stopped: what has been measured counts", file=sys.stderr)
+        report["machine"]["load"] = f"{load:.1f} to {os.getloadavg()[0]:.1f}"
     output.mkdir(parents=True, exist_ok=True)
     (output / f"bench-{size}.json").write_text(json.dumps(report, indent=1) + "\n")
     reports = [json.loads(path.read_text()) for path in output.glob("bench-*.json")]

@@ -36,9 +36,13 @@ def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) 
             command, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
         )
         peak = _Peak(child.pid)
-        with peak:
-            _, status, usage = os.wait4(child.pid, 0)
-            seconds = time.monotonic() - start
+        try:
+            with peak:
+                _, status, usage = os.wait4(child.pid, 0)
+                seconds = time.monotonic() - start
+        except KeyboardInterrupt:
+            child.kill()
+            raise
         child.returncode = os.waitstatus_to_exitcode(status)
         sink.seek(0)
         output = sink.read().decode(errors="replace")

@@ -35,8 +35,8 @@ def comparison(report: Report) -> str:
     ]
     y, top = 36, 28
     for case, by_name in report["results"].items():
-        others = [name for name in by_name if name != "git-sync"]
-        if "git-sync" not in by_name or not others:
+        others = [name for name, runs in by_name.items() if runs and name != "git-sync"]
+        if not by_name.get("git-sync") or not others:
             continue
         ours = median(by_name["git-sync"], "seconds")
         parts.append(_text(left - 8, y + row * len(others) / 2 + 2, case, "t", "end"))

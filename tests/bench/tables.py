@@ -62,9 +62,10 @@ def median(runs: list[dict[str, Any]], key: str) -> float:
 
 def compared(report: Report) -> Iterator[str]:
     """Each case and contender."""
+    rounds = [len(runs) for by_name in report["results"].values() for runs in by_name.values()]
     yield (
-        f"{report['size']:,} objects, {report['bytes'] / 1e6:.0f} MB; medians of {report['rounds']} rounds "
-        f"(minimum to maximum); load of the machine {report['machine']['load']}:"
+        f"{report['size']:,} objects, {report['bytes'] / 1e6:.0f} MB; medians of at least {min(rounds)} rounds"
+        f" (minimum to maximum); load of the machine {report['machine']['load']}:"
     )
     yield ""
     yield "| Case | Contender | Seconds | git-sync takes | CPU seconds | Peak MiB | Repository grows, kB |"
@@ -72,6 +73,8 @@ def compared(report: Report) -> Iterator[str]:
     for case, by_name in report["results"].items():
         ours = median(by_name.get("git-sync", []), "seconds")
         for name, runs in by_name.items():
+            if not runs:
+                continue
             seconds = [run["seconds"] for run in runs]
             middle = median(runs, "seconds")
             yield _row(
