@@ -62,10 +62,10 @@ def median(runs: list[dict[str, Any]], key: str) -> float:
 
 def compared(report: Report) -> Iterator[str]:
     """Each case and contender."""
-    rounds = [len(runs) for by_name in report["results"].values() for runs in by_name.values()]
+    rounds = min(len(runs) for by_name in report["results"].values() for runs in by_name.values())
     yield (
-        f"{report['size']:,} objects, {report['bytes'] / 1e6:.0f} MB; medians of at least {min(rounds)} rounds"
-        f" (minimum to maximum); load of the machine {report['machine']['load']}:"
+        f"{report['size']:,} objects, {report['bytes'] / 1e6:.0f} MB; medians of {rounds} or more rounds "
+        f"(minimum to maximum); load of the machine {report['machine']['load']}:"
     )
     yield ""
     yield "| Case | Contender | Seconds | git-sync takes | CPU seconds | Peak MiB | Repository grows, kB |"
