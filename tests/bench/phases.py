@@ -7,6 +7,7 @@ Usage: python -m tests.bench.phases OUTPUT COMMAND…, with git-sync's settings 
 
 from __future__ import annotations
 
+import gc
 import json
 import linecache
 import os
@@ -86,7 +87,10 @@ def main(output: Path, command: list[str]) -> int:
         last = time.monotonic()
         while not over.wait(_PAUSE_SECONDS):
             now = time.monotonic()
+            # Python may collect garbage in here, and a thread's leavings then wait for a lock held here.
+            gc.disable()
             frames = sys._current_frames()
+            gc.enable()
             phases = {thread: _phase(frame) for thread, frame in frames.items() if thread != watcher.ident}
             if phases[main_thread] is None:
                 phases[main_thread] = "start"
