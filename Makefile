@@ -47,6 +47,10 @@ test: $(READY) ## Run the tests, on every core
 e2e: $(READY) ## Run the end-to-end tests on a Kubernetes cluster with Argo Workflows
 	VENV=$(VENV) tests/e2e/run $(ARGS)
 
+.PHONY: sizing
+sizing: $(READY) ## Measure what runs of 3, 30 and 300 clusters cost on a Kubernetes cluster
+	VENV=$(VENV) tests/e2e/run sizing
+
 .PHONY: lint
 lint: $(READY) ## Check style, types and architecture
 	$(VENV)/bin/ruff check

@@ -102,7 +102,10 @@ def plan_again(
         wanted.add(row.oid)
         if len(wanted) == _MOST_BLOBS:
             break
-    by_id = repository.fetch_blobs(wanted) if wanted else set()
+    by_id: set[str] = set()
+    if wanted:
+        repository.fetch_blobs(wanted)
+        by_id = repository.blobs_among(wanted)
     left: Counter[tuple[str, str]] = Counter()
 
     def kept() -> Iterator[PlanRow]:

@@ -398,7 +398,7 @@ class Settings(BaseModel):
         ge=1,
         description="larger objects are quarantined (Git hosts refuse 100 MB)",
     )
-    max_shards: int = Field(default=200, ge=1, description="download steps at most; more clusters share one")
+    max_shards: int = Field(default=10, ge=1, description="download steps at most; more clusters share one")
     dry_run: bool = Field(default=False, description="print the plan, change nothing")
 
     max_delete_count: int = Field(default=5, ge=0, description="deletions per cluster that need no leave")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -58,6 +58,8 @@ def answering(settings: Settings, source: StateSource) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # wakes the thread, which looks for its end now and then
+            server.socket.shutdown(socket.SHUT_RDWR)
         server.shutdown()
         server.server_close()
 

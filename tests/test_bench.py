@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.bench.__main__ import Bench
+from tests.bench import tables
+from tests.bench.__main__ import Bench, watched
 from tests.bench.contenders import PREFIX, Contender, Invocation, Site
 from tests.bench.dataset import Dataset
+from tests.bench.phases import FUNCTIONS, HASH, LINES, NAMES, WRITE
+from tests.bench.plot import comparison, growth
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.repositories import bare_repository, commit_files, git
 from tests.support.s3 import S3Server, moto_server
@@ -84,8 +89,13 @@ def test_the_bench_measures_a_foreign_site_and_leaves_it_as_it_was(
     for by_name in report["results"].values():
         (run,) = by_name["git-sync"]
         assert run["cpu_seconds"] > 0
-        assert 0 < sum(run["step_seconds"].values()) < run["seconds"]
+        assert run["grown_bytes"] is None, "nothing is known of a foreign repository"
+    assert report["phases"].keys() == set(CASES)
+    for seconds in report["phases"].values():
+        assert seconds["start"] > 0 < seconds["push"]
     assert "| cluster removed | git-sync |" in done.stdout
+    for name in ("bench-90.svg", "growth.svg"):
+        ElementTree.parse(tmp_path / "out" / name)
     assert sorted(bucket.keys()) == ["somebody/else.yaml"]
     assert git(repository, "for-each-ref", "--format=%(refname)").decode().split() == ["refs/heads/main"]
 
@@ -101,6 +111,60 @@ def test_what_is_there_already_is_neither_used_nor_removed(
     done = bench(bucket, repository, tmp_path / "out")
     assert (done.returncode, "is not empty" in done.stderr) == (1, True)
     assert bucket.keys() == [f"{PREFIX}mine"]
+
+
+def test_an_own_repository_is_watched_as_it_grows(bucket: Bucket, repository: Path, tmp_path: Path) -> None:
+    git(repository, "config", "receive.unpackLimit", "1")
+    site = Site(settings(bucket, repository))
+    measuring = Bench(site, site.store(), Dataset(300), tmp_path, None, repository)
+    bare_repository(tmp_path / "check.git")
+    measuring.put(measuring.data.bodies)
+    history = watched(measuring, 0, 2)
+    assert history["changed"] == 6
+    first, second = history["grown_bytes"]
+    assert first > 1000 < second
+    assert 0 < history["packed_bytes"] < first + second
+    report = {"size": 300, "results": {}, "history": history}
+    assert any(line.startswith("| 300 | 2 |") for line in tables.histories([report]))
+
+
+def test_every_function_that_the_profiler_looks_for_is_there() -> None:
+    """Else its time would silently count as another phase's."""
+    steps = Path(__file__).parents[1] / "steps"
+    for file, function in (*FUNCTIONS, LINES):
+        defined = {
+            node.name
+            for node in ast.walk(ast.parse((steps / file).read_text()))
+            if isinstance(node, ast.FunctionDef)
+        }
+        assert function in defined, f"{file} has no {function}"
+    fetching = (steps / LINES[0]).read_text().split(f"def {LINES[1]}(", 1)[1].split("\n    def ", 1)[0]
+    assert HASH.search(fetching)
+    assert WRITE.search(fetching)
+    assert set(FUNCTIONS.values()) <= {*NAMES, ""}
+
+
+def test_figures_are_medians_and_unknown_ones_are_left_empty() -> None:
+    def runs(*seconds: float) -> list[dict[str, float | None]]:
+        return [
+            {"seconds": s, "cpu_seconds": s, "peak_bytes": 2**20, "grown_bytes": None, "pushed_bytes": 500}
+            for s in seconds
+        ]
+
+    report = {
+        "size": 100,
+        "bytes": 1_000_000,
+        "rounds": 3,
+        "machine": {"load": "0.1 to 0.2"},
+        "results": {"10 % modified": {"git-sync": runs(1, 9, 2), "s5cmd": runs(4, 4, 5)}},
+    }
+    assert list(tables.compared(report))[4:] == [
+        "| 10 % modified | git-sync | 2.00 (1.00 to 9.00) |  | 2.00 | 1 |  |",
+        "| 10 % modified | s5cmd | 4.00 (4.00 to 5.00) | 0.50× | 4.00 | 1 |  |",
+    ]
+    assert list(tables.grown([report]))[2:] == ["| 10 % modified | 100 | 20.000 | 20.000 | 1 |  | 50 |"]
+    assert "s5cmd 0.50×" in comparison(report)
+    assert "100" in growth([report, {**report, "size": 1000}])
 
 
 def test_who_leaves_anything_else_in_git_than_the_bucket_holds_is_disqualified(

@@ -168,7 +168,7 @@ class Repository:
     def fetch(self) -> str:
         """Bring the same where the branch is known to exist, and return the commit's id."""
         self._fetch("--depth=1")
-        return self._git("rev-parse", "--verify", _BASE).decode().strip()
+        return self._commit_at(_BASE)
 
     def history(self, depth: int) -> list[Commit]:
         """Return up to ``depth`` commits of the branch that was fetched, newest first."""
@@ -195,18 +195,21 @@ class Repository:
         # promise it does without them.
         self._configure()
 
-    def fetch_blobs(self, oids: Iterable[str], *, timeout: float = _HOUR) -> set[str]:
-        """Ask the remote for blobs by id, and return those that it gave within ``timeout`` seconds."""
-        wanted = "\n".join(oids).encode() + b"\n"
+    def fetch_blobs(self, oids: Iterable[str], *, timeout: float = _HOUR) -> None:
+        """Ask the remote for blobs by id; what it gives within ``timeout`` seconds is here then."""
         with contextlib.suppress(SyncError):
             self._git(
                 *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
                 *("--no-write-fetch-head", "--recurse-submodules=no", "--stdin", "origin"),
-                stdin=wanted,
+                stdin="".join(f"{oid}\n" for oid in oids).encode(),
                 failed="git_clone",
                 timeout=timeout,
             )
-        found = self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=wanted)
+
+    def blobs_among(self, oids: Iterable[str]) -> set[str]:
+        """Return those of these ids that are blobs which are here."""
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        found = self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked)
         answers = (line.split() for line in found.decode().split("\n") if line)
         return {oid for oid, kind in answers if kind == "blob"}
 
@@ -295,7 +298,11 @@ class Repository:
                 for command in commands:
                     process.stdin.write(command)
                 process.stdin.close()
-        return self._git("rev-parse", "--verify", NEW).decode().strip()
+        return self._commit_at(NEW)
+
+    def _commit_at(self, ref: str) -> str:
+        """Read a ref that git has just written: without reftable each is a file."""
+        return (self._directory / ref).read_text().strip()
 
     # -- processes ----------------------------------------------------------------------------
 

@@ -477,11 +477,9 @@ class _Pool(urllib3.PoolManager):
         self._pages.check(url)
         response = super().urlopen(method, url, redirect, **options)
         self.clock.date = response.headers.get("Date")
-        logs.debug(
-            "s3_request",
-            f"{method} {response.status}",
-            path=urllib3.util.parse_url(url).request_uri,
-        )
+        if logs.is_debug():
+            path = urllib3.util.parse_url(url).request_uri
+            logs.debug("s3_request", f"{method} {response.status}", path=path)
         return response
 
 

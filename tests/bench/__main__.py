@@ -1,7 +1,8 @@
 """`make bench`: git-sync against the shell scripts that it replaces, side by side.
 
 SIZE (objects, default 10000), ROUNDS (default 5), CONTENDERS and CASES (names, all) choose what is
-timed; OUTPUT is where the JSON goes. Without MINIO_ENDPOINT a versitygw is started, without
+timed; RUNS (default 10) is how many runs of 1 % each the repository is watched for afterwards. OUTPUT
+is where JSON and plots go. Without MINIO_ENDPOINT a versitygw is started, without
 GIT_REPOSITORY a bare repository is made. With them the bench runs there: below git-sync-bench/ in
 MINIO_BUCKET and on branches git-sync-bench/…: neither may be there, and both are removed again.
 """
@@ -10,10 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -27,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import obstore
 
 from steps.core.guards import DeletionToken
-from tests.bench.contenders import CONTENDERS, PREFIX, Contender, Site
+from tests.bench import plot, tables
+from tests.bench.contenders import CONTENDERS, FLOOR, PREFIX, PROFILED, Contender, Site
 from tests.bench.dataset import CLUSTERS, Dataset
 from tests.bench.measure import bytes_in, measured, settle
 from tests.support.repositories import bare_repository, git
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 CASES = ("first run", "no change", "no change again", "1 % modified", "10 % modified", "cluster removed")
-STEPS = ("discover", "download", "detect", "publish")
 _WRITERS = 16
 
 
@@ -70,22 +69,50 @@ class Bench:
         """Time one run and check what it left in Git; only of an own repository is the growth known."""
         directory = self.root / f"{contender.name}-{number}"
         directory.mkdir(exist_ok=True)
-        branch = f"git-sync-bench/{contender.name}-{number}"
+        branch = f"git-sync-bench/{contender.reads or contender.name}-{number}"
         invocation = contender.invoke(self.site, directory, branch, leaves)
-        before = bytes_in(self.own_repository) if self.own_repository else 0
+        before = self._repository_bytes()
         settle([path for path in (self.own_bucket, self.own_repository, directory) if path])
         result = measured(invocation.command, invocation.environment, directory)
         if result.exit_code != 0:
             sys.exit(f"{contender.name} ended with {result.exit_code}:\n{result.output[-4000:]}")
-        grown = bytes_in(self.own_repository) - before if self.own_repository else None
+        grown = [after - bytes_ for after, bytes_ in zip(self._repository_bytes(), before, strict=True)]
         self._check(contender, branch)
         return {
             "seconds": round(result.seconds, 3),
             "cpu_seconds": round(result.cpu_seconds, 3),
             "peak_bytes": result.peak_bytes,
-            "grown_bytes": grown,
-            "step_seconds": _step_seconds(directory),
+            "grown_bytes": grown[0] if grown else None,
+            "pushed_bytes": grown[1] if grown else None,
         }
+
+    def _repository_bytes(self) -> list[int]:
+        """What an own repository takes, in all and in packs; nothing is known of another's."""
+        return [bytes_in(self.own_repository, end) for end in ("", ".pack")] if self.own_repository else []
+
+    def packed_bytes(self, branch: str) -> int:
+        """What a branch takes once a host has packed it anew."""
+        with TemporaryDirectory(dir=self.root) as scratch:
+            clone = f"{scratch}/clone.git"
+            self._git(
+                self.root,
+                "clone",
+                "--quiet",
+                "--bare",
+                "--single-branch",
+                f"--branch={branch}",
+                self.site.repository,
+                clone,
+            )
+            git(Path(clone), "repack", "-adq")
+            return bytes_in(Path(clone), ".pack")
+
+    def phases(self, number: int) -> dict[str, float]:
+        """What the profiler found in its newest run."""
+        found: dict[str, float] = json.loads(
+            (self.root / f"{PROFILED.name}-{number}" / "phases.json").read_text()
+        )
+        return found
 
     def _check(self, contender: Contender, branch: str) -> None:
         """Whoever leaves anything else in Git than the bucket holds is disqualified."""
@@ -132,25 +159,47 @@ class Bench:
 def main() -> None:
     """Run the bench and show what came of it."""
     size, rounds = int(os.environ.get("SIZE", "10000")), int(os.environ.get("ROUNDS", "5"))
+    runs = int(os.environ.get("RUNS", "10"))
     output = Path(os.environ.get("OUTPUT", "build/bench"))
     chosen = _chosen("CONTENDERS", [contender.name for contender in CONTENDERS])
     contenders = [contender for contender in CONTENDERS if contender.name in chosen]
     cases = _chosen("CASES", list(CASES))
     with ExitStack() as stack:
         bench = _set_up(stack, size)
-        results: Results = {case: {contender.name: [] for contender in contenders} for case in cases}
-        for number in range(rounds):
-            _round(bench, number, contenders, results)
-    report = {
-        "size": size,
-        "bytes": sum(map(len, bench.data.bodies.values())),
-        "rounds": rounds,
-        "machine": _machine(),
-        "results": results,
-    }
+        results: Results = {case: {c.name: [] for c in _timed(contenders, case)} for case in cases}
+        profile: Results = {case: {PROFILED.name: []} for case in cases}
+        load = os.getloadavg()[0]
+        report: dict[str, Any] = {
+            "size": size,
+            "bytes": sum(map(len, bench.data.bodies.values())),
+            "machine": _machine(),
+            "results": results,
+        }
+        try:
+            if "git-sync" in chosen:
+                _round(bench, rounds, [PROFILED], profile)
+                report["phases"] = {case: by[PROFILED.name][0]["phases"] for case, by in profile.items()}
+            for number in range(rounds):
+                _round(bench, number, contenders, results)
+            if "git-sync" in chosen and bench.own_repository and runs:
+                report["history"] = watched(bench, rounds + 1, runs)
+        except KeyboardInterrupt:
+            print("Stopped: what has been measured counts", file=sys.stderr)
+        report["machine"]["load"] = f"{load:.1f} to {os.getloadavg()[0]:.1f}"
     output.mkdir(parents=True, exist_ok=True)
     (output / f"bench-{size}.json").write_text(json.dumps(report, indent=1) + "\n")
-    _show(report)
+    reports = [json.loads(path.read_text()) for path in output.glob("bench-*.json")]
+    reports.sort(key=lambda kept: kept["size"])
+    (output / f"bench-{size}.svg").write_text(plot.comparison(report))
+    (output / "growth.svg").write_text(plot.growth(reports))
+    print("", *tables.compared(report), "", sep="\n")
+    if "phases" in report:
+        print(*tables.shares(report), "", *tables.grown(reports), "", *tables.histories(reports), sep="\n")
+
+
+def _timed(contenders: Iterable[Contender], case: str) -> list[Contender]:
+    """The least that a run could be is known for those without changes."""
+    return [c for c in contenders if c is not FLOOR or case.startswith("no change")]
 
 
 def _chosen(name: str, known: list[str]) -> list[str]:
@@ -227,8 +276,10 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
                 removed[key] = bench.data.bodies.pop(key)
             bench.delete(removed)
             leaves = [f"{CLUSTERS[-1]}:{token}"]
-        for contender in order:
+        for contender in _timed(order, case):
             measurement = bench.run(contender, number, leaves)
+            if contender is PROFILED:
+                measurement["phases"] = bench.phases(number)
             print(
                 f"round {number + 1}: {case}: {contender.name} {measurement['seconds']:.2f} s",
                 file=sys.stderr,
@@ -240,13 +291,19 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
     bench.data.bodies |= removed
 
 
-def _step_seconds(directory: Path) -> dict[str, float]:
-    """Read what git-sync says of its own last run; nothing for contenders that say nothing."""
-    metadata = directory / "workspace" / "sync-metadata.json"
-    if not metadata.exists():
-        return {}
-    seconds: dict[str, float] = json.loads(metadata.read_text())["last_run"]["step_seconds"]
-    return seconds
+def watched(bench: Bench, number: int, runs: int) -> dict[str, Any]:
+    """How the repository grows over many runs of 1 %, as pushed, and as a host packs it in the end."""
+    (ours,) = (contender for contender in CONTENDERS if contender.name == "git-sync")
+    branch = f"git-sync-bench/{ours.name}-{number}"
+    bench.run(ours, number, [])
+    before = bench.packed_bytes(branch)
+    changed, grown = 0, []
+    for _ in range(runs):
+        objects = bench.data.modify(0.01)
+        bench.put(objects)
+        changed += len(objects)
+        grown.append(bench.run(ours, number, [])["grown_bytes"])
+    return {"changed": changed, "grown_bytes": grown, "packed_bytes": bench.packed_bytes(branch) - before}
 
 
 def _machine() -> dict[str, str]:
@@ -258,45 +315,6 @@ def _machine() -> dict[str, str]:
         "python": platform.python_version(),
         "git": said("git", "--version"),
     }
-
-
-def _show(report: dict[str, Any]) -> None:
-    """Print tables, as they stand in docs/performance.md."""
-    megabytes, rounds = report["bytes"] / 1e6, report["rounds"]
-    print(
-        f"\n{report['size']:,} objects, {megabytes:.0f} MB; medians of {rounds} rounds (minimum to maximum)\n"
-    )
-    print("| Case | Contender | Seconds | git-sync takes | CPU seconds | Peak MiB | Repository grows, kB |")
-    print("|---|---|---|---|---|---|---|")
-    for case, by_name in report["results"].items():
-        ours = _median(by_name.get("git-sync", []), "seconds")
-        for name, runs in by_name.items():
-            seconds = [run["seconds"] for run in runs]
-            ratio = (
-                "" if name == "git-sync" or math.isnan(ours) else f"{ours / _median(runs, 'seconds'):.2f}×"
-            )
-            print(
-                f"| {case} | {name}",
-                f"{_median(runs, 'seconds'):.2f} ({min(seconds):.2f} to {max(seconds):.2f})",
-                ratio,
-                f"{_median(runs, 'cpu_seconds'):.2f}",
-                f"{_median(runs, 'peak_bytes') / 2**20:.0f}",
-                "|" if runs[0]["grown_bytes"] is None else f"{_median(runs, 'grown_bytes') / 1e3:,.0f} |",
-                sep=" | ",
-            )
-    if "git-sync" not in next(iter(report["results"].values())):
-        return
-    print("\nWhere git-sync's time goes, in per cent\n\n| Case |", " | ".join(STEPS), "| start and report |")
-    print("|---" * (len(STEPS) + 2) + "|")
-    for case, by_name in report["results"].items():
-        runs = by_name["git-sync"]
-        whole = sum(run["seconds"] for run in runs)
-        shares = [100 * sum(run["step_seconds"][step] for run in runs) / whole for step in STEPS]
-        print(f"| {case} |", " | ".join(f"{share:.0f}" for share in (*shares, 100 - sum(shares))), "|")
-
-
-def _median(runs: list[dict[str, Any]], key: str) -> float:
-    return statistics.median(run[key] for run in runs) if runs else math.nan
 
 
 if __name__ == "__main__":

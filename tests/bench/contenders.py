@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 import sysconfig
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,11 +81,12 @@ class Invocation(NamedTuple):
 @dataclass(frozen=True)
 class Contender:
     """``invoke`` gets a site, a directory that this contender keeps for the round, the branch, and leaves
-    to delete (which only git-sync asks for).
+    to delete (which only git-sync asks for). ``reads`` is whose branch that is, if not its own.
     """
 
     name: str
     invoke: Callable[[Site, Path, str, list[str]], Invocation]
+    reads: str = ""
 
 
 def _program(name: str) -> str:
@@ -110,6 +112,7 @@ def _git_sync(site: Site, directory: Path, branch: str, leaves: list[str]) -> In
     )
 
 
+_ROOT = Path(__file__).parents[2]
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 # Kept from run to run: the clone. Nothing is pulled, nothing is checked, nothing is retried.
@@ -128,6 +131,17 @@ git diff --cached --quiet || {{
     git push --quiet origin HEAD:refs/heads/{branch}
 }}
 """
+
+
+def _ours(module: str) -> Callable[[Site, Path, str, list[str]], Invocation]:
+    """A module of the bench, with git-sync's own settings."""
+
+    def invoke(site: Site, directory: Path, branch: str, leaves: list[str]) -> Invocation:
+        (_, *command), settings = _git_sync(site, directory, branch, leaves)
+        command = [sys.executable, "-m", module, str(directory / "phases.json"), *command]
+        return Invocation(command, {**settings, "PYTHONPATH": str(_ROOT)})
+
+    return invoke
 
 
 def _script(sync: str) -> Callable[[Site, Path, str, list[str]], Invocation]:
@@ -169,4 +183,8 @@ CONTENDERS = (
         "rclone-tuned",
         _script("{rclone} sync --fast-list --use-server-modtime bucket:{source} clone/clusterbackup/"),
     ),
+    # The least that a run without changes could be.
+    FLOOR := Contender("floor", _ours("tests.bench.floor"), reads="git-sync"),
 )
+# Not timed against the others: it says where git-sync's time goes.
+PROFILED = Contender("profiled", _ours("tests.bench.phases"))

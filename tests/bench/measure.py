@@ -36,9 +36,13 @@ def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) 
             command, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
         )
         peak = _Peak(child.pid)
-        with peak:
-            _, status, usage = os.wait4(child.pid, 0)
-            seconds = time.monotonic() - start
+        try:
+            with peak:
+                _, status, usage = os.wait4(child.pid, 0)
+                seconds = time.monotonic() - start
+        except KeyboardInterrupt:
+            child.kill()
+            raise
         child.returncode = os.waitstatus_to_exitcode(status)
         sink.seek(0)
         output = sink.read().decode(errors="replace")
@@ -99,10 +103,11 @@ def _evict(path: str) -> None:
         os.close(file)
 
 
-def bytes_in(directory: Path) -> int:
-    """The sum of the sizes of the files in a directory."""
+def bytes_in(directory: Path, end: str = "") -> int:
+    """The sum of the sizes of the files in a directory, of those whose names end so."""
     return sum(
         os.lstat(os.path.join(parent, name)).st_size
         for parent, _, names in os.walk(directory)
         for name in names
+        if name.endswith(end)
     )

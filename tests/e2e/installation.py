@@ -249,18 +249,18 @@ class Installation:
         """The workflow as it is now."""
         return Run(json.loads(kubectl("-n", self.namespace, "get", "workflow", name, "-o", "json")))
 
-    def wait(self, name: str) -> Run:
+    def wait(self, name: str, patience_seconds: int = _PATIENCE_SECONDS) -> Run:
         """The workflow once it has ended."""
-        return self.until(name, lambda run: run.phase in _DONE and self._is_settled(run))
+        return self.until(name, lambda run: run.phase in _DONE and self._is_settled(run), patience_seconds)
 
     @staticmethod
     def _is_settled(run: Run) -> bool:
         labels: dict[str, str] = run.document["metadata"].get("labels", {})
         return labels.get("workflows.argoproj.io/completed") == "true"
 
-    def until(self, name: str, condition: Any) -> Run:
+    def until(self, name: str, condition: Any, patience_seconds: int = _PATIENCE_SECONDS) -> Run:
         """The workflow as soon as it fulfils the condition."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while not condition(run := self.run(name)):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{name} is {run.phase}:\n{self.describe(run)}")

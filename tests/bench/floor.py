@@ -1,0 +1,32 @@
+"""The least that a run without changes could be: list the bucket, and fetch the branch; nothing else.
+
+With git-sync's own clients, and its settings from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from steps.clients.git import Repository
+from steps.clients.object_store import ObjectStore
+from steps.settings import Needs, read
+from steps.volume import Volume
+
+
+def main() -> None:
+    """Do it."""
+    environment = dict(os.environ)
+    for name in environment:
+        if name.startswith("GIT_"):
+            del os.environ[name]  # it would reach git
+    settings = read(environment, Needs.MINIO, Needs.GIT)
+    deque(ObjectStore(settings).listing(settings.minio_prefix), maxlen=0)
+    volume = Volume(settings.work_dir)
+    volume.set_up()
+    with Repository(settings, volume.git_dir, volume.gitconfig) as repository:
+        repository.fetch()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Runs git-sync like its own program, and says which share of its time went where.
+
+A thread looks at all others every few milliseconds: each moment is divided among those at work. That
+slows it down a little, so nothing is timed in such a run but the shares.
+Usage: python -m tests.bench.phases OUTPUT COMMAND…, with git-sync's settings in the environment.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import linecache
+import os
+import re
+import sys
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_PAUSE_SECONDS = 0.003
+
+NAMES = ("start", "branch", "list", "get", "hash", "write", "compare", "import", "push", "tell")
+
+# By file and function: the innermost that is in here decides. "": the thread waits for others.
+FUNCTIONS = {
+    ("clients/object_store.py", "children"): "list",
+    ("clients/object_store.py", "_answer"): "list",
+    ("clients/object_store.py", "_get_page"): "list",
+    ("clients/object_store.py", "exists"): "list",
+    ("clients/object_store.py", "_chunks"): "get",
+    ("clients/object_store.py", "fetch"): "get",
+    ("clients/git.py", "fast_import"): "import",
+    ("committing.py", "commit"): "import",
+    ("publish.py", "_push"): "push",
+    ("publish.py", "_published"): "tell",
+    ("report.py", "report"): "tell",
+    ("report.py", "inform"): "tell",
+    ("web.py", "answering"): "tell",
+    ("baselines.py", "of_branch"): "branch",
+    ("clients/git.py", "fetch_tip"): "branch",
+    ("clients/git.py", "__enter__"): "branch",
+    ("download.py", "download"): "",
+    ("download.py", "_outcome"): "",
+    ("download.py", "_download_cluster"): "compare",
+    ("run.py", "run"): "compare",
+}
+# What is done while an object comes stands in one function, so its lines decide.
+LINES = ("clients/object_store.py", "_get")
+HASH, WRITE = re.compile(r"\.update\(|digest\(|md5\(|sha1\("), re.compile(r"\bopen\(|\.write\(")
+_STEPS = f"{os.sep}steps{os.sep}"
+
+
+def _phase(frame: FrameType | None) -> str | None:
+    """The phase of a thread by its innermost frame; "" where it only waits, None where nothing is known."""
+    while frame is not None:
+        _, ours, file = frame.f_code.co_filename.rpartition(_STEPS)
+        place = (file, frame.f_code.co_name)
+        if ours and place == LINES:
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+            if HASH.search(line):
+                return "hash"
+            if WRITE.search(line):
+                return "write"
+        if ours and place in FUNCTIONS:
+            return FUNCTIONS[place]
+        frame = frame.f_back
+    return None
+
+
+def _seconds_since_start_of_process() -> float:
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main(output: Path, command: list[str]) -> int:
+    """Run the command and write the seconds of each phase."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    seconds["start"] = _seconds_since_start_of_process()
+    main_thread, over = threading.get_ident(), threading.Event()
+
+    def watch() -> None:
+        last = time.monotonic()
+        while not over.wait(_PAUSE_SECONDS):
+            now = time.monotonic()
+            # Python may collect garbage in here, and a thread's leavings then wait for a lock held here.
+            gc.disable()
+            frames = sys._current_frames()
+            gc.enable()
+            phases = {thread: _phase(frame) for thread, frame in frames.items() if thread != watcher.ident}
+            if phases[main_thread] is None:
+                phases[main_thread] = "start"
+            busy = list(filter(None, phases.values()))
+            for name in busy:
+                seconds[name] += (now - last) / len(busy)
+            last = now
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    from steps.cli import invoke  # noqa: PLC0415 - its imports are a phase as well
+
+    settings = dict(os.environ)
+    for name in settings:
+        if name.startswith(("GIT_", "AWS_", "MINIO_")):
+            del os.environ[name]
+    code = invoke(command, settings)
+    over.set()
+    watcher.join()
+    output.write_text(json.dumps({name: round(seconds[name], 3) for name in NAMES}))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
