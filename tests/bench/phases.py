@@ -30,7 +30,7 @@ NAMES = ("start", "branch", "list", "get", "hash", "write", "compare", "import",
 FUNCTIONS = {
     ("clients/object_store.py", "children"): "list",
     ("clients/object_store.py", "_answer"): "list",
-    ("clients/object_store.py", "_get_page"): "list",
+    ("clients/object_store.py", "_pages"): "list",
     ("clients/object_store.py", "exists"): "list",
     ("clients/object_store.py", "_chunks"): "get",
     ("clients/object_store.py", "fetch"): "get",
