@@ -294,6 +294,7 @@ def test_forty_clusters(installation: Installation) -> None:
     everything = objects(*(f"cluster-{number:02}" for number in range(40)), count=2)
     installation.bucket.put_many(everything)
     installation.install()
+    installation.configure(MAX_SHARDS="40")
     run = installation.sync()
     assert_whole(run)
     assert len(run.pods("download")) == 40
@@ -348,6 +349,7 @@ def test_hostile_cluster_names(installation: Installation) -> None:
     quarantined = {"clusterbackup/.git/config": b"x", "clusterbackup/east/x\\y": b"x"}
     installation.bucket.put_many(everything | quarantined)
     installation.install()
+    installation.configure(MAX_SHARDS="20")  # so that each has a label of its own
     run = installation.sync()
     assert_whole(run)
     assert installation.contents() == everything
