@@ -25,7 +25,7 @@ from steps.contracts import (
 from steps.core.changes import (
     FETCHED,
     PLAIN_FILE,
-    UNCHANGED,
+    UNCHANGED_FIELD,
     VANISHED,
     Directories,
     ManifestRow,
@@ -357,7 +357,7 @@ def _decisions(
         conflicting = figures.conflicts and path_of(line) in figures.conflicts
         unchanged = held is not None and not conflicting and _is_unchanged(held, line)
         if held is not None and unchanged and incremental:
-            yield _UNCHANGED_FIELD + held[len(_PLAIN_FIELD) :]
+            yield UNCHANGED_FIELD + held[len(_PLAIN_FIELD) :]
             continue
         listed = decoded(line)
         reason = listed.reason or (Reason.PATH_CONFLICT if conflicting else "")
@@ -387,7 +387,6 @@ def _prove_absent(job: _Job, path: bytes) -> None:
         raise TryAgain("download", "Failed to list", f"the listing leaves out {escaped(key)}, which is there")
 
 
-_UNCHANGED_FIELD = f"{UNCHANGED}\t".encode()
 _PLAIN_FIELD = f"{PLAIN_FILE}\t".encode()
 
 

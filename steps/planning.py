@@ -18,7 +18,7 @@ from steps.contracts import (
     Run,
     Status,
 )
-from steps.core.changes import UNCHANGED, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
+from steps.core.changes import UNCHANGED_FIELD, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
 from steps.core.flood import Demand, HeldBack, over_run_limits
 from steps.core.guards import Survey, allowance, is_allowed, rule
 from steps.core.keys import Reason, escaped
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from steps.volume import RunFiles
 
 _SAMPLE = 20
-_UNCHANGED_FIELD = f"{UNCHANGED}\t".encode()
 
 
 def baseline_tree(files: RunFiles, cluster: str) -> Iterator[TreeRow]:
@@ -189,7 +188,7 @@ def _unlike(baseline: Path, manifest: Path) -> Iterator[tuple[TreeRow | None, Ma
     """Pair the rows of a baseline and its manifest, but for those of unchanged objects."""
     held_row, listed_row = decoder(BaselineRow), decoder(ManifestRow)
     for held, listed in join_lines(baseline, manifest):
-        if listed is None or not listed.startswith(_UNCHANGED_FIELD):
+        if listed is None or not listed.startswith(UNCHANGED_FIELD):
             yield (
                 None if held is None else TreeRow(*held_row(held)[:3]),
                 None if listed is None else listed_row(listed),

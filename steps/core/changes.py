@@ -54,6 +54,9 @@ FETCHED = "fetched"
 UNCHANGED = "unchanged"
 VANISHED = "vanished"
 
+# How the line of an unchanged object begins in a manifest, where lines are compared as they stand.
+UNCHANGED_FIELD = f"{UNCHANGED}\t".encode()
+
 
 class PlanRow(NamedTuple):
     """One change: ``change`` is A (new), M (modified) or D (deleted); for D the old blob's id."""
