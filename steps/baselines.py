@@ -58,7 +58,7 @@ class _Baselines:
     caches: Caches
 
     def of_branch(self, repository: Repository) -> Held:
-        base = repository.remote_tip()
+        base = repository.remote_tip() or repository.remote_tip()  # a branch is not made on one empty answer
         if base is None:
             return Held(None, set(), set())
         found = self.caches.trees(base) if self._believes_caches else None

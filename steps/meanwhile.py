@@ -14,6 +14,7 @@ from steps.core.changes import PlanRow, TreeRow
 from steps.core.keys import escaped
 from steps.core.merge import outer_join
 from steps.core.message import parse_trailers
+from steps.errors import TryAgain
 from steps.planning import Planner, baseline_tree
 from steps.rowfile import read_rows, write_rows
 from steps.volume import read_document
@@ -29,7 +30,7 @@ _SHOWN_CONFLICTS = 20
 # Blobs that one run asks the remote for, by id: what bounds the memory.
 _MOST_BLOBS = 50_000
 
-# How far back to look for what was published meanwhile, before planning on what can be seen.
+# How far back to look for what was published meanwhile.
 _HISTORY_DEPTHS = (50, 1000)
 
 
@@ -60,22 +61,29 @@ def published_by(commits: Iterable[Commit]) -> set[str]:
 
 
 def history_since_base(repository: Repository, run: Run, tip: str | None) -> list[Commit]:
-    """The commits since the run began, newest first; of a rewritten branch what can be seen.
+    """The commits since the run began, newest first.
 
-    It ends early where other runs have published every cluster of the run.
+    Where the commit that the run began with is not among them, the branch was set back or rewritten, or
+    the server shows an older one: then what that commit was built upon is older than the run as well.
     """
     commits: list[Commit] = []
     if tip is None:
         return commits
-    wanted = set(run.clusters)
     for depth in _HISTORY_DEPTHS:
         commits = repository.history(depth)
         oids = [commit.oid for commit in commits]
         if run.base in oids:
             return commits[: oids.index(run.base)]
-        if len(commits) < depth or wanted <= published_by(commits):
+        if len(commits) < depth:
             break
-    return commits
+    if run.base is None or published_by(commits).isdisjoint(run.clusters):
+        return commits
+    beside = repository.history_beside(run.base, _HISTORY_DEPTHS[-1])
+    if beside is None:
+        # What is there may be older or newer than what we have: leave it, and do not call that success.
+        unknown = "the server does not know the commit this run began with"
+        raise TryAgain("git_push", "Failed to push to repository", unknown)
+    return beside
 
 
 def plan_again(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from steps import meanwhile
 from steps.clients import git as git_client
 from steps.clients import git_access
 from tests.support.faults import Change, nth
@@ -657,6 +658,119 @@ def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(
     said = sync(RETRY_ATTEMPTS="1")
     assert said.exit == 30
     assert "said ok and kept nothing" in said.errors
+
+
+# -- the branch is older than when the run began --------------------------------------------------
+
+
+@pytest.fixture
+def older(sync: Sync, bucket: Bucket, repository: Path) -> str:
+    """A commit of git-sync's on the branch, between two others."""
+    bucket.put(KEY, b"1, still")
+    assert sync().exit == 0
+    commit = sha(repository)
+    bucket.put(KEY, b"2")
+    assert sync().exit == 0
+    return commit
+
+
+def test_a_branch_that_was_set_back_meanwhile_is_built_upon(
+    sync: Sync, bucket: Bucket, repository: Path, older: str
+) -> None:
+    bucket.put("clusterbackup/west/new.yaml", b"new")
+    prepare(sync, "a")
+    git(repository, "update-ref", "refs/heads/main", older)
+    said = publish(sync, "a")
+    assert said.exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2", "clusterbackup/west/new.yaml": b"new"}
+    assert log(repository)[1] == older
+    fsck(repository)
+
+
+def test_a_branch_that_was_set_back_may_be_longer_than_what_can_be_seen_of_it(
+    sync: Sync, bucket: Bucket, repository: Path, older: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meanwhile, "_HISTORY_DEPTHS", (1, 2))
+    bucket.put(KEY, b"3")
+    prepare(sync, "a")
+    git(repository, "update-ref", "refs/heads/main", older)
+    assert publish(sync, "a").exit == 0
+    assert contents(repository) == FIRST | {KEY: b"3"}
+
+
+def test_of_a_rewritten_branch_only_what_is_new_counts_as_published_since(
+    sync: Sync, bucket: Bucket, repository: Path, older: str
+) -> None:
+    bucket.put(KEY, b"3")
+    prepare(sync, "a")
+    git(repository, "update-ref", "refs/heads/main", older)
+    theirs = commit_files(repository, {"README.md": b"theirs"})
+    assert publish(sync, "a").exit == 0
+    assert contents(repository) == FIRST | {KEY: b"3", "README.md": b"theirs"}
+    assert log(repository)[1] == theirs
+
+
+def test_what_another_run_has_put_on_a_branch_that_was_set_back_is_left_alone(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path, older: str
+) -> None:
+    bucket.put_many({KEY: b"3", "clusterbackup/west/new.yaml": b"new"})
+    prepare(sync, "a")
+    git(repository, "update-ref", "refs/heads/main", older)
+    bucket.put(KEY, b"4")
+    assert sync.elsewhere(tmp_path / "other")("run", "--clusters", "east").exit == 0
+    said = publish(sync, "a")
+    assert said.exit == 0
+    assert "east is left out" in said.text
+    assert contents(repository) == FIRST | {KEY: b"4", "clusterbackup/west/new.yaml": b"new"}
+
+
+def test_a_replica_that_lags_behind_holds_nothing_that_was_published_since(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    replica = repository.with_name("replica.git")
+    shutil.copytree(repository, replica)
+    bucket.put(KEY, b"2")
+    assert served().exit == 0
+    bucket.put(KEY, b"3")
+    prepare(served, "a")
+    server.serve = lambda request: replica if request.service == "git-upload-pack" else None
+    said = publish(served, "a")
+    assert said.exit == 30
+    assert "the server does not know the commit this run began with" in said.errors
+    assert contents(repository) == FIRST | {KEY: b"2"}
+    server.serve = None
+    assert publish(served, "a").exit == 0
+    assert contents(repository) == FIRST | {KEY: b"3"}
+
+
+def test_a_replica_that_shows_an_older_branch_makes_the_push_fail(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path, older: str
+) -> None:
+    replica = repository.with_name("replica.git")
+    shutil.copytree(repository, replica)
+    git(replica, "update-ref", "refs/heads/main", older)
+    bucket.put(KEY, b"3")
+    prepare(served, "a")
+    reads = iter(range(10))  # of the push as well, at first
+    server.serve = lambda request: (
+        replica if request.service == "git-upload-pack" and next(reads, None) is not None else None
+    )
+    tip = sha(repository)
+    assert publish(served, "a").exit == 0
+    assert log(repository)[1] == tip, "nothing that was there has been left out"
+    assert contents(repository) == FIRST | {KEY: b"3"}
+    assert next(reads, None) is None
+
+
+def test_a_branch_is_asked_for_twice_before_it_counts_as_absent(
+    served: Sync, server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    empty = bare_repository(repository.with_name("empty.git"))
+    once = iter([empty])
+    server.serve = lambda request: next(once, None) if request.method == "POST" else None
+    bucket.put(KEY, b"2")
+    assert served().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
 
 
 def test_the_message_is_the_designs(sync: Sync, bucket: Bucket, repository: Path) -> None:

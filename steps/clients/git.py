@@ -79,6 +79,7 @@ class Repository:
         self._directory = directory
         self._gitconfig = gitconfig
         self._ref = f"refs/heads/{settings.git_branch}"
+        self._tracked = f"+{self._ref}:{_BASE}"
         self._environment: dict[str, str] = {}
 
     def __enter__(self) -> Repository:
@@ -167,27 +168,35 @@ class Repository:
 
     def fetch(self) -> str:
         """Bring the same where the branch is known to exist, and return the commit's id."""
-        self._fetch("--depth=1")
+        self._fetch(self._tracked, 1)
         return self._commit_at(_BASE)
 
     def history(self, depth: int) -> list[Commit]:
         """Return up to ``depth`` commits of the branch that was fetched, newest first."""
         if depth > 1:
-            self._fetch(f"--depth={depth}")
-        out = self._git("log", "-z", "--topo-order", "--format=%H%n%B", _BASE).decode(errors="replace")
-        return [Commit(*entry.split("\n", 1)) for entry in out.split("\0") if entry][:depth]
+            self._fetch(self._tracked, depth)
+        return self._log(_BASE)[:depth]
 
-    def _fetch(self, depth: str) -> None:
+    def history_beside(self, commit: str, depth: int) -> list[Commit] | None:
+        """Return what the branch that was fetched holds, and ``commit`` and up to ``depth`` before it do not.
+
+        The commit need not be on the branch. None if the remote does not give it.
+        """
+        try:
+            self._fetch(commit, depth)
+        except SyncError:
+            return None
+        return self._log(_BASE, f"^{commit}")
+
+    def _log(self, *revisions: str) -> list[Commit]:
+        arguments = ("log", "-z", "--topo-order", "--format=%H%n%B", *revisions)
+        out = self._git(*arguments).decode(errors="replace")
+        return [Commit(*entry.split("\n", 1)) for entry in out.split("\0") if entry]
+
+    def _fetch(self, what: str, depth: int) -> None:
         self._git(
-            *(
-                "fetch",
-                "--quiet",
-                depth,
-                "--no-tags",
-                "--no-write-fetch-head",
-                "--filter=blob:none",
-            ),
-            *("--recurse-submodules=no", "--update-shallow", "origin", f"+{self._ref}:{_BASE}"),
+            *("fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"),
+            *("--filter=blob:none", "--recurse-submodules=no", "--update-shallow", "origin", what),
             failed="git_clone",
         )
         # A filtered fetch declares the remote a promisor, and then pushing over HTTP (which always

@@ -558,6 +558,27 @@ MUTANTS = (
         "tests/test_publish.py::test_an_old_run_that_is_retried_changes_nothing",
     ),
     Mutant(
+        "what is older than the run counts as published since, on a branch that was set back",
+        _GIT,
+        'return self._log(_BASE, f"^{commit}")',
+        "return self._log(_BASE)",
+        "tests/test_publish.py::test_a_branch_that_was_set_back_meanwhile_is_built_upon",
+    ),
+    Mutant(
+        "a history that cannot be placed is taken for older",
+        "steps/meanwhile.py",
+        "    if beside is None:\n",
+        "    if beside is None:\n        return []\n    if False:\n",
+        "tests/test_publish.py::test_a_replica_that_lags_behind_holds_nothing_that_was_published_since",
+    ),
+    Mutant(
+        "a branch is absent by one answer",
+        _BASELINES,
+        "repository.remote_tip() or repository.remote_tip()",
+        "repository.remote_tip()",
+        "tests/test_publish.py::test_a_branch_is_asked_for_twice_before_it_counts_as_absent",
+    ),
+    Mutant(
         "superseding off: by runs that had nothing to commit",
         "steps/meanwhile.py",
         "    return newer\n",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.soak.family import Counts, Family, shuffled
 from tests.soak.git_world import FOREVER, Served, begin, ended, judged, served
 from tests.support.faults import Change, when
-from tests.support.repositories import bare_repository, git, log
+from tests.support.repositories import bare_repository, branches, git, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,7 +153,7 @@ def _person(ours: Served, move: str, at: str) -> Counts:
 
 
 def _rewrite(ours: Served, move: Callable[[World], None], at: str) -> Counts:
-    """Whatever they leave: nothing older comes back, and all is there in the end."""
+    """Whatever they leave: nothing older comes back, all is there in the end, or at once if the commit stays."""
     world = ours.world
     begin(world)
 
@@ -162,7 +162,9 @@ def _rewrite(ours: Served, move: Callable[[World], None], at: str) -> Counts:
         world.oracle.rewritten()
 
     said, moves = _meanwhile(ours, rewrite, at)
-    return judged(world, said, {0, 10}, struck=moves, commits=None, exact=False)
+    made = said.complete["git_commit"]
+    late = made is not None and made not in (log(world.repository) if branches(world.repository) else [])
+    return judged(world, said, {0, 10}, struck=moves, commits=None, exact=not late)
 
 
 def _other_sync(place: Place, ours: Served, which: str, at: str) -> Counts:

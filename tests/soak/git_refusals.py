@@ -156,8 +156,7 @@ def _run(place: Place, case: str) -> Counts:
         if commits is None:
             ours.world.oracle.rewritten()
         ours.world.oracle.check()
-        # On a branch that was set back, what is there may be another run's: that is left out, once.
-        return judged(ours.world, said, exits, struck=1, commits=commits, exact=commits is not None)
+        return judged(ours.world, said, exits, struck=1, commits=commits)
 
 
 def _mend(ours: Served) -> None:
