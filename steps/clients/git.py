@@ -135,7 +135,8 @@ class Repository:
         """Do what `git init --bare` does, in a tenth of its time."""
         self._directory.mkdir()
         (self._directory / _MARKER).touch()
-        for directory in ("objects", "refs"):
+        # Where git has to make one of these, and cannot, it does not say that the disk is full.
+        for directory in ("objects", "objects/pack", "refs", "refs/git-sync"):
             (self._directory / directory).mkdir()
         (self._directory / "HEAD").write_text("ref: refs/heads/none\n")
         self._configure()

@@ -17,8 +17,8 @@ MESSAGES = {
 _HUMAN = (
     (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
     (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
-    (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
     (r"no space left on device|read-only file system|disk quota", "the disk is full or read-only"),
+    (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
     (
         (
             r"authentication failed|could not read (username|password)|permission denied \("

@@ -30,6 +30,8 @@ SOMEBODY_MUST_ACT = {
     "remote: aborting due to possible repository corruption on the remote side.": (
         "the repository is damaged: "
     ),
+    "error: unable to create temporary file: No space left on device": "the disk is full or read-only: ",
+    "error: unable to create temporary file: Permission denied": "the repository cannot be written: ",
     "fatal: Authentication failed for 'https://h/x.git/'": "authentication failed: ",
     "fatal: repository 'https://h/x.git/' not found": "repository not found: ",
     "Host key verification failed.\r\nfatal: Could not read": "host key verification failed: ",

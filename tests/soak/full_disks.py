@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _STEPS = ("discover", "download", "detect", "publish", "report")
 _OBJECT_BYTES = 9000
 _KIB = range(4, 404, 12)  # from less than anything needs to more than all of it does
-_INODES = range(4, 110, 4)
+_INODES = range(4, 70)
 _WORDS = ("no space left on device", "the disk is full", "disk quota", "read-only file system")
 
 
@@ -51,7 +51,7 @@ def _run(place: Place, case: str) -> Counts:
 def _on_a_full_volume(world: World, how: str, limit: str) -> list[int]:
     room = world.sync.work_dir.with_name("small")
     sync = Forked.of(world.sync.elsewhere(room / "work"))
-    with _file_system(room, _options(limit if how in {"run", "steps"} else "")):
+    with file_system(room, _options(limit if how in {"run", "steps"} else "")):
         if how == "later run":
             subprocess.run(["cp", "-a", world.sync.work_dir, sync.work_dir], check=True)
             _leave(room, limit)
@@ -80,7 +80,7 @@ def _read_only(world: World, sync: Sync, room: Path, at: str) -> list[int]:
 
 def _on_a_full_remote(world: World, limit: str) -> list[int]:
     room = world.repository.with_name("small")
-    with _file_system(room, "size=64m"):
+    with file_system(room, "size=64m"):
         world.repository = world.oracle.repository = bare_repository(room / "backups.git")
         sync = Forked.of(world.sync).with_settings(GIT_REPOSITORY=f"file://{world.repository}")
         _leave(room, limit)
@@ -112,7 +112,7 @@ def _options(limit: str) -> str:
 
 
 @contextmanager
-def _file_system(at: Path, options: str) -> Iterator[None]:
+def file_system(at: Path, options: str) -> Iterator[None]:
     at.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "git-sync-test", at], check=True)
     try:
@@ -122,14 +122,14 @@ def _file_system(at: Path, options: str) -> Iterator[None]:
 
 
 @cache
-def _obstacle() -> str:
+def obstacle() -> str:
     """Why these cases cannot be run here; "" if they can."""
     with tempfile.TemporaryDirectory() as directory:
         try:
-            with _file_system(Path(directory) / "small", "size=4k"):
+            with file_system(Path(directory) / "small", "size=4k"):
                 return ""
         except (OSError, subprocess.CalledProcessError):
             return "file systems of a given size need the right to mount"
 
 
-FAMILY = Family("full-disk", "A disk is full or read-only", _cases, _run, quick=4, obstacle=_obstacle)
+FAMILY = Family("full-disk", "A disk is full or read-only", _cases, _run, quick=4, obstacle=obstacle)

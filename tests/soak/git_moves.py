@@ -153,7 +153,7 @@ def _person(ours: Served, move: str, at: str) -> Counts:
 
 
 def _rewrite(ours: Served, move: Callable[[World], None], at: str) -> Counts:
-    """Whatever they leave: nothing older comes back, all is there in the end, or at once if the commit stays."""
+    """Whatever they leave: nothing older comes back, and all is there; at once, if the commit stays."""
     world = ours.world
     begin(world)
 

@@ -1,0 +1,54 @@
+"""The scratch repository where there is no room for it."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.clients.git import NEW, Repository
+from steps.core import fast_import
+from steps.errors import FixConfiguration, translated
+from steps.settings import read
+from tests.soak.full_disks import file_system, obstacle
+from tests.support.repositories import commit_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.sync import Sync
+
+
+@pytest.mark.skipif(bool(obstacle()), reason=obstacle())
+def test_whatever_the_last_inode_went_to_the_disk_is_called_full(
+    sync: Sync, repository: Path, tmp_path: Path
+) -> None:
+    commit_files(repository, {"a/b.yaml": b"2"})
+    settings, said = read(sync.settings), []
+    for inodes in itertools.count(2):
+        room = tmp_path / str(inodes)
+        with file_system(room, f"nr_inodes={inodes}"):
+            try:
+                with translated(), Repository(settings, room / "scratch.git", room / "config") as scratch:
+                    scratch.fast_import(_commit())
+                    scratch.fetch()
+            except FixConfiguration as problem:
+                said.append(problem.error)
+            else:
+                break
+    assert len(said) > 10
+    assert not [error for error in said if "no space left on device" not in error.lower()]
+
+
+def _commit() -> list[bytes]:
+    return [
+        fast_import.commit(
+            ref=NEW, name="a", email="a@example.com", at=datetime.now(UTC), message="message", parent=None
+        ),
+        fast_import.write_inline(b"a.yaml", 1),
+        b"1",
+        fast_import.END_OF_DATA,
+        fast_import.DONE,
+    ]
