@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from tests.soak.family import Counts, Family, shuffled
 from tests.soak.forked import Forked
+from tests.soak.git_world import TOKEN
 from tests.soak.oracle import Unsafe
+from tests.support.gitserver import http_git_server
 from tests.support.repositories import bare_repository
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _WORDS = ("no space left on device", "the disk is full", "disk quota", "read-onl
 def _cases(seed: int) -> Iterator[str]:
     names = [f"{how} with {n} KiB" for how in ("run", "steps", "later run") for n in _KIB]
     names += [f"{how} with {n} inodes" for how in ("run", "steps") for n in _INODES]
-    names += [f"remote with {n} KiB" for n in _KIB]
+    names += [f"{how} with {n} KiB" for how in ("remote", "server") for n in _KIB]
     names += [f"read-only before {step}" for step in (*_STEPS, "run")]
     return shuffled(names, seed)
 
@@ -44,7 +46,8 @@ def _run(place: Place, case: str) -> Counts:
             world.settle()
             for key in sorted(world.chronicle.now())[::2]:
                 world.put(key, world.choice.randbytes(_OBJECT_BYTES))
-        exits = _on_a_full_remote(world, limit) if how == "remote" else _on_a_full_volume(world, how, limit)
+        at = _on_a_full_remote if how in {"remote", "server"} else _on_a_full_volume
+        exits = at(world, how, limit)
         return {f"exit {exit_}": exits.count(exit_) for exit_ in set(exits)}
 
 
@@ -78,11 +81,14 @@ def _read_only(world: World, sync: Sync, room: Path, at: str) -> list[int]:
     return exits
 
 
-def _on_a_full_remote(world: World, limit: str) -> list[int]:
+def _on_a_full_remote(world: World, how: str, limit: str) -> list[int]:
+    """A repository on a file system that is too small, in reach of this process or behind a server."""
     room = world.repository.with_name("small")
-    with file_system(room, "size=64m"):
+    with file_system(room, "size=64m"), http_git_server(room, TOKEN) as server:
         world.repository = world.oracle.repository = bare_repository(room / "backups.git")
-        sync = Forked.of(world.sync).with_settings(GIT_REPOSITORY=f"file://{world.repository}")
+        url = server.url_for(world.repository) if how == "server" else f"file://{world.repository}"
+        token = TOKEN if how == "server" else ""
+        sync = Forked.of(world.sync).with_settings(GIT_REPOSITORY=url, GIT_TOKEN=token, GIT_ALLOW_HTTP="true")
         _leave(room, limit)
         exits = [_attempt(world, sync, "run")]
         subprocess.run(["mount", "-o", "remount,size=64m", room], check=True)

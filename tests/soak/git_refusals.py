@@ -7,16 +7,20 @@ from contextlib import suppress
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, NamedTuple
 
+import trustme
+
 from tests.soak.family import Counts, Family, shuffled
 from tests.soak.git_world import Served, judged, served
+from tests.support.gitserver import http_git_server, https_git_server
 from tests.support.repositories import git, sha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.soak.world import Place
-    from tests.support.gitserver import Loss
+    from tests.support.gitserver import GitServer, Loss
 
 _REFUSE_NEW = (
     'git diff-tree -r --name-only "$old" "$new" | grep -q "^clusterbackup/.*/new/" && exit 1; exit 0'
@@ -109,6 +113,22 @@ def _redirects_to_a_file(ours: Served) -> None:
     ours.server.redirect_to = "file:///tmp"
 
 
+def _trusts_another(ours: Served) -> None:
+    """Another authority vouches for the server than the one that is trusted."""
+    file = ours.world.repository.with_name("another-ca.pem")
+    trustme.CA().cert_pem.write_to_path(str(file))
+    ours.world.sync = ours.world.sync.with_settings(GIT_CA_FILE=str(file))
+
+
+def _trusts_the_machines(ours: Served) -> None:
+    """Nobody whom this machine trusts vouches for the server."""
+    ours.world.sync = ours.world.sync.with_settings(GIT_CA_FILE="")
+
+
+def _over_tls(root: Path, token: str) -> AbstractContextManager[GitServer]:
+    return https_git_server(root, trustme.CA(), token)
+
+
 _CASES: dict[str, _Case] = {
     **{f"{hook}-always": _Case(_hook(hook, "exit 1"), {40}) for hook in ("pre-receive", "update")},
     **{f"{hook}-once": _Case(_hook(hook, 'rm "$0"; exit 1'), {40}) for hook in ("pre-receive", "update")},
@@ -140,6 +160,9 @@ _CASES: dict[str, _Case] = {
     **{f"lost-{how}-{n}": _Case(_loses(how, n), {0}) for how in _LOSSES for n in range(1, 7)},
     "redirect-loop": _Case(_redirects_in_circles, {40}),
     "redirect-file": _Case(_redirects_to_a_file, {40}),
+    "https-trusted": _Case(lambda _: None, {0}),
+    "https-another-ca": _Case(_trusts_another, {40}),
+    "https-no-ca": _Case(_trusts_the_machines, {40}),
 }
 
 
@@ -149,7 +172,7 @@ def _cases(seed: int) -> Iterator[str]:
 
 def _run(place: Place, case: str) -> Counts:
     wrong, exits, commits = _CASES[case]
-    with served(place, case) as ours:
+    with served(place, case, serve=_over_tls if case.startswith("https-") else http_git_server) as ours:
         wrong(ours)
         said = ours.world.sync(RETRY_ATTEMPTS="1")  # publish itself has to find out what landed
         _mend(ours)
@@ -166,6 +189,7 @@ def _mend(ours: Served) -> None:
         with suppress(CalledProcessError):
             git(repository, "config", "--unset", name)
     ours.server.redirect_to = None
+    ours.world.sync = ours.world.sync.with_settings(GIT_CA_FILE=str(ours.server.ca_file or ""))
     (repository / "refs/heads/main.lock").unlink(missing_ok=True)
     for missing in repository.glob("objects/??/*.missing"):
         missing.rename(missing.with_suffix(""))

@@ -81,5 +81,4 @@ def _run(place: Place, case: str) -> Counts:
         return judged(world, said, {0, 30} if fault.lasting or how == "hang" else {0}, struck=struck)
 
 
-# An SSH client, and a server in Python, cost too much for every test run; test_git_access has both.
-FAMILY = Family("git-ssh", "The connection is cut, or hangs, over SSH", _cases, _run, quick=0)
+FAMILY = Family("git-ssh", "The connection is cut, or hangs, over SSH", _cases, _run, quick=1)

@@ -13,13 +13,17 @@ from tests.support.repositories import branches, git, log
 from tests.support.wire import wire_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from tests.soak.family import Counts
     from tests.soak.world import Place, World
     from tests.support.gitserver import GitServer
     from tests.support.sync import Said
     from tests.support.wire import Wire
+
+    Serve = Callable[[Path, str], AbstractContextManager[GitServer]]
 
 TOKEN = "the-token"
 ONCE, FOREVER = "once", "forever"
@@ -35,15 +39,19 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(place: Place, case: str, *, begun: bool = True, proxied: bool = False) -> Iterator[Served]:
+def served(
+    place: Place, case: str, *, begun: bool = True, proxied: bool = False, serve: Serve = http_git_server
+) -> Iterator[Served]:
     """A world for `case`; unless it is not `begun` one run is over, and the next one has all to do."""
     with (
         place.world(case, proxied=proxied) as world,
-        http_git_server(place.root, TOKEN) as server,
-        wire_to(server.url.removeprefix("http://")) as wire,
+        serve(place.root, TOKEN) as server,
+        wire_to(server.url.partition("://")[2]) as wire,
     ):
-        url = server.url_for(world.repository).replace(server.url, f"http://{wire.endpoint}")
-        world.sync = world.sync.with_settings(GIT_REPOSITORY=url, GIT_TOKEN=TOKEN, GIT_ALLOW_HTTP="true")
+        url = server.url_for(world.repository).replace(server.url.partition("://")[2], wire.endpoint)
+        world.sync = world.sync.with_settings(
+            GIT_REPOSITORY=url, GIT_TOKEN=TOKEN, GIT_ALLOW_HTTP="true", GIT_CA_FILE=str(server.ca_file or "")
+        )
         world.fill(objects=3)
         if begun:
             begin(world)
