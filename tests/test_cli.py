@@ -265,7 +265,7 @@ def test_a_stopped_run_is_told_once(faulty: Sync, bucket: Bucket, proxy: S3Fault
     while not proxy.fetched:
         time.sleep(0.01)
     process.terminate()
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     complete = [
         line for line in map(json.loads, out.strip().split("\n")) if line["operation"] == "sync_complete"
     ]
