@@ -9,7 +9,7 @@ from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from steps import logs
 from steps.clients.object_store import Gone, Listed, ObjectStore, TooLarge
@@ -40,6 +40,7 @@ from steps.volume import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
 
     from steps.clients.object_store import Listing
     from steps.settings import Settings
@@ -85,16 +86,18 @@ def download(
     store = ObjectStore(settings)
     getters = ThreadPoolExecutor(settings.concurrency, "get")
     listers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "cluster")
-    job = _Job(store, run, volume, getters, progress)
+    remover = ThreadPoolExecutor(1, "remove")
+    pools = (listers, remover, getters)
+    job = _Job(store, run, volume, getters, remover, progress)
     try:
         waiting = [listers.submit(_download_cluster, job, name) for name in clusters]
         exits = {future.result() for future in waiting}
     finally:
-        for pool in (listers, getters):
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
         # The next try must not meet threads of this one; a signal waits for nobody.
         if not isinstance(sys.exc_info()[1], Terminated):
-            for pool in (listers, getters):
+            for pool in pools:
                 pool.shutdown()
     return Exit.TRANSIENT if Exit.TRANSIENT in exits else most_severe(exits)
 
@@ -105,6 +108,7 @@ class _Job:
     run: Run
     volume: Volume
     getters: ThreadPoolExecutor
+    remover: ThreadPoolExecutor
     progress: Progress
 
     @property
@@ -117,11 +121,15 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
         logs.info("download", f"{escaped(cluster)} is complete already", cluster=escaped(cluster))
         return Exit.OK
     failure = job.files.failure(cluster)
+    objects = job.volume.objects_of(job.run)
+    # There may be much to remove: it goes while the server lists.
+    directory = job.remover.submit(_emptied, objects, cluster)
     try:
-        _fetch_cluster(job, cluster)
+        _fetch_cluster(job, cluster, directory)
     except HeldBack as flood:
         # detect tells of it: a guard's word is no failure of this step.
-        remove(job.volume.objects_of(job.run) / cluster)
+        _end(directory)
+        remove(objects / cluster)
         document = ClusterFailure(
             cluster=cluster,
             operation="download",
@@ -141,11 +149,19 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
         write_document(failure, document)
         logs.failure(problem, cluster=escaped(cluster))
         return problem.exit
+    finally:
+        _end(directory)
     failure.unlink(missing_ok=True)
     return Exit.OK
 
 
-def _fetch_cluster(job: _Job, cluster: str) -> None:
+def _emptied(objects: Path, cluster: str) -> ObjectDirectory:
+    """Remove what another run, or a failed try, has fetched of the cluster."""
+    remove(objects / cluster)
+    return ObjectDirectory(objects)
+
+
+def _fetch_cluster(job: _Job, cluster: str, directory: Future[ObjectDirectory]) -> None:
     """List, prove, compare, fetch; the manifest comes last, and only if all went well."""
     if cluster in job.run.obstructed:
         where = f"{job.run.git_path}{cluster}"
@@ -154,9 +170,6 @@ def _fetch_cluster(job: _Job, cluster: str) -> None:
         figures = _Figures()
         listed_at = _write_listing(job, cluster, figures)
         _check_new_bytes(job, cluster, figures)
-        root = job.volume.objects_of(job.run)
-        remove(root / cluster)  # another run's, or a failed try's
-        directory = ObjectDirectory(root)
         header = ManifestHeader(run_id=job.run.run_id, cluster=cluster, listed_at=listed_at)
         with contextlib.closing(_manifest(job, cluster, directory, figures)) as rows:
             write_rows(job.files.manifest(cluster), header, rows, figures.footer)
@@ -300,7 +313,9 @@ class _Figures:
         )
 
 
-def _manifest(job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures) -> Generator[_Row]:
+def _manifest(
+    job: _Job, cluster: str, directory: Future[ObjectDirectory], figures: _Figures
+) -> Generator[_Row]:
     """Yield the manifest in order, while up to _AHEAD objects behind it are being fetched."""
     pending: deque[_Row | Future[ManifestRow]] = deque()
     try:
@@ -317,7 +332,12 @@ def _manifest(job: _Job, cluster: str, directory: ObjectDirectory, figures: _Fig
             figures.withheld = _still_listed(job, cluster, figures.vanished)
     finally:
         # Whoever clears up after this cluster must not meet threads that still write.
-        wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
+        _end(*(row for row in pending if isinstance(row, Future)))
+
+
+def _end(*futures: Future[Any]) -> None:
+    """Return when none of them is at work, or will be."""
+    wait([future for future in futures if not future.cancel()])
 
 
 def _still_listed(job: _Job, cluster: str, vanished: Iterable[bytes]) -> list[str]:
@@ -339,7 +359,7 @@ def _outcome(row: _Row | Future[ManifestRow]) -> _Row:
 
 
 def _decisions(
-    job: _Job, cluster: str, directory: ObjectDirectory, figures: _Figures
+    job: _Job, cluster: str, directory: Future[ObjectDirectory], figures: _Figures
 ) -> Iterator[_Row | Future[ManifestRow]]:
     """Decide each listed key's fate: settled at once, or by a request that is under way.
 
@@ -370,9 +390,10 @@ def _decisions(
                     figures.new_objects += 1
                     figures.new_bytes += listed.size
             job.progress.found()
-            yield job.getters.submit(_fetch, job, listed, expected, directory, figures)
+            yield job.getters.submit(_fetch, job, listed, expected, directory.result(), figures)
     for proof in proofs:
         proof.result()
+    directory.result()  # also where nothing was fetched: what is not removed would be taken for this run's
 
 
 def _may_be_missed(run: Run, path: bytes) -> bool:
