@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from steps import logs, signals
-from steps.clients import metrics, webhook
+from steps.clients import webhook
 from steps.clients.http import Undelivered
 from steps.contracts import ClusterState, LastSuccess, RunResult, RunStart, State, Status
 from steps.core.exits import Exit
@@ -123,6 +123,8 @@ def _deliver(settings: Settings, reported: Reported, result: RunResult) -> dict[
 
 def _push(settings: Settings, old: State | None, state: State) -> None:
     """Push the metrics; new series first at zero, or their first increase would be seen by nobody."""
+    from steps.clients import metrics
+
     known = old.clusters if old and old.identity == state.identity else {}
     begin = state.clusters.keys() - known.keys()
     if old is None or begin:

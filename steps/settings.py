@@ -21,7 +21,6 @@ from zoneinfo import ZoneInfo
 
 import durationpy
 from cronsim import CronSim, CronSimError
-from pathspec import GitIgnoreSpec
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -193,7 +192,7 @@ def _allowances(entries: tuple[str, ...]) -> tuple[str, ...]:
 
 def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        GitIgnoreSpec.from_lines(patterns).match_file("cluster/path")
+        Selection(exclude=patterns).has_path(b"cluster/path")
     except (ValueError, re.error) as problem:
         raise ValueError(f"no .gitignore patterns: {problem}") from None
     return patterns

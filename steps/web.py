@@ -17,7 +17,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from steps import logs
-from steps.clients.metrics import exposition
 from steps.core.html import html
 from steps.errors import FixConfiguration, SyncError, translated
 from steps.health import Health, health
@@ -86,6 +85,8 @@ class Answers:
         try:
             with translated():
                 if path == "/metrics":
+                    from steps.clients.metrics import exposition
+
                     body, content_type = exposition(self._settings, self._source.read(), accept)
                     return Answer(HTTPStatus.OK, content_type, body)
                 if path in paths:
