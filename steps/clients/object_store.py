@@ -7,11 +7,14 @@ here from the same settings, and both speak in our errors.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import random
 import re
 import ssl
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -32,7 +35,6 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 from obstore.store import S3Store
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from steps import logs
 from steps.clients.http import first_line, root_cause, through
@@ -67,6 +69,9 @@ _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _QUICK_RETRIES = 3
 _BACKOFF_SECONDS = 0.2
+# Between the three times that an object is tried, at most. (A loop, for tenacity takes as long to be
+# ready for it as it takes to read a small object.)
+_PAUSES = (0.2, 0.4)
 _CHUNK = 1024 * 1024
 _MOST_SKEW = timedelta(minutes=15)
 _MOST_PAGES = 100_000
@@ -238,18 +243,19 @@ class ObjectStore:
                 return
             query["continuation-token"] = page.token
 
-    @retry(
-        retry=retry_if_exception_type(TryAgain),
-        stop=stop_after_attempt(3),
-        wait=wait_random_exponential(multiplier=0.2, max=5),
-        reraise=True,
-    )
     def fetch(self, listed: Listed, target: bytes, *, max_bytes: int) -> Fetched:
         """Write the object's bytes to ``target``, checked by ETag, length and MD5.
 
         If it has changed since it was listed, its new content is fetched, once. Raises Gone or
         TooLarge where there is nothing to write.
         """
+        for longest in _PAUSES:
+            with contextlib.suppress(TryAgain):
+                return self._fetch(listed, target, max_bytes)
+            time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+        return self._fetch(listed, target, max_bytes)
+
+    def _fetch(self, listed: Listed, target: bytes, max_bytes: int) -> Fetched:
         try:
             return self._fetch_checked(listed, target)
         except _Changed:
