@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from steps import logs
-from steps.core.digest import compared, to_look_into
+from steps.core.digest import Looked, compared, is_telling, to_look_into
 from steps.core.keys import escaped
 from steps.core.resources import MOST_BYTES, is_readable, read_resource
 from steps.errors import SyncError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from steps.clients.git import Repository
-    from steps.core.digest import BlobChange, Looked
+    from steps.core.digest import BlobChange
 
 _SECONDS = 20
 _MOST_BYTES_IN_ALL = 8 * 1024 * 1024
@@ -50,6 +50,10 @@ def _looked(
     # What the run wrote is here, so it tells, before anything is fetched, which files are too large.
     contents = _contents(repository, [c.after for c in chosen], _MOST_BYTES_IN_ALL // 2)
     chosen = [c for c in chosen if not c.after or c.after in contents]
+    if not logs.is_debug():  # which wants to know of each line that came or went
+        silent = {c.path for c in chosen if c.after and not is_telling(c.path, contents[c.after])}
+        yield from ((path, Looked("")) for path in silent)
+        chosen = [c for c in chosen if c.path not in silent]
     before = [c.before for c in chosen if c.before]
     if before:
         repository.fetch_blobs(before, timeout=max(0, deadline - time.monotonic()))

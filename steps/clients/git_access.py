@@ -128,7 +128,7 @@ def repository_config(settings: Settings, credentials: str) -> str:
     """Return the text of the scratch repository's config. ``credentials`` is a part of it.
 
     Above bigFileThreshold git streams: otherwise it holds an object several times over, and a pod has
-    512Mi.
+    512Mi. What comes and what is made stays a pack: a file for each object takes many times as long.
     """
     return f"""[core]
 \trepositoryformatversion = 1
@@ -142,6 +142,8 @@ def repository_config(settings: Settings, credentials: str) -> str:
 \tauto = false
 [fastimport]
 \tunpackLimit = 0
+[fetch]
+\tunpackLimit = 1
 [credential]
 \thelper =
 [http]

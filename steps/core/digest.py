@@ -56,6 +56,33 @@ _MARKS = {
     "clusterrolebinding": Mark.RBAC,
 }
 
+# Kubernetes' own kinds without containers and rules: mostly all that a report says of them stands in their
+# paths, and in a file that claims to be one a word like these is worth a second look.
+_TELLING = re.compile(rb"\bimage\b|Role")
+_BARE = frozenset(
+    [
+        "configmap",
+        "endpoint",
+        "endpointslice",
+        "event",
+        "horizontalpodautoscaler",
+        "ingress",
+        "lease",
+        "limitrange",
+        "namespace",
+        "networkpolicy",
+        "node",
+        "persistentvolume",
+        "persistentvolumeclaim",
+        "poddisruptionbudget",
+        "priorityclass",
+        "resourcequota",
+        "service",
+        "serviceaccount",
+        "storageclass",
+    ]
+)
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -157,8 +184,14 @@ def _is_worth_a_look(change: BlobChange) -> bool:
     return place.mark is not Mark.SECRET and (change.change == "M" or place.kind == UNKNOWN)
 
 
-def _rank(change: BlobChange) -> tuple[bool, bool, bytes]:
-    return change.change != "M", _place(_directory(change.path)).mark is None, change.path
+def _rank(change: BlobChange) -> tuple[bool, bool, bool, bytes]:
+    place = _place(_directory(change.path))
+    return change.change != "M", place.mark is not Mark.RBAC, place.is_bare, change.path
+
+
+def is_telling(path: bytes, content: bytes) -> bool:
+    """Whether images or rules may come out of a chosen file, now ``content``, and what it was before."""
+    return not _place(_directory(path)).is_bare or _TELLING.search(content) is not None
 
 
 def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, Looked]) -> ChangeDigest:
@@ -203,6 +236,7 @@ class _Place(NamedTuple):
     namespace: str
     kind: str
     mark: Mark | None
+    is_bare: bool
 
 
 def _directory(path: bytes) -> bytes:
@@ -213,7 +247,8 @@ def _directory(path: bytes) -> bytes:
 def _place(directory: bytes) -> _Place:
     parts = directory.decode(errors="replace").split("/")
     kind = escaped(parts[-1], _KIND_CHARACTERS) if len(parts) >= _DEPTH_WITH_KIND else UNKNOWN
-    return _Place(escaped("/".join(parts[:2]), _PATH_CHARACTERS), kind, mark_of(kind))
+    namespace = escaped("/".join(parts[:2]), _PATH_CHARACTERS)
+    return _Place(namespace, kind, mark_of(kind), not _BARE.isdisjoint(_spellings(kind)))
 
 
 class _Counts:
@@ -239,10 +274,14 @@ class _Counts:
 
 
 def mark_of(kind: str) -> Mark | None:
-    """The mark of a kind, also where it is spelt as in ``networkpolicies.networking.k8s.io``."""
+    """The mark of a kind, however it is spelt."""
+    return next((_MARKS[name] for name in _spellings(kind) if name in _MARKS), None)
+
+
+def _spellings(kind: str) -> list[str]:
+    """The names that a kind may have in the singular, as of ``networkpolicies.networking.k8s.io``."""
     plain = kind.lower().partition(".")[0]
-    singular = re.sub(r"ies$", "y", plain)
-    return _MARKS.get(plain) or _MARKS.get(singular) or _MARKS.get(singular.removesuffix("s"))
+    return [plain, re.sub(r"ies$", "y", plain), plain.removesuffix("es"), plain.removesuffix("s")]
 
 
 def _marked(path: bytes, change: str, mark: Mark, found: Looked | None) -> MarkedChange:

@@ -59,7 +59,7 @@ class Resource:
 
 def is_readable(content: bytes) -> bool:
     """Whether the parser can be trusted with ``content``, in time and memory."""
-    return len(content) <= MOST_BYTES and not _DIRECTIVE.search(content)
+    return len(content) <= MOST_BYTES and not (b"%" in content and _DIRECTIVE.search(content))
 
 
 def read_resource(content: bytes) -> Resource | None:
