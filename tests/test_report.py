@@ -298,6 +298,22 @@ def test_old_blobs_are_fetched_of_those_files_only_that_are_looked_into(
     assert paths[0] not in fetched
 
 
+def test_of_a_file_that_has_nothing_more_to_tell_no_old_blob_is_fetched(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    kinds = ("ConfigMap", "Deployment", "Service")
+    paths = {kind: f"clusterbackup/east/shop/{kind}/a.yaml" for kind in kinds}
+    commit_files(repository, {path: f"kind: {kind}\n".encode() for kind, path in paths.items()})
+    old = {path: entry.sha for path, entry in tree(repository).items()}
+    bucket.put_many({path: f"kind: {kind}\na: b\n".encode() for kind, path in paths.items()})
+    assert sync().exit == 0
+    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    assert [kind for kind in kinds if old[paths[kind]] in listed.decode()] == ["Deployment"]
+    changes = sync.state["last_run"]["changes"]
+    assert (changes["looked_into"], changes["not_looked_into"]) == (3, 0)
+    assert changes["kinds"].keys() == set(kinds)
+
+
 def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -> None:
     state = tmp_path / "sync-metadata.json"
     clusters = (

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from steps.core.keys import escaped
-from steps.core.resources import MOST_GRANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -129,7 +128,7 @@ class ChangeDigest(_Model):
     more_images: int = 0
     marked: tuple[MarkedChange, ...] = ()
     more_marked: int = 0
-    looked_into: int = Field(default=0, description="files whose content was compared")
+    looked_into: int = Field(default=0, description="files whose content was looked into")
     not_looked_into: int = Field(default=0, description="modified files whose content was not")
 
 
@@ -154,6 +153,8 @@ class Looked(NamedTuple):
 
 def compared(path: bytes, before: Resource | None, after: Resource | None) -> Looked:
     """Return what has changed between two versions of a file; None where there is no resource."""
+    from steps.core.resources import MOST_GRANTS
+
     versions = [one for one in (after, before) if one is not None]
     if not versions:
         return Looked("")

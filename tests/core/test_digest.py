@@ -13,6 +13,7 @@ from steps.core.digest import (
     Mark,
     compared,
     digest,
+    is_telling,
     mark_of,
     to_look_into,
 )
@@ -145,6 +146,41 @@ def test_modified_files_are_looked_into_and_rbac_first() -> None:
     assert new not in to_look_into([new]), "its path says what it is"
     unknown = BlobChange(b"east/shop/new.yaml", "A", "", "b")
     assert to_look_into([unknown]) == [unknown]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "telling"),
+    [
+        (b"east/shop/ConfigMap/a.yaml", b"data: {}", False),
+        (b"east/shop/ingresses.networking.k8s.io/a.yaml", b"spec: {}", False),
+        (b"east/shop/networkpolicies/a.yaml", b"spec: {}", False),
+        (b"east/shop/ServiceAccount/a.yaml", b"imagePullSecrets: []", False),
+        (b"east/shop/ConfigMap/a.yaml", b"kind: ClusterRoleBinding", True),
+        (b"east/shop/ConfigMap/a.yaml", b"containers: [{image: x}]", True),
+        (b"east/shop/Deployment/a.yaml", b"", True),
+        (b"east/shop/Rollout/a.yaml", b"", True),
+        (b"east/a.yaml", b"", True),
+    ],
+)
+def test_a_file_of_a_kind_without_images_and_rules_tells_nothing_unless_it_names_some(
+    path: bytes,
+    content: bytes,
+    telling: bool,
+) -> None:
+    assert is_telling(path, content) is telling
+
+
+def test_files_that_may_tell_something_are_looked_into_first() -> None:
+    paths = [
+        b"a/b/ConfigMap/a.yaml",
+        b"a/b/Deployment/a.yaml",
+        b"a/b/NetworkPolicy/a.yaml",
+        b"a/b/Role/a.yaml",
+    ]
+    chosen = to_look_into(BlobChange(path, "M", "a", "b") for path in paths)
+    assert [change.path.split(b"/")[2] for change in chosen] == [
+        *(b"Role", b"Deployment", b"ConfigMap", b"NetworkPolicy")
+    ]
 
 
 def test_a_secret_is_never_looked_into() -> None:
