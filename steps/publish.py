@@ -130,6 +130,8 @@ class _Publication:
                     tell_conflicts(repository, self.files, self.run, plan, since)
                     again = verdict.model_copy(update={"clusters": plan.clusters})
                     write_document(self.files.verdict_again, again)
+                else:  # what was planned again on another tip is not what will be pushed
+                    self.files.verdict_again.unlink(missing_ok=True)
                 if plan.is_empty:
                     return _Published(plan.clusters)
                 oid = self._commit(repository, plan)

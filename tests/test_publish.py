@@ -237,6 +237,25 @@ def test_a_publish_that_is_done_again_tells_what_it_has_left_out(
     assert result(sync, "a")["clusters"] == told
 
 
+def test_a_publish_that_is_done_again_tells_of_the_plan_that_was_pushed(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    """And not of one that was made in between, on a branch that was only there for a moment."""
+    bucket.put_many({KEY: b"2", "clusterbackup/west/new.yaml": b"new"})
+    prepare(sync, "a")
+    base = sha(repository)
+    commit_files(repository, {KEY: b"2"})
+    install_hook(repository, "pre-receive", "#!/bin/sh\nexit 1\n")
+    assert publish(sync, "a").exit == 40
+    install_hook(repository, "pre-receive", "#!/bin/sh\n")
+    git(repository, "update-ref", "refs/heads/main", base)
+    assert publish(sync, "a").exit == 0
+    told = result(sync, "a")["clusters"]
+    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
+    publish(sync, "a")
+    assert result(sync, "a")["clusters"] == told
+
+
 def test_a_publish_that_is_done_again_after_a_newer_run_knows_its_commit(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
