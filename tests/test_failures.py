@@ -63,6 +63,10 @@ UNUSABLE: dict[str, Rule] = {
     ),
     "the listing is cut off": when(listing_of(EAST), Cut(200)),
     "the listing is no XML": when(listing_of(EAST), body(lambda xml: xml[: len(xml) // 2])),
+    "the listing claims to be written in what no one knows": when(
+        listing_of(EAST),
+        body(lambda xml: b'<?xml version="1.0" encoding="utf-0"?>' + xml[xml.index(b"<ListBucketResult") :]),
+    ),
     "the listing lacks what it must have": when(
         listing_of(EAST), body(lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"))
     ),

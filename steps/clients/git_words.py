@@ -17,7 +17,10 @@ MESSAGES = {
 _HUMAN = (
     (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
     (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
-    (r"no space left on device|read-only file system|disk quota", "the disk is full or read-only"),
+    (
+        r"no space left on device|read-only file system|disk quota|out of diskspace|could(n't| not) write",
+        "the disk is full or read-only",
+    ),
     (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
     (
         (

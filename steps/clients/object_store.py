@@ -386,7 +386,10 @@ class _Page:
     """
 
     def __init__(self, document: bytes) -> None:
-        self._root = ElementTree.fromstring(document)  # noqa: S314 - expat itself limits entities
+        try:
+            self._root = ElementTree.fromstring(document)  # noqa: S314 - expat itself limits entities
+        except LookupError as unknown:  # what its first line calls its encoding
+            raise ValueError(f"the listing has an {unknown}") from unknown
         self._namespace, _, name = self._root.tag.rpartition("}")
         self._namespace += "}" if self._namespace else ""
         if name != "ListBucketResult" or not self._text("Name"):
