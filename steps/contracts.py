@@ -104,7 +104,9 @@ class Run(RunStart):
     repository: str = Field(description="empty in download-only mode")
     git_path: str
     branch: str | None = Field(description="None in download-only mode")
-    base: str | None = Field(description="commit that the baselines are of; None: no such branch")
+    base: str | None = Field(
+        pattern=r"^[0-9a-f]{40}$", description="commit that the baselines are of; None: no such branch"
+    )
     selection: Selection
     limits: Limits
     flood_limits: FloodLimits

@@ -71,19 +71,18 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
         return commits
     for depth in _HISTORY_DEPTHS:
         commits = repository.history(depth)
-        oids = [commit.oid for commit in commits]
-        if run.base in oids:
-            return commits[: oids.index(run.base)]
+        if run.base in {commit.oid for commit in commits}:
+            return repository.history_beside(run.base)
         if len(commits) < depth:
             break
-    if run.base is None or published_by(commits).isdisjoint(run.clusters):
+    ours = any(parse_trailers(commit.message).run_id == run.run_id for commit in commits)
+    if ours or run.base is None or published_by(commits).isdisjoint(run.clusters):
         return commits
-    beside = repository.history_beside(run.base, _HISTORY_DEPTHS[-1])
-    if beside is None:
+    if not repository.fetch_commit(run.base, _HISTORY_DEPTHS[-1]):
         # What is there may be older or newer than what we have: leave it, and do not call that success.
         unknown = "the server does not know the commit this run began with"
         raise TryAgain("git_push", "Failed to push to repository", unknown)
-    return beside
+    return repository.history_beside(run.base)
 
 
 def plan_again(

@@ -762,6 +762,79 @@ def test_a_replica_that_lags_behind_holds_nothing_that_was_published_since(
     assert contents(repository) == FIRST | {KEY: b"3"}
 
 
+def test_what_has_been_pushed_is_known_also_where_the_run_s_beginning_is_known_no_more(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    """The repository was made anew while the run went on, and publish was killed after its push."""
+    bucket.put(KEY, b"3")
+    prepare(sync, "a")
+    tree_id = git(repository, "rev-parse", "main^{tree}").decode().strip()
+    _move(repository, tree_id)
+    git(repository, "reflog", "expire", "--expire=now", "--all")
+    git(repository, "gc", "--quiet", "--prune=now")
+    assert publish(sync, "a").exit == 0
+    told = result(sync, "a")
+    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
+    assert publish(sync, "a").exit == 0
+    assert result(sync, "a")["commit"] == told["commit"] == sha(repository)
+
+
+def test_of_a_merge_with_the_run_s_beginning_the_other_side_counts_as_published_since(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    fork = sha(repository)
+    base = commit_files(repository, {"README.md": b"theirs"})
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    git(repository, "update-ref", "refs/heads/main", fork)
+    bucket.put(KEY, b"3")
+    assert sync.elsewhere(tmp_path / "other")().exit == 0
+    theirs = sha(repository)
+    _move(repository, f"{theirs}^{{tree}}", theirs, base)
+    said = publish(sync, "a")
+    assert "east is left out" in said.text
+    assert contents(repository) == FIRST | {KEY: b"3"}
+
+
+def _move(repository: Path, tree_id: str, *parents: str) -> None:
+    """Let somebody else's commit be the branch."""
+    tree_id = git(repository, "rev-parse", tree_id).decode().strip()
+    by = [word for parent in parents for word in ("-p", parent)]
+    someone = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+    commit = git(repository, *someone, "commit-tree", tree_id, *by, "-m", "theirs").decode().strip()
+    git(repository, "update-ref", "refs/heads/main", commit)
+
+
+def test_a_forged_beginning_of_a_run_is_no_option_of_git(
+    sync: Sync, bucket: Bucket, repository: Path, older: str, tmp_path: Path
+) -> None:
+    """The volume's other users may not have the token."""
+    bucket.put(KEY, b"3")
+    prepare(sync, "a")
+    file, marker = sync.work_dir / ".git-sync" / "runs" / "a" / "run.json", tmp_path / "executed"
+    forged = json.loads(file.read_text()) | {"base": f"--upload-pack=touch {marker}; git-upload-pack"}
+    file.write_text(json.dumps(forged))
+    git(repository, "update-ref", "refs/heads/main", older)
+    said = publish(sync, "a")
+    assert (said.exit, marker.exists()) == (40, False)
+    assert "run.json is damaged" in said.errors
+
+
+@pytest.mark.parametrize(("status", "exit_"), [(401, 40), (403, 40), (503, 30)])
+def test_a_run_whose_beginning_cannot_be_asked_for_says_why(
+    status: int, exit_: int, *, served: Sync, server: GitServer, bucket: Bucket, repository: Path, older: str
+) -> None:
+    bucket.put(KEY, b"3")
+    prepare(served, "a")
+    git(repository, "update-ref", "refs/heads/main", older)
+    # Three requests ask for the branch, and four each bring it and its history: then base is asked for.
+    begun = len(server.requests)
+    server.answer = lambda _: status if len(server.requests) - begun > 3 + 4 + 4 else None
+    said = publish(served, "a")
+    assert said.exit == exit_
+    assert "does not know" not in said.errors
+
+
 def test_a_replica_that_shows_an_older_branch_makes_the_push_fail(
     served: Sync, server: GitServer, bucket: Bucket, repository: Path, older: str
 ) -> None:

@@ -49,6 +49,7 @@ _HOUR = 3600
 _ANSWER_SECONDS = 120  # for what has no size: where a branch is
 _MARKER = "git-sync-scratch"
 _HASH = re.compile(r"[0-9a-f]{40}")
+_NO_SUCH_COMMIT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
 
 
 class Commit(NamedTuple):
@@ -178,16 +179,19 @@ class Repository:
             self._fetch(self._tracked, depth)
         return self._log(_BASE)[:depth]
 
-    def history_beside(self, commit: str, depth: int) -> list[Commit] | None:
-        """Return what the branch that was fetched holds, and ``commit`` and up to ``depth`` before it do not.
+    def history_beside(self, commit: str) -> list[Commit]:
+        """Return the fetched branch's commits that ``commit``, which is here, was not built upon."""
+        return self._log(_BASE, f"^{commit}")
 
-        The commit need not be on the branch. None if the remote does not give it.
-        """
+    def fetch_commit(self, commit: str, depth: int) -> bool:
+        """Bring a commit, on the branch or not, and up to ``depth`` before it; False if there is none."""
         try:
             self._fetch(commit, depth)
-        except SyncError:
-            return None
-        return self._log(_BASE, f"^{commit}")
+        except SyncError as problem:
+            if _NO_SUCH_COMMIT.search(problem.error):
+                return False
+            raise
+        return True
 
     def _log(self, *revisions: str) -> list[Commit]:
         arguments = ("log", "-z", "--topo-order", "--format=%H%n%B", *revisions)
@@ -197,7 +201,7 @@ class Repository:
     def _fetch(self, what: str, depth: int) -> None:
         self._git(
             *("fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"),
-            *("--filter=blob:none", "--recurse-submodules=no", "--update-shallow", "origin", what),
+            *("--filter=blob:none", "--recurse-submodules=no", "--update-shallow", "--", "origin", what),
             failed="git_clone",
         )
         # A filtered fetch declares the remote a promisor, and then pushing over HTTP (which always
