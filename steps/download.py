@@ -9,7 +9,7 @@ from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from steps import logs
 from steps.clients.object_store import Gone, Listed, ObjectStore, TooLarge
@@ -86,9 +86,9 @@ def download(
     store = ObjectStore(settings)
     getters = ThreadPoolExecutor(settings.concurrency, "get")
     listers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "cluster")
-    remover = ThreadPoolExecutor(1, "remove")
-    pools = (listers, remover, getters)
-    job = _Job(store, run, volume, getters, remover, progress)
+    removers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "remove")
+    pools = (listers, removers, getters)
+    job = _Job(store, run, volume, getters, removers, progress)
     try:
         waiting = [listers.submit(_download_cluster, job, name) for name in clusters]
         exits = {future.result() for future in waiting}
@@ -108,7 +108,7 @@ class _Job:
     run: Run
     volume: Volume
     getters: ThreadPoolExecutor
-    remover: ThreadPoolExecutor
+    removers: ThreadPoolExecutor
     progress: Progress
 
     @property
@@ -123,12 +123,12 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
     failure = job.files.failure(cluster)
     objects = job.volume.objects_of(job.run)
     # There may be much to remove: it goes while the server lists.
-    directory = job.remover.submit(_emptied, objects, cluster)
+    directory = job.removers.submit(_emptied, objects, cluster)
     try:
         _fetch_cluster(job, cluster, directory)
     except HeldBack as flood:
         # detect tells of it: a guard's word is no failure of this step.
-        _end(directory)
+        directory.result()
         remove(objects / cluster)
         document = ClusterFailure(
             cluster=cluster,
@@ -149,8 +149,6 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
         write_document(failure, document)
         logs.failure(problem, cluster=escaped(cluster))
         return problem.exit
-    finally:
-        _end(directory)
     failure.unlink(missing_ok=True)
     return Exit.OK
 
@@ -332,12 +330,7 @@ def _manifest(
             figures.withheld = _still_listed(job, cluster, figures.vanished)
     finally:
         # Whoever clears up after this cluster must not meet threads that still write.
-        _end(*(row for row in pending if isinstance(row, Future)))
-
-
-def _end(*futures: Future[Any]) -> None:
-    """Return when none of them is at work, or will be."""
-    wait([future for future in futures if not future.cancel()])
+        wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
 
 
 def _still_listed(job: _Job, cluster: str, vanished: Iterable[bytes]) -> list[str]:

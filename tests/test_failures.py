@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from steps import download
+from steps.volume import remove
 from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times, when
 from tests.support.repositories import branches, commit_files, contents, message, sha
 
@@ -128,6 +133,71 @@ def test_what_passes_is_tried_again(
     proxy.install(rule)
     assert faulty().exit == 0
     assert contents(repository) == OBJECTS
+
+
+@pytest.mark.parametrize(("spoilt", "exit_"), [(2, 0), (3, 10)])
+def test_an_object_is_tried_three_times_before_its_cluster_has_failed(
+    spoilt: int, exit_: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    one = f"{EAST}default/object-3.yaml"
+    gets = iter(range(99))
+    longer = body(lambda data: data + b"x" if next(gets) < spoilt else data)
+    proxy.install(when(lambda request: request.is_get and request.key == one, longer))
+    assert faulty(RETRY_ATTEMPTS="1").exit == exit_
+    assert next(gets) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [({}, times(0, Reset())), ({}, forbid(EAST)), ({"MAX_NEW_BYTES": "100"}, times(0, Reset()))],
+    ids=["nothing to fetch", "no listing", "held back"],
+)
+def test_what_the_last_run_has_fetched_is_gone_when_the_download_ends(
+    settings: dict[str, str],
+    rule: Rule,
+    *,
+    faulty: Sync,
+    bucket: Bucket,
+    proxy: S3FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its files could be taken for this run's, and the next try meet their removal."""
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    begun, ended = [], []
+
+    def slowly(path: Path) -> None:
+        begun.append(path)
+        time.sleep(0.2)
+        remove(path)
+        ended.append(path)
+
+    monkeypatch.setattr(download, "remove", slowly)
+    if settings:
+        bucket.put(f"{EAST}new.yaml", b"x" * 101)
+    assert faulty("discover", **settings).exit == 0
+    proxy.install(rule)
+    faulty("download")
+    assert begun
+    assert sorted(begun) == sorted(ended)
+    assert not [path for path in (faulty.work_dir / "clusterbackup").rglob("*") if path.is_file()]
+
+
+def test_what_the_last_run_has_fetched_and_cannot_be_removed_is_heard_of(
+    faulty: Sync, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(download, "remove", broken)
+    assert faulty("discover").exit == 0
+    said = faulty("download")
+    assert said.exit == 30
+    assert "input/output error" in said.errors.lower()
 
 
 def test_a_listing_that_ends_too_early_is_completed(
