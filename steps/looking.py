@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from steps import logs
 from steps.core.digest import Looked, compared, is_telling, to_look_into
 from steps.core.keys import escaped
-from steps.core.resources import MOST_BYTES, is_readable, read_resource
 from steps.errors import SyncError
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ def look_into(
 def _looked(
     repository: Repository, git_path: str, commit: str, deadline: float
 ) -> Iterator[tuple[bytes, Looked]]:
+    from steps.core.resources import is_readable, read_resource
+
     cut = len(git_path.encode())
     chosen = to_look_into(c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
     # What the run wrote is here, so it tells, before anything is fetched, which files are too large.
@@ -75,6 +76,8 @@ def _looked(
 
 def _contents(repository: Repository, oids: list[str], total: int) -> dict[str, bytes]:
     """The blobs that are here, the first ones if they are too much."""
+    from steps.core.resources import MOST_BYTES
+
     wanted = dict.fromkeys(filter(None, oids))
     return dict(repository.contents(wanted, each=MOST_BYTES, total=total))
 

@@ -25,6 +25,7 @@ from steps.core.digest import ChangeDigest, digest
 from steps.core.keys import escaped
 from steps.core.message import parse_trailers
 from steps.errors import SyncError, TryAgain
+from steps.looking import look_into
 from steps.meanwhile import history_since_base, newer_by_state, plan_again, published_by, tell_conflicts
 from steps.rowfile import read_rows
 from steps.volume import read_document, write_document
@@ -161,8 +162,6 @@ class _Publication:
             raise
 
     def _published(self, repository: Repository, plan: Plan, oid: str) -> _Published:
-        from steps.looking import look_into
-
         entries = repository.children(oid, self.run.git_path)
         Caches(self.volume, self.run.identity).note_tip(oid, entries)
         # On a new branch everything is new, and there is nothing to compare it with.

@@ -57,7 +57,7 @@ _MARKS = {
 
 # Kubernetes' own kinds without containers and rules: mostly all that a report says of them stands in their
 # paths, and in a file that claims to be one a word like these is worth a second look.
-_TELLING = re.compile(rb"\bimage\b|Role")
+_TELLING = re.compile(rb"\bimage\b|Role|\bSecret\b|NetworkPolicy|\\[xuU]")
 _BARE = frozenset(
     [
         "configmap",
@@ -69,7 +69,6 @@ _BARE = frozenset(
         "lease",
         "limitrange",
         "namespace",
-        "networkpolicy",
         "node",
         "persistentvolume",
         "persistentvolumeclaim",
@@ -191,7 +190,7 @@ def _rank(change: BlobChange) -> tuple[bool, bool, bool, bytes]:
 
 
 def is_telling(path: bytes, content: bytes) -> bool:
-    """Whether images or rules may come out of a chosen file, now ``content``, and what it was before."""
+    """Whether a chosen file, of which this is the new content, may tell more than its path does."""
     return not _place(_directory(path)).is_bare or _TELLING.search(content) is not None
 
 

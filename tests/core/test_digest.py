@@ -153,7 +153,11 @@ def test_modified_files_are_looked_into_and_rbac_first() -> None:
     [
         (b"east/shop/ConfigMap/a.yaml", b"data: {}", False),
         (b"east/shop/ingresses.networking.k8s.io/a.yaml", b"spec: {}", False),
-        (b"east/shop/networkpolicies/a.yaml", b"spec: {}", False),
+        (b"east/shop/networkpolicies/a.yaml", b"spec: {}", True),
+        (b"east/shop/ConfigMap/a.yaml", b"kind: Secret", True),
+        (b"east/shop/ConfigMap/a.yaml", b"kind: NetworkPolicy", True),
+        (b"east/shop/ConfigMap/a.yaml", b'kind: "Cluster\\u0052ole"', True),
+        (b"east/shop/ServiceAccount/a.yaml", b"secretName: a", False),
         (b"east/shop/ServiceAccount/a.yaml", b"imagePullSecrets: []", False),
         (b"east/shop/ConfigMap/a.yaml", b"kind: ClusterRoleBinding", True),
         (b"east/shop/ConfigMap/a.yaml", b"containers: [{image: x}]", True),
@@ -179,7 +183,7 @@ def test_files_that_may_tell_something_are_looked_into_first() -> None:
     ]
     chosen = to_look_into(BlobChange(path, "M", "a", "b") for path in paths)
     assert [change.path.split(b"/")[2] for change in chosen] == [
-        *(b"Role", b"Deployment", b"ConfigMap", b"NetworkPolicy")
+        *(b"Role", b"Deployment", b"NetworkPolicy", b"ConfigMap")
     ]
 
 
