@@ -178,4 +178,5 @@ class _Exchange:
         handler.end_headers()
         while piece := stdout.read1(_PIECE):  # type: ignore[attr-defined]
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            handler.wfile.flush()  # a few bytes may be all that says that the server is alive
         handler.wfile.write(b"0\r\n\r\n")
