@@ -60,6 +60,11 @@ def published_by(commits: Iterable[Commit]) -> set[str]:
     return {name for commit in commits for name in parse_trailers(commit.message).listed}
 
 
+def made_by(run: Run, commits: Iterable[Commit]) -> list[str]:
+    """The ids of those of these commits that are the run's own."""
+    return [commit.oid for commit in commits if parse_trailers(commit.message).run_id == run.run_id]
+
+
 def history_since_base(repository: Repository, run: Run, tip: str | None) -> list[Commit]:
     """The commits since the run began, newest first.
 
@@ -75,8 +80,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
             return repository.history_beside(run.base)
         if len(commits) < depth:
             break
-    ours = any(parse_trailers(commit.message).run_id == run.run_id for commit in commits)
-    if ours or run.base is None or published_by(commits).isdisjoint(run.clusters):
+    if made_by(run, commits) or run.base is None or published_by(commits).isdisjoint(run.clusters):
         return commits
     if not repository.fetch_commit(run.base, _HISTORY_DEPTHS[-1]):
         # What is there may be older or newer than what we have: leave it, and do not call that success.

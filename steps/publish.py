@@ -23,10 +23,16 @@ from steps.contracts import (
 from steps.core.changes import PlanRow
 from steps.core.digest import ChangeDigest, digest
 from steps.core.keys import escaped
-from steps.core.message import parse_trailers
 from steps.errors import SyncError, TryAgain
 from steps.looking import look_into
-from steps.meanwhile import history_since_base, newer_by_state, plan_again, published_by, tell_conflicts
+from steps.meanwhile import (
+    history_since_base,
+    made_by,
+    newer_by_state,
+    plan_again,
+    published_by,
+    tell_conflicts,
+)
 from steps.rowfile import read_rows
 from steps.volume import read_document, write_document
 
@@ -107,8 +113,7 @@ class _Publication:
                 plan = planned
                 if newer_here or tip != self.run.base:
                     since = history_since_base(repository, self.run, tip)
-                    ours = [c.oid for c in since if parse_trailers(c.message).run_id == self.run.run_id]
-                    if ours:
+                    if ours := made_by(self.run, since):
                         logs.info("git_push", "This run's commit is on the branch already", commit=ours[0])
                         made = self._made_before(planned)
                         changes = digest(read_rows(made.rows, PlanRow), {})

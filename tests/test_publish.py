@@ -63,6 +63,12 @@ def publish(sync: Sync, run_id: str) -> Said:
     return sync("publish", "--run-id", run_id)
 
 
+def publish_again(sync: Sync, run_id: str) -> Said:
+    """As after a kill between the push and the result."""
+    (sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").unlink()
+    return publish(sync, run_id)
+
+
 def result(sync: Sync, run_id: str) -> dict[str, object]:
     loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())
     assert isinstance(loaded, dict)
@@ -155,8 +161,7 @@ def test_a_publish_that_is_done_again_reports_the_same_commit(
     prepare(sync, "a")
     publish(sync, "a")
     first = result(sync, "a")
-    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
-    assert publish(sync, "a").exit == 0
+    assert publish_again(sync, "a").exit == 0
     assert result(sync, "a")["commit"] == first["commit"] == sha(repository)
     assert len(log(repository)) == 2
 
@@ -232,8 +237,7 @@ def test_a_publish_that_is_done_again_tells_what_it_has_left_out(
     assert sync.elsewhere(tmp_path / "other")("run", "--clusters", "east").exit == 0
     assert "east is left out" in publish(sync, "a").text
     told = result(sync, "a")["clusters"]
-    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
-    publish(sync, "a")
+    publish_again(sync, "a")
     assert result(sync, "a")["clusters"] == told
 
 
@@ -251,8 +255,7 @@ def test_a_publish_that_is_done_again_tells_of_the_plan_that_was_pushed(
     git(repository, "update-ref", "refs/heads/main", base)
     assert publish(sync, "a").exit == 0
     told = result(sync, "a")["clusters"]
-    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
-    publish(sync, "a")
+    publish_again(sync, "a")
     assert result(sync, "a")["clusters"] == told
 
 
@@ -775,8 +778,7 @@ def test_what_has_been_pushed_is_known_also_where_the_run_s_beginning_is_known_n
     git(repository, "gc", "--quiet", "--prune=now")
     assert publish(sync, "a").exit == 0
     told = result(sync, "a")
-    (sync.work_dir / ".git-sync" / "runs" / "a" / "result.json").unlink()
-    assert publish(sync, "a").exit == 0
+    assert publish_again(sync, "a").exit == 0
     assert result(sync, "a")["commit"] == told["commit"] == sha(repository)
 
 

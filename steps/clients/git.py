@@ -215,14 +215,14 @@ class Repository:
             self._git(
                 *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
                 *("--no-write-fetch-head", "--recurse-submodules=no", "--stdin", "origin"),
-                stdin="".join(f"{oid}\n" for oid in oids).encode(),
+                stdin=_lines(oids),
                 failed="git_clone",
                 timeout=timeout,
             )
 
     def blobs_among(self, oids: Iterable[str]) -> set[str]:
         """Return those of these ids that are blobs which are here."""
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        asked = _lines(oids)
         found = self._git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked)
         answers = (line.split() for line in found.decode().split("\n") if line)
         return {oid for oid, kind in answers if kind == "blob"}
@@ -280,7 +280,7 @@ class Repository:
 
         Blobs of more than ``each`` bytes are left out, and all once ``total`` bytes have come.
         """
-        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        asked = _lines(oids)
         answers = self._git(
             "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", stdin=asked
         )
@@ -382,6 +382,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
+
+
+def _lines(oids: Iterable[str]) -> bytes:
+    return "".join(f"{oid}\n" for oid in oids).encode()
 
 
 def _tree_row(entry: bytes) -> TreeRow:

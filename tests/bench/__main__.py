@@ -30,6 +30,7 @@ from tests.bench import plot, tables
 from tests.bench.contenders import CONTENDERS, FLOOR, PREFIX, PROFILED, Contender, Site
 from tests.bench.dataset import CLUSTERS, Dataset
 from tests.bench.measure import bytes_in, measured, settle
+from tests.support import environment
 from tests.support.repositories import bare_repository, git
 from tests.support.s3 import versitygw_server
 
@@ -224,9 +225,7 @@ def _set_up(stack: ExitStack, size: int) -> Bench:
     settings = {
         name: value for name, value in os.environ.items() if name.startswith(("MINIO_", "GIT_", "SSH_"))
     }
-    for name in os.environ:
-        if name.startswith(("GIT_", "AWS_")):
-            del os.environ[name]
+    environment.clean()
     own_bucket = own_repository = None
     if "MINIO_ENDPOINT" not in settings:
         own_bucket = root / "bucket"

@@ -12,15 +12,14 @@ from steps.clients.git import Repository
 from steps.clients.object_store import ObjectStore
 from steps.settings import Needs, read
 from steps.volume import Volume
+from tests.support import environment
 
 
 def main() -> None:
     """Do it."""
-    environment = dict(os.environ)
-    for name in environment:
-        if name.startswith("GIT_"):
-            del os.environ[name]  # it would reach git
-    settings = read(environment, Needs.MINIO, Needs.GIT)
+    given = dict(os.environ)
+    environment.clean()
+    settings = read(given, Needs.MINIO, Needs.GIT)
     deque(ObjectStore(settings).listing(settings.minio_prefix), maxlen=0)
     volume = Volume(settings.work_dir)
     volume.set_up()

@@ -19,6 +19,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support import environment
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -104,9 +106,7 @@ def main(output: Path, command: list[str]) -> int:
     from steps.cli import invoke  # noqa: PLC0415 - its imports are a phase as well
 
     settings = dict(os.environ)
-    for name in settings:
-        if name.startswith(("GIT_", "AWS_", "MINIO_")):
-            del os.environ[name]
+    environment.clean()
     code = invoke(command, settings)
     over.set()
     watcher.join()

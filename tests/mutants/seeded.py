@@ -546,7 +546,7 @@ MUTANTS = (
     Mutant(
         "run's own commit not recognised",
         _PUBLISH,
-        "if ours:",
+        "if ours := made_by(self.run, since):",
         "if False:",
         "tests/test_publish.py::test_a_publish_that_is_done_again_reports_the_same_commit",
     ),
@@ -574,7 +574,7 @@ MUTANTS = (
     Mutant(
         "run's own commit not recognised beside an unknown beginning",
         "steps/meanwhile.py",
-        "    if ours or run.base is None",
+        "    if made_by(run, commits) or run.base is None",
         "    if run.base is None",
         "tests/test_publish.py::test_what_has_been_pushed_is_known_also_where_the_run_s_beginning_is_known_no_more",
     ),
