@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from steps import __version__
-from steps.core.exits import Exit
+from steps.core.exit_codes import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,8 +54,8 @@ def main() -> NoReturn:
     for name in environ:
         if name not in _KEPT and not name.startswith("PYTHON"):
             del os.environ[name]
-    from steps import logs, signals
     from steps.errors import Terminated
+    from steps.runtime import logs, signals
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal lacks is no lost line
@@ -83,7 +83,7 @@ def leave_word(file: Path) -> None:
     Argo also pastes it into the exit handler's template, as text, and evaluates the result: so no name
     out of the bucket may bring its braces along. Kubernetes keeps the end of what is too long.
     """
-    from steps import logs
+    from steps.runtime import logs
 
     word = re.sub(r"\{(?=\{)|\}(?=\})", r"\g<0> ", logs.last_error())
     with suppress(OSError):
@@ -93,8 +93,8 @@ def leave_word(file: Path) -> None:
 
 def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command and return its exit code: the one place where errors end."""
-    from steps import logs, signals
     from steps.errors import SyncError, Terminated, translated
+    from steps.runtime import logs, signals
 
     _begin_log(environ)
     try:
@@ -111,8 +111,8 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _begin_log(environ: Mapping[str, str]) -> None:
     """Log as the environment seems to want it, until the settings are known."""
-    from steps import logs
-    from steps.settings import LogFormat, LogLevel
+    from steps.runtime import logs
+    from steps.runtime.settings import LogFormat, LogLevel
 
     wanted = environ.get("LOG_FORMAT", "").lower()
     known = LogFormat(wanted) if wanted in list(LogFormat) else LogFormat.AUTO

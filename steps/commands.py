@@ -9,28 +9,28 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from steps import logs, settings, signals
 from steps.contracts import Run, RunResult, RunStart, Verdict
-from steps.core.exits import Exit
+from steps.core.exit_codes import Exit
 from steps.core.keys import escaped
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, Silent, download
 from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, translated
-from steps.health import health
 from steps.publish import publish
 from steps.report import failed, inform, lost, report
+from steps.reporting.health import health
+from steps.reporting.serve import answering_while_working, serve
+from steps.reporting.state_source import state_source
 from steps.run import run
-from steps.serve import answering_while_working, serve
-from steps.settings import Needs
-from steps.states import state_source
-from steps.volume import Volume, read_document, write_document
+from steps.runtime import logs, settings, signals
+from steps.runtime.settings import Needs
+from steps.workdir.volume import Volume, read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from steps.settings import Settings
+    from steps.runtime.settings import Settings
 
 D = TypeVar("D", Run, RunResult, Verdict)
 
@@ -191,7 +191,7 @@ class Commands:
 def _shown(configured: Settings) -> AbstractContextManager[Progress]:
     if not (sys.stdout.isatty() and logs.is_for_people(configured.log_format)):
         return nullcontext(Silent())
-    from steps.progress import bar  # which takes its time to start, and mostly nobody watches
+    from steps.runtime.progress import bar  # which takes its time to start, and mostly nobody watches
 
     return bar()
 

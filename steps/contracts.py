@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from steps.core.digest import ChangeDigest
-from steps.core.exits import Exit, most_severe
-from steps.core.flood import Flood, FloodLimits
-from steps.core.guards import Limits, Ruling
+from steps.core.counters import Counters
+from steps.core.deletion_guard import Limits, Ruling
+from steps.core.exit_codes import Exit, most_severe
+from steps.core.filters import Selection
+from steps.core.intake_limits import Flood, FloodLimits
 from steps.core.keys import escaped
-from steps.core.samples import Counters
-from steps.core.select import Selection
+from steps.kubernetes.change_summary import ChangeDigest
 
 if TYPE_CHECKING:
     from datetime import datetime

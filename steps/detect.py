@@ -8,22 +8,22 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from steps import logs
 from steps.contracts import RowsHeader, Run, Status, Verdict
 from steps.core.changes import ManifestRow
-from steps.core.guards import Ruling, is_allowed
+from steps.core.deletion_guard import Ruling, is_allowed
 from steps.core.keys import escaped
-from steps.core.merge import outer_join
-from steps.planning import Planner, baseline_tree
-from steps.rowfile import read_rows, write_rows
-from steps.volume import write_document
+from steps.core.sorted_join import outer_join
+from steps.planning.planner import Planner, baseline_tree
+from steps.runtime import logs
+from steps.workdir.rowfile import read_rows, write_rows
+from steps.workdir.volume import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from steps.contracts import ClusterResult
     from steps.core.changes import PlanRow
-    from steps.volume import RunFiles, Volume
+    from steps.workdir.volume import RunFiles, Volume
 
 
 def detect(volume: Volume, run: Run) -> Verdict:

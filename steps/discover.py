@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from steps import logs
-from steps.baselines import write_baselines
-from steps.clients.object_store import ObjectStore
+from steps.clients.s3.store import ObjectStore
 from steps.contracts import ARTIFACTS, BaselineHeader, Run, RunStart, Shard
 from steps.core.keys import Reason, escaped, rejection
-from steps.core.merge import OutOfOrder
+from steps.core.sorted_join import OutOfOrder
 from steps.errors import FixConfiguration, SyncError, TryAgain
-from steps.rowfile import Damaged, write_rows
-from steps.volume import atomic_file, remove, write_document
+from steps.planning.baselines import write_baselines
+from steps.runtime import logs
+from steps.workdir.rowfile import Damaged, write_rows
+from steps.workdir.volume import atomic_file, remove, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from steps.settings import Settings
-    from steps.volume import Volume
+    from steps.runtime.settings import Settings
+    from steps.workdir.volume import Volume
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SAMPLE = 20

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from steps import logs
-from steps.clients.object_store import Gone, Listed, ObjectStore, TooLarge
+from steps.clients.s3.store import Gone, Listed, ObjectStore, TooLarge
 from steps.contracts import (
     ClusterFailure,
     ListedRow,
@@ -31,20 +30,21 @@ from steps.core.changes import (
     ManifestRow,
     add_conflict,
 )
-from steps.core.exits import Exit, most_severe
-from steps.core.flood import Flood, HeldBack, Intake
+from steps.core.exit_codes import Exit, most_severe
+from steps.core.intake_limits import Flood, HeldBack, Intake
 from steps.core.keys import Reason, escaped, rejection
 from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
-from steps.rowfile import decoder, join_lines, path_of, write_rows
-from steps.volume import ObjectDirectory, remove, write_document
+from steps.runtime import logs
+from steps.workdir.rowfile import decoder, join_lines, path_of, write_rows
+from steps.workdir.volume import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-    from steps.clients.object_store import Listing
-    from steps.settings import Settings
-    from steps.volume import RunFiles, Volume
+    from steps.clients.s3.store import Listing
+    from steps.runtime.settings import Settings
+    from steps.workdir.volume import RunFiles, Volume
 
 # Clusters worked on at a time: LIST waits for the network, mostly.
 _CLUSTERS_AT_A_TIME = 4

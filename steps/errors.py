@@ -11,8 +11,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from steps.core.exits import Exit
-from steps.core.merge import OutOfOrder
+from steps.core.exit_codes import Exit
+from steps.core.sorted_join import OutOfOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

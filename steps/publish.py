@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from steps import logs
-from steps.caches import Caches
-from steps.clients.git import PushFailed, Repository
-from steps.clients.local_tree import apply_locally
-from steps.committing import NotThePlan, Plan, commit
+from steps.clients.git.repository import PushFailed, Repository
 from steps.contracts import (
     ClusterResult,
     Run,
@@ -21,11 +17,12 @@ from steps.contracts import (
     Verdict,
 )
 from steps.core.changes import PlanRow
-from steps.core.digest import ChangeDigest, digest
 from steps.core.keys import escaped
 from steps.errors import SyncError, TryAgain
-from steps.looking import look_into
-from steps.meanwhile import (
+from steps.kubernetes.change_summary import ChangeDigest, digest
+from steps.publishing.commit import NotThePlan, Plan, commit
+from steps.publishing.inspection import look_into
+from steps.publishing.replan import (
     history_since_base,
     made_by,
     newer_by_state,
@@ -33,14 +30,17 @@ from steps.meanwhile import (
     published_by,
     tell_conflicts,
 )
-from steps.rowfile import read_rows
-from steps.volume import read_document, write_document
+from steps.runtime import logs
+from steps.workdir.cache import Caches
+from steps.workdir.mirror import apply_locally
+from steps.workdir.rowfile import read_rows
+from steps.workdir.volume import read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from steps.settings import Settings
-    from steps.volume import RunFiles, Volume
+    from steps.runtime.settings import Settings
+    from steps.workdir.volume import RunFiles, Volume
 
 _TRIES = 5
 _FIRST_PAUSE_SECONDS = 0.5

@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from steps import logs, signals
-from steps.clients import webhook
 from steps.clients.http import Undelivered
 from steps.contracts import ClusterState, LastSuccess, RunResult, RunStart, State, Status
-from steps.core.exits import Exit
-from steps.core.html import html
+from steps.core.counters import Counters
+from steps.core.exit_codes import Exit
 from steps.core.keys import escaped
-from steps.core.markdown import markdown
-from steps.core.samples import Counters
 from steps.errors import SyncError, Terminated, TryAgain, translated
-from steps.run_page import run_page
-from steps.volume import atomic_file, read_document, write_document
+from steps.reporting import webhook
+from steps.reporting.html import html
+from steps.reporting.markdown import markdown
+from steps.reporting.run_page import run_page
+from steps.runtime import logs, signals
+from steps.workdir.volume import atomic_file, read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from steps.settings import Settings
+    from steps.runtime.settings import Settings
 
 _SHOWN_FAILURES = 5
 
@@ -123,7 +123,7 @@ def _deliver(settings: Settings, reported: Reported, result: RunResult) -> dict[
 
 def _push(settings: Settings, old: State | None, state: State) -> None:
     """Push the metrics; new series first at zero, or their first increase would be seen by nobody."""
-    from steps.clients import metrics
+    from steps.reporting import metrics
 
     known = old.clusters if old and old.identity == state.identity else {}
     begin = state.clusters.keys() - known.keys()

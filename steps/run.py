@@ -14,21 +14,21 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from steps import logs, signals
-from steps.core.exits import Exit
+from steps.core.exit_codes import Exit
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
 from steps.report import failed, inform, previous_state, report
+from steps.runtime import logs, signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steps.contracts import RunResult, RunStart
-    from steps.settings import Settings
-    from steps.volume import Volume
+    from steps.runtime.settings import Settings
+    from steps.workdir.volume import Volume
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from steps.contracts import ClusterState, LastSuccess, RunResult, State
-from steps.core.html import html as as_html
-from steps.core.samples import Counters
-from steps.run_page import run_page
-from steps.status_page import status_page
+from steps.core.counters import Counters
+from steps.reporting.html import html as as_html
+from steps.reporting.run_page import run_page
+from steps.reporting.status_page import status_page
 from tests.test_report import EVIL, hostile, result
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.contracts import BaselineHeader, BaselineRow, TipHeader
-from steps.rowfile import read_header, read_rows, write_rows
+from steps.workdir.rowfile import read_header, read_rows, write_rows
 from tests.support.bucket import new_bucket
 from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server

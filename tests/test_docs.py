@@ -15,20 +15,20 @@ import pytest
 
 from steps import contracts
 from steps.cli import cli
-from steps.clients.git_words import _HUMAN, MESSAGES
+from steps.clients.git.errors import _HUMAN, MESSAGES
 from steps.contracts import State
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
-from steps.core.digest import ChangeDigest, Count, ImageChange, Mark, MarkedChange
-from steps.core.exits import Exit
-from steps.core.flood import REASONS, Flood
-from steps.core.guards import Ruling
+from steps.core.counters import Counters
+from steps.core.deletion_guard import Ruling
+from steps.core.exit_codes import Exit
+from steps.core.intake_limits import REASONS, Flood
 from steps.core.keys import Reason
 from steps.core.message import Changes, ClusterLine, commit_message
-from steps.core.samples import Counters
 from steps.detect import _REASONS
 from steps.errors import FixConfiguration
-from steps.rowfile import read_footer, read_header, read_rows
-from steps.settings import Needs, Settings, read
+from steps.kubernetes.change_summary import ChangeDigest, Count, ImageChange, Mark, MarkedChange
+from steps.runtime.settings import Needs, Settings, read
+from steps.workdir.rowfile import read_footer, read_header, read_rows
 from tests.support.jq import jq
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def sayings() -> Iterator[Said]:
                 if len(text) >= _SHORTEST:
                     yield Said(f"{where}:{call.lineno}", text)
     for text in [*MESSAGES.values(), *(cause for _, cause in _HUMAN), *_REASONS.values(), *REASONS.values()]:
-        yield Said("steps/clients/git_words.py, steps/detect.py", text)
+        yield Said("steps/clients/git/errors.py, steps/detect.py", text)
 
 
 def _constants(argument: ast.expr) -> list[str]:

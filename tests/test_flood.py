@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.object_store import ObjectStore
+from steps.clients.s3.store import ObjectStore
 from steps.discover import _look_around
-from steps.settings import read
+from steps.runtime.settings import read
 from tests.scale.server import Objects, Server
 from tests.support.faults import Change, nth
 from tests.support.repositories import commit_files, contents, message, sha, tree
@@ -204,7 +204,7 @@ def test_too_many_keys_below_files_that_git_keeps_are_a_flood(
 def test_the_bytes_that_are_asked_for_by_id_are_bounded_and_the_rest_is_left_for_the_next_run(
     sync: Sync, bucket: Bucket, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steps.meanwhile._MOST_BLOBS", 2)
+    monkeypatch.setattr("steps.publishing.replan._MOST_BLOBS", 2)
     bucket.put("clusterbackup/a/new.yaml", b"new")
     for step in ("discover", "download", "detect"):
         assert sync(step, *(("--run-id", "r") if step == "discover" else ())).exit == 0

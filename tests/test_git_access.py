@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.git_access import token_user
-from steps.settings import read
+from steps.clients.git.config import token_user
+from steps.runtime.settings import read
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.gitserver import https_git_server
 from tests.support.receiver import receiver

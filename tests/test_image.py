@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps import __version__
-from steps.settings import Settings
+from steps.runtime.settings import Settings
 from tests.support.container import Image
 from tests.support.gitserver import https_git_server
 from tests.support.repositories import contents

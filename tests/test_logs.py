@@ -15,10 +15,10 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from steps import logs
-from steps.core.exits import Exit
+from steps.core.exit_codes import Exit
 from steps.errors import FixConfiguration, Terminated, TryAgain
-from steps.settings import LogFormat, LogLevel, read
+from steps.runtime import logs
+from steps.runtime.settings import LogFormat, LogLevel, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from steps.clients.metrics import exposition
 from steps.contracts import State
-from steps.settings import read
+from steps.reporting.metrics import exposition
+from steps.runtime.settings import read
 from tests.support.process import free_port
 from tests.support.receiver import Receiver, receiver
 

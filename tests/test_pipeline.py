@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from steps import logs
 from steps.cli import leave_word
 from steps.contracts import ARTIFACTS
+from steps.runtime import logs
 from tests.support.faults import forbid
 from tests.support.repositories import commit_files, contents, log
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps import meanwhile
-from steps.clients import git as git_client
-from steps.clients import git_access
+from steps.clients.git import config
+from steps.clients.git import repository as git_client
+from steps.publishing import replan
 from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import (
@@ -611,7 +611,7 @@ def test_a_server_that_works_on_a_push_in_near_silence_is_waited_for(
 ) -> None:
     """It sends five bytes now and then. To hang up would undo the push, at each try anew."""
     # curl takes five seconds more to notice.
-    monkeypatch.setattr(git_access, "_SILENCE_SECONDS", 2)
+    monkeypatch.setattr(config, "_SILENCE_SECONDS", 2)
     git(repository, "config", "receive.keepAlive", "1")
     install_hook(repository, "pre-receive", "#!/bin/sh\nsleep 9\n")
     bucket.put(KEY, b"2")
@@ -713,7 +713,7 @@ def test_a_branch_that_was_set_back_meanwhile_is_built_upon(
 def test_a_branch_that_was_set_back_may_be_longer_than_what_can_be_seen_of_it(
     sync: Sync, bucket: Bucket, repository: Path, older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meanwhile, "_HISTORY_DEPTHS", (1, 2))
+    monkeypatch.setattr(replan, "_HISTORY_DEPTHS", (1, 2))
     bucket.put(KEY, b"3")
     prepare(sync, "a")
     git(repository, "update-ref", "refs/heads/main", older)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 from markdown_it import MarkdownIt
 
-from steps.clients.git import Repository
+from steps.clients.git.repository import Repository
 from steps.contracts import ClusterResult, Mode, Outcome, RunResult, Status
-from steps.core.digest import ChangeDigest, Count, ImageChange, Mark, MarkedChange
-from steps.core.guards import Ruling
-from steps.core.html import html as as_html
-from steps.core.markdown import markdown
-from steps.looking import look_into
+from steps.core.deletion_guard import Ruling
+from steps.kubernetes.change_summary import ChangeDigest, Count, ImageChange, Mark, MarkedChange
+from steps.publishing.inspection import look_into
 from steps.report import report
-from steps.run_page import headline, run_page
-from steps.settings import read
+from steps.reporting.html import html as as_html
+from steps.reporting.markdown import markdown
+from steps.reporting.run_page import headline, run_page
+from steps.runtime.settings import read
 from tests.demo import dataset
 from tests.support.repositories import bare_repository, commit_files, git, tree
 from tests.support.sync import Said, Sync

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from steps.contracts import ManifestFooter, NoFooter, RowsHeader
 from steps.core.changes import ManifestRow
 from steps.core.keys import escaped
-from steps.core.merge import outer_join
+from steps.core.sorted_join import outer_join
 from steps.errors import FixConfiguration
-from steps.rowfile import (
+from steps.workdir.rowfile import (
     Damaged,
     count_rows,
     decoder,
@@ -29,7 +29,7 @@ from steps.rowfile import (
     read_rows,
     write_rows,
 )
-from steps.volume import remove
+from steps.workdir.volume import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

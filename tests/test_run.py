@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.contracts import BaselineHeader, BaselineRow
-from steps.rowfile import read_header, read_rows, write_rows
+from steps.workdir.rowfile import read_header, read_rows, write_rows
 from tests.support.repositories import (
     GITLINK,
     bare_repository,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from steps.clients.object_store import ObjectStore
-from steps.settings import read
+from steps.clients.s3.store import ObjectStore
+from steps.runtime.settings import read
 from tests.scale.__main__ import CASES, STEPS, scale
 from tests.scale.server import PREFIX, Objects, Server
 from tests.support.repositories import contents

@@ -19,11 +19,11 @@ import yaml
 from pydantic import SecretStr
 
 from steps.cli import cli, leave_word
-from steps.clients.git_access import Credentials, environment, repository_config
-from steps.clients.object_store import Listed, ObjectStore
+from steps.clients.git.config import Credentials, environment, repository_config
+from steps.clients.s3.store import Listed, ObjectStore
 from steps.commands import Commands
 from steps.errors import SyncError
-from steps.settings import Settings, read
+from steps.runtime.settings import Settings, read
 from tests.support.bucket import new_bucket
 from tests.support.canaries import Canaries, spellings
 from tests.support.echo import echo

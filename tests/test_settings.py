@@ -15,10 +15,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from steps.contracts import Mode
-from steps.core.guards import Limits, Vanished
-from steps.core.select import Selection
+from steps.core.deletion_guard import Limits, Vanished
+from steps.core.filters import Selection
 from steps.errors import FixConfiguration
-from steps.settings import LogFormat, LogLevel, Needs, On, Settings, read
+from steps.runtime.settings import LogFormat, LogLevel, Needs, On, Settings, read
 from tests.support.repositories import git_environment
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps import signals
 from steps.errors import Terminated
+from steps.runtime import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import pytest
 
 from steps.contracts import LastSuccess, RowsHeader
 from steps.errors import FixConfiguration, TryAgain
-from steps.volume import ObjectDirectory, Volume, atomic_file, read_document, remove, write_document
+from steps.workdir.volume import ObjectDirectory, Volume, atomic_file, read_document, remove, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -336,7 +336,7 @@ def test_no_link_leads_out_of_the_directory(link: str, tmp_path: Path) -> None:
 def test_of_very_many_directories_only_some_are_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steps.volume._MOST_KNOWN", 5)
+    monkeypatch.setattr("steps.workdir.volume._MOST_KNOWN", 5)
     objects = ObjectDirectory(tmp_path)
     for number in range(20):
         placed(objects, b"c/%d/x/y" % (number % 7), b"content")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from steps.settings import Settings
+from steps.runtime.settings import Settings
 from workflows import environment as env
 from workflows.pipeline import IMAGE
 from workflows.schedules import VERIFY_SCHEDULE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import durationpy
 from hera.workflows import models as m
 
-from steps.settings import Settings
+from steps.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

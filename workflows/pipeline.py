@@ -24,7 +24,7 @@ from hera.workflows import (
 from hera.workflows import models as m
 
 from steps.contracts import ARTIFACTS, Mode
-from steps.core.exits import Exit
+from steps.core.exit_codes import Exit
 from workflows import environment as env
 
 if TYPE_CHECKING:

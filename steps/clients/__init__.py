@@ -1,1 +1,1 @@
-"""The only modules that talk to the world through an SDK."""
+"""The outside world: S3, Git, HTTP. Only modules in here may import an SDK for it."""

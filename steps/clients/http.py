@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import certifi
 import urllib3
 
-from steps.logs import redacted
+from steps.runtime.logs import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from steps.core.flood import MOST_CONFLICTS, Flood, HeldBack
-from steps.core.guards import DeletionToken, Survey
+from steps.core.deletion_guard import DeletionToken, Survey
+from steps.core.intake_limits import MOST_CONFLICTS, Flood, HeldBack
 
 PLAIN_FILE = "100644"
 

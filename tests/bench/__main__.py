@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import obstore
 
-from steps.core.guards import DeletionToken
+from steps.core.deletion_guard import DeletionToken
 from tests.bench import plot, tables
 from tests.bench.contenders import CONTENDERS, FLOOR, PREFIX, PROFILED, Contender, Site
 from tests.bench.dataset import CLUSTERS, Dataset

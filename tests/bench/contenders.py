@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from obstore.store import S3Store
 
-from steps.clients.git_access import environment
-from steps.settings import Needs, read
+from steps.clients.git.config import environment
+from steps.runtime.settings import Needs, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

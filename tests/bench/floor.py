@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from steps.clients.git import Repository
-from steps.clients.object_store import ObjectStore
-from steps.settings import Needs, read
-from steps.volume import Volume
+from steps.clients.git.repository import Repository
+from steps.clients.s3.store import ObjectStore
+from steps.runtime.settings import Needs, read
+from steps.workdir.volume import Volume
 from tests.support import environment
 
 

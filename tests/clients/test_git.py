@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.git import NEW, Repository
+from steps.clients.git.repository import NEW, Repository
 from steps.core import fast_import
 from steps.errors import FixConfiguration, translated
-from steps.settings import read
+from steps.runtime.settings import read
 from tests.soak.full_disks import file_system, obstacle
 from tests.support.repositories import commit_files
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from steps.clients.git_words import explained
-from steps.core.exits import Exit
+from steps.clients.git.errors import explained
+from steps.core.exit_codes import Exit
 
 NOBODY_NEED_ACT = [
     "fatal: unable to access 'https://h/certificates.git/': Could not resolve host: h",

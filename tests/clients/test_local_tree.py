@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.clients.local_tree import apply_locally, local_tree
 from steps.core.changes import PLAIN_FILE, PlanRow, TreeRow
+from steps.workdir.mirror import apply_locally, local_tree
 from tests.support.repositories import git_environment
 
 if TYPE_CHECKING:

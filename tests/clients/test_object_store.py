@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.object_store import Gone, Listed, ObjectStore, TooLarge
+from steps.clients.s3.store import Gone, Listed, ObjectStore, TooLarge
 from steps.errors import FixConfiguration, TryAgain
-from steps.settings import Needs, read
+from steps.runtime.settings import Needs, read
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.s3 import (
     S3Server,

@@ -23,9 +23,9 @@ from steps.core.changes import (
     plan,
     survey,
 )
-from steps.core.guards import DeletionToken, Survey
+from steps.core.deletion_guard import DeletionToken, Survey
 from steps.core.keys import Reason
-from steps.core.merge import outer_join
+from steps.core.sorted_join import outer_join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

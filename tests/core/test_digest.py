@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steps.core.changes import PlanRow
-from steps.core.digest import (
+from steps.kubernetes.change_summary import (
     MOST_FILES,
     BlobChange,
     Count,
@@ -17,7 +17,7 @@ from steps.core.digest import (
     mark_of,
     to_look_into,
 )
-from steps.core.resources import Grant, Resource
+from steps.kubernetes.objects import Grant, Resource
 
 
 def rows(*changes: tuple[str, str]) -> list[PlanRow]:

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from steps.core.exits import Exit, most_severe
+from steps.core.exit_codes import Exit, most_severe
 
 # Public: the README's table, in the order in which one wins over the next.
 PRECEDENCE = [143, 2, 40, 30, 20, 10, 0]

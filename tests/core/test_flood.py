@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.changes import Directories, ManifestRow, Tally, TreeRow, add_conflict, plan, survey
-from steps.core.flood import MOST_CONFLICTS, Demand, Flood, FloodLimits, HeldBack, Intake, over_run_limits
-from steps.core.merge import outer_join
+from steps.core.intake_limits import (
+    MOST_CONFLICTS,
+    Demand,
+    Flood,
+    FloodLimits,
+    HeldBack,
+    Intake,
+    over_run_limits,
+)
+from steps.core.sorted_join import outer_join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

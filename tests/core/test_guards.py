@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.guards import DeletionToken, Limits, Ruling, Survey, Vanished, is_allowed, rule
+from steps.core.deletion_guard import DeletionToken, Limits, Ruling, Survey, Vanished, is_allowed, rule
 
 
 def surveyed(deletions: int, in_git: int, *, accepted: int = 1) -> Survey:

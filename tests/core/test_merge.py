@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.merge import OutOfOrder, ascending, outer_join
+from steps.core.sorted_join import OutOfOrder, ascending, outer_join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steps.core.resources import MOST_BYTES, MOST_GRANTS, Grant, is_readable, read_resource
+from steps.kubernetes.objects import MOST_BYTES, MOST_GRANTS, Grant, is_readable, read_resource
 
 DEPLOYMENT = b"""
 kind: Deployment

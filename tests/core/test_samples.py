@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.contracts import Mode, Outcome, RunResult
-from steps.core.samples import DURATION_BUCKETS, Counters
+from steps.core.counters import DURATION_BUCKETS, Counters
 
 runs = st.lists(
     st.tuples(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.select import Selection
+from steps.core.filters import Selection
 
 
 @pytest.mark.parametrize(

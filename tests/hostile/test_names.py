@@ -15,14 +15,14 @@ from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 
 from steps.cli import leave_word
-from steps.clients.metrics import exposition
 from steps.contracts import ClusterResult, Mode, Outcome, RunResult, State, Status
-from steps.core.digest import ChangeDigest, Count
-from steps.core.guards import Ruling, allowance, is_allowed
-from steps.core.html import html as as_html
-from steps.core.markdown import markdown
-from steps.run_page import headline, run_page
-from steps.settings import read
+from steps.core.deletion_guard import Ruling, allowance, is_allowed
+from steps.kubernetes.change_summary import ChangeDigest, Count
+from steps.reporting.html import html as as_html
+from steps.reporting.markdown import markdown
+from steps.reporting.metrics import exposition
+from steps.reporting.run_page import headline, run_page
+from steps.runtime.settings import read
 from tests.hostile.grammar import CLUSTERS
 from tests.support.receiver import receiver
 from tests.support.repositories import contents, git, message

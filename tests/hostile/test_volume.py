@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.git_access import CONFIG_MARK
+from steps.clients.git.config import CONFIG_MARK
 from tests.hostile import planted
 from tests.hostile.harm import fingerprint
 from tests.hostile.planted import OBJECTS

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from steps.clients.metrics import exposition
 from steps.contracts import State
-from steps.settings import read
+from steps.reporting.metrics import exposition
+from steps.runtime.settings import read
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

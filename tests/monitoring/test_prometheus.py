@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from steps.clients.metrics import exposition
 from steps.contracts import State
-from steps.settings import read
+from steps.reporting.metrics import exposition
+from steps.runtime.settings import read
 from tests.support import monitoring
 from tests.support.bucket import new_bucket
 from tests.support.process import await_port, free_port

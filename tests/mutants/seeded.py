@@ -38,19 +38,19 @@ _TAKEN_FOR_EMPTY = """\
             return None
 """
 
-_STORE = "steps/clients/object_store.py"
+_STORE = "steps/clients/s3/store.py"
 _DOWNLOAD = "steps/download.py"
 _CHANGES = "steps/core/changes.py"
-_GUARDS = "steps/core/guards.py"
+_GUARDS = "steps/core/deletion_guard.py"
 _KEYS = "steps/core/keys.py"
-_FLOOD = "steps/core/flood.py"
-_CACHES = "steps/caches.py"
-_BASELINES = "steps/baselines.py"
-_PLANNING = "steps/planning.py"
-_COMMITTING = "steps/committing.py"
+_FLOOD = "steps/core/intake_limits.py"
+_CACHES = "steps/workdir/cache.py"
+_BASELINES = "steps/planning/baselines.py"
+_PLANNING = "steps/planning/planner.py"
+_COMMITTING = "steps/publishing/commit.py"
 _PUBLISH = "steps/publish.py"
-_GIT = "steps/clients/git.py"
-_ACCESS = "steps/clients/git_access.py"
+_GIT = "steps/clients/git/repository.py"
+_ACCESS = "steps/clients/git/config.py"
 _REPORT = "steps/report.py"
 
 MUTANTS = (
@@ -410,14 +410,14 @@ MUTANTS = (
     ),
     Mutant(
         "CRC unchecked",
-        "steps/rowfile.py",
+        "steps/workdir/rowfile.py",
         "!= tail.crc32:",
         "!= tail.crc32 and False:",
         "tests/test_rowfile.py::test_every_flipped_bit_is_noticed",
     ),
     Mutant(
         "order of the rows unchecked",
-        "steps/core/merge.py",
+        "steps/core/sorted_join.py",
         "if last is not None and row.path <= last:",
         "if False:",
         "tests/core/test_merge.py::test_a_stream_that_does_not_ascend_strictly_is_an_error_on_either_side",
@@ -566,21 +566,21 @@ MUTANTS = (
     ),
     Mutant(
         "a history that cannot be placed is taken for older",
-        "steps/meanwhile.py",
+        "steps/publishing/replan.py",
         '        raise TryAgain("git_push", "Failed to push to repository", unknown)\n',
         "        return []\n",
         "tests/test_publish.py::test_a_replica_that_lags_behind_holds_nothing_that_was_published_since",
     ),
     Mutant(
         "run's own commit not recognised beside an unknown beginning",
-        "steps/meanwhile.py",
+        "steps/publishing/replan.py",
         "    if made_by(run, commits) or run.base is None",
         "    if run.base is None",
         "tests/test_publish.py::test_what_has_been_pushed_is_known_also_where_the_run_s_beginning_is_known_no_more",
     ),
     Mutant(
         "whatever keeps the run's beginning from us means that there is none",
-        "steps/clients/git.py",
+        "steps/clients/git/repository.py",
         "            if _NO_SUCH_COMMIT.search(problem.error):\n",
         "            if True:\n",
         "tests/test_publish.py::test_a_run_whose_beginning_cannot_be_asked_for_says_why",
@@ -601,7 +601,7 @@ MUTANTS = (
     ),
     Mutant(
         "an object is tried twice",
-        "steps/clients/object_store.py",
+        "steps/clients/s3/store.py",
         "_PAUSES = (0.2, 0.4)",
         "_PAUSES = (0.2,)",
         "tests/test_failures.py::test_an_object_is_tried_three_times_before_its_cluster_has_failed",
@@ -615,7 +615,7 @@ MUTANTS = (
     ),
     Mutant(
         "superseding off: by runs that had nothing to commit",
-        "steps/meanwhile.py",
+        "steps/publishing/replan.py",
         "    return newer\n",
         "    return set()\n",
         "tests/test_publish.py::"
@@ -752,14 +752,14 @@ MUTANTS = (
     ),
     Mutant(
         "secret not redacted",
-        "steps/logs.py",
+        "steps/runtime/logs.py",
         'return pattern.sub("***", value)',
         "return value",
         "tests/test_logs.py::test_no_secret_is_written_in_any_field_and_spelling",
     ),
     Mutant(
         "secret not redacted in base64",
-        "steps/logs.py",
+        "steps/runtime/logs.py",
         '"|".join([*plain, *encoded])',
         '"|".join(plain)',
         "tests/test_secrets.py::test_whatever_goes_wrong_shows_no_secret[S3 says 403]",
@@ -780,7 +780,7 @@ MUTANTS = (
     ),
     Mutant(
         "symlink followed on the volume",
-        "steps/volume.py",
+        "steps/workdir/volume.py",
         "if os.path.islink(directory) or not os.path.isdir(directory):",
         "if not os.path.isdir(directory):",
         "tests/test_volume.py::test_no_link_leads_out_of_the_directory",
@@ -795,7 +795,7 @@ MUTANTS = (
     # -- what a run leaves and says ---------------------------------------------------------------
     Mutant(
         "counter counted twice on a repeated report",
-        "steps/core/samples.py",
+        "steps/core/counters.py",
         "if run_id in self.counted_runs:",
         "if False:",
         "tests/test_metrics.py::test_a_report_that_is_repeated_counts_nothing_twice",
@@ -824,7 +824,7 @@ MUTANTS = (
     ),
     Mutant(
         "stale backups called healthy",
-        "steps/health.py",
+        "steps/reporting/health.py",
         "if now > limit:",
         "if False:",
         "tests/test_cli.py::test_health_is_the_last_successs_age",
@@ -838,7 +838,7 @@ MUTANTS = (
     ),
     Mutant(
         "exit code order",
-        "steps/core/exits.py",
+        "steps/core/exit_codes.py",
         "    Exit.CONFIGURATION,\n    Exit.TRANSIENT,\n",
         "    Exit.TRANSIENT,\n    Exit.CONFIGURATION,\n",
         "tests/core/test_exits.py::test_of_several_the_most_severe_wins_in_any_order",
@@ -888,14 +888,14 @@ MUTANTS = (
     ),
     Mutant(
         "file there before it is complete",
-        "steps/volume.py",
+        "steps/workdir/volume.py",
         "            yield out\n        os.replace(temporary, path)\n",
         "            os.replace(temporary, path)\n            yield out\n",
         "tests/test_volume.py::test_a_file_appears_once_it_is_complete",
     ),
     Mutant(
         "two runs at a time on one volume",
-        "steps/volume.py",
+        "steps/workdir/volume.py",
         "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "pass",
         "tests/test_volume.py::test_a_second_run_is_told_who_holds_the_directory_and_may_try_again",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from steps.clients import git_access
+from steps.clients.git import config
 from steps.core.message import parse_trailers
 from tests.soak.oracle import Unsafe
 from tests.support.gitserver import http_git_server
@@ -68,12 +68,12 @@ def begin(world: World) -> None:
 @contextmanager
 def impatient() -> Iterator[None]:
     """Give a silent server up at once; on a busy machine that may be a living one."""
-    patience = git_access._SILENCE_SECONDS, git_access._ALIVE_SECONDS
-    git_access._SILENCE_SECONDS = git_access._ALIVE_SECONDS = 1
+    patience = config._SILENCE_SECONDS, config._ALIVE_SECONDS
+    config._SILENCE_SECONDS = config._ALIVE_SECONDS = 1
     try:
         yield
     finally:
-        git_access._SILENCE_SECONDS, git_access._ALIVE_SECONDS = patience
+        config._SILENCE_SECONDS, config._ALIVE_SECONDS = patience
 
 
 def ended(said: Said, exits: set[int]) -> None:

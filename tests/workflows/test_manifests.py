@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 import yaml
 
-from steps.core.exits import Exit
-from steps.settings import Settings, read
+from steps.core.exit_codes import Exit
+from steps.runtime.settings import Settings, read
 from tests.support import argo
 from workflows import environment as env
 from workflows.__main__ import MANIFESTS, manifests

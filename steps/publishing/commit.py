@@ -1,0 +1,144 @@
+"""Making a plan a commit, and proving that it became just that."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steps.clients.git.repository import NEW
+from steps.contracts import ClusterResult, Status
+from steps.core import fast_import
+from steps.core.changes import PlanRow
+from steps.core.keys import escaped
+from steps.core.message import Changes, ClusterLine, commit_message
+from steps.core.sorted_join import outer_join
+from steps.errors import TryAgain
+from steps.runtime import logs
+from steps.workdir.rowfile import read_rows
+from steps.workdir.volume import open_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from steps.clients.git.repository import Repository
+    from steps.contracts import Run
+    from steps.runtime.settings import Settings
+    from steps.workdir.volume import Volume
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to change on ``tip``; ``by_id`` are blobs that the repository has and the volume lacks."""
+
+    tip: str | None
+    rows: Path
+    clusters: tuple[ClusterResult, ...]
+    by_id: frozenset[str] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not any(vars(self.changes).values())
+
+    @property
+    def changes(self) -> Changes:
+        return Changes(
+            new=sum(cluster.added for cluster in self.clusters),
+            modified=sum(cluster.modified for cluster in self.clusters),
+            deleted=sum(cluster.deleted for cluster in self.clusters),
+        )
+
+
+class NotThePlan(TryAgain):
+    """The commit differs from its parent in something else than the plan says."""
+
+
+def commit(settings: Settings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
+    """Write the commit, and prove that it changes what the plan says, and nothing else in the repository."""
+    with logs.timed() as elapsed:
+        oid = repository.fast_import(_commands(settings, volume, run, plan))
+        prefix = run.git_path.encode()
+        wanted = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
+        for row, got in outer_join(wanted, repository.changes(oid)):
+            if row is None or got is None or _outcome(row) != (got.change, got.after):
+                where = escaped((row or got).path.decode(errors="replace"))  # type: ignore[union-attr]
+                raise NotThePlan("git_commit", "Failed to commit", f"the commit is not the plan at {where}")
+    changed = plan.changes
+    logs.info(
+        "git_commit",
+        f"Committed {oid[:12]}",
+        took=elapsed(),
+        git_commit=oid,
+        new=changed.new,
+        modified=changed.modified,
+        deleted=changed.deleted,
+    )
+    return oid
+
+
+def _outcome(row: PlanRow) -> tuple[str, str]:
+    return (row.change, "" if row.change == "D" else row.oid)
+
+
+def _commands(settings: Settings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:
+    prefix = run.git_path.encode()
+    objects = os.fsencode(volume.objects_of(run))
+    yield fast_import.commit(
+        ref=NEW,
+        name=settings.git_username,
+        email=settings.git_email,
+        at=run.started_at,
+        message=_message(run, plan),
+        parent=plan.tip,
+    )
+    for row in read_rows(plan.rows, PlanRow):
+        if row.change == "D":
+            yield fast_import.delete(prefix + row.path)
+    for row in read_rows(plan.rows, PlanRow):
+        if row.change != "D" and row.oid in plan.by_id:
+            yield fast_import.write_blob(prefix + row.path, row.oid)
+        elif row.change != "D":
+            yield fast_import.write_inline(prefix + row.path, row.size)
+            yield from _exactly(os.path.join(objects, row.path), row.size)
+            yield fast_import.END_OF_DATA
+    yield fast_import.DONE
+
+
+def _message(run: Run, plan: Plan) -> str:
+    processed = [cluster for cluster in plan.clusters if cluster.processed]
+    return commit_message(
+        started_at=run.started_at,
+        clusters=[ClusterLine(c.name, c.files, c.listed_at) for c in processed if c.listed_at],
+        changes=plan.changes,
+        run_id=run.run_id,
+        allowed=[(c.name, c.allowed) for c in processed if c.allowed],
+        refused=[
+            *((c.name, c.ruling) for c in processed if c.status is Status.REFUSED),
+            *((c.name, c.held_back) for c in plan.clusters if c.held_back),
+        ],
+        failed=[c.name for c in plan.clusters if c.status is Status.FAILED],
+    )
+
+
+def _exactly(path: bytes, size: int) -> Iterator[bytes]:
+    """Yield the file's bytes; TryAgain unless it is there and has just ``size`` of them."""
+    where = escaped(path.decode(errors="replace"))
+    changed = TryAgain(
+        "git_commit", "Failed to commit", f"{where} has changed on the volume since it was downloaded"
+    )
+    try:
+        file = open_plain(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise changed from None
+    with file:
+        while chunk := file.read(_CHUNK):
+            size -= len(chunk)
+            if size < 0:
+                break
+            yield chunk
+    if size != 0:
+        raise changed

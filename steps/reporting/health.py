@@ -1,0 +1,44 @@
+"""health: is the last success recent enough? For probes and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steps.core.schedule import stale_after
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from steps.contracts import State
+    from steps.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Health:
+    """``healthy``, and why in one sentence."""
+
+    healthy: bool
+    reason: str
+
+
+def health(settings: Settings, state: State | None, where: str, now: datetime) -> Health:
+    """Judge by the state, which lies at ``where``; None: there is none."""
+    if state is None:
+        return Health(healthy=False, reason=f"no run has been reported yet: {where} does not exist")
+    last = state.last_run
+    ended = f"the last run ({last.run_id}) ended {last.outcome.value} with exit code {last.exit_code}"
+    if last.error:
+        ended = f"{ended}: {last.error}"
+    if state.last_success is None:
+        return Health(healthy=False, reason=f"no run has ever succeeded; {ended}")
+    limit = stale_after(
+        state.last_success.at,
+        max_age=settings.health_max_age,
+        schedule=settings.sync_schedule,
+        timezone=settings.sync_timezone,
+    )
+    success = f"the last success was at {state.last_success.at:%Y-%m-%d %H:%M:%S} UTC"
+    if now > limit:
+        return Health(healthy=False, reason=f"{success}, too old since {limit:%Y-%m-%d %H:%M:%S %Z}; {ended}")
+    return Health(healthy=True, reason=f"{success}; {ended}")

@@ -1,0 +1,225 @@
+"""The metrics: what the state says, in the words of Prometheus.
+
+They are computed from the cumulative state whenever somebody asks, and never counted up in a process:
+a run's process is gone before anyone could scrape it. None carries a label of ours but ``cluster`` and
+words of which there are few (``change``, ``step``, ``target``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder, pushadd_to_gateway
+from prometheus_client.registry import Collector
+
+from steps import __version__
+from steps.clients.http import post
+from steps.core.counters import DURATION_BUCKETS, Counters
+from steps.core.keys import MAX_SEGMENT_BYTES, escaped
+from steps.core.schedule import OVERDUE_FIRINGS, next_firing, shortest_interval, stale_after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from prometheus_client import Metric
+
+    from steps.contracts import ClusterState, RunResult, State
+    from steps.runtime.settings import Settings
+
+
+def exposition(settings: Settings, state: State | None, accept: str = "") -> tuple[bytes, str]:
+    """Return all metrics and their content type; ``accept`` is the scraper's header."""
+    encode, content_type = choose_encoder(accept)
+    return encode(_registry(settings, state)), content_type
+
+
+def push(settings: Settings, state: State) -> None:
+    """Push all metrics to PUSHGATEWAY_URL. Raises Undelivered.
+
+    Grouped by job and branch, so that the next run's pod takes the place of this one's; what this
+    state does not know (a success that came before it) stays there as it is.
+    """
+    assert settings.pushgateway_url  # noqa: S101 - the caller has looked
+    branch = {} if settings.download_only else {"branch": settings.git_branch}
+    pushadd_to_gateway(
+        settings.pushgateway_url,
+        job=settings.pushgateway_job,
+        registry=_registry(settings, state),
+        grouping_key=branch,
+        handler=_sender(settings),
+    )
+
+
+def _sender(settings: Settings) -> Callable[..., Callable[[], None]]:
+    def handler(
+        url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        del method, timeout  # pushadd is a POST; ours has time-outs of its own
+        password = settings.pushgateway_password
+        name = settings.pushgateway_username
+        return lambda: post(
+            url,
+            data,
+            dict(headers),
+            credentials=(name, password.get_secret_value() if password else "") if name else None,
+            ca_file=settings.pushgateway_ca_file,
+            proxy=settings.proxy_to(url),
+        )
+
+    return handler
+
+
+def _registry(settings: Settings, state: State | None) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Collector(settings, state))
+    return registry
+
+
+class _Collector(Collector):
+    def __init__(self, settings: Settings, state: State | None) -> None:
+        self._settings = settings
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _totals(self._state.counters if self._state else Counters())
+        version = {(__version__,): 1.0}
+        yield _gauge("build_info", "Constant 1, labelled with git-sync's version.", version, "version")
+        if self._state is None:
+            return
+        yield from _last_run(self._state.last_run)
+        yield _gauge("failures_in_a_row", "Newest runs that did not exit 0.", self._state.failures_in_a_row)
+        if self._state.last_success:
+            at = self._state.last_success.at
+            yield _gauge("last_success_timestamp", "When the last success ended.", at.timestamp())
+        yield from _schedule(self._settings, self._state)
+        yield from _clusters(self._state.clusters, self._state.listed)
+
+
+def _totals(counters: Counters) -> Iterator[Metric]:
+    bounds = map(str, DURATION_BUCKETS)
+    yield HistogramMetricFamily(
+        "git_sync_duration_seconds",
+        "Duration of whole runs.",
+        buckets=[*zip(bounds, counters.duration_buckets, strict=True), ("+Inf", counters.runs)],
+        sum_value=counters.duration_sum_seconds,
+    )
+    yield _counter("errors", "Runs that did not exit 0.", counters.errors)
+    yield _counter("files_processed", "Objects of the bucket that are in Git.", counters.files_processed)
+    yield _counter("bytes_downloaded", "Bytes fetched from the bucket.", counters.bytes_downloaded)
+    yield _counter("push_attempts", "Attempts to push to the Git remote.", counters.push_attempts)
+    yield _counter("push_failures", "Runs that could not push their commit.", counters.push_failures)
+    undelivered = {
+        ("pushgateway",): float(counters.pushgateway_errors),
+        ("webhook",): float(counters.webhook_errors),
+    }
+    yield _counter("delivery_errors", "Reports that did not reach their target.", undelivered, "target")
+
+
+def _last_run(run: RunResult) -> Iterator[Metric]:
+    yield _gauge("clusters_backed_up", "Clusters that the last run processed.", len(run.processed))
+    yield _gauge("last_run_timestamp_seconds", "When the last run ended.", run.finished_at.timestamp())
+    yield _gauge("last_run_duration_seconds", "Duration of the last run.", run.duration_seconds)
+    yield _gauge("last_run_exit_code", "Exit code of the last run.", run.exit_code)
+    push_failed = run.operation == "git_push"
+    yield _gauge("last_run_push_failed", "1 if the last run could not push its commit.", push_failed)
+    new = run.clusters_held_back
+    yield _gauge("new_clusters_held_back", "New clusters that MAX_CLUSTERS leaves out, at least.", new)
+    yield _gauge("stray_keys", "Quarantined keys that are in no cluster.", sum(run.quarantined.values()))
+    if run.step_seconds:
+        steps = {(step,): seconds for step, seconds in run.step_seconds.items()}
+        yield _gauge("step_duration_seconds", "Duration of each step of the last run.", steps, "step")
+
+
+def _schedule(settings: Settings, state: State) -> Iterator[Metric]:
+    """When runs are due: computed here, for Prometheus knows no cron."""
+    schedule, timezone = settings.sync_schedule, settings.sync_timezone
+    if schedule:
+        began = state.last_run.started_at
+        due = next_firing(began, schedule, timezone)
+        yield _gauge("next_run_timestamp_seconds", "When the next run is due.", due.timestamp())
+        interval = shortest_interval(began, schedule, timezone).total_seconds()
+        yield _gauge("expected_interval_seconds", "Shortest time between two scheduled runs.", interval)
+    if state.last_success:
+        overdue = stale_after(
+            state.last_success.at,
+            max_age=settings.health_max_age,
+            schedule=schedule,
+            timezone=timezone,
+            firings=OVERDUE_FIRINGS,
+        )
+        yield _gauge("overdue_timestamp_seconds", "When a next success is overdue.", overdue.timestamp())
+
+
+_CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], ...] = (
+    (
+        "last_success_timestamp_seconds",
+        "When the last run ended that found nothing wrong with the cluster.",
+        lambda cluster: _seconds(cluster.last_success_at),
+    ),
+    (
+        "newest_object_timestamp_seconds",
+        "When the cluster's youngest object was written to the bucket.",
+        lambda cluster: _seconds(cluster.newest_object_at),
+    ),
+    ("files", "Files that Git holds of the cluster.", lambda cluster: cluster.files),
+    ("quarantined_keys", "Keys of the cluster that are quarantined.", lambda cluster: cluster.quarantined),
+    ("deletions_refused", "Deletions that a guard refuses.", lambda cluster: cluster.deletions_refused),
+    (
+        "held_back",
+        "1 if the flood guard did not let the last run take the cluster.",
+        lambda cluster: cluster.held_back,
+    ),
+    ("missing", "1 if the bucket holds nothing of the cluster.", lambda cluster: cluster.missing),
+)
+
+
+def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetime]) -> Iterator[Metric]:
+    # The instant that a youngest object's age is of: until the next run looks, now would be too late.
+    looked = {(_label(name),): at.timestamp() for name, at in listed.items() if name in clusters}
+    if looked:
+        text = "When the cluster's newest processed listing began."
+        yield _gauge("cluster_listed_timestamp_seconds", text, looked, "cluster")
+    for name, text, value in _CLUSTER_GAUGES:
+        found = ((cluster, value(known)) for cluster, known in clusters.items())
+        values = {(_label(cluster),): float(at) for cluster, at in found if at is not None}
+        if values:
+            yield _gauge(f"cluster_{name}", text, values, "cluster")
+    changed = {
+        (_label(name), change): float(getattr(known, change))
+        for name, known in clusters.items()
+        for change in ("added", "modified", "deleted")
+    }
+    if changed:
+        yield _counter(
+            "cluster_files_changed", "Files of the cluster that changed in Git.", changed, "cluster", "change"
+        )
+
+
+def _label(cluster: str) -> str:
+    """The cluster's whole name: cut, two might become one, and Prometheus takes nothing twice."""
+    return escaped(cluster, MAX_SEGMENT_BYTES)
+
+
+def _seconds(at: datetime | None) -> float | None:
+    return at.timestamp() if at else None
+
+
+Values = float | Mapping[Any, float]
+
+
+def _gauge(name: str, text: str, values: Values, *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(f"git_sync_{name}", text, labels=labels), values)
+
+
+def _counter(name: str, text: str, values: Values, *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(f"git_sync_{name}", text, labels=labels), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
+    for labels, value in values.items() if isinstance(values, Mapping) else (((), values),):
+        family.add_metric(labels, value)
+    return family

@@ -1,0 +1,73 @@
+"""Where the state is read from by whoever did not write it: WORK_DIR, or its artifact in S3."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from steps.clients.s3.store import ObjectStore
+from steps.contracts import State
+from steps.workdir.volume import Volume, parse_document, read_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from steps.runtime.settings import Settings
+
+
+_FRESH_SECONDS = 2
+
+
+class StateSource(Protocol):
+    """Something that has the state; ``pause_seconds`` is how often it may be asked for news."""
+
+    where: str
+    pause_seconds: float
+
+    def read(self) -> State | None:
+        """Return the state as it is now, None if there is none yet. A SyncError if it cannot be had."""
+
+
+def state_source(settings: Settings) -> StateSource:
+    """The state's artifact where STATE_ENDPOINT names one, else the file in WORK_DIR."""
+    return _InS3(settings) if settings.state_endpoint else StateFile(Volume(settings.work_dir).state)
+
+
+class StateFile:
+    """sync-metadata.json on a volume."""
+
+    pause_seconds = 1.0
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self._path = path
+
+    def read(self) -> State | None:
+        """Read the file."""
+        try:
+            return read_document(self._path, State)
+        except FileNotFoundError:
+            return None
+
+
+class _InS3:
+    pause_seconds = 10.0
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.state_key  # noqa: S101 - read() requires it
+        self._key = settings.state_key
+        self.where = f"{settings.state_bucket}/{self._key}"
+        self._store = ObjectStore(settings.state_store)
+        self._lock = threading.Lock()
+        self._content: bytes | None = None
+        self._read_at = -math.inf
+
+    def read(self) -> State | None:
+        with self._lock:  # whoever may ask us must not make us ask S3 as often
+            if time.monotonic() - self._read_at > _FRESH_SECONDS:
+                self._content = self._store.read(self._key)
+                self._read_at = time.monotonic()
+            content = self._content
+        return None if content is None else parse_document(content, State, self.where)

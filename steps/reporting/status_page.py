@@ -1,0 +1,60 @@
+"""The status page: is it fine, since when not, which cluster?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steps.contracts import Status
+from steps.reporting.page import Badge, Block, Code, Heading, Inline, Link, Page, Paragraph, Table, Tone
+from steps.reporting.run_page import at, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from steps.contracts import ClusterState, State
+
+
+def status_page(state: State | None, *, healthy: bool, reason: str) -> Page:
+    """Return the page; ``reason`` is what the health check says."""
+    badge = Badge("Healthy", Tone.GOOD) if healthy else Badge("Unhealthy", Tone.BAD)
+    links: tuple[Inline, ...] = (Link("Metrics", "metrics"), " · ", Link("Health", "health"))
+    if state is None:
+        blocks: tuple[Block, ...] = (Paragraph(links),)
+    else:
+        blocks = (
+            Heading("Last run"),
+            Paragraph((headline(state.last_run),)),
+            Paragraph((Link("Report", "report"), " · ", *links)),
+            *_clusters(state),
+        )
+    return Page("git-sync", badge, (reason,), blocks)
+
+
+def _clusters(state: State) -> Iterator[Block]:
+    if state.clusters:
+        yield Heading("Clusters")
+        failed = {c.name for c in state.last_run.clusters if c.status is Status.FAILED}
+        head = ("Cluster", "", "Files", "Last success", "Youngest object", "Quarantined", "Deletions refused")
+        rows = [
+            (
+                Code(name),
+                Badge("failed", Tone.BAD) if name in failed else _badge(known),
+                known.files,
+                at(known.last_success_at),
+                at(known.newest_object_at),
+                known.quarantined,
+                known.deletions_refused,
+            )
+            for name, known in sorted(state.clusters.items())
+        ]
+        yield Table(head, tuple(rows))
+
+
+def _badge(known: ClusterState) -> Badge:
+    if known.held_back:
+        return Badge("held back", Tone.WARN)
+    if known.missing:
+        return Badge("missing", Tone.BAD)
+    if known.deletions_refused:
+        return Badge("refused", Tone.WARN)
+    return Badge("quarantine", Tone.WARN) if known.quarantined else Badge("ok", Tone.GOOD)

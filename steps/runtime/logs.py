@@ -1,0 +1,240 @@
+"""The log: one JSON object per line, or readable text on a terminal; no secret in either.
+
+Fields: timestamp (UTC), level, component, operation, message, data; duration_ms where something was
+timed, error on failures. docs/contracts.md and the README describe them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+from base64 import b64encode
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from html import escape as html
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from xml.sax.saxutils import escape as xml
+
+from pythonjsonlogger.json import JsonFormatter
+
+from steps.runtime.settings import LogFormat, LogLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from steps.errors import SyncError, Terminated
+
+_logger = logging.getLogger("git-sync")
+_last_error = ""
+_FIELDS = ("data", "duration_ms", "error")
+_SHORTEST_BASE64 = 8
+
+
+def debug(operation: str, message: str, **data: Any) -> None:
+    """Log a detail."""
+    _log(logging.DEBUG, operation, message, data=data)
+
+
+def info(operation: str, message: str, *, took: float | None = None, **data: Any) -> None:
+    """Log what was done; ``took`` in milliseconds becomes the line's duration_ms."""
+    _log(logging.INFO, operation, message, data=data, duration_ms=took)
+
+
+def warning(operation: str, message: str, *, error: str | None = None, **data: Any) -> None:
+    """Log what somebody should look at some day."""
+    _log(logging.WARNING, operation, message, data=data, error=error)
+
+
+def error(operation: str, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
+    """Log a failure: ``message`` says what failed, ``error`` why."""
+    global _last_error  # noqa: PLW0603 - the process's last word
+    _last_error = redacted(f"{message}: {error}")
+    _log(logging.ERROR, operation, message, data=data, error=error, duration_ms=took)
+
+
+def last_error() -> str:
+    """The newest error in one line; "" if there was none."""
+    return _last_error
+
+
+def failure(problem: SyncError | Terminated, **data: Any) -> None:
+    """Log an error of ours under its own operation."""
+    error(problem.operation, problem.message, problem.error, **(getattr(problem, "data", {}) | data))
+    if is_debug():
+        debug(problem.operation, "Traceback", traceback="".join(traceback.format_exception(problem)))
+
+
+def is_debug() -> bool:
+    """Whether debug lines are wanted; asked before something costly is made for one."""
+    return _logger.isEnabledFor(logging.DEBUG)
+
+
+@contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    """Give a function that returns the milliseconds since the block began."""
+    start = time.monotonic()
+    yield lambda: round((time.monotonic() - start) * 1000, 2)
+
+
+def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]) -> None:
+    """Send the log to standard output. ``secrets`` is asked at each line: a token file changes."""
+    handler = _StdoutHandler()
+    handler.setFormatter(_Text() if is_for_people(format_) else _Json())
+    global _redaction  # noqa: PLW0603 - the process has one log, and one set of secrets
+    _redaction = _Redaction(secrets)
+    handler.addFilter(_redaction)
+    _logger.handlers = [handler]
+    _logger.propagate = False
+    _logger.setLevel(level.value.upper())
+
+
+def is_for_people(format_: LogFormat) -> bool:
+    """Whether the log is text."""
+    return format_ is LogFormat.TEXT or (format_ is LogFormat.AUTO and sys.stdout.isatty())
+
+
+@contextmanager
+def written_by(write: Callable[[str], None]) -> Iterator[None]:
+    """Let ``write`` print the lines while the block runs: a progress bar must know of them."""
+    handlers = [handler for handler in _logger.handlers if isinstance(handler, _StdoutHandler)]
+    for handler in handlers:
+        handler.write = write
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.write = _print
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()
+
+
+class _StdoutHandler(logging.Handler):
+    write: Callable[[str], None] = staticmethod(_print)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        with suppress(OSError, ValueError):  # nobody listens any more: that must not stop a backup
+            self.write(line)
+
+
+def _log(level: int, operation: str, message: str, **fields: Any) -> None:
+    _logger.log(level, message, extra={"operation": operation, **fields})
+
+
+class _Json(JsonFormatter):
+    def __init__(self) -> None:
+        super().__init__(json_ensure_ascii=True)
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "timestamp": log_data.pop("timestamp"),
+            "level": log_data.pop("level"),
+            "component": "git-sync",
+            "operation": log_data.pop("operation"),
+            "message": log_data.pop("message"),
+        }
+        return record | {name: log_data[name] for name in _FIELDS if log_data.get(name) is not None}
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        super().add_fields(log_data, record, message_dict)
+        log_data["timestamp"] = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        log_data["level"] = record.levelname.lower()
+
+
+class _Text(logging.Formatter):
+    """What people read: messages; with their data where something is wrong, or debug lines are wanted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = vars(record)
+        cause = f": {fields['error']}" if fields.get("error") else ""
+        told = record.levelno != logging.INFO or is_debug()
+        data = " ".join(
+            f"{name}={value if isinstance(value, int | float) else json.dumps(value, default=str)}"
+            for name, value in (fields.get("data") or {}).items()
+            if value not in (None, "", [], {})
+        )
+        stamp = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}"
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        line = f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if told and data else ''}"
+        # A server's words may hold what a terminal would obey.
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+class _Redaction(logging.Filter):
+    """Replaces every secret in what is said, however JSON, XML, a URL or a header spells it."""
+
+    def __init__(self, secrets: Callable[[], list[str]]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        pattern = self.pattern()
+        record.msg = _redacted(str(record.msg), pattern)
+        fields = vars(record)
+        fields["error"] = _redacted(fields.get("error"), pattern)
+        data = fields.get("data") or {}  # its own names are ours, only what is below is not
+        fields["data"] = {name: _redacted(value, pattern) for name, value in data.items()}
+        return True
+
+    def pattern(self) -> re.Pattern[str]:
+        """Match every spelling of every secret."""
+        return _any_of(frozenset(map(str.strip, self._secrets())) - {""})
+
+
+@lru_cache(maxsize=2)
+def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
+    """The longest first, or half a secret would be left."""
+    longest_first = sorted(secrets, key=len, reverse=True)
+    plain = ("".join(map(_spelt, secret)) for secret in longest_first)
+    encoded = (word for secret in longest_first for word in _in_base64(secret.encode()))
+    return re.compile("|".join([*plain, *encoded]) or r"(?!)")
+
+
+def _spelt(character: str) -> str:
+    """A pattern for one character of a secret: as it is, or as it must be written elsewhere."""
+    if character.isalnum() and character.isascii():
+        return character
+    spellings = {json.dumps(character)[1:-1], quote(character, safe=""), xml(character), html(character)}
+    escaped = "|".join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))
+    return rf"(?i:\\{{0,8}}(?:{escaped}))"
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """Patterns for the secret inside of something in base64, as in a header: it may begin mid-letter."""
+    for before in range(3):
+        encoded = b64encode(bytes(before) + secret).decode().rstrip("=")
+        mine = encoded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        if len(mine) >= _SHORTEST_BASE64:
+            either = re.escape(mine).replace(r"\+", r"[+-]").replace("/", "[/_]")
+            yield either + r"[A-Za-z0-9+/_-]*=*"
+
+
+_redaction = _Redaction(list)
+
+
+def redacted(text: str) -> str:
+    """Return ``text`` without any secret: for documents that quote what a server said."""
+    return _redaction.pattern().sub("***", text)
+
+
+def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub("***", value)
+    if isinstance(value, dict):
+        return {_redacted(name, pattern): _redacted(inner, pattern) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(inner, pattern) for inner in value]
+    if value is None or isinstance(value, bool | int | float | datetime):
+        return value
+    return pattern.sub("***", str(value))

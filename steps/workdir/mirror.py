@@ -1,0 +1,87 @@
+"""A directory of downloaded objects, seen as a Git tree: what download-only mode compares with."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from steps.core.changes import PLAIN_FILE, TreeRow
+from steps.workdir.volume import ObjectDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from steps.core.changes import PlanRow
+
+_LINK = "120000"
+
+
+def local_tree(root: Path, *, max_bytes: int) -> Iterator[TreeRow]:
+    """Yield every file below ``root`` with its blob id, by path in byte order, as ls-tree would.
+
+    What is larger than ``max_bytes`` is no object of ours, and not read: it may be larger than any disk.
+    """
+    yield from _walk(os.fsencode(root), b"", max_bytes)
+
+
+def _walk(directory: bytes, prefix: bytes, max_bytes: int) -> Iterator[TreeRow]:
+    with os.scandir(directory) as found:
+        entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+    for name, is_directory in sorted(entries, key=lambda entry: entry[0] + b"/" * entry[1]):
+        path = os.path.join(directory, name)
+        if is_directory:
+            yield from _walk(path, prefix + name + b"/", max_bytes)
+            continue
+        known = os.lstat(path)
+        if stat.S_ISREG(known.st_mode):
+            yield TreeRow(prefix + name, PLAIN_FILE, _blob_id(path) if known.st_size <= max_bytes else "")
+        else:
+            yield TreeRow(prefix + name, _LINK, "")
+
+
+def _blob_id(path: bytes) -> str:
+    """Hash a file as Git does: a header with its size, and the content."""
+    with open(path, "rb") as file:
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[PlanRow]]) -> None:
+    """Make ``changes`` to the directory: deletions first, then every staged file takes its place.
+
+    Doing it again after being killed half-way ends in the same state.
+    """
+    below = os.fsencode(root)
+    for change in changes():
+        if change.change == "D":
+            _unlink(below, change.path)
+    directory = ObjectDirectory(root)
+    for change in changes():
+        if change.change != "D":
+            target = directory.place(change.path)
+            staged = os.path.join(os.fsencode(staging), change.path)
+            if os.path.lexists(staged):
+                if os.path.isdir(target) and not os.path.islink(target):
+                    shutil.rmtree(target)  # empty directories: no file below it was kept
+                os.replace(staged, target)
+            elif not os.path.lexists(target):  # there if an earlier try has moved it
+                raise FileNotFoundError(errno.ENOENT, "a downloaded object is gone", os.fsdecode(staged))
+
+
+def _unlink(root: bytes, path: bytes) -> None:
+    """Remove a file, and the directories that this leaves empty."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        os.unlink(os.path.join(root, path))
+    parent = os.path.dirname(path)
+    with contextlib.suppress(OSError):
+        while parent:
+            os.rmdir(os.path.join(root, parent))
+            parent = os.path.dirname(parent)
