@@ -17,8 +17,10 @@ from steps.discover import discover
 from steps.download import Progress, Silent, download
 from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, translated
 from steps.publish import publish
-from steps.report import failed, inform, lost, report
+from steps.report import report
+from steps.reporting.delivery import inform
 from steps.reporting.health import health
+from steps.reporting.outcome import failed, lost
 from steps.reporting.serve import answering_while_working, serve
 from steps.reporting.state_source import state_source
 from steps.run import run

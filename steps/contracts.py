@@ -24,8 +24,6 @@ from steps.kubernetes.change_summary import ChangeDigest
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from steps.errors import SyncError, Terminated
-
 
 # Where Argo keeps what the pipeline's runs leave to one another, in its artifact repository. Should
 # that be the backups' bucket and without a prefix, this is no cluster.
@@ -375,27 +373,6 @@ class RunResult(Document):
             quarantined_sample=run.quarantined_sample,
             changes=changes,
             step_seconds=_step_seconds(run, verdict, finished_at),
-        )
-
-    @classmethod
-    def of_failure(
-        cls, problem: SyncError | Terminated, run: RunStart, *, finished_at: datetime
-    ) -> RunResult:
-        """The result of a run that an error ended before there was anything to say of clusters."""
-        return cls(
-            run_id=run.run_id,
-            identity=run.identity,
-            started_at=run.started_at,
-            finished_at=finished_at,
-            outcome=Outcome.FAILED,
-            exit_code=problem.exit,
-            exit_codes=(problem.exit,),
-            mode=run.mode,
-            dry_run=run.dry_run,
-            narrowed=run.narrowed,
-            push_attempts=problem.push_attempts,
-            operation=problem.operation,
-            error=f"{problem.message}: {problem.error}",
         )
 
     @property

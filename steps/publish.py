@@ -20,7 +20,9 @@ from steps.core.changes import PlanRow
 from steps.core.keys import escaped
 from steps.errors import SyncError, TryAgain
 from steps.kubernetes.change_summary import ChangeDigest, digest
-from steps.publishing.commit import NotThePlan, Plan, commit
+from steps.planning.conflicts import tell_conflicts
+from steps.planning.plan import Plan
+from steps.publishing.commit import NotThePlan, commit
 from steps.publishing.inspection import look_into
 from steps.publishing.replan import (
     history_since_base,
@@ -28,7 +30,6 @@ from steps.publishing.replan import (
     newer_by_state,
     plan_again,
     published_by,
-    tell_conflicts,
 )
 from steps.runtime import logs
 from steps.workdir.cache import Caches

@@ -20,7 +20,9 @@ from steps.discover import discover
 from steps.download import Progress, download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
-from steps.report import failed, inform, previous_state, report
+from steps.report import previous_state, report
+from steps.reporting.delivery import inform
+from steps.reporting.outcome import failed
 from steps.runtime import logs, signals
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from steps.core.keys import rejection
 from steps.core.message import parse_trailers
 from steps.core.sorted_join import outer_join
 from steps.errors import FixConfiguration
-from steps.publishing.replan import below, tell_edits
+from steps.planning.conflicts import below, tell_edits
 from steps.workdir.cache import Caches, trees
 from steps.workdir.mirror import local_tree
 from steps.workdir.rowfile import write_rows

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import NEW
-from steps.contracts import ClusterResult, Status
+from steps.contracts import Status
 from steps.core import fast_import
 from steps.core.changes import PlanRow
 from steps.core.keys import escaped
-from steps.core.message import Changes, ClusterLine, commit_message
+from steps.core.message import ClusterLine, commit_message
 from steps.core.sorted_join import outer_join
 from steps.errors import TryAgain
 from steps.runtime import logs
@@ -20,37 +19,14 @@ from steps.workdir.volume import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from steps.clients.git.repository import Repository
     from steps.contracts import Run
+    from steps.planning.plan import Plan
     from steps.runtime.settings import Settings
     from steps.workdir.volume import Volume
 
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to change on ``tip``; ``by_id`` are blobs that the repository has and the volume lacks."""
-
-    tip: str | None
-    rows: Path
-    clusters: tuple[ClusterResult, ...]
-    by_id: frozenset[str] = frozenset()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to commit."""
-        return not any(vars(self.changes).values())
-
-    @property
-    def changes(self) -> Changes:
-        return Changes(
-            new=sum(cluster.added for cluster in self.clusters),
-            modified=sum(cluster.modified for cluster in self.clusters),
-            deleted=sum(cluster.deleted for cluster in self.clusters),
-        )
 
 
 class NotThePlan(TryAgain):

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from steps.errors import FixConfiguration, SyncError, Terminated, translated
-from steps.report import tell
+from steps.reporting.outcome import tell
 from steps.reporting.server import answering
 from steps.reporting.state_source import StateFile
 from steps.runtime import logs, signals
