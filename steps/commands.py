@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from steps.contracts import Run, RunResult, RunStart, Verdict
 from steps.core.exit_codes import Exit
-from steps.core.keys import escaped
+from steps.core.keys import printable
+from steps.core.operations import Operation
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, Silent, download
@@ -66,7 +67,7 @@ class Commands:
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
         if cache is not None and configured.download_only:
             raise FixConfiguration(
-                "configuration",
+                Operation.CONFIGURATION,
                 "Nothing of this run would be kept",
                 "GIT_REPOSITORY is empty, which is download-only mode, and this volume goes with the run",
             )
@@ -86,7 +87,7 @@ class Commands:
         if unknown := set(shards) - {shard.index for shard in found.shards}:
             asked = ", ".join(map(str, sorted(unknown)))
             last = len(found.shards) - 1
-            raise FixCommandLine("download", "No such shard", f"{asked}: they are 0 to {last}")
+            raise FixCommandLine(Operation.DOWNLOAD, "No such shard", f"{asked}: they are 0 to {last}")
         clusters = [
             name for shard in found.shards if not shards or shard.index in shards for name in shard.clusters
         ]
@@ -114,7 +115,9 @@ class Commands:
             result = publish(configured, volume, found, verdict)
         exit_ = Exit(result.exit_code)
         if exit_ in _UNFINISHED:
-            logs.error("publish", _UNFINISHED[exit_], result.cause, run=found.run_id, commit=result.commit)
+            logs.error(
+                Operation.PUBLISH, _UNFINISHED[exit_], result.cause, run=found.run_id, commit=result.commit
+            )
         return exit_
 
     def report(self, run_id: str | None) -> Exit:
@@ -154,9 +157,9 @@ class Commands:
         source = state_source(configured)
         verdict = health(configured, source.read(), source.where, datetime.now(UTC))
         if verdict.healthy:
-            logs.info("health", verdict.reason)
+            logs.info(Operation.HEALTH, verdict.reason)
             return Exit.OK
-        logs.error("health", "The last success is not recent enough", verdict.reason)
+        logs.error(Operation.HEALTH, "The last success is not recent enough", verdict.reason)
         return Exit.UNHEALTHY
 
     def _start(self, configured: Settings, run_id: str) -> RunStart:
@@ -186,7 +189,7 @@ class Commands:
         configured = settings.read(self._environ, *needs, **self._overrides)
         logs.set_up(configured.log_level, configured.log_format, configured.secrets)
         for name, meant in settings.misspelt(self._environ):
-            logs.warning("configuration", f"{name} is no setting: is {meant} meant?", variable=name)
+            logs.warning(Operation.CONFIGURATION, f"{name} is no setting: is {meant} meant?", variable=name)
         return configured
 
 
@@ -207,7 +210,7 @@ def _same(name: str, here: str | None, found: str | None) -> None:
     """Refuse a step whose setting is not the one that discover found: one run, one configuration."""
     if here != found:
         raise FixConfiguration(
-            "configuration",
+            Operation.CONFIGURATION,
             "The settings are not those of the run",
             f"{name} is {here!r}, the run's is {found!r}",
         )
@@ -220,17 +223,19 @@ def _run(volume: Volume, run_id: str | None) -> Run:
 
 def _left_by_an_earlier_step(path: Path, kind: type[D], run_id: str) -> D:
     if not path.exists():
-        raise FixConfiguration("setup_workdir", "Failed to find the run", f"{path} does not exist")
+        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to find the run", f"{path} does not exist")
     document = read_document(path, kind)
     if document.run_id != run_id:
-        said = f"{path} is of run {escaped(document.run_id)}: restore or remove it"
-        raise FixConfiguration("setup_workdir", "Failed to read the working directory", said)
+        said = f"{path} is of run {printable(document.run_id)}: restore or remove it"
+        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to read the working directory", said)
     return document
 
 
 def _checked(run_id: str) -> str:
     if not _RUN_ID.fullmatch(run_id):
-        raise FixCommandLine("discover", "No usable run id", "use letters, digits, dots, dashes, underscores")
+        raise FixCommandLine(
+            Operation.DISCOVER, "No usable run id", "use letters, digits, dots, dashes, underscores"
+        )
     return run_id
 
 

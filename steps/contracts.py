@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from steps.core.counters import Counters
-from steps.core.deletion_guard import Limits, Ruling
+from steps.core.deletion_guard import Decision, Limits
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.filters import Selection
-from steps.core.intake_limits import Flood, FloodLimits
-from steps.core.keys import escaped
-from steps.kubernetes.change_summary import ChangeDigest
+from steps.core.intake_limits import Excess, IntakeLimits
+from steps.core.keys import printable
+from steps.core.operations import Operation
+from steps.kubernetes.change_summary import ChangeSummary
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -107,13 +108,13 @@ class Run(RunStart):
     )
     selection: Selection
     limits: Limits
-    flood_limits: FloodLimits
+    intake_limits: IntakeLimits
     allow_delete: tuple[str, ...]
     max_object_bytes: int
     shards: tuple[Shard, ...]
     clusters_left_out: int = Field(description="clusters of the bucket that are no part of this run")
-    clusters_held_back: int = Field(description="those of them that MAX_CLUSTERS leaves out, at least")
-    clusters_held_back_sample: tuple[str, ...]
+    clusters_skipped: int = Field(description="those of them that MAX_CLUSTERS leaves out, at least")
+    clusters_skipped_sample: tuple[str, ...]
     obstructed: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
     quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...]
@@ -153,8 +154,8 @@ class ManifestFooter(Document):
     fetched_bytes: int
     newest_object_at: AwareDatetime | None
     cache_mismatches: int = Field(description="full mode: objects that the cache was wrong about")
-    foreign_etags: int = Field(description="objects whose ETag looks like an MD5 but is none")
-    withheld: int = Field(description="objects that are listed, again and again, and cannot be had")
+    non_md5_etags: int = Field(description="objects whose ETag looks like an MD5 but is none")
+    unavailable: int = Field(description="objects that are listed, again and again, and cannot be had")
 
 
 class ClusterFailure(Document):
@@ -162,10 +163,10 @@ class ClusterFailure(Document):
 
     schema_version: Literal[1] = 1
     cluster: str
-    operation: str
+    operation: Operation
     error: str
     transient: bool
-    held_back: Flood | None = Field(default=None, description="it did not fail: the flood guard refused it")
+    over_limit: Excess | None = Field(default=None, description="it did not fail: the flood guard refused it")
 
 
 class RowsHeader(Document):
@@ -202,7 +203,7 @@ class Status(StrEnum):
     OK = "ok"
     FAILED = "failed"
     REFUSED = "refused"
-    HELD_BACK = "held_back"
+    OVER_LIMIT = "over_limit"
     SUPERSEDED = "superseded"
 
 
@@ -218,17 +219,17 @@ class ClusterResult(Document):
     accepted: int = 0
     fetched: int = 0
     fetched_bytes: int = 0
-    ruling: Ruling = Ruling.DELETE
+    decision: Decision = Decision.DELETE
     deletions_refused: int = 0
     allow_delete: str | None = Field(default=None, description="what would allow the deletions")
     allowed: str | None = Field(default=None, description="token of the deletions that a person allowed")
-    held_back: Flood | None = None
+    over_limit: Excess | None = None
     quarantined: dict[str, int] = {}
     quarantined_sample: tuple[str, ...] = ()
     left_for_next_run: int = Field(default=0, description="changes whose bytes this run lacks")
     listed_at: AwareDatetime | None = None
     newest_object_at: AwareDatetime | None = None
-    operation: str | None = None
+    operation: Operation | None = None
     error: str | None = None
     transient: bool = False
 
@@ -283,8 +284,8 @@ def _exits(run: Run, clusters: tuple[ClusterResult, ...]) -> set[Exit]:
         exits.add(Exit.PARTIAL)
     if any(cluster.left_for_next_run for cluster in clusters):
         exits.add(Exit.PARTIAL)
-    refused = {Status.REFUSED, Status.HELD_BACK}
-    if run.clusters_held_back or any(cluster.status in refused for cluster in clusters):
+    refused = {Status.REFUSED, Status.OVER_LIMIT}
+    if run.clusters_skipped or any(cluster.status in refused for cluster in clusters):
         exits.add(Exit.REFUSED)
     return exits or {Exit.OK}
 
@@ -324,13 +325,13 @@ class RunResult(Document):
     clusters_added: tuple[str, ...] = ()
     clusters_removed: tuple[str, ...] = ()
     clusters: tuple[ClusterResult, ...] = ()
-    clusters_held_back: int = Field(default=0, description="new clusters that MAX_CLUSTERS leaves out")
-    clusters_held_back_sample: tuple[str, ...] = ()
+    clusters_skipped: int = Field(default=0, description="new clusters that MAX_CLUSTERS leaves out")
+    clusters_skipped_sample: tuple[str, ...] = ()
     quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster")
     quarantined_sample: tuple[str, ...] = ()
-    changes: ChangeDigest = ChangeDigest()
+    changes: ChangeSummary = ChangeSummary()
     step_seconds: dict[str, float] = Field(default={}, description="by step; the sum is the duration")
-    operation: str | None = None
+    operation: Operation | None = None
     error: str | None = None
 
     @classmethod
@@ -343,7 +344,7 @@ class RunResult(Document):
         clusters: tuple[ClusterResult, ...],
         commit: str | None,
         push_attempts: int,
-        changes: ChangeDigest,
+        changes: ChangeSummary,
     ) -> RunResult:
         """The result of a run that came to its end, with the exit codes that hold."""
         exits = sorted(_exits(run, clusters))
@@ -367,8 +368,8 @@ class RunResult(Document):
             clusters_added=tuple(c.name for c in clusters if c.files and not c.files_before),
             clusters_removed=tuple(c.name for c in clusters if c.files_before and not c.files),
             clusters=tuple(sorted(clusters, key=lambda cluster: cluster.name)),
-            clusters_held_back=run.clusters_held_back,
-            clusters_held_back_sample=run.clusters_held_back_sample,
+            clusters_skipped=run.clusters_skipped,
+            clusters_skipped_sample=run.clusters_skipped_sample,
             quarantined=run.quarantined,
             quarantined_sample=run.quarantined_sample,
             changes=changes,
@@ -391,23 +392,23 @@ class RunResult(Document):
         if self.error:
             return self.error
         said = []
-        if self.clusters_held_back:
-            said.append(f"{self.clusters_held_back} new clusters are held back (MAX_CLUSTERS)")
+        if self.clusters_skipped:
+            said.append(f"{self.clusters_skipped} new clusters are held back (MAX_CLUSTERS)")
         for cluster in self.clusters:
-            name = escaped(cluster.name)
+            name = printable(cluster.name)
             if cluster.status is Status.FAILED:
                 said.append(f"{name}: {cluster.error}")
-            if cluster.status is Status.HELD_BACK:
+            if cluster.status is Status.OVER_LIMIT:
                 said.append(f"{name} is held back: {cluster.error}")
             if (
-                cluster.ruling is Ruling.REFUSED_EMPTY_BUCKET
+                cluster.decision is Decision.REFUSED_EMPTY_BUCKET
             ):  # mostly a mistake, so no word on how to allow it
                 said.append(
                     f"{name}: the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX"
                 )
             elif cluster.status is Status.REFUSED:
                 allowing = shlex.quote(cluster.allow_delete or "")
-                said.append(f"{name}: {cluster.ruling.value} (to allow it: allow-delete={allowing})")
+                said.append(f"{name}: {cluster.decision.value} (to allow it: allow-delete={allowing})")
             if cluster.left_for_next_run:
                 said.append(f"{name}: {cluster.left_for_next_run} changes left for the next run")
         return "; ".join(said)
@@ -437,7 +438,7 @@ class ClusterState(Document):
     deleted: int = 0
     quarantined: int = Field(default=0, description="keys, in the last run that listed it")
     deletions_refused: int = 0
-    held_back: bool = Field(default=False, description="the last run did not take it: a flood")
+    over_limit: bool = Field(default=False, description="the last run did not take it: a flood")
     missing: bool = Field(default=False, description="the bucket holds nothing of it any more")
     newest_object_at: AwareDatetime | None = None
 
@@ -449,7 +450,7 @@ class State(Document):
     identity: str
     last_run: RunResult
     last_success: LastSuccess | None
-    failures_in_a_row: int = Field(default=0, description="newest runs that did not exit 0")
+    consecutive_failures: int = Field(default=0, description="newest runs that did not exit 0")
     listed: dict[str, AwareDatetime] = Field(description="newest published listing per cluster")
     clusters: dict[str, ClusterState] = {}
     counters: Counters

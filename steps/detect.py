@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from steps.contracts import RowsHeader, Run, Status, Verdict
 from steps.core.changes import ManifestRow
-from steps.core.deletion_guard import Ruling, is_allowed
-from steps.core.keys import escaped
+from steps.core.deletion_guard import Decision, is_approved
+from steps.core.keys import printable
+from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.planning.planner import Planner, baseline_tree
 from steps.runtime import logs
@@ -37,9 +38,9 @@ def detect(volume: Volume, run: Run) -> Verdict:
     with logs.timed() as elapsed:
         planner = Planner(run, files, tree=None, settled={})
         rows = planner.rows()
-        tell = _teller(run)
+        tell = _path_logger(run)
         if tell is not None:
-            rows = _told(rows, tell)
+            rows = _logged(rows, tell)
         write_rows(files.plan, RowsHeader(identity=run.identity), rows)
         verdict = Verdict(
             run_id=run.run_id,
@@ -51,16 +52,16 @@ def detect(volume: Volume, run: Run) -> Verdict:
     for result in verdict.clusters:
         _tell(result)
         if result.allow_delete is not None:
-            _tell_refusal(run, files, result, result.allow_delete, tell)
-    _tell_allowances(run, verdict)
+            _log_refusal(run, files, result, result.allow_delete, tell)
+    _log_approvals(run, verdict)
     processed = [result for result in verdict.clusters if result.processed]
     new, modified, deleted = (
         sum(getattr(result, count) for result in processed) for count in ("added", "modified", "deleted")
     )
     if not run.selection.is_whole_cluster and not any(r.accepted or r.deletions_refused for r in processed):
-        logs.warning("detect_changes", "NAMESPACES and EXCLUDE leave no object of any cluster")
+        logs.warning(Operation.DETECT_CHANGES, "NAMESPACES and EXCLUDE leave no object of any cluster")
     logs.info(
-        "detect_changes",
+        Operation.DETECT_CHANGES,
         f"{new} new, {modified} modified, {deleted} deleted in {len(processed)} clusters",
         took=elapsed(),
         clusters=len(processed),
@@ -73,51 +74,53 @@ def detect(volume: Volume, run: Run) -> Verdict:
 
 _SAMPLE = 20
 _REASONS = {
-    Ruling.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT at once",
-    Ruling.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
-    Ruling.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
+    Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT at once",
+    Decision.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
+    Decision.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
 }
 
 
 Tell = Callable[..., None]
 
 
-def _teller(run: Run) -> Tell | None:
+def _path_logger(run: Run) -> Tell | None:
     """How each single path is told: a dry run prints its plan, else it is for those who debug."""
     if run.dry_run:
         return logs.info
     return logs.debug if logs.is_debug() else None
 
 
-def _told(rows: Iterable[PlanRow], tell: Tell) -> Iterator[PlanRow]:
+def _logged(rows: Iterable[PlanRow], tell: Tell) -> Iterator[PlanRow]:
     for row in rows:
-        change = {"A": "new", "M": "modified", "D": "deleted"}[row.change]
-        path = escaped(row.path.decode(errors="replace"))
-        tell("detect_changes", f"{change} {path}", change=change, path=path, oid=row.oid, size=row.size)
+        change = row.change.word
+        path = printable(row.path.decode(errors="replace"))
+        tell(
+            Operation.DETECT_CHANGES, f"{change} {path}", change=change, path=path, oid=row.oid, size=row.size
+        )
         yield row
 
 
 def _tell(result: ClusterResult) -> None:
-    name = escaped(result.name)
+    name = printable(result.name)
     if result.status is Status.FAILED:
         logs.warning(
-            "detect_changes",
+            Operation.DETECT_CHANGES,
             f"{name} is left as it is: its download failed",
             error=result.error,
             cluster=name,
         )
         return
-    if result.status is Status.HELD_BACK:
+    if result.status is Status.OVER_LIMIT:
         logs.error(
-            "detect_changes",
+            Operation.DETECT_CHANGES,
             f"{name} is held back: it would flood the repository",
             f"{result.error}. Git keeps what it has; if this growth is meant, raise that setting for a run",
             cluster=name,
-            held_back=result.held_back,
+            over_limit=result.over_limit,
         )
         return
     logs.info(
-        "detect_changes",
+        Operation.DETECT_CHANGES,
         f"{name}: {result.added} new, {result.modified} modified, {result.deleted} deleted",
         cluster=name,
         files=result.files,
@@ -127,7 +130,7 @@ def _tell(result: ClusterResult) -> None:
     )
     if result.quarantined:
         logs.warning(
-            "detect_changes",
+            Operation.DETECT_CHANGES,
             f"{sum(result.quarantined.values())} keys of {name} are quarantined",
             cluster=name,
             reasons=result.quarantined,
@@ -135,23 +138,21 @@ def _tell(result: ClusterResult) -> None:
         )
 
 
-def _tell_refusal(
-    run: Run, files: RunFiles, result: ClusterResult, allowance: str, tell: Tell | None
-) -> None:
+def _log_refusal(run: Run, files: RunFiles, result: ClusterResult, approval: str, tell: Tell | None) -> None:
     """Say what is refused, why, and how a person allows it."""
-    name = escaped(result.name)
+    name = printable(result.name)
     if tell is not None:
         for path in _refused(run, files, result.name):
-            tell("detect_changes", f"deletion refused {path}", change="refused", path=path)
+            tell(Operation.DETECT_CHANGES, f"deletion refused {path}", change="refused", path=path)
     logs.error(
-        "detect_changes",
+        Operation.DETECT_CHANGES,
         f"Refused to delete {result.deletions_refused} files of {name}",
-        f"{_REASONS[result.ruling]}; they stay. If the loss is meant, allow exactly this one: "
-        f"git-sync run --allow-delete {shlex.quote(allowance)}",
+        f"{_REASONS[result.decision]}; they stay. If the loss is meant, allow exactly this one: "
+        f"git-sync run --allow-delete {shlex.quote(approval)}",
         cluster=name,
-        ruling=result.ruling,
+        decision=result.decision,
         deletions_refused=result.deletions_refused,
-        allow_delete=allowance,
+        allow_delete=approval,
         paths=list(islice(_refused(run, files, result.name), _SAMPLE)),
     )
 
@@ -160,20 +161,22 @@ def _refused(run: Run, files: RunFiles, cluster: str) -> Iterator[str]:
     manifest = read_rows(files.manifest(cluster), ManifestRow)
     for held, listed in outer_join(baseline_tree(files, cluster), manifest):
         if held is not None and listed is None and run.selection.has_path(held.path):
-            yield escaped(held.path.decode(errors="replace"))
+            yield printable(held.path.decode(errors="replace"))
 
 
-def _tell_allowances(run: Run, verdict: Verdict) -> None:
+def _log_approvals(run: Run, verdict: Verdict) -> None:
     """Say which allowances were for nothing, and how to allow several losses at once."""
     used = [(result.name, result.allowed) for result in verdict.clusters if result.allowed]
     for given in sorted(set(run.allow_delete)):
-        if not any(is_allowed(name, token, (given,)) for name, token in used):
+        if not any(is_approved(name, token, (given,)) for name, token in used):
             logs.warning(
-                "detect_changes",
-                f"The leave given with {escaped(given)} is for no deletions of this run",
-                allow_delete=escaped(given),
+                Operation.DETECT_CHANGES,
+                f"The leave given with {printable(given)} is for no deletions of this run",
+                allow_delete=printable(given),
             )
     refused = [result.allow_delete for result in verdict.clusters if result.allow_delete is not None]
     if len(refused) > 1:
-        options = " ".join(f"--allow-delete {shlex.quote(allowance)}" for allowance in refused)
-        logs.warning("detect_changes", f"To allow all of these losses at once: git-sync run {options}")
+        options = " ".join(f"--allow-delete {shlex.quote(approval)}" for approval in refused)
+        logs.warning(
+            Operation.DETECT_CHANGES, f"To allow all of these losses at once: git-sync run {options}"
+        )

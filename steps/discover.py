@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
 from steps.contracts import ARTIFACTS, BaselineHeader, Run, RunStart, Shard
-from steps.core.keys import Reason, escaped, rejection
+from steps.core.keys import Reason, printable, rejection
+from steps.core.operations import Operation
 from steps.core.sorted_join import OutOfOrder
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.planning.baselines import write_baselines
@@ -43,7 +44,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             problem.data = {"endpoint": store.endpoint, "bucket": store.bucket}
             raise
     logs.info(
-        "minio_connect",
+        Operation.MINIO_CONNECT,
         "Connected to MinIO",
         took=elapsed(),
         endpoint=store.endpoint,
@@ -56,12 +57,16 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         except (Damaged, OutOfOrder) as problem:
             volume.forget()  # which are all that was read here; without them it can be done as well
             raise TryAgain(
-                "discover", "A damaged cache was thrown away", "what it held is fetched"
+                Operation.DISCOVER, "A damaged cache was thrown away", "what it held is fetched"
             ) from problem
     if not settings.download_only:
-        logs.info("git_clone", "Read the branch", took=elapsed(), branch=settings.git_branch, base=held.base)
+        logs.info(
+            Operation.GIT_CLONE, "Read the branch", took=elapsed(), branch=settings.git_branch, base=held.base
+        )
         if held.base is None:
-            logs.warning("git_clone", f"There is no branch {settings.git_branch} yet: it will be made")
+            logs.warning(
+                Operation.GIT_CLONE, f"There is no branch {settings.git_branch} yet: it will be made"
+            )
 
     with logs.timed() as elapsed:
         new = _new_clusters(settings, found, held.clusters)
@@ -89,10 +94,10 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             allow_delete=settings.allow_delete,
             max_object_bytes=settings.max_object_bytes,
             shards=_shards(sorted(clusters), settings.max_shards),
-            flood_limits=settings.flood_limits,
-            clusters_left_out=found.left_out + new.held_back,
-            clusters_held_back=new.held_back,
-            clusters_held_back_sample=new.sample,
+            intake_limits=settings.intake_limits,
+            clusters_left_out=found.left_out + new.over_limit,
+            clusters_skipped=new.over_limit,
+            clusters_skipped_sample=new.sample,
             obstructed=tuple(sorted(clusters & held.plain_files)),
             quarantined=dict(found.strays),
             quarantined_sample=tuple(found.strays_sample),
@@ -101,27 +106,27 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         _write_shards(files.shards, run.shards)
         write_document(files.run, run)
     logs.info(
-        "discover",
+        Operation.DISCOVER,
         f"Found {len(clusters)} clusters",
         took=elapsed(),
         run=run.run_id,
-        clusters=sorted(map(escaped, clusters)),
-        only_in_bucket=sorted(map(escaped, clusters - held.clusters)),
-        only_in_git=sorted(map(escaped, held.clusters - found.clusters)) if found.is_whole else [],
+        clusters=sorted(map(printable, clusters)),
+        only_in_bucket=sorted(map(printable, clusters - held.clusters)),
+        only_in_git=sorted(map(printable, held.clusters - found.clusters)) if found.is_whole else [],
         shards=len(run.shards),
     )
-    if new.held_back:
+    if new.over_limit:
         logs.error(
-            "discover",
+            Operation.DISCOVER,
             "New clusters are held back",
             f"there are more than MAX_CLUSTERS={settings.max_clusters}. Those that Git holds go on; if the "
             "new ones are meant, raise it",
-            clusters=new.held_back,
+            clusters=new.over_limit,
             names=new.sample,
         )
     if found.strays:
         logs.warning(
-            "discover",
+            Operation.DISCOVER,
             "Keys outside every cluster are quarantined",
             reasons=run.quarantined,
             keys=run.quarantined_sample,
@@ -158,8 +163,8 @@ def _look_around(settings: Settings, store: ObjectStore) -> _Found:
         else:
             reason = rejection(name)
         if reason:
-            key = escaped(settings.minio_prefix + child)
-            logs.debug("discover", "Key quarantined", reason=reason, key=key)
+            key = printable(settings.minio_prefix + child)
+            logs.debug(Operation.DISCOVER, "Key quarantined", reason=reason, key=key)
             found.strays[reason.value] += 1
             if len(found.strays_sample) < _SAMPLE:
                 found.strays_sample.append(key)
@@ -170,16 +175,16 @@ def _look_around(settings: Settings, store: ObjectStore) -> _Found:
         else:
             found.left_out += 1
             if len(found.left_out_sample) < _SAMPLE:
-                found.left_out_sample.append(escaped(name))
+                found.left_out_sample.append(printable(name))
     return found
 
 
 @dataclass(frozen=True)
 class _New:
-    """The clusters that Git does not hold; ``held_back`` is their number, at least."""
+    """The clusters that Git does not hold; ``skipped`` is their number, at least."""
 
     taken: frozenset[str] = frozenset()
-    held_back: int = 0
+    over_limit: int = 0
     sample: tuple[str, ...] = ()
 
 
@@ -189,7 +194,9 @@ def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
     if not settings.max_clusters or max(found.count, len(in_git) + len(new)) <= settings.max_clusters:
         return _New(frozenset(new))
     unseen = found.count - len(found.clusters) - len(in_git - found.clusters)
-    return _New(held_back=len(new) + max(0, unseen), sample=tuple(islice(sorted(map(escaped, new)), _SAMPLE)))
+    return _New(
+        over_limit=len(new) + max(0, unseen), sample=tuple(islice(sorted(map(printable, new)), _SAMPLE))
+    )
 
 
 def _selected(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:
@@ -197,13 +204,15 @@ def _selected(settings: Settings, store: ObjectStore, found: _Found, clusters: s
     here = f"under {settings.minio_prefix!r} in bucket {store.bucket!r}"
     if not clusters and not found.count and found.left_out:
         there = ", ".join(found.left_out_sample) + (" …" if found.left_out > _SAMPLE else "")
-        raise FixConfiguration("discover", "CLUSTERS matches no cluster", f"{here} there are: {there}")
+        raise FixConfiguration(
+            Operation.DISCOVER, "CLUSTERS matches no cluster", f"{here} there are: {there}"
+        )
     if not found.count and not found.left_out:
-        prefixes = ", ".join(map(escaped, store.prefixes())) or "nothing"
+        prefixes = ", ".join(map(printable, store.prefixes())) or "nothing"
         advice = f"nothing {here}, which holds: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
         if not clusters:
-            raise FixConfiguration("discover", "Failed to find any cluster", advice)
-        logs.warning("discover", "The bucket holds no cluster", error=advice)
+            raise FixConfiguration(Operation.DISCOVER, "Failed to find any cluster", advice)
+        logs.warning(Operation.DISCOVER, "The bucket holds no cluster", error=advice)
     return clusters
 
 

@@ -23,7 +23,6 @@ from steps.contracts import (
 )
 from steps.core.changes import (
     FETCHED,
-    PLAIN_FILE,
     UNCHANGED_FIELD,
     VANISHED,
     Directories,
@@ -31,8 +30,10 @@ from steps.core.changes import (
     add_conflict,
 )
 from steps.core.exit_codes import Exit, most_severe
-from steps.core.intake_limits import Flood, HeldBack, Intake
-from steps.core.keys import Reason, escaped, rejection
+from steps.core.git_objects import Mode as GitMode
+from steps.core.intake_limits import Excess, Intake, OverLimit
+from steps.core.keys import Reason, printable, rejection
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
 from steps.runtime import logs
 from steps.workdir.rowfile import decoder, join_lines, path_of, write_rows
@@ -118,7 +119,7 @@ class _Job:
 
 def _download_cluster(job: _Job, cluster: str) -> Exit:
     if job.files.manifest(cluster).exists():
-        logs.info("download", f"{escaped(cluster)} is complete already", cluster=escaped(cluster))
+        logs.info(Operation.DOWNLOAD, f"{printable(cluster)} is complete already", cluster=printable(cluster))
         return Exit.OK
     failure = job.files.failure(cluster)
     objects = job.volume.objects_of(job.run)
@@ -126,16 +127,16 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
     directory = job.removers.submit(_emptied, objects, cluster)
     try:
         _fetch_cluster(job, cluster, directory)
-    except HeldBack as flood:
+    except OverLimit as flood:
         # detect tells of it: a guard's word is no failure of this step.
         directory.result()
         remove(objects / cluster)
         document = ClusterFailure(
             cluster=cluster,
-            operation="download",
+            operation=Operation.DOWNLOAD,
             error=str(flood),
             transient=False,
-            held_back=flood.flood,
+            over_limit=flood.flood,
         )
         write_document(failure, document)
         return Exit.OK
@@ -147,7 +148,7 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
             transient=problem.transient,
         )
         write_document(failure, document)
-        logs.failure(problem, cluster=escaped(cluster))
+        logs.failure(problem, cluster=printable(cluster))
         return problem.exit
     failure.unlink(missing_ok=True)
     return Exit.OK
@@ -163,7 +164,9 @@ def _fetch_cluster(job: _Job, cluster: str, directory: Future[ObjectDirectory]) 
     """List, prove, compare, fetch; the manifest comes last, and only if all went well."""
     if cluster in job.run.obstructed:
         where = f"{job.run.git_path}{cluster}"
-        raise FixConfiguration("download", "Failed to download", f"Git holds a file at {escaped(where)}")
+        raise FixConfiguration(
+            Operation.DOWNLOAD, "Failed to download", f"Git holds a file at {printable(where)}"
+        )
     with logs.timed() as elapsed:
         figures = _Figures()
         listed_at = _write_listing(job, cluster, figures)
@@ -172,37 +175,37 @@ def _fetch_cluster(job: _Job, cluster: str, directory: Future[ObjectDirectory]) 
         with contextlib.closing(_manifest(job, cluster, directory, figures)) as rows:
             write_rows(job.files.manifest(cluster), header, rows, figures.footer)
     logs.info(
-        "download",
-        f"{escaped(cluster)}: {figures.objects} objects in the bucket, {figures.fetched} fetched",
+        Operation.DOWNLOAD,
+        f"{printable(cluster)}: {figures.objects} objects in the bucket, {figures.fetched} fetched",
         took=elapsed(),
-        cluster=escaped(cluster),
+        cluster=printable(cluster),
         objects=figures.objects,
         fetched=figures.fetched,
         bytes=figures.fetched_bytes,
         quarantined=figures.quarantined.total(),
     )
-    if figures.withheld:
+    if figures.unavailable:
         logs.error(
-            "download",
+            Operation.DOWNLOAD,
             "The store lists objects that it does not give",
             "GET says that they are not there; Git keeps what it has of them",
-            cluster=escaped(cluster),
-            objects=len(figures.withheld),
-            keys=figures.withheld[:_SAMPLE],
+            cluster=printable(cluster),
+            objects=len(figures.unavailable),
+            keys=figures.unavailable[:_SAMPLE],
         )
     if figures.cache_mismatches:
         logs.warning(
-            "download",
+            Operation.DOWNLOAD,
             "The cache was wrong",
-            cluster=escaped(cluster),
+            cluster=printable(cluster),
             objects=figures.cache_mismatches,
         )
-    if figures.foreign_etags:
+    if figures.non_md5_etags:
         logs.warning(
-            "download",
+            Operation.DOWNLOAD,
             "ETags are no MD5s here: only lengths protect downloads",
-            cluster=escaped(cluster),
-            objects=figures.foreign_etags,
+            cluster=printable(cluster),
+            objects=figures.non_md5_etags,
         )
 
 
@@ -217,7 +220,7 @@ def _write_listing(job: _Job, cluster: str, figures: _Figures) -> datetime:
 
 
 def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow]:
-    intake = Intake(run.flood_limits)
+    intake = Intake(run.intake_limits)
     directories: Directories[None] = Directories()
     newest = datetime.min.replace(tzinfo=UTC)
     for key, etag, size, modified in listing:
@@ -246,7 +249,7 @@ _Row: TypeAlias = ManifestRow | bytes
 
 def _check_new_bytes(job: _Job, cluster: str, figures: _Figures) -> None:
     """Raise HeldBack where the new and changed objects are too much, before the first is fetched."""
-    limit = job.run.flood_limits.max_new_bytes
+    limit = job.run.intake_limits.max_new_bytes
     if not 0 < limit < figures.listed_bytes:
         return  # not even all of them are: nothing has to be compared
     decoded = decoder(ListedRow)
@@ -256,7 +259,7 @@ def _check_new_bytes(job: _Job, cluster: str, figures: _Figures) -> None:
             listed = decoded(line)
             new += 0 if listed.reason else listed.size
     if new > limit:
-        raise HeldBack(Flood.BYTES, new, limit)
+        raise OverLimit(Excess.BYTES, new, limit)
 
 
 @dataclass
@@ -274,9 +277,9 @@ class _Figures:
     fetched_bytes: int = 0
     newest: datetime | None = None
     cache_mismatches: int = 0
-    foreign_etags: int = 0
+    non_md5_etags: int = 0
     vanished: list[bytes] = field(default_factory=list)
-    withheld: list[str] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def counted(self, row: _Row) -> _Row:
@@ -287,8 +290,8 @@ class _Figures:
             if len(self.vanished) < _AHEAD:
                 self.vanished.append(row.path)
         elif row.quarantined:
-            key = escaped(row.path.decode(errors="replace"))
-            logs.debug("download", "Key quarantined", reason=row.state, key=key)
+            key = printable(row.path.decode(errors="replace"))
+            logs.debug(Operation.DOWNLOAD, "Key quarantined", reason=row.state, key=key)
             self.quarantined[row.state] += 1
             if len(self.quarantined_sample) < _SAMPLE:
                 self.quarantined_sample.append(key)
@@ -306,8 +309,8 @@ class _Figures:
             fetched_bytes=self.fetched_bytes,
             newest_object_at=self.newest,
             cache_mismatches=self.cache_mismatches,
-            foreign_etags=self.foreign_etags,
-            withheld=len(self.withheld),
+            non_md5_etags=self.non_md5_etags,
+            unavailable=len(self.unavailable),
         )
 
 
@@ -327,7 +330,7 @@ def _manifest(
         while pending:
             yield figures.counted(_outcome(pending.popleft()))
         if figures.vanished:
-            figures.withheld = _still_listed(job, cluster, figures.vanished)
+            figures.unavailable = _still_listed(job, cluster, figures.vanished)
     finally:
         # Whoever clears up after this cluster must not meet threads that still write.
         wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
@@ -340,7 +343,7 @@ def _still_listed(job: _Job, cluster: str, vanished: Iterable[bytes]) -> list[st
     """
     gone = {job.run.bucket_prefix + path.decode() for path in vanished}
     listing = job.store.listing(f"{job.run.bucket_prefix}{cluster}/")
-    return [escaped(listed.key) for listed in listing if listed.key in gone]
+    return [printable(listed.key) for listed in listing if listed.key in gone]
 
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
@@ -398,10 +401,12 @@ def _prove_absent(job: _Job, path: bytes) -> None:
     """A store that is unwell may list all but some objects: whatever is to be deleted is asked for."""
     key = job.run.bucket_prefix + path.decode()
     if job.store.exists(key):
-        raise TryAgain("download", "Failed to list", f"the listing leaves out {escaped(key)}, which is there")
+        raise TryAgain(
+            Operation.DOWNLOAD, "Failed to list", f"the listing leaves out {printable(key)}, which is there"
+        )
 
 
-_PLAIN_FIELD = f"{PLAIN_FILE}\t".encode()
+_PLAIN_FIELD = f"{GitMode.FILE}\t".encode()
 
 
 def _is_unchanged(held: bytes, listed: bytes) -> bool:
@@ -430,9 +435,9 @@ def _fetch(
     except TooLarge:
         return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
     logs.debug(
-        "download",
+        Operation.DOWNLOAD,
         "Downloaded object",
-        path=escaped(listed.path.decode()),
+        path=printable(listed.path.decode()),
         oid=came.oid,
         size=came.size,
     )
@@ -440,10 +445,10 @@ def _fetch(
     with figures.lock:
         figures.fetched += 1
         figures.fetched_bytes += came.size
-        figures.foreign_etags += came.foreign_etag
+        figures.non_md5_etags += came.non_md5_etag
         figures.cache_mismatches += expected not in {None, came.oid}
         # An object may have grown since it was listed.
         figures.new_bytes += came.size - listed.size
-        if 0 < job.run.flood_limits.max_new_bytes < figures.new_bytes:
-            raise HeldBack(Flood.BYTES, figures.new_bytes, job.run.flood_limits.max_new_bytes)
+        if 0 < job.run.intake_limits.max_new_bytes < figures.new_bytes:
+            raise OverLimit(Excess.BYTES, figures.new_bytes, job.run.intake_limits.max_new_bytes)
     return ManifestRow(listed.path, FETCHED, came.oid, came.size, came.etag)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from steps.core.exit_codes import Exit
+from steps.core.operations import Operation
 from steps.core.sorted_join import OutOfOrder
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class SyncError(Exception):
 
     exit: Exit
 
-    def __init__(self, operation: str, message: str, error: str) -> None:
+    def __init__(self, operation: Operation, message: str, error: str) -> None:
         super().__init__(f"{message}: {error}")
         self.operation = operation
         self.message = message
@@ -60,7 +61,7 @@ class Terminated(BaseException):
 
     exit = Exit.TERMINATED
     push_attempts = 0
-    operation = "sync_complete"
+    operation = Operation.SYNC_COMPLETE
     message = "Git synchronization was stopped"
 
     def __init__(self, signal_name: str) -> None:
@@ -77,7 +78,7 @@ def _volume_error(problem: OSError) -> SyncError:
     cause = (problem.strerror or str(problem)).lower()
     name = problem.filename2 or problem.filename  # of a renaming what it should have become
     where = f": {os.fsdecode(name)}" if name else ""
-    return kind("setup_workdir", "Failed to use the working directory", cause + where)
+    return kind(Operation.SETUP_WORKDIR, "Failed to use the working directory", cause + where)
 
 
 @contextmanager
@@ -91,8 +92,10 @@ def translated() -> Iterator[None]:
         raise _volume_error(problem) from problem
     except OutOfOrder as problem:
         raise FixConfiguration(
-            "setup_workdir", "Failed to read the working directory", f"rows are out of order: {problem}"
+            Operation.SETUP_WORKDIR,
+            "Failed to read the working directory",
+            f"rows are out of order: {problem}",
         ) from problem
     except Exception as bug:
         said = f"{type(bug).__name__}: {bug}"
-        raise FixConfiguration("internal", "Unexpected error: please report it", said) from bug
+        raise FixConfiguration(Operation.INTERNAL, "Unexpected error: please report it", said) from bug

@@ -17,19 +17,20 @@ from steps.contracts import (
     Verdict,
 )
 from steps.core.changes import PlanRow
-from steps.core.keys import escaped
+from steps.core.keys import printable
+from steps.core.operations import Operation
 from steps.errors import SyncError, TryAgain
-from steps.kubernetes.change_summary import ChangeDigest, digest
-from steps.planning.conflicts import tell_conflicts
+from steps.kubernetes.change_summary import ChangeSummary, digest
+from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan
 from steps.publishing.commit import NotThePlan, commit
-from steps.publishing.inspection import look_into
+from steps.publishing.inspection import inspect_changes
 from steps.publishing.replan import (
     history_since_base,
     made_by,
     newer_by_state,
-    plan_again,
     published_by,
+    replan,
 )
 from steps.runtime import logs
 from steps.workdir.cache import Caches
@@ -82,7 +83,7 @@ class _Published:
     clusters: tuple[ClusterResult, ...]
     commit: str | None = None
     push_attempts: int = 0
-    changes: ChangeDigest = field(default_factory=ChangeDigest)
+    changes: ChangeSummary = field(default_factory=ChangeSummary)
 
 
 class _Moved(Exception):
@@ -115,49 +116,55 @@ class _Publication:
                 if newer_here or tip != self.run.base:
                     since = history_since_base(repository, self.run, tip)
                     if ours := made_by(self.run, since):
-                        logs.info("git_push", "This run's commit is on the branch already", commit=ours[0])
+                        logs.info(
+                            Operation.GIT_PUSH, "This run's commit is on the branch already", commit=ours[0]
+                        )
                         made = self._made_before(planned)
                         changes = digest(read_rows(made.rows, PlanRow), {})
                         return _Published(made.clusters, ours[0], self.push_attempts, changes)
                     # A retried download may have brought clusters that detect knows as failed: when they
                     # were listed, compared with what others published, nobody has judged.
-                    left = {Status.FAILED, Status.HELD_BACK}
+                    left = {Status.FAILED, Status.OVER_LIMIT}
                     settled = {c.name: c for c in clusters if c.status in left}
                     # Who has read an object first, no clock can tell, for runs take their time. But what
                     # is on the branch since we looked may be newer than what we have read.
                     superseded = newer_here | (published_by(since) & {cluster.name for cluster in processed})
                     for name in sorted(superseded):
                         logs.warning(
-                            "detect_changes",
-                            f"{escaped(name)} is left out: another run has published it meanwhile",
-                            cluster=escaped(name),
+                            Operation.DETECT_CHANGES,
+                            f"{printable(name)} is left out: another run has published it meanwhile",
+                            cluster=printable(name),
                         )
                         settled[name] = ClusterResult(name=name, status=Status.SUPERSEDED)
-                    plan = plan_again(repository, self.volume, self.run, tip, settled)
-                    tell_conflicts(repository, self.files, self.run, plan, since)
+                    plan = replan(repository, self.volume, self.run, tip, settled)
+                    log_conflicts(repository, self.files, self.run, plan, since)
                     again = verdict.model_copy(update={"clusters": plan.clusters})
-                    write_document(self.files.verdict_again, again)
+                    write_document(self.files.replanned_verdict, again)
                 else:  # what was planned again on another tip is not what will be pushed
-                    self.files.verdict_again.unlink(missing_ok=True)
+                    self.files.replanned_verdict.unlink(missing_ok=True)
                 if plan.is_empty:
                     return _Published(plan.clusters)
                 oid = self._commit(repository, plan)
                 try:
                     self._push(repository, oid, tip)
                 except _Moved:
-                    logs.warning("git_push", "The branch has moved: planning again", branch=self.run.branch)
+                    logs.warning(
+                        Operation.GIT_PUSH, "The branch has moved: planning again", branch=self.run.branch
+                    )
                     time.sleep(pause)
                     continue
                 return self._published(repository, plan, oid)
-        raise self._failed(TryAgain("git_push", "Failed to push to repository", "the branch keeps moving"))
+        raise self._failed(
+            TryAgain(Operation.GIT_PUSH, "Failed to push to repository", "the branch keeps moving")
+        )
 
     def _made_before(self, planned: Plan) -> Plan:
         """The plan of this run's commit, which an earlier try has pushed: the last that was made."""
         try:
-            again = read_document(self.files.verdict_again, Verdict)
+            again = read_document(self.files.replanned_verdict, Verdict)
         except FileNotFoundError:
             return planned
-        return Plan(None, self.files.plan_again, again.clusters)
+        return Plan(None, self.files.replan, again.clusters)
 
     def _commit(self, repository: Repository, plan: Plan) -> str:
         try:
@@ -171,7 +178,7 @@ class _Publication:
         entries = repository.children(oid, self.run.git_path)
         Caches(self.volume, self.run.identity).note_tip(oid, entries)
         # On a new branch everything is new, and there is nothing to compare it with.
-        looked = look_into(repository, self.run.git_path, oid) if plan.tip else {}
+        looked = inspect_changes(repository, self.run.git_path, oid) if plan.tip else {}
         changes = digest(read_rows(plan.rows, PlanRow), looked)
         return _Published(plan.clusters, oid, self.push_attempts, changes)
 
@@ -185,7 +192,9 @@ class _Publication:
         What the push reports decides nothing: many a failed push has landed, and a server may say
         ok and drop the ref. The remote is looked at.
         """
-        lied = TryAgain("git_push", "Failed to push to repository", "the server said ok and kept nothing")
+        lied = TryAgain(
+            Operation.GIT_PUSH, "Failed to push to repository", "the server said ok and kept nothing"
+        )
         cause: SyncError = lied
         for pause in _pauses():
             self.push_attempts += 1
@@ -199,7 +208,7 @@ class _Publication:
                 now = repository.remote_tip()
             if now == oid:
                 logs.info(
-                    "git_push",
+                    Operation.GIT_PUSH,
                     f"Pushed {oid[:12]} to {self.run.branch}",
                     took=elapsed(),
                     git_commit=oid,
@@ -211,7 +220,7 @@ class _Publication:
                 raise _Moved
             if not cause.transient:
                 raise self._failed(cause)
-            logs.warning("git_push", "The push did not land: pushing again", error=cause.error)
+            logs.warning(Operation.GIT_PUSH, "The push did not land: pushing again", error=cause.error)
             time.sleep(pause)
         raise self._failed(cause)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steps.contracts import RunResult, State
+from steps.core.operations import Operation
 from steps.reporting.delivery import Reported
 from steps.reporting.state import advanced, is_other_sync
 from steps.runtime import logs
@@ -24,7 +25,7 @@ def report(state_file: Path, result: RunResult, *, output: Path | None = None) -
         return None
     old = previous_state(state_file)
     if is_other_sync(old, result):
-        logs.warning("setup_workdir", "This volume now serves another bucket or branch")
+        logs.warning(Operation.SETUP_WORKDIR, "This volume now serves another bucket or branch")
     reported = Reported(old, advanced(old, result), (output or state_file.parent) / state_file.name)
     write_document(reported.file, reported.state)
     return reported

@@ -15,6 +15,7 @@ from tenacity import (
 )
 
 from steps.core.exit_codes import Exit
+from steps.core.operations import Operation
 from steps.detect import detect
 from steps.discover import discover
 from steps.download import Progress, download
@@ -97,7 +98,7 @@ def _announce(state: RetryCallState) -> None:
     step = state.fn.__name__ if state.fn else ""
     problem = state.outcome.exception() if state.outcome else None
     logs.warning(
-        problem.operation if isinstance(problem, SyncError) else step,
+        problem.operation if isinstance(problem, SyncError) else Operation.DOWNLOAD,
         f"{step} is tried again",
         error=str(problem) if problem else None,
         attempt=state.attempt_number + 1,

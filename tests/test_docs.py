@@ -19,14 +19,14 @@ from steps.clients.git.errors import _HUMAN, MESSAGES
 from steps.contracts import State
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
 from steps.core.counters import Counters
-from steps.core.deletion_guard import Ruling
+from steps.core.deletion_guard import Decision
 from steps.core.exit_codes import Exit
-from steps.core.intake_limits import REASONS, Flood
+from steps.core.intake_limits import REASONS, Excess
 from steps.core.keys import Reason
 from steps.core.message import Changes, ClusterLine, commit_message
 from steps.detect import _REASONS
 from steps.errors import FixConfiguration
-from steps.kubernetes.change_summary import ChangeDigest, Count, ImageChange, Mark, MarkedChange
+from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
 from steps.runtime.settings import Needs, Settings, read
 from steps.workdir.rowfile import read_footer, read_header, read_rows
 from tests.support.jq import jq
@@ -186,7 +186,7 @@ PUBLISHED = (
     contracts.RunResult,
     contracts.ClusterResult,
     Counters,
-    ChangeDigest,
+    ChangeSummary,
     Count,
     ImageChange,
     MarkedChange,
@@ -209,7 +209,9 @@ def test_every_field_of_every_document_is_described(model: type[contracts.Docume
 
 
 @pytest.mark.parametrize(
-    "values", [contracts.Status, contracts.Outcome, Ruling, Flood, Mark], ids=lambda values: values.__name__
+    "values",
+    [contracts.Status, contracts.Outcome, Decision, Excess, Mark],
+    ids=lambda values: values.__name__,
 )
 def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> None:
     missing = [value.value for value in values if f"`{value.value}`" not in DOCS["contracts.md"]]
@@ -303,8 +305,8 @@ def test_every_error_and_warning_has_its_entry() -> None:
 
 def test_every_quarantine_reason_refusal_and_exit_code_has_its_entry() -> None:
     page = DOCS["troubleshooting.md"]
-    refusals = [ruling.value for ruling in Ruling if ruling.refused]
-    for word in [*Reason, *refusals, *Flood, *(str(int(code)) for code in Exit)]:
+    refusals = [decision.value for decision in Decision if decision.refused]
+    for word in [*Reason, *refusals, *Excess, *(str(int(code)) for code in Exit)]:
         assert re.search(rf"^\| `{word}` \|", page, re.MULTILINE), f"docs/troubleshooting.md lacks {word}"
 
 

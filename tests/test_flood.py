@@ -39,9 +39,9 @@ def flood(bucket: Bucket) -> None:
     bucket.put_many(FLOOD | {"clusterbackup/a/new.yaml": b"new"})
 
 
-def held_back(sync: Sync) -> dict[str, str]:
+def over_limit(sync: Sync) -> dict[str, str]:
     clusters = sync.state["last_run"]["clusters"]
-    return {one["name"]: one["held_back"] for one in clusters if one["status"] == "held_back"}
+    return {one["name"]: one["over_limit"] for one in clusters if one["status"] == "over_limit"}
 
 
 OVER = [
@@ -64,15 +64,15 @@ def test_a_flood_is_held_back_until_a_person_raises_the_limit(
     assert contents(repository) == before | {"clusterbackup/a/new.yaml": b"new"}
     assert f"Git-Sync-Refused: m {reason}\n" in message(repository)
     assert "- m: " not in message(repository)
-    assert held_back(sync) == {"m": reason}
+    assert over_limit(sync) == {"m": reason}
     assert "m is held back: it would flood the repository" in said.errors
     assert next(iter(limits)) in said.errors
-    assert sync.state["clusters"]["m"]["held_back"] is True
+    assert sync.state["clusters"]["m"]["over_limit"] is True
     assert "held back" in (sync.work_dir / "report.md").read_text()
     bucket.put("clusterbackup/m/shop/00.yaml", b"x" * 100)
     assert sync().exit == 0
     assert contents(repository) == FEW | FLOOD | {"clusterbackup/a/new.yaml": b"new"}
-    assert sync.state["clusters"]["m"]["held_back"] is False
+    assert sync.state["clusters"]["m"]["over_limit"] is False
 
 
 @pytest.mark.parametrize(("limits", "reason"), OVER[:2])
@@ -81,7 +81,7 @@ def test_nothing_of_a_cluster_over_its_own_limits_is_fetched_or_left_on_the_volu
 ) -> None:
     flood(bucket)
     assert faulty(**limits).exit == 20
-    assert held_back(faulty) == {"m": reason}
+    assert over_limit(faulty) == {"m": reason}
     assert [key for key in proxy.fetched if key.startswith("clusterbackup/m/")] == []
     assert not (faulty.work_dir / "clusterbackup" / "m").exists()
 
@@ -111,7 +111,7 @@ def test_objects_that_grow_between_list_and_get_count_as_they_come(
     grow = Change(before=lambda: bucket.put(key, b"x" * 50_000))
     proxy.install(nth(1, grow, lambda request: request.is_get and request.key == key))
     assert faulty(MAX_NEW_BYTES="10000").exit == 20
-    assert held_back(faulty) == {"m": "too_many_bytes"}
+    assert over_limit(faulty) == {"m": "too_many_bytes"}
     assert contents(repository) == before | {"clusterbackup/a/new.yaml": b"new"}
     assert not (faulty.work_dir / "clusterbackup" / "m").exists()
 
@@ -188,7 +188,7 @@ def test_too_many_keys_that_are_file_and_directory_are_a_flood(
     monkeypatch.setattr("steps.core.changes.MOST_CONFLICTS", 2)
     bucket.put_many({f"clusterbackup/m/{n}{end}": b"x" for n in range(3) for end in ("", "/x")})
     assert sync().exit == 20
-    assert held_back(sync) == {"m": "too_many_conflicts"}
+    assert over_limit(sync) == {"m": "too_many_conflicts"}
 
 
 def test_too_many_keys_below_files_that_git_keeps_are_a_flood(
@@ -198,7 +198,7 @@ def test_too_many_keys_below_files_that_git_keeps_are_a_flood(
     bucket.clear("clusterbackup/z/")
     bucket.put_many({f"clusterbackup/z/shop/{n}.yaml/x": b"x" for n in range(3)})
     assert sync(MAX_DELETE_COUNT="0").exit == 20
-    assert held_back(sync) == {"z": "too_many_conflicts"}
+    assert over_limit(sync) == {"z": "too_many_conflicts"}
 
 
 def test_the_bytes_that_are_asked_for_by_id_are_bounded_and_the_rest_is_left_for_the_next_run(
@@ -233,8 +233,8 @@ def test_a_flood_of_new_clusters_is_held_back_and_those_that_git_holds_go_on(
     assert said.exit == 20
     assert contents(repository) == before | {"clusterbackup/z/new.yaml": b"new"}
     assert "New clusters are held back" in said.errors
-    assert sync.state["last_run"]["clusters_held_back"] >= 2
-    assert "b0" in sync.state["last_run"]["clusters_held_back_sample"]
+    assert sync.state["last_run"]["clusters_skipped"] >= 2
+    assert "b0" in sync.state["last_run"]["clusters_skipped_sample"]
     assert "new clusters are held back (MAX_CLUSTERS)" in said.errors
     assert "b0" in (sync.work_dir / "report.md").read_text()
     assert sync("run", "--clusters", "a,b0,m,z", MAX_CLUSTERS="4").exit == 0  # the others do not count

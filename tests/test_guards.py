@@ -38,7 +38,7 @@ def empty(bucket: Bucket, prefix: str = WEST) -> None:
         bucket.delete(key)
 
 
-def allowance(said: Said) -> list[str]:
+def approval(said: Said) -> list[str]:
     """The options of the command that the refusal names."""
     found = re.search(r"git-sync run (--allow-delete .*)$", said.of("detect_changes", "error")[0]["error"])
     assert found
@@ -75,7 +75,7 @@ def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
     assert said.exit == 20
     assert contents(repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
     assert "Git-Sync-Refused: west cluster_vanished" in message(repository)
-    assert sync("run", *allowance(said)).exit == 0
+    assert sync("run", *approval(said)).exit == 0
     assert not [path for path in contents(repository) if path.startswith(WEST)]
     assert re.search(r"Git-Sync-Allowed-Deletion: west [0-9a-f]{16}", message(repository))
 
@@ -84,7 +84,7 @@ def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     empty(bucket)
-    options = allowance(sync())
+    options = approval(sync())
     bucket.put("clusterbackup/west/default/object-00.yaml", b"0\n")
     said = sync("run", *options)
     assert said.exit == 20
@@ -203,7 +203,7 @@ def test_a_mass_deletion_is_refused_and_the_rest_is_committed(
     assert "- west: 20 files" in message(repository)
     assert "Changes: 0 new, 1 modified, 0 deleted" in message(repository)
     assert sync.state["last_run"]["outcome"] == "refused"
-    assert sync("run", *allowance(said)).exit == 0
+    assert sync("run", *approval(said)).exit == 0
     assert len([path for path in contents(repository) if path.startswith(WEST)]) == 14
 
 
@@ -259,7 +259,7 @@ def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(
     assert said.complete["clusters_processed"] == 2
     (west,) = [cluster for cluster in sync.state["last_run"]["clusters"] if cluster["name"] == "west"]
     assert west["quarantined"] == {"path_conflict": 2}
-    assert sync("run", *allowance(said), **strict).exit == 0
+    assert sync("run", *approval(said), **strict).exit == 0
     assert contents(repository) == OBJECTS | {
         "clusterbackup/west/file/inside": b"1",
         "clusterbackup/west/dir": b"2",

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from steps.core.exit_codes import Exit
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, Terminated, TryAgain
 from steps.runtime import logs
 from steps.runtime.settings import LogFormat, LogLevel, read
@@ -56,7 +57,10 @@ def entries(output: Output) -> list[dict[str, Any]]:
 def test_a_line_has_exactly_the_documented_fields_in_their_order(capsys: Output) -> None:
     set_up()
     logs.info(
-        "sync_complete", "Git synchronization completed successfully", took=45678.9, clusters_processed=3
+        Operation.SYNC_COMPLETE,
+        "Git synchronization completed successfully",
+        took=45678.9,
+        clusters_processed=3,
     )
     (entry,) = entries(capsys)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", entry["timestamp"])
@@ -79,7 +83,7 @@ def test_the_timestamp_is_utc_wherever_the_process_runs(
         with monkeypatch.context() as patch:
             patch.setenv("TZ", "Asia/Tokyo")
             time.tzset()
-            logs.info("x", "y")
+            logs.info(Operation.INTERNAL, "y")
     finally:
         time.tzset()
     (entry,) = entries(capsys)
@@ -88,11 +92,11 @@ def test_the_timestamp_is_utc_wherever_the_process_runs(
 
 def test_levels_are_lower_case_and_only_failures_have_an_error(capsys: Output) -> None:
     set_up(LogLevel.DEBUG)
-    logs.debug("a", "m")
-    logs.info("b", "m")
-    logs.warning("c", "m")
-    logs.warning("d", "m", error="half broken")
-    logs.error("e", "m", "broken", took=0.0)
+    logs.debug(Operation.INTERNAL, "m")
+    logs.info(Operation.INTERNAL, "m")
+    logs.warning(Operation.INTERNAL, "m")
+    logs.warning(Operation.INTERNAL, "m", error="half broken")
+    logs.error(Operation.INTERNAL, "m", "broken", took=0.0)
     said = [(e["operation"], e["level"], e.get("error"), e.get("duration_ms")) for e in entries(capsys)]
     assert said == [
         ("a", "debug", None, None),
@@ -106,10 +110,10 @@ def test_levels_are_lower_case_and_only_failures_have_an_error(capsys: Output) -
 @pytest.mark.parametrize("level", LogLevel)
 def test_what_is_below_the_level_is_not_written(level: LogLevel, capsys: Output) -> None:
     set_up(level)
-    logs.debug("x", "m")
-    logs.info("x", "m")
-    logs.warning("x", "m")
-    logs.error("x", "m", "e")
+    logs.debug(Operation.INTERNAL, "m")
+    logs.info(Operation.INTERNAL, "m")
+    logs.warning(Operation.INTERNAL, "m")
+    logs.error(Operation.INTERNAL, "m", "e")
     all_levels = [one.value for one in LogLevel]
     assert [entry["level"] for entry in entries(capsys)] == all_levels[all_levels.index(level.value) :]
     assert logs.is_debug() is (level is LogLevel.DEBUG)
@@ -120,7 +124,7 @@ def test_what_is_below_the_level_is_not_written(level: LogLevel, capsys: Output)
 )
 def test_any_text_stays_on_one_line_and_comes_back(text: str, capsys: Output) -> None:
     set_up()
-    logs.error("x", text, text, key=text, nested={"list": [text]})
+    logs.error(Operation.INTERNAL, text, text, key=text, nested={"list": [text]})
     (entry,) = entries(capsys)
     assert (
         entry["message"]
@@ -135,7 +139,14 @@ def test_data_may_hold_what_the_steps_put_there(capsys: Output, tmp_path: Path) 
     set_up()
     at = datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC)
     logs.info(
-        "x", "m", path=tmp_path, exit=Exit.PARTIAL, at=at, names=("a", "b"), none=None, level=LogLevel.INFO
+        Operation.INTERNAL,
+        "m",
+        path=tmp_path,
+        exit=Exit.PARTIAL,
+        at=at,
+        names=("a", "b"),
+        none=None,
+        level=LogLevel.INFO,
     )
     (entry,) = entries(capsys)
     assert entry["data"]["exit"] == 10
@@ -149,12 +160,12 @@ def test_data_may_hold_what_the_steps_put_there(capsys: Output, tmp_path: Path) 
     ("problem", "operation", "message", "error"),
     [
         (
-            FixConfiguration("minio_connect", "Failed to connect to MinIO", "access denied"),
+            FixConfiguration(Operation.MINIO_CONNECT, "Failed to connect to MinIO", "access denied"),
             "minio_connect",
             "Failed to connect to MinIO",
             "access denied",
         ),
-        (TryAgain("git_push", "Failed to push", "timeout"), "git_push", "Failed to push", "timeout"),
+        (TryAgain(Operation.GIT_PUSH, "Failed to push", "timeout"), "git_push", "Failed to push", "timeout"),
         (Terminated("SIGTERM"), "sync_complete", "Git synchronization was stopped", "SIGTERM"),
     ],
 )
@@ -180,7 +191,7 @@ def test_a_problem_of_ours_is_an_error_under_its_own_operation(
 def test_debug_adds_where_a_problem_came_from(capsys: Output) -> None:
     set_up(LogLevel.DEBUG)
     try:
-        raise TryAgain("git_push", "Failed to push", "timeout")
+        raise TryAgain(Operation.GIT_PUSH, "Failed to push", "timeout")
     except TryAgain as problem:
         logs.failure(problem)
     error, detail = entries(capsys)
@@ -191,8 +202,8 @@ def test_debug_adds_where_a_problem_came_from(capsys: Output) -> None:
 def test_setting_up_again_replaces_the_log_and_adds_no_second_line(capsys: Output) -> None:
     set_up(LogLevel.DEBUG)
     set_up(LogLevel.INFO)
-    logs.info("x", "m")
-    logs.debug("x", "m")
+    logs.info(Operation.INTERNAL, "m")
+    logs.debug(Operation.INTERNAL, "m")
     assert len(entries(capsys)) == 1
 
 
@@ -219,16 +230,16 @@ def test_text_is_for_terminals_unless_the_operator_says_otherwise(
     out = Terminal() if on_a_terminal else io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     set_up(format_=format_)
-    logs.info("x", "hello")
+    logs.info(Operation.INTERNAL, "hello")
     assert logs.is_for_people(format_) is for_people
     assert out.getvalue().startswith("{") is not for_people
 
 
 def test_text_tells_people_what_happened_and_more_where_something_is_wrong(capsys: Output) -> None:
     set_up(format_=LogFormat.TEXT)
-    logs.info("download", "Downloaded east", took=3.5, cluster="east")
-    logs.warning("download", "Odd", fetched=0, empty=[], none=None, cluster="e a\nst", flag=True)
-    logs.error("git_push", "Failed to push", "timeout")
+    logs.info(Operation.DOWNLOAD, "Downloaded east", took=3.5, cluster="east")
+    logs.warning(Operation.DOWNLOAD, "Odd", fetched=0, empty=[], none=None, cluster="e a\nst", flag=True)
+    logs.error(Operation.GIT_PUSH, "Failed to push", "timeout")
     lines = capsys.readouterr().out.split("\n")
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines[:3])
     assert [line[9:] for line in lines] == [
@@ -241,13 +252,13 @@ def test_text_tells_people_what_happened_and_more_where_something_is_wrong(capsy
 
 def test_text_tells_all_when_debug_lines_are_wanted(capsys: Output) -> None:
     set_up(LogLevel.DEBUG, LogFormat.TEXT)
-    logs.info("download", "Downloaded east", cluster="east")
+    logs.info(Operation.DOWNLOAD, "Downloaded east", cluster="east")
     assert capsys.readouterr().out.endswith(' Downloaded east  [cluster="east"]\n')
 
 
 def test_text_holds_nothing_that_a_terminal_obeys(capsys: Output) -> None:
     set_up(format_=LogFormat.TEXT)
-    logs.error("git_push", "Failed to push", "remote: \x1b]0;owned\x07 \u202e")
+    logs.error(Operation.GIT_PUSH, "Failed to push", "remote: \x1b]0;owned\x07 \u202e")
     line = capsys.readouterr().out
     assert "\\x1b]0;owned\\x07 \\u202e" in line
     assert line.rstrip("\n").isprintable()
@@ -268,9 +279,15 @@ def test_no_secret_is_written_in_any_field_and_spelling(
 ) -> None:
     set_up(LogLevel.DEBUG, format_, lambda: [secret])
     text = spelling.format(plain=secret, url=quote(secret, safe=""), xml=escape(secret))
-    logs.error("x", f"before {text}", f"cause {text}", key=text, nested={"list": [text], text: (text, 1)})
+    logs.error(
+        Operation.INTERNAL,
+        f"before {text}",
+        f"cause {text}",
+        key=text,
+        nested={"list": [text], text: (text, 1)},
+    )
     try:
-        raise TryAgain("x", "m", text)
+        raise TryAgain(Operation.INTERNAL, "m", text)
     except TryAgain as problem:
         logs.failure(problem)
     out = capsys.readouterr().out
@@ -282,7 +299,7 @@ def test_no_secret_is_written_in_any_field_and_spelling(
 @pytest.mark.parametrize("format_", [LogFormat.JSON, LogFormat.TEXT])
 def test_a_secret_in_json_that_a_server_answered_is_hidden(format_: LogFormat, capsys: Output) -> None:
     set_up(format_=format_, secrets=lambda: [HOSTILE_SECRET])
-    logs.info("x", "m", answer=json.dumps({"password": HOSTILE_SECRET}))
+    logs.info(Operation.INTERNAL, "m", answer=json.dumps({"password": HOSTILE_SECRET}))
     assert "s/s+w" not in capsys.readouterr().out
 
 
@@ -291,9 +308,9 @@ def test_a_token_file_is_read_anew_at_every_line(capsys: Output, tmp_path: Path)
     token_file.write_text("first-token\n")
     settings = read({"GIT_TOKEN_FILE": str(token_file)})
     set_up(secrets=settings.secrets)
-    logs.info("x", "first-token")
+    logs.info(Operation.INTERNAL, "first-token")
     token_file.write_text("second-token\n")
-    logs.info("x", "second-token")
+    logs.info(Operation.INTERNAL, "second-token")
     assert [entry["message"] for entry in entries(capsys)] == ["***", "***"]
 
 
@@ -301,7 +318,7 @@ def test_the_token_is_the_first_line_of_its_file(capsys: Output, tmp_path: Path)
     token_file = tmp_path / "token"
     token_file.write_text("first-token\r\nissued in May\n")
     set_up(secrets=read({"GIT_TOKEN_FILE": str(token_file)}).secrets)
-    logs.info("x", "first-token was issued in May")
+    logs.info(Operation.INTERNAL, "first-token was issued in May")
     assert entries(capsys)[0]["message"] == "*** was issued in May"
 
 
@@ -309,27 +326,27 @@ def test_the_token_is_the_first_line_of_its_file(capsys: Output, tmp_path: Path)
 def test_no_answer_makes_the_search_for_secrets_slow(text: str, capsys: Output) -> None:
     """One that took time by the square would take an hour here."""
     set_up(secrets=lambda: [HOSTILE_SECRET, "/services/T0/B1/x", "%%//\\\\==", "A" * 40 + "!"])
-    logs.info("x", text)
+    logs.info(Operation.INTERNAL, text)
     assert entries(capsys)
 
 
 def test_an_empty_secret_hides_nothing(capsys: Output) -> None:
     set_up(secrets=lambda: ["", "tok"])
-    logs.info("x", "a token")
+    logs.info(Operation.INTERNAL, "a token")
     assert entries(capsys)[0]["message"] == "a ***en"
 
 
 @pytest.mark.parametrize("format_", [LogFormat.JSON, LogFormat.TEXT])
 def test_a_secret_that_begins_with_another_one_is_hidden_whole(format_: LogFormat, capsys: Output) -> None:
     set_up(format_=format_, secrets=lambda: ["minio", "minio123"])
-    logs.info("x", "the key is minio123.")
+    logs.info(Operation.INTERNAL, "the key is minio123.")
     assert "123" not in re.sub(r'\d\d:\d\d:\d\d|"timestamp": "[^"]*"', "", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("secret", ["git-sync", "minio", "data", "info"])
 def test_a_common_word_as_a_secret_leaves_the_fields_readable(secret: str, capsys: Output) -> None:
     set_up(secrets=lambda: [secret])
-    logs.info("minio_connect", f"as {secret}")
+    logs.info(Operation.MINIO_CONNECT, f"as {secret}")
     (entry,) = entries(capsys)
     assert list(entry) == ["timestamp", "level", "component", "operation", "message", "data"]
     assert (entry["level"], entry["component"], entry["operation"]) == ("info", "git-sync", "minio_connect")
@@ -338,7 +355,7 @@ def test_a_common_word_as_a_secret_leaves_the_fields_readable(secret: str, capsy
 
 def test_a_secret_of_digits_leaves_the_line_json(capsys: Output) -> None:
     set_up(secrets=lambda: ["2345"])
-    logs.info("x", "m", bytes=123456)
+    logs.info(Operation.INTERNAL, "m", bytes=123456)
     entries(capsys)
 
 
@@ -351,11 +368,11 @@ def test_a_token_file_that_is_not_mounted_here_or_damaged_does_not_stop_the_log(
     if content is not None:
         token_file.write_bytes(content)
     set_up(secrets=read({"GIT_TOKEN_FILE": str(token_file)}).secrets)
-    logs.info("x", "still here")
+    logs.info(Operation.INTERNAL, "still here")
     assert entries(capsys)[0]["message"] == "still here"
 
 
 def test_a_secret_that_came_with_a_line_feed_is_hidden_without_it(capsys: Output) -> None:
     set_up(secrets=read({"GIT_TOKEN": "ghp_0123456789\n"}).secrets)
-    logs.info("x", "token ghp_0123456789 refused")
+    logs.info(Operation.INTERNAL, "token ghp_0123456789 refused")
     assert "ghp_0123456789" not in capsys.readouterr().out

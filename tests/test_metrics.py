@@ -110,7 +110,7 @@ def test_figures_are_cumulative_over_runs_that_share_nothing_but_the_state(
     def at(name: str, label: str = "") -> float:
         return last[f"git_sync_{name}", label]
 
-    assert (at("duration_seconds_count"), at("errors_total"), at("failures_in_a_row")) == (3, 1, 1)
+    assert (at("duration_seconds_count"), at("errors_total"), at("consecutive_failures")) == (3, 1, 1)
     assert at("files_processed_total") == 3 + 3 + 1
     assert (at("clusters_backed_up"), at("last_run_exit_code")) == (2, 20)
     assert at("last_success_timestamp") > first["git_sync_last_success_timestamp", ""]
@@ -267,9 +267,9 @@ def test_a_failure_that_is_reported_again_is_one_failure(sync: Sync, bucket: Buc
         bucket.delete(key)
     assert sync().exit == 20
     assert sync("report").exit == 0
-    assert exposed(sync)["git_sync_failures_in_a_row", ""] == 1
+    assert exposed(sync)["git_sync_consecutive_failures", ""] == 1
     assert sync().exit == 20
-    assert exposed(sync)["git_sync_failures_in_a_row", ""] == 2
+    assert exposed(sync)["git_sync_consecutive_failures", ""] == 2
 
 
 def test_a_failure_leaves_the_last_success_in_place(pushing: Sync, gateway: Receiver) -> None:
@@ -422,5 +422,5 @@ def test_the_state_says_it_in_json_too(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
     state = json.loads((sync.work_dir / "sync-metadata.json").read_text())
-    assert state["failures_in_a_row"] == 0
+    assert state["consecutive_failures"] == 0
     assert state["clusters"]["east"]["added"] == 3

@@ -11,6 +11,7 @@ import pytest
 
 from steps.cli import leave_word
 from steps.contracts import ARTIFACTS
+from steps.core.operations import Operation
 from steps.runtime import logs
 from tests.support.faults import forbid
 from tests.support.repositories import commit_files, contents, log
@@ -49,11 +50,11 @@ class Pipeline:
             "publish": (),
         }
         for step, options in calls.items():
-            if step == "publish" and (self.store / "sync-metadata.json").is_file():
+            if step == Operation.PUBLISH and (self.store / "sync-metadata.json").is_file():
                 shutil.copy(self.store / "sync-metadata.json", volume)
             if step != without:
                 said[step] = here(step, "--run-id", run, *options)
-        if without != "publish":
+        if without != Operation.PUBLISH:
             shutil.copytree(volume / ".git-sync" / "cache", cache, dirs_exist_ok=True)
         brought = volume / "artifacts"
         brought.mkdir()
@@ -185,7 +186,7 @@ def test_no_name_is_code_where_argo_pastes_the_last_word(
 
 
 def test_the_last_word_keeps_its_beginning(tmp_path: Path) -> None:
-    logs.error("publish", "Published in part", "größe" * 2000)
+    logs.error(Operation.PUBLISH, "Published in part", "größe" * 2000)
     word = tmp_path / "termination-log"
     word.touch()
     leave_word(word)
@@ -200,7 +201,7 @@ def test_where_kubernetes_does_not_ask_for_a_last_word_none_is_left(tmp_path: Pa
 
 def test_the_last_word_holds_no_secret(sync: Sync, tmp_path: Path) -> None:
     sync("health")
-    logs.error("git_push", "Failed", f"the server said {sync.settings['MINIO_SECRET_KEY']}")
+    logs.error(Operation.GIT_PUSH, "Failed", f"the server said {sync.settings['MINIO_SECRET_KEY']}")
     word = tmp_path / "termination-log"
     word.touch()
     leave_word(word)

@@ -13,9 +13,10 @@ from markdown_it import MarkdownIt
 
 from steps.clients.git.repository import Repository
 from steps.contracts import ClusterResult, Mode, Outcome, RunResult, Status
-from steps.core.deletion_guard import Ruling
-from steps.kubernetes.change_summary import ChangeDigest, Count, ImageChange, Mark, MarkedChange
-from steps.publishing.inspection import look_into
+from steps.core.deletion_guard import Decision
+from steps.core.git_objects import Change
+from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
+from steps.publishing.inspection import inspect_changes
 from steps.report import report
 from steps.reporting.html import html as as_html
 from steps.reporting.markdown import markdown
@@ -72,18 +73,18 @@ def hostile() -> RunResult:
     cluster = ClusterResult(
         name=EVIL,
         status=Status.REFUSED,
-        ruling=Ruling.REFUSED_VANISHED,
+        decision=Decision.REFUSED_VANISHED,
         deletions_refused=1,
         allow_delete=f"{EVIL}:{'0' * 16}",
         quarantined={EVIL: 1},
         quarantined_sample=(EVIL,),
         error=EVIL,
     )
-    changes = ChangeDigest(
+    changes = ChangeSummary(
         kinds={EVIL: Count(added=1)},
         namespaces={EVIL: Count(added=1)},
         images=(ImageChange(path=EVIL, container=EVIL, before=EVIL, after=EVIL),),
-        marked=(MarkedChange(path=EVIL, change="A", mark=Mark.RBAC, gained=(EVIL,), lost=(EVIL,)),),
+        marked=(MarkedChange(path=EVIL, change=Change.ADDED, mark=Mark.RBAC, gained=(EVIL,), lost=(EVIL,)),),
     )
     failed = cluster.model_copy(update={"status": Status.FAILED})
     return result(clusters=(cluster, failed), changes=changes, branch=EVIL, quarantined={EVIL: 1})
@@ -164,7 +165,7 @@ def test_a_run_leaves_its_report_as_html_and_markdown(changed: Sync) -> None:
 
 def test_what_changed_is_in_the_state_for_whoever_has_no_volume(changed: Sync) -> None:
     changes = changed.state["last_run"]["changes"]
-    assert (changes["looked_into"], changes["not_looked_into"]) == (15, 0)
+    assert (changes["inspected"], changes["not_inspected"]) == (15, 0)
     assert len(changes["images"]) == 6
     assert {mark["mark"] for mark in changes["marked"]} == {"rbac", "secret"}
 
@@ -223,7 +224,7 @@ def test_a_server_that_gives_no_old_blobs_costs_the_details_and_no_more(
     assert sync().exit == 0
     changes = sync.state["last_run"]["changes"]
     assert changes["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 0}}
-    assert len(changes["images"]) == changes["looked_into"] == 1 - changes["not_looked_into"]
+    assert len(changes["images"]) == changes["inspected"] == 1 - changes["not_inspected"]
 
 
 def test_links_and_programs_in_git_are_looked_at_as_files_only(
@@ -249,7 +250,7 @@ def test_git_in_trouble_costs_the_details_and_no_more(
     bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
     assert sync().exit == 0
     with Repository(read(sync.settings), tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert look_into(repository, "clusterbackup/", "0" * 40) == {}
+        assert inspect_changes(repository, "clusterbackup/", "0" * 40) == {}
     assert "The changes were not looked into" in capsys.readouterr().out
 
 
@@ -257,7 +258,7 @@ def test_what_nobody_foresaw_costs_the_details_and_no_more(
     sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Repository(read(sync.settings), tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert look_into(repository, "clusterbackup/", "no process can be given a \0") == {}
+        assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
     said = Said(0, capsys.readouterr().out).of("git_diff", "warning")
     assert [(line["message"], line["error"]) for line in said] == [
         ("The changes were not all looked into", "ValueError")
@@ -276,10 +277,10 @@ def test_time_and_directives_cost_the_details_and_no_more(
             )
             for pod in pods
         )
-        found = look_into(repository, "x/", oid)
+        found = inspect_changes(repository, "x/", oid)
         assert {path: len(looked.images) for path, looked in found.items()} == {b"east/shop/Pod/a.yaml": 1}
         assert "time is up" not in capsys.readouterr().out
-        assert look_into(repository, "x/", oid, seconds=0) == {}
+        assert inspect_changes(repository, "x/", oid, seconds=0) == {}
     assert "2 changed files were not looked into: time is up" in capsys.readouterr().out
 
 
@@ -294,7 +295,7 @@ def test_old_blobs_are_fetched_of_those_files_only_that_are_looked_into(
     assert sync().exit == 0
     listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
     fetched = {path for path, oid in old.items() if oid in listed.decode().split()}
-    assert len(fetched) == sync.state["last_run"]["changes"]["looked_into"] == 8
+    assert len(fetched) == sync.state["last_run"]["changes"]["inspected"] == 8
     assert paths[0] not in fetched
 
 
@@ -310,7 +311,7 @@ def test_of_a_file_that_has_nothing_more_to_tell_no_old_blob_is_fetched(
     listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
     assert [kind for kind in kinds if old[paths[kind]] in listed.decode()] == ["Deployment"]
     changes = sync.state["last_run"]["changes"]
-    assert (changes["looked_into"], changes["not_looked_into"]) == (3, 0)
+    assert (changes["inspected"], changes["not_inspected"]) == (3, 0)
     assert changes["kinds"].keys() == set(kinds)
 
 
@@ -362,7 +363,7 @@ def test_the_result_stays_small_however_much_changes(sync: Sync, bucket: Bucket,
     bucket.put_many({path: pod.format(2).encode() for path in paths})
     assert sync().exit == 0
     changes = sync.state["last_run"]["changes"]
-    assert (changes["looked_into"], changes["not_looked_into"]) == (500, 10)
+    assert (changes["inspected"], changes["not_inspected"]) == (500, 10)
     assert (len(changes["images"]), changes["more_images"]) == (100, 400)
     assert len(json.dumps(changes)) < 40_000
     assert "10 modified files were not looked into" in (sync.work_dir / "report.md").read_text()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from steps.contracts import ManifestFooter, NoFooter, RowsHeader
 from steps.core.changes import ManifestRow
-from steps.core.keys import escaped
+from steps.core.keys import printable
 from steps.core.sorted_join import outer_join
 from steps.errors import FixConfiguration
 from steps.workdir.rowfile import (
@@ -54,8 +54,8 @@ FOOTER = ManifestFooter(
     fetched_bytes=10,
     newest_object_at=datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC),
     cache_mismatches=0,
-    foreign_etags=0,
-    withheld=0,
+    non_md5_etags=0,
+    unavailable=0,
 )
 ROWS = [Row(b"c/a", "etag", 3), Row(b"c/b\n\t%", "", -1), Row(b"c/\xff", "two words", 0)]
 
@@ -125,7 +125,7 @@ def test_a_file_without_rows_is_complete(path: Path) -> None:
 
 
 def test_the_longest_footer_that_a_manifest_can_have_is_read(path: Path) -> None:
-    worst = escaped("\U000e0001" * 256)
+    worst = printable("\U000e0001" * 256)
     footer = FOOTER.model_copy(update={"quarantined_sample": (worst,) * 20})
     write_rows(path, HEADER, ROWS, lambda: footer)
     assert read(path) == (HEADER, ROWS, footer)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from steps.core.deletion_guard import DeletionToken, Survey
-from steps.core.intake_limits import MOST_CONFLICTS, Flood, HeldBack
-
-PLAIN_FILE = "100644"
+from steps.core.deletion_guard import DeletionStats, DeletionToken
+from steps.core.git_objects import Change
+from steps.core.git_objects import Mode as GitMode
+from steps.core.intake_limits import MOST_CONFLICTS, Excess, OverLimit
 
 
 class TreeRow(NamedTuple):
@@ -62,7 +62,7 @@ class PlanRow(NamedTuple):
     """One change: ``change`` is A (new), M (modified) or D (deleted); for D the old blob's id."""
 
     path: bytes
-    change: str
+    change: Change
     oid: str
     size: int
 
@@ -72,7 +72,7 @@ Pairs = Iterable[tuple[TreeRow | None, ManifestRow | None]]
 Selects = Callable[[bytes], bool]
 
 
-def survey(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) -> Survey:
+def survey(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) -> DeletionStats:
     """Count what is in Git (of what the run is about) and what would be deleted.
 
     ``unchanged`` objects are not among the pairs.
@@ -91,7 +91,7 @@ def survey(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) 
             token.add(held.path)
         else:
             kept += listed is None or not listed.accepted
-    return Survey(in_git, accepted, deletions, kept, str(token))
+    return DeletionStats(in_git, accepted, deletions, kept, str(token))
 
 
 @dataclass
@@ -111,7 +111,7 @@ def plan(  # noqa: PLR0913 - a cluster's inputs, and what was decided over them
     selects: Selects,
     *,
     changed: Pairs,
-    surveyed: Survey,
+    surveyed: DeletionStats,
     delete: bool,
     tally: Tally,
 ) -> Iterator[PlanRow]:
@@ -130,15 +130,15 @@ def plan(  # noqa: PLR0913 - a cluster's inputs, and what was decided over them
         if listed is not None and listed.accepted and listed.path not in conflicts:
             if held is None:
                 tally.added += 1
-                yield PlanRow(listed.path, "A", listed.oid, listed.size)
-            elif (held.mode, held.oid) != (PLAIN_FILE, listed.oid):
+                yield PlanRow(listed.path, Change.ADDED, listed.oid, listed.size)
+            elif (held.mode, held.oid) != (GitMode.FILE, listed.oid):
                 tally.modified += 1
-                yield PlanRow(listed.path, "M", listed.oid, listed.size)
+                yield PlanRow(listed.path, Change.MODIFIED, listed.oid, listed.size)
             tally.files += 1
         elif held is not None and listed is None and selects(held.path):
             if delete:
                 tally.deleted += 1
-                yield PlanRow(held.path, "D", held.oid, 0)
+                yield PlanRow(held.path, Change.DELETED, held.oid, 0)
             else:
                 tally.kept_deletions += 1
                 tally.files += 1
@@ -171,7 +171,7 @@ def add_conflict(conflicts: set[bytes], path: bytes) -> None:
     """Remember one more path that cannot be. Raises HeldBack where they are too many."""
     conflicts.add(path)
     if len(conflicts) > MOST_CONFLICTS:
-        raise HeldBack(Flood.CONFLICTS, len(conflicts), MOST_CONFLICTS)
+        raise OverLimit(Excess.CONFLICTS, len(conflicts), MOST_CONFLICTS)
 
 
 V = TypeVar("V")

@@ -30,7 +30,7 @@ class Vanished(StrEnum):
     DELETE = "delete"
 
 
-class Ruling(StrEnum):
+class Decision(StrEnum):
     """What became of a cluster's deletions."""
 
     DELETE = "delete"
@@ -42,7 +42,7 @@ class Ruling(StrEnum):
     @property
     def refused(self) -> bool:
         """Whether a guard refused, so that a person has to decide."""
-        return self not in {Ruling.DELETE, Ruling.KEEP}
+        return self not in {Decision.DELETE, Decision.KEEP}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Survey:
+class DeletionStats:
     """What one cluster's deletions would be: counts of files, and the token that names the set.
 
     ``in_git`` counts only what the run is about; ``kept`` is what stays whatever is decided here.
@@ -69,8 +69,8 @@ class Survey:
 
 
 def rule(
-    survey: Survey, limits: Limits, *, allowed: bool, left_out: bool = False, bucket_is_empty: bool
-) -> Ruling:
+    survey: DeletionStats, limits: Limits, *, allowed: bool, left_out: bool = False, bucket_is_empty: bool
+) -> Decision:
     """Decide over one cluster's deletions.
 
     ``allowed``: a person named this very set (--allow-delete). ``left_out``: the cluster has other
@@ -80,20 +80,20 @@ def rule(
     the percentage.
     """
     if survey.deletions == 0 or allowed:
-        return Ruling.DELETE
+        return Decision.DELETE
     if survey.accepted == 0:
         if bucket_is_empty:
-            return Ruling.REFUSED_EMPTY_BUCKET
+            return Decision.REFUSED_EMPTY_BUCKET
         if limits.vanished is Vanished.REFUSE:
-            return Ruling.REFUSED_VANISHED
+            return Decision.REFUSED_VANISHED
         if limits.vanished is Vanished.KEEP:
-            return Ruling.KEEP
+            return Decision.KEEP
         if not left_out:
-            return Ruling.DELETE
+            return Decision.DELETE
     percent = 100 * survey.deletions / survey.in_git
     if survey.deletions > limits.max_delete_count and percent > limits.max_delete_percent:
-        return Ruling.REFUSED_MASS_DELETION
-    return Ruling.DELETE
+        return Decision.REFUSED_MASS_DELETION
+    return Decision.DELETE
 
 
 class DeletionToken:
@@ -113,7 +113,7 @@ class DeletionToken:
         return self._hash.hexdigest()[:_TOKEN_CHARACTERS]
 
 
-def allowance(cluster: str, token: str) -> str:
+def approval(cluster: str, token: str) -> str:
     """What a person passes on to allow a set of deletions, ``<cluster>:<token>``.
 
     A name that would not survive being copied, listed or pasted into a template is percent-encoded there.
@@ -122,6 +122,6 @@ def allowance(cluster: str, token: str) -> str:
     return f"{''.join(spelt)}:{token}"
 
 
-def is_allowed(cluster: str, token: str, allowances: Iterable[str]) -> bool:
+def is_approved(cluster: str, token: str, approvals: Iterable[str]) -> bool:
     """Whether one of the allowances is for this set of deletions; the name may also stand as it is."""
-    return not {allowance(cluster, token), f"{cluster}:{token}"}.isdisjoint(allowances)
+    return not {approval(cluster, token), f"{cluster}:{token}"}.isdisjoint(approvals)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from steps.core.git_objects import Mode
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -34,14 +36,15 @@ def delete(path: bytes) -> bytes:
 
 def write_inline(path: bytes, size: int) -> bytes:
     """Write a plain file at ``path``; ``size`` bytes and END_OF_DATA must follow."""
-    return b"M 100644 inline " + _quoted(path) + b"\ndata %d\n" % size
+    return b"M %b inline %b\ndata %d\n" % (_FILE, _quoted(path), size)
 
 
 def write_blob(path: bytes, oid: str) -> bytes:
     """Write a plain file at ``path`` with the content of a blob that the repository has."""
-    return f"M 100644 {oid} ".encode() + _quoted(path) + b"\n"
+    return b"M %b %b %b\n" % (_FILE, oid.encode(), _quoted(path))
 
 
+_FILE = Mode.FILE.encode()
 END_OF_DATA = b"\n"
 _SPECIAL = re.compile(rb'[\x00-\x1f\x7f"\\]')
 DONE = b"done\n"

@@ -22,7 +22,7 @@ MOST_CONFLICTS = 10_000
 _BLOCK = 4096
 
 
-class Flood(StrEnum):
+class Excess(StrEnum):
     """Why a cluster is held back."""
 
     OBJECTS = "too_many_objects"
@@ -33,24 +33,24 @@ class Flood(StrEnum):
 
 
 REASONS = {
-    Flood.OBJECTS: "it has more objects and directories than MAX_OBJECTS",
-    Flood.BYTES: "the objects that Git is not known to hold have more bytes than MAX_NEW_BYTES",
-    Flood.CONFLICTS: "too many of its keys stand where others have their directories",
-    Flood.RUN_OBJECTS: "with it the run would have more objects than MAX_RUN_OBJECTS",
-    Flood.RUN_BYTES: "with it the run would bring more bytes than MAX_RUN_NEW_BYTES",
+    Excess.OBJECTS: "it has more objects and directories than MAX_OBJECTS",
+    Excess.BYTES: "the objects that Git is not known to hold have more bytes than MAX_NEW_BYTES",
+    Excess.CONFLICTS: "too many of its keys stand where others have their directories",
+    Excess.RUN_OBJECTS: "with it the run would have more objects than MAX_RUN_OBJECTS",
+    Excess.RUN_BYTES: "with it the run would bring more bytes than MAX_RUN_NEW_BYTES",
 }
 
 
-class HeldBack(Exception):
+class OverLimit(Exception):
     """A cluster is not to be synced: ``found`` is more than ``limit``."""
 
-    def __init__(self, flood: Flood, found: int, limit: int) -> None:
+    def __init__(self, flood: Excess, found: int, limit: int) -> None:
         super().__init__(f"{REASONS[flood]}: {found:,} against {limit:,}")
         self.flood = flood
 
 
 @dataclass(frozen=True)
-class FloodLimits:
+class IntakeLimits:
     """MAX_OBJECTS, MAX_NEW_BYTES, MAX_RUN_OBJECTS and MAX_RUN_NEW_BYTES."""
 
     max_objects: int = 0
@@ -62,7 +62,7 @@ class FloodLimits:
 class Intake:
     """Adds up a cluster's listing; raises HeldBack as soon as it is too much, that is, before its end."""
 
-    def __init__(self, limits: FloodLimits) -> None:
+    def __init__(self, limits: IntakeLimits) -> None:
         self._limit = limits.max_objects
         self._entries = 0
         self._directory = b""
@@ -78,11 +78,11 @@ class Intake:
             self._entries += len(above) - sum(1 for _ in shared)
             self._directory = directory
         if 0 < self._limit < self._entries:
-            raise HeldBack(Flood.OBJECTS, self._entries, self._limit)
+            raise OverLimit(Excess.OBJECTS, self._entries, self._limit)
 
 
 @dataclass(frozen=True)
-class Demand:
+class Usage:
     """What one cluster brings: its objects in all, and those that are new or changed."""
 
     objects: int
@@ -95,23 +95,23 @@ class Demand:
         return self.new_bytes + _BLOCK * self.new_objects
 
 
-def over_run_limits(demands: Mapping[str, Demand], limits: FloodLimits) -> dict[str, HeldBack]:
+def over_run_limits(demands: Mapping[str, Usage], limits: IntakeLimits) -> dict[str, OverLimit]:
     """Return the clusters that do not fit into the run, with the reason.
 
     Those that bring least come first, whatever the order in which they were listed: the flood is
     held back, and not those whom it would crowd out. (With max_run_objects that holds for the run in
     which the flood comes; what was let in once counts with all the others.)
     """
-    held_back: dict[str, HeldBack] = {}
+    over_limit: dict[str, OverLimit] = {}
     objects = new_bytes = 0
     for name, demand in sorted(demands.items(), key=lambda item: (item[1].size, item[0])):
         if 0 < limits.max_run_objects < objects + demand.objects:
             found, limit = objects + demand.objects, limits.max_run_objects
-            held_back[name] = HeldBack(Flood.RUN_OBJECTS, found, limit)
+            over_limit[name] = OverLimit(Excess.RUN_OBJECTS, found, limit)
         elif demand.new_bytes and 0 < limits.max_run_new_bytes < new_bytes + demand.new_bytes:
             found, limit = new_bytes + demand.new_bytes, limits.max_run_new_bytes
-            held_back[name] = HeldBack(Flood.RUN_BYTES, found, limit)
+            over_limit[name] = OverLimit(Excess.RUN_BYTES, found, limit)
         else:
             objects += demand.objects
             new_bytes += demand.new_bytes
-    return held_back
+    return over_limit

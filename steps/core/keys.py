@@ -110,7 +110,7 @@ def _is_ntfs_short_name(name: str) -> bool:
     return stem in _NTFS_STEMS or hashed
 
 
-def escaped(text: str, limit: int = 200) -> str:
+def printable(text: str, limit: int = 200) -> str:
     """Return ``text`` fit for a log line or a report: everything unprintable spelt out, and cut."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"

@@ -51,13 +51,13 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
     refused: Iterable[tuple[str, str]] = (),
     failed: Iterable[str] = (),
 ) -> str:
-    """Return the whole message. ``allowed`` and ``refused`` hold (cluster, token or ruling)."""
+    """Return the whole message. ``allowed`` and ``refused`` hold (cluster, token or decision)."""
     lines = sorted(clusters, key=lambda cluster: cluster.name)
     trailers = [
         (RUN, quote(run_id)),
         *((LISTED, f"{_name(c.name)} {c.listed_at.astimezone(UTC).strftime(_STAMP)}") for c in lines),
         *((ALLOWED, f"{_name(cluster)} {token}") for cluster, token in sorted(allowed)),
-        *((REFUSED, f"{_name(cluster)} {ruling}") for cluster, ruling in sorted(refused)),
+        *((REFUSED, f"{_name(cluster)} {decision}") for cluster, decision in sorted(refused)),
         *((FAILED, _name(cluster)) for cluster in sorted(failed)),
     ]
     return "\n".join(

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import hashlib
 
+from steps.core.git_objects import Mode, tree_header
+
+_FILE = Mode.FILE.encode()
+
 
 class TreeId:
     """Takes the files of a tree by path, ascending; ``str()`` then is the tree's id."""
@@ -19,11 +23,11 @@ class TreeId:
         self._directory = b""
 
     def add(self, path: bytes, oid: str) -> None:
-        """Take the next file, mode 100644, and the id of its blob."""
+        """Take the next file, a plain one, and the id of its blob."""
         directory, _, name = path.rpartition(b"/")
         if directory != self._directory:
             self._enter(directory)
-        self._entries[-1] += b"100644 %b\0%b" % (name, bytes.fromhex(oid))
+        self._entries[-1] += b"%b %b\0%b" % (_FILE, name, bytes.fromhex(oid))
 
     def __str__(self) -> str:
         self._enter(b"")
@@ -44,4 +48,4 @@ class TreeId:
 
 
 def _hashed(entries: bytearray) -> bytes:
-    return hashlib.sha1(b"tree %d\0" % len(entries) + entries, usedforsecurity=False).digest()
+    return hashlib.sha1(tree_header(len(entries)) + entries, usedforsecurity=False).digest()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from steps.core.keys import escaped
+from steps.core.git_objects import Change
+from steps.core.keys import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -112,13 +113,13 @@ class MarkedChange(_Model):
     """A change of RBAC, a Secret or a NetworkPolicy; of RBAC with what is granted more and less."""
 
     path: str
-    change: str = Field(description="A new, M modified, D deleted")
+    change: Change = Field(description="A new, M modified, D deleted")
     mark: Mark
     gained: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 
 
-class ChangeDigest(_Model):
+class ChangeSummary(_Model):
     """The digest of one run. Lists are cut; the ``more`` fields say by how much."""
 
     kinds: dict[str, Count] = Field(default={}, description="the 20 with the most changes")
@@ -127,20 +128,20 @@ class ChangeDigest(_Model):
     more_images: int = 0
     marked: tuple[MarkedChange, ...] = ()
     more_marked: int = 0
-    looked_into: int = Field(default=0, description="files whose content was looked into")
-    not_looked_into: int = Field(default=0, description="modified files whose content was not")
+    inspected: int = Field(default=0, description="files whose content was looked into")
+    not_inspected: int = Field(default=0, description="modified files whose content was not")
 
 
 class BlobChange(NamedTuple):
     """One changed file with its blobs' ids, "" for none; ``path`` is ``<cluster>/<rest>``."""
 
     path: bytes
-    change: str
+    change: Change
     before: str
     after: str
 
 
-class Looked(NamedTuple):
+class FileInspection(NamedTuple):
     """What was found in one changed file, cut: many of these are kept. ``kind`` is "" for no resource."""
 
     kind: str
@@ -150,27 +151,27 @@ class Looked(NamedTuple):
     lost: tuple[str, ...] = ()
 
 
-def compared(path: bytes, before: Resource | None, after: Resource | None) -> Looked:
+def compared(path: bytes, before: Resource | None, after: Resource | None) -> FileInspection:
     """Return what has changed between two versions of a file; None where there is no resource."""
     from steps.kubernetes.objects import MOST_GRANTS
 
     versions = [one for one in (after, before) if one is not None]
     if not versions:
-        return Looked("")
+        return FileInspection("")
     images = list(_image_changes(path, before.images if before else {}, after.images if after else {}))
     old, new = (one.grants if one else frozenset() for one in (before, after))
     rest = (f"and more: only {MOST_GRANTS} grants of a file are compared",)
     note = rest if any(one.grants_more for one in versions) else ()
-    return Looked(
-        escaped(versions[0].kind, _KIND_CHARACTERS),
+    return FileInspection(
+        printable(versions[0].kind, _KIND_CHARACTERS),
         tuple(images[:_MOST_IMAGES]),
         max(0, len(images) - _MOST_IMAGES),
-        _told(new - old) + note,
-        _told(old - new) + note,
+        _logged(new - old) + note,
+        _logged(old - new) + note,
     )
 
 
-def to_look_into(changes: Iterable[BlobChange]) -> list[BlobChange]:
+def files_to_inspect(changes: Iterable[BlobChange]) -> list[BlobChange]:
     """Choose the files to look into: modified ones, RBAC first; others where the path names no kind.
 
     A Secret is none of them.
@@ -181,26 +182,26 @@ def to_look_into(changes: Iterable[BlobChange]) -> list[BlobChange]:
 
 def _is_worth_a_look(change: BlobChange) -> bool:
     place = _place(_directory(change.path))
-    return place.mark is not Mark.SECRET and (change.change == "M" or place.kind == UNKNOWN)
+    return place.mark is not Mark.SECRET and (change.change == Change.MODIFIED or place.kind == UNKNOWN)
 
 
 def _rank(change: BlobChange) -> tuple[bool, bool, bool, bytes]:
     place = _place(_directory(change.path))
-    return change.change != "M", place.mark is not Mark.RBAC, place.is_bare, change.path
+    return change.change != Change.MODIFIED, place.mark is not Mark.RBAC, place.is_bare, change.path
 
 
-def is_telling(path: bytes, content: bytes) -> bool:
+def is_relevant(path: bytes, content: bytes) -> bool:
     """Whether a chosen file, of which this is the new content, may tell more than its path does."""
     return not _place(_directory(path)).is_bare or _TELLING.search(content) is not None
 
 
-def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, Looked]) -> ChangeDigest:
+def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, FileInspection]) -> ChangeSummary:
     """Sum up a run's changes, with what was found in those files that were looked into."""
     kinds = _Counts()
     namespaces = _Counts()
     images: list[ImageChange] = []
     marked: list[MarkedChange] = []
-    more_images = more_marked = modified_and_not_looked_into = 0
+    more_images = more_marked = modified_and_not_inspected = 0
     for path, change, _, _ in changes:
         place = _place(_directory(path))
         kind, mark = place.kind, place.mark
@@ -209,24 +210,24 @@ def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, Looked]) -> Change
             kind, mark = found.kind, mark_of(found.kind)
         kinds.add(kind, change)
         namespaces.add(place.namespace, change)
-        modified_and_not_looked_into += found is None and change == "M"
+        modified_and_not_inspected += found is None and change == Change.MODIFIED
         if mark and len(marked) < _MOST_MARKED:
             marked.append(_marked(path, change, mark, found))
         elif mark:
             more_marked += 1
-        if found is not None and change == "M":
+        if found is not None and change == Change.MODIFIED:
             images += found.images
             more_images += found.more_images + max(0, len(images) - _MOST_IMAGES)
             del images[_MOST_IMAGES:]
-    return ChangeDigest(
+    return ChangeSummary(
         kinds=kinds.most(),
         namespaces=namespaces.most(),
         images=tuple(images),
         more_images=more_images,
         marked=tuple(marked),
         more_marked=more_marked,
-        looked_into=len(looked),
-        not_looked_into=modified_and_not_looked_into,
+        inspected=len(looked),
+        not_inspected=modified_and_not_inspected,
     )
 
 
@@ -246,8 +247,8 @@ def _directory(path: bytes) -> bytes:
 @lru_cache(maxsize=1024)  # the files of a directory come one after another
 def _place(directory: bytes) -> _Place:
     parts = directory.decode(errors="replace").split("/")
-    kind = escaped(parts[-1], _KIND_CHARACTERS) if len(parts) >= _DEPTH_WITH_KIND else UNKNOWN
-    namespace = escaped("/".join(parts[:2]), _PATH_CHARACTERS)
+    kind = printable(parts[-1], _KIND_CHARACTERS) if len(parts) >= _DEPTH_WITH_KIND else UNKNOWN
+    namespace = printable("/".join(parts[:2]), _PATH_CHARACTERS)
     return _Place(namespace, kind, mark_of(kind), not _BARE.isdisjoint(_spellings(kind)))
 
 
@@ -268,7 +269,9 @@ class _Counts:
             _MOST_NAMES, self._counts, key=lambda name: (-self._counts[name].total(), name)
         )
         return {
-            name: Count(added=count["A"], modified=count["M"], deleted=count["D"])
+            name: Count(
+                added=count[Change.ADDED], modified=count[Change.MODIFIED], deleted=count[Change.DELETED]
+            )
             for name, count in ((name, self._counts[name]) for name in ordered)
         }
 
@@ -284,7 +287,7 @@ def _spellings(kind: str) -> list[str]:
     return [plain, re.sub(r"ies$", "y", plain), plain.removesuffix("es"), plain.removesuffix("s")]
 
 
-def _marked(path: bytes, change: str, mark: Mark, found: Looked | None) -> MarkedChange:
+def _marked(path: bytes, change: Change, mark: Mark, found: FileInspection | None) -> MarkedChange:
     gained, lost = (found.gained, found.lost) if found is not None else ((), ())
     return MarkedChange(path=_shown(path), change=change, mark=mark, gained=gained, lost=lost)
 
@@ -294,19 +297,19 @@ def _image_changes(path: bytes, before: Mapping[str, str], after: Mapping[str, s
         old, new = before.get(container, ""), after.get(container, "")
         if old != new:
             yield ImageChange(
-                path=_shown(path), container=escaped(container), before=escaped(old), after=escaped(new)
+                path=_shown(path), container=printable(container), before=printable(old), after=printable(new)
             )
 
 
-def _told(grants: Iterable[Grant]) -> tuple[str, ...]:
+def _logged(grants: Iterable[Grant]) -> tuple[str, ...]:
     """One line for each thing granted, as in ``patch for apps/deployments, pods``."""
     scopes: dict[str, list[str]] = defaultdict(list)
     for what, scope in sorted(grants):
         scopes[what].append(scope)
-    lines = [escaped(f"{what} for {', '.join(named)}", _PATH_CHARACTERS) for what, named in scopes.items()]
+    lines = [printable(f"{what} for {', '.join(named)}", _PATH_CHARACTERS) for what, named in scopes.items()]
     more = len(lines) - _MOST_RULES
     return tuple(lines[:_MOST_RULES] + ([f"and {more} more"] if more > 0 else []))
 
 
 def _shown(path: bytes) -> str:
-    return escaped(path.decode(errors="replace"), _PATH_CHARACTERS)
+    return printable(path.decode(errors="replace"), _PATH_CHARACTERS)

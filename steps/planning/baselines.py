@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
 from steps.contracts import BaselineHeader, BaselineRow, Mode
-from steps.core.changes import PLAIN_FILE
+from steps.core.git_objects import Mode as GitMode
 from steps.core.keys import rejection
 from steps.core.message import parse_trailers
+from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.errors import FixConfiguration
-from steps.planning.conflicts import below, tell_edits
+from steps.planning.conflicts import below, log_edits
 from steps.workdir.cache import Caches, trees
 from steps.workdir.mirror import local_tree
 from steps.workdir.rowfile import write_rows
@@ -76,7 +77,7 @@ class _Baselines:
                 rows = repository.tree(base, f"{self.settings.git_path}{name}/")
                 self._write(name, below(self.settings.git_path, rows), edited)
         if edited and parse_trailers(repository.history(1)[0].message).run_id is None:
-            tell_edits(self.settings.git_path, edited)
+            log_edits(self.settings.git_path, edited)
         return Held(base, set(clusters), {name for name, tree in found.items() if not tree})
 
     def of_work_dir(self, volume: Volume) -> Held:
@@ -98,7 +99,7 @@ class _Baselines:
         git_path = self.settings.git_path
         if repository.is_obstructed(commit, git_path):
             raise FixConfiguration(
-                "git_clone",
+                Operation.GIT_CLONE,
                 "Failed to read the repository",
                 f"a file stands where the directory GIT_PATH={git_path} belongs",
             )
@@ -139,7 +140,7 @@ def _known(
     for held, cached in outer_join(tree, cache):
         if held is None:
             continue
-        if cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid):
+        if cached is not None and (held.mode, held.oid) == (GitMode.FILE, cached.oid):
             yield cached
             continue
         if cached is not None and len(edited) < _SAMPLE:

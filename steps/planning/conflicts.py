@@ -6,8 +6,9 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from steps.core.changes import PlanRow, TreeRow
-from steps.core.keys import escaped
+from steps.core.keys import printable
 from steps.core.message import parse_trailers
+from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.planning.planner import baseline_tree
 from steps.runtime import logs
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _SHOWN_CONFLICTS = 20
 
 
-def tell_conflicts(
+def log_conflicts(
     repository: Repository, files: RunFiles, run: Run, plan: Plan, since: Iterable[Commit]
 ) -> None:
     """Say which edits of other people lose to the bucket."""
@@ -36,15 +37,15 @@ def tell_conflicts(
     pairs = outer_join(read_rows(plan.rows, PlanRow), filter(None, edited))
     lost = (row.path for row, edit in pairs if row is not None and edit is not None)
     shown = list(islice(lost, _SHOWN_CONFLICTS))
-    tell_edits(run.git_path, shown, conflicts=len(shown) + sum(1 for _ in lost))
+    log_edits(run.git_path, shown, conflicts=len(shown) + sum(1 for _ in lost))
 
 
-def tell_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
+def log_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
     """Call each of these paths a conflict: somebody else has changed it, and the bucket's content wins."""
     for path in paths:
-        shown = escaped(git_path + path.decode(errors="replace"))
+        shown = printable(git_path + path.decode(errors="replace"))
         logs.error(
-            "git_commit",
+            Operation.GIT_COMMIT,
             "Git conflict detected",
             f"merge conflict in {shown}",
             resolution="the bucket's content wins",

@@ -19,9 +19,10 @@ from steps.contracts import (
     Status,
 )
 from steps.core.changes import UNCHANGED_FIELD, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
-from steps.core.deletion_guard import Survey, allowance, is_allowed, rule
-from steps.core.intake_limits import Demand, HeldBack, over_run_limits
-from steps.core.keys import Reason, escaped
+from steps.core.deletion_guard import DeletionStats, approval, is_approved, rule
+from steps.core.intake_limits import OverLimit, Usage, over_run_limits
+from steps.core.keys import Reason, printable
+from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.workdir.rowfile import (
     Damaged,
@@ -72,7 +73,7 @@ class Planner:
 
     def rows(self) -> Iterator[PlanRow]:
         """Yield every change of every cluster, by path in byte order."""
-        surveys: dict[str, Survey] = {}
+        surveys: dict[str, DeletionStats] = {}
         for name in self._run.clusters:
             if name in self._settled:
                 self.results.append(self._settled[name])
@@ -84,27 +85,28 @@ class Planner:
                 surveys[name] = survey(name, changed, self._run.selection.has_path, unchanged=unchanged)
         # What a filter leaves out, a guard, or another run's commit, is there all the same.
         left_out = self._run.clusters_left_out + sum(footer.left_out for footer in self._footers.values())
-        elsewhere = any(result.status in {Status.HELD_BACK, Status.SUPERSEDED} for result in self.results)
+        elsewhere = any(result.status in {Status.OVER_LIMIT, Status.SUPERSEDED} for result in self.results)
         bucket_is_empty = not (left_out or elsewhere or any(one.accepted for one in surveys.values()))
         too_much = over_run_limits(
-            {name: self._demand(name, surveyed) for name, surveyed in surveys.items()}, self._run.flood_limits
+            {name: self._demand(name, surveyed) for name, surveyed in surveys.items()},
+            self._run.intake_limits,
         )
         for name, surveyed in surveys.items():
             try:
                 if name in too_much:
                     raise too_much[name]
                 yield from self._plan(name, surveyed, bucket_is_empty)
-            except HeldBack as flood:
-                self.results.append(_held_back(name, flood))
+            except OverLimit as flood:
+                self.results.append(_over_limit(name, flood))
 
-    def _demand(self, name: str, surveyed: Survey) -> Demand:
+    def _demand(self, name: str, surveyed: DeletionStats) -> Usage:
         footer = self._footers[name]
-        return Demand(surveyed.accepted, footer.new_objects, footer.new_bytes)
+        return Usage(surveyed.accepted, footer.new_objects, footer.new_bytes)
 
-    def _plan(self, name: str, surveyed: Survey, bucket_is_empty: bool) -> Iterator[PlanRow]:  # noqa: FBT001 - a fact, no mode
-        allowed = is_allowed(name, surveyed.token, self._run.allow_delete)
+    def _plan(self, name: str, surveyed: DeletionStats, bucket_is_empty: bool) -> Iterator[PlanRow]:  # noqa: FBT001 - a fact, no mode
+        allowed = is_approved(name, surveyed.token, self._run.allow_delete)
         footer = self._footers[name]
-        ruling = rule(
+        decision = rule(
             surveyed,
             self._run.limits,
             allowed=allowed,
@@ -118,15 +120,15 @@ class Planner:
             self._run.selection.has_path,
             changed=changed,
             surveyed=surveyed,
-            delete=ruling is ruling.DELETE,
+            delete=decision is decision.DELETE,
             tally=tally,
         )
-        conflicts = [escaped(path.decode(errors="replace")) for path in tally.conflicts]
+        conflicts = [printable(path.decode(errors="replace")) for path in tally.conflicts]
         quarantined = Counter(footer.quarantined)
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
         result = ClusterResult(
             name=name,
-            status=Status.REFUSED if ruling.refused else Status.OK,
+            status=Status.REFUSED if decision.refused else Status.OK,
             files=tally.files,
             added=tally.added,
             modified=tally.modified,
@@ -134,12 +136,12 @@ class Planner:
             accepted=surveyed.accepted - len(conflicts),
             fetched=footer.fetched,
             fetched_bytes=footer.fetched_bytes,
-            ruling=ruling,
-            deletions_refused=tally.kept_deletions if ruling.refused else 0,
-            allow_delete=allowance(name, surveyed.token) if ruling.refused else None,
+            decision=decision,
+            deletions_refused=tally.kept_deletions if decision.refused else 0,
+            allow_delete=approval(name, surveyed.token) if decision.refused else None,
             allowed=surveyed.token if allowed and tally.deleted else None,
             quarantined=dict(+quarantined),
-            left_for_next_run=footer.withheld,
+            left_for_next_run=footer.unavailable,
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
             listed_at=read_header(self._files.manifest(name), ManifestHeader).listed_at,
             newest_object_at=footer.newest_object_at,
@@ -169,7 +171,7 @@ class Planner:
             count_rows(self._files.manifest(name))
             header = read_header(self._files.manifest(name), ManifestHeader)
             if (header.run_id, header.cluster) != (self._run.run_id, name):
-                raise Damaged(f"{name}: the manifest is of {header.run_id}, {escaped(header.cluster)}")
+                raise Damaged(f"{name}: the manifest is of {header.run_id}, {printable(header.cluster)}")
         except FileNotFoundError:
             failure = self._recorded_failure(name)
         except Damaged as problem:
@@ -178,8 +180,8 @@ class Planner:
             return None
         return ClusterResult(
             name=name,
-            status=Status.HELD_BACK if failure.held_back else Status.FAILED,
-            held_back=failure.held_back,
+            status=Status.OVER_LIMIT if failure.over_limit else Status.FAILED,
+            over_limit=failure.over_limit,
             operation=failure.operation,
             error=failure.error,
             transient=failure.transient,
@@ -203,15 +205,15 @@ def _unlike(baseline: Path, manifest: Path) -> Iterator[tuple[TreeRow | None, Ma
             )
 
 
-def _held_back(name: str, flood: HeldBack) -> ClusterResult:
+def _over_limit(name: str, flood: OverLimit) -> ClusterResult:
     return ClusterResult(
         name=name,
-        status=Status.HELD_BACK,
-        held_back=flood.flood,
-        operation="detect_changes",
+        status=Status.OVER_LIMIT,
+        over_limit=flood.flood,
+        operation=Operation.DETECT_CHANGES,
         error=str(flood),
     )
 
 
 def _unexplained(name: str, error: str) -> ClusterFailure:
-    return ClusterFailure(cluster=name, operation="download", error=error, transient=True)
+    return ClusterFailure(cluster=name, operation=Operation.DOWNLOAD, error=error, transient=True)

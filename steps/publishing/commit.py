@@ -9,8 +9,10 @@ from steps.clients.git.repository import NEW
 from steps.contracts import Status
 from steps.core import fast_import
 from steps.core.changes import PlanRow
-from steps.core.keys import escaped
+from steps.core.git_objects import Change
+from steps.core.keys import printable
 from steps.core.message import ClusterLine, commit_message
+from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.errors import TryAgain
 from steps.runtime import logs
@@ -41,11 +43,13 @@ def commit(settings: Settings, volume: Volume, run: Run, repository: Repository,
         wanted = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
         for row, got in outer_join(wanted, repository.changes(oid)):
             if row is None or got is None or _outcome(row) != (got.change, got.after):
-                where = escaped((row or got).path.decode(errors="replace"))  # type: ignore[union-attr]
-                raise NotThePlan("git_commit", "Failed to commit", f"the commit is not the plan at {where}")
+                where = printable((row or got).path.decode(errors="replace"))  # type: ignore[union-attr]
+                raise NotThePlan(
+                    Operation.GIT_COMMIT, "Failed to commit", f"the commit is not the plan at {where}"
+                )
     changed = plan.changes
     logs.info(
-        "git_commit",
+        Operation.GIT_COMMIT,
         f"Committed {oid[:12]}",
         took=elapsed(),
         git_commit=oid,
@@ -57,7 +61,7 @@ def commit(settings: Settings, volume: Volume, run: Run, repository: Repository,
 
 
 def _outcome(row: PlanRow) -> tuple[str, str]:
-    return (row.change, "" if row.change == "D" else row.oid)
+    return (row.change, "" if row.change == Change.DELETED else row.oid)
 
 
 def _commands(settings: Settings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:
@@ -72,12 +76,12 @@ def _commands(settings: Settings, volume: Volume, run: Run, plan: Plan) -> Itera
         parent=plan.tip,
     )
     for row in read_rows(plan.rows, PlanRow):
-        if row.change == "D":
+        if row.change == Change.DELETED:
             yield fast_import.delete(prefix + row.path)
     for row in read_rows(plan.rows, PlanRow):
-        if row.change != "D" and row.oid in plan.by_id:
+        if row.change != Change.DELETED and row.oid in plan.by_id:
             yield fast_import.write_blob(prefix + row.path, row.oid)
-        elif row.change != "D":
+        elif row.change != Change.DELETED:
             yield fast_import.write_inline(prefix + row.path, row.size)
             yield from _exactly(os.path.join(objects, row.path), row.size)
             yield fast_import.END_OF_DATA
@@ -93,8 +97,8 @@ def _message(run: Run, plan: Plan) -> str:
         run_id=run.run_id,
         allowed=[(c.name, c.allowed) for c in processed if c.allowed],
         refused=[
-            *((c.name, c.ruling) for c in processed if c.status is Status.REFUSED),
-            *((c.name, c.held_back) for c in plan.clusters if c.held_back),
+            *((c.name, c.decision) for c in processed if c.status is Status.REFUSED),
+            *((c.name, c.over_limit) for c in plan.clusters if c.over_limit),
         ],
         failed=[c.name for c in plan.clusters if c.status is Status.FAILED],
     )
@@ -102,9 +106,9 @@ def _message(run: Run, plan: Plan) -> str:
 
 def _exactly(path: bytes, size: int) -> Iterator[bytes]:
     """Yield the file's bytes; TryAgain unless it is there and has just ``size`` of them."""
-    where = escaped(path.decode(errors="replace"))
+    where = printable(path.decode(errors="replace"))
     changed = TryAgain(
-        "git_commit", "Failed to commit", f"{where} has changed on the volume since it was downloaded"
+        Operation.GIT_COMMIT, "Failed to commit", f"{where} has changed on the volume since it was downloaded"
     )
     try:
         file = open_plain(path)

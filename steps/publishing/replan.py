@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, RowsHeader, Run, State
 from steps.core.changes import PlanRow, TreeRow
+from steps.core.git_objects import Change
 from steps.core.message import parse_trailers
+from steps.core.operations import Operation
 from steps.errors import TryAgain
 from steps.planning.conflicts import below
 from steps.planning.plan import Plan
@@ -82,11 +84,11 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
     if not repository.fetch_commit(run.base, _HISTORY_DEPTHS[-1]):
         # What is there may be older or newer than what we have: leave it, and do not call that success.
         unknown = "the server does not know the commit this run began with"
-        raise TryAgain("git_push", "Failed to push to repository", unknown)
+        raise TryAgain(Operation.GIT_PUSH, "Failed to push to repository", unknown)
     return repository.history_beside(run.base)
 
 
-def plan_again(
+def replan(
     repository: Repository, volume: Volume, run: Run, tip: str | None, settled: Mapping[str, ClusterResult]
 ) -> Plan:
     """Plan on the branch as it is now; what this run has no bytes for is taken by id, or left."""
@@ -103,7 +105,7 @@ def plan_again(
     objects = os.fsencode(volume.objects_of(run))
 
     def lacks(row: PlanRow) -> bool:
-        return row.change != "D" and not os.path.lexists(os.path.join(objects, row.path))
+        return row.change != Change.DELETED and not os.path.lexists(os.path.join(objects, row.path))
 
     wanted: set[str] = set()
     for row in filter(lacks, read_rows(draft, PlanRow)):
@@ -123,12 +125,14 @@ def plan_again(
             else:
                 yield row
 
-    write_rows(files.plan_again, RowsHeader(identity=run.identity), kept())
+    write_rows(files.replan, RowsHeader(identity=run.identity), kept())
     clusters = tuple(
-        _without(cluster, added=left[cluster.name, "A"], modified=left[cluster.name, "M"])
+        _without(
+            cluster, added=left[cluster.name, Change.ADDED], modified=left[cluster.name, Change.MODIFIED]
+        )
         for cluster in planner.results
     )
-    return Plan(tip, files.plan_again, clusters, frozenset(by_id))
+    return Plan(tip, files.replan, clusters, frozenset(by_id))
 
 
 def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterResult:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from steps.clients.http import Undelivered
 from steps.contracts import ClusterState, RunResult, State
 from steps.core.counters import Counters
+from steps.core.operations import Operation
 from steps.errors import SyncError, Terminated, translated
 from steps.reporting import webhook
 from steps.reporting.html import html
@@ -49,23 +50,23 @@ def inform(
     """
     try:
         if reported is not None:
-            with _logged("report", "Failed to write the report"):
+            with _logged(Operation.REPORT, "Failed to write the report"):
                 _write_pages(settings, reported.file.parent, result)
             undelivered = _deliver(settings, reported, result)
             if undelivered:
-                with _logged("report", "Failed to count what was not delivered"), lock():
+                with _logged(Operation.REPORT, "Failed to count what was not delivered"), lock():
                     state = read_document(reported.file, State)  # another run's, by now, perhaps
                     counters = state.counters.with_delivery_errors(**undelivered)
                     write_document(reported.file, state.model_copy(update={"counters": counters}))
     except Terminated as stop:
         signals.caught()
-        logs.warning("report", "Stopped while telling of the run", error=stop.error)
+        logs.warning(Operation.REPORT, "Stopped while telling of the run", error=stop.error)
     finally:
         tell(result)
 
 
 @contextmanager
-def _logged(operation: str, message: str) -> Iterator[None]:
+def _logged(operation: Operation, message: str) -> Iterator[None]:
     try:
         with translated():
             yield
@@ -87,7 +88,7 @@ def _deliver(settings: Settings, reported: Reported, result: RunResult) -> dict[
         try:
             webhook.tell(settings, result)
         except Undelivered as problem:
-            logs.error("webhook", "Failed to call the webhook", str(problem))
+            logs.error(Operation.WEBHOOK, "Failed to call the webhook", str(problem))
             failed["webhook"] = 1
     if settings.pushgateway_url:
         state = reported.state
@@ -97,7 +98,7 @@ def _deliver(settings: Settings, reported: Reported, result: RunResult) -> dict[
         try:
             _push(settings, reported.old, state)
         except Undelivered as problem:
-            logs.error("metrics_push", "Failed to push the metrics", str(problem))
+            logs.error(Operation.METRICS_PUSH, "Failed to push the metrics", str(problem))
             failed["pushgateway"] = 1
     return failed
 
@@ -116,6 +117,10 @@ def _push(settings: Settings, old: State | None, state: State) -> None:
         }
         metrics.push(settings, state.model_copy(update=zeros))
         pause = settings.scrape_interval.total_seconds()
-        logs.info("metrics_push", "New series begin at zero, and stand so for SCRAPE_INTERVAL", seconds=pause)
+        logs.info(
+            Operation.METRICS_PUSH,
+            "New series begin at zero, and stand so for SCRAPE_INTERVAL",
+            seconds=pause,
+        )
         time.sleep(pause)
     metrics.push(settings, state)

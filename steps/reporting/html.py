@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from steps.core.keys import escaped
+from steps.core.keys import printable
 from steps.reporting.page import (
     Badge,
     Block,
@@ -144,4 +144,4 @@ def _inline(part: Inline | int) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(escaped(text, _LONGEST), quote=True)
+    return escape(printable(text, _LONGEST), quote=True)

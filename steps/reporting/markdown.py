@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from steps.core.keys import escaped
+from steps.core.keys import printable
 from steps.reporting.page import (
     Badge,
     Block,
@@ -63,12 +63,12 @@ def _inline(part: Inline | int) -> str:
 
 def _text(text: str) -> str:
     """Plain text: no link, no mention, no formatting comes of it."""
-    return _MARKUP.sub(r"\\\g<0>", escaped(text, _LONGEST).translate(_ENTITIES))
+    return _MARKUP.sub(r"\\\g<0>", printable(text, _LONGEST).translate(_ENTITIES))
 
 
 def _code(text: str) -> str:
     """A code span; in a table, a bar would end the cell even there, and a backslash before it hide ours."""
-    shown = _BARS.sub(lambda found: r"\x5c" * len(found[1]) + r"\|", escaped(text, _LONGEST)) or " "
+    shown = _BARS.sub(lambda found: r"\x5c" * len(found[1]) + r"\|", printable(text, _LONGEST)) or " "
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"

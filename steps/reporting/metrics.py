@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 from steps import __version__
 from steps.clients.http import post
 from steps.core.counters import DURATION_BUCKETS, Counters
-from steps.core.keys import MAX_SEGMENT_BYTES, escaped
+from steps.core.keys import MAX_SEGMENT_BYTES, printable
+from steps.core.operations import Operation
 from steps.core.schedule import OVERDUE_FIRINGS, next_firing, shortest_interval, stale_after
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class _Collector(Collector):
         if self._state is None:
             return
         yield from _last_run(self._state.last_run)
-        yield _gauge("failures_in_a_row", "Newest runs that did not exit 0.", self._state.failures_in_a_row)
+        yield _gauge(
+            "consecutive_failures", "Newest runs that did not exit 0.", self._state.consecutive_failures
+        )
         if self._state.last_success:
             at = self._state.last_success.at
             yield _gauge("last_success_timestamp", "When the last success ended.", at.timestamp())
@@ -124,10 +127,10 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
     yield _gauge("last_run_timestamp_seconds", "When the last run ended.", run.finished_at.timestamp())
     yield _gauge("last_run_duration_seconds", "Duration of the last run.", run.duration_seconds)
     yield _gauge("last_run_exit_code", "Exit code of the last run.", run.exit_code)
-    push_failed = run.operation == "git_push"
+    push_failed = run.operation == Operation.GIT_PUSH
     yield _gauge("last_run_push_failed", "1 if the last run could not push its commit.", push_failed)
-    new = run.clusters_held_back
-    yield _gauge("new_clusters_held_back", "New clusters that MAX_CLUSTERS leaves out, at least.", new)
+    new = run.clusters_skipped
+    yield _gauge("new_clusters_skipped", "New clusters that MAX_CLUSTERS leaves out, at least.", new)
     yield _gauge("stray_keys", "Quarantined keys that are in no cluster.", sum(run.quarantined.values()))
     if run.step_seconds:
         steps = {(step,): seconds for step, seconds in run.step_seconds.items()}
@@ -169,9 +172,9 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
     ("quarantined_keys", "Keys of the cluster that are quarantined.", lambda cluster: cluster.quarantined),
     ("deletions_refused", "Deletions that a guard refuses.", lambda cluster: cluster.deletions_refused),
     (
-        "held_back",
+        "over_limit",
         "1 if the flood guard did not let the last run take the cluster.",
-        lambda cluster: cluster.held_back,
+        lambda cluster: cluster.over_limit,
     ),
     ("missing", "1 if the bucket holds nothing of the cluster.", lambda cluster: cluster.missing),
 )
@@ -201,7 +204,7 @@ def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetim
 
 def _label(cluster: str) -> str:
     """The cluster's whole name: cut, two might become one, and Prometheus takes nothing twice."""
-    return escaped(cluster, MAX_SEGMENT_BYTES)
+    return printable(cluster, MAX_SEGMENT_BYTES)
 
 
 def _seconds(at: datetime | None) -> float | None:

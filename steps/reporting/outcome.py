@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from steps.contracts import Outcome, RunResult, RunStart
 from steps.core.exit_codes import Exit
-from steps.core.keys import escaped
+from steps.core.keys import printable
+from steps.core.operations import Operation
 from steps.errors import SyncError, Terminated, TryAgain
 from steps.runtime import logs
 
@@ -20,7 +21,7 @@ def lost(start: RunStart, argo: str = "") -> RunResult:
     ``argo`` is the workflow.failures of an exit handler, the only witness then; "" for none.
     """
     said = "; ".join(_failures(argo)) or "the run left no result"
-    return failed(TryAgain("sync_complete", "Git synchronization did not finish", said), start)
+    return failed(TryAgain(Operation.SYNC_COMPLETE, "Git synchronization did not finish", said), start)
 
 
 def _failures(argo: str) -> list[str]:
@@ -34,7 +35,7 @@ def _failures(argo: str) -> list[str]:
         said = [f"{node['displayName']}: {node['message']}" for node in ended if node["message"]]
     except (ValueError, TypeError, KeyError):
         return []
-    return [escaped(words) for words in said[:_SHOWN_FAILURES]]
+    return [printable(words) for words in said[:_SHOWN_FAILURES]]
 
 
 def failed(problem: SyncError | Terminated, start: RunStart) -> RunResult:
@@ -75,10 +76,10 @@ def tell(result: RunResult) -> None:
             if result.dry_run
             else "Git synchronization completed successfully"
         )
-        logs.info("sync_complete", message, took=duration_ms, **data)
+        logs.info(Operation.SYNC_COMPLETE, message, took=duration_ms, **data)
     else:
         logs.error(
-            "sync_complete",
+            Operation.SYNC_COMPLETE,
             f"Git synchronization ended with exit code {result.exit_code}",
             result.cause,
             took=duration_ms,

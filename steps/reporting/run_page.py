@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
-from steps.core.deletion_guard import Ruling
-from steps.core.keys import escaped
-from steps.kubernetes.change_summary import ChangeDigest, Count, ImageChange, Mark, MarkedChange
+from steps.core.deletion_guard import Decision
+from steps.core.keys import printable
+from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
 from steps.reporting.page import (
     Badge,
     Block,
@@ -38,20 +38,19 @@ _STATUSES = {
     Status.OK: Badge("ok", Tone.GOOD),
     Status.FAILED: Badge("failed", Tone.BAD),
     Status.REFUSED: Badge("refused", Tone.WARN),
-    Status.HELD_BACK: Badge("held back", Tone.WARN),
+    Status.OVER_LIMIT: Badge("held back", Tone.WARN),
     Status.SUPERSEDED: Badge("superseded", Tone.PLAIN),
 }
 _REFUSALS = {
-    Ruling.REFUSED_MASS_DELETION: "more are gone from the bucket than the limits allow",
-    Ruling.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
-    Ruling.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
+    Decision.REFUSED_MASS_DELETION: "more are gone from the bucket than the limits allow",
+    Decision.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
+    Decision.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
 }
 _MARKS = {
     Mark.RBAC: Badge("RBAC", Tone.WARN),
     Mark.SECRET: Badge("Secret", Tone.WARN),
     Mark.NETWORK_POLICY: Badge("NetworkPolicy", Tone.WARN),
 }
-_CHANGES = {"A": "new", "M": "modified", "D": "deleted"}
 _SHOWN_KEYS = 5
 _SHORT_ID = 12
 # Chat programs take <!here>, @everyone and [a](link) for more than text. These only look like it.
@@ -62,7 +61,7 @@ def headline(result: RunResult) -> str:
     """The run in one line of plain text, for chats: no control character, no mention, no hidden link."""
     where = f" on {result.branch}" if result.branch else ""
     lead = "".join(part if isinstance(part, str) else part.text for part in _lead(result))
-    return escaped(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_NO_CHAT)
+    return printable(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_NO_CHAT)
 
 
 def run_page(result: RunResult, commit_url: str | None) -> Page:
@@ -94,7 +93,7 @@ def _lead(result: RunResult) -> Parts:
         f"{_plural(count, 'cluster')} {word}"
         for word, count in (
             (_STATUSES[status].text, sum(cluster.status is status for cluster in result.clusters))
-            for status in (Status.FAILED, Status.REFUSED, Status.HELD_BACK, Status.SUPERSEDED)
+            for status in (Status.FAILED, Status.REFUSED, Status.OVER_LIMIT, Status.SUPERSEDED)
         )
         if count
     ]
@@ -104,10 +103,10 @@ def _lead(result: RunResult) -> Parts:
 def _to_do(result: RunResult) -> Iterator[Block]:
     """What a person must do; nothing where there is nothing."""
     items: list[Parts] = []
-    if result.clusters_held_back:
-        sample = result.clusters_held_back_sample[:_SHOWN_KEYS]
+    if result.clusters_skipped:
+        sample = result.clusters_skipped_sample[:_SHOWN_KEYS]
         names = [part for name in sample for part in (" ", Code(name))]
-        new = _plural(result.clusters_held_back, "new cluster")
+        new = _plural(result.clusters_skipped, "new cluster")
         items.append((f"{new} held back, for there are more than MAX_CLUSTERS allows:", *names, " …"))
     for cluster in result.clusters:
         items += _cluster_to_do(cluster)
@@ -125,14 +124,14 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
         advice = "The next run tries again." if cluster.transient else "Somebody must act."
         yield name, " failed and is left as it was: ", Code(cluster.error or ""), f". {advice}"
     if cluster.status is Status.REFUSED:
-        why = _REFUSALS[cluster.ruling]
+        why = _REFUSALS[cluster.decision]
         yield (
             name,
             f": {_plural(cluster.deletions_refused, 'deletion')} refused, for {why}. ",
             "Mend the backup job; or, if the loss is meant, allow just this one: ",
             Code(f"git-sync run --allow-delete {shlex.quote(cluster.allow_delete or '')}"),
         )
-    if cluster.status is Status.HELD_BACK:
+    if cluster.status is Status.OVER_LIMIT:
         yield (
             name,
             " is held back and left as it was: ",
@@ -197,7 +196,7 @@ def _clusters(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
         yield Table(head, tuple(rows))
 
 
-def _changes(changes: ChangeDigest) -> Iterator[Block]:
+def _changes(changes: ChangeSummary) -> Iterator[Block]:
     if changes.marked:
         yield Heading("Look twice at these")
         yield Items(tuple(map(_marked, changes.marked)))
@@ -212,8 +211,8 @@ def _changes(changes: ChangeDigest) -> Iterator[Block]:
             yield Table(
                 ("", "New", "Modified", "Deleted"), tuple(map(_counted, *zip(*counts.items(), strict=True)))
             )
-    if changes.not_looked_into:
-        files = _plural(changes.not_looked_into, "modified file")
+    if changes.not_inspected:
+        files = _plural(changes.not_inspected, "modified file")
         yield Paragraph((f"{files} were not looked into for images and rules.",))
 
 
@@ -224,7 +223,7 @@ def _counted(name: str, count: Count) -> tuple[Inline | int, ...]:
 def _marked(change: MarkedChange) -> Parts:
     rules = [("gained", rule) for rule in change.gained] + [("lost", rule) for rule in change.lost]
     told = [part for word, rule in rules for part in (f" {word} ", Code(rule))]
-    return (_MARKS[change.mark], " ", Code(change.path), f" {_CHANGES[change.change]}", *told)
+    return (_MARKS[change.mark], " ", Code(change.path), f" {change.change.word}", *told)
 
 
 def _image(image: ImageChange) -> Parts:

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, Terminated, translated
 from steps.reporting.outcome import tell
 from steps.reporting.server import answering
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 def serve(settings: Settings, source: StateSource) -> None:
     """Answer until a signal comes. FixConfiguration if the port cannot be had."""
     if settings.metrics_port == 0:
-        raise FixConfiguration("serve", "Failed to listen on METRICS_PORT", "it is 0, which means nowhere")
+        raise FixConfiguration(
+            Operation.SERVE, "Failed to listen on METRICS_PORT", "it is 0, which means nowhere"
+        )
     with answering(settings, source):
-        logs.info("serve", f"Serving {source.where}", port=settings.metrics_port, state=source.where)
+        logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.metrics_port, state=source.where)
         try:
             _follow(source)
         except Terminated as stop:
             signals.caught()
-            logs.info("serve", f"Stopped by {stop.error}")
+            logs.info(Operation.SERVE, f"Stopped by {stop.error}")
 
 
 @contextmanager
@@ -69,13 +72,13 @@ def _retell(run: RunResult) -> None:
     """What the run's own log has said of its commit and its end: its pod is gone, and its log with it."""
     if run.commit:
         logs.info(
-            "git_push",
+            Operation.GIT_PUSH,
             f"Pushed {run.commit[:12]} to {run.branch}",
             git_commit=run.commit,
             branch=run.branch,
             attempts=run.push_attempts,
             run=run.run_id,
         )
-    elif run.operation and run.error and run.operation != "sync_complete":
+    elif run.operation and run.error and run.operation != Operation.SYNC_COMPLETE:
         logs.error(run.operation, "The run failed", run.error, run=run.run_id)
     tell(run)

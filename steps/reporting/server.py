@@ -16,6 +16,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, translated
 from steps.reporting.health import Health, health
 from steps.reporting.html import html
@@ -51,7 +52,7 @@ def answering(settings: Settings, source: StateSource) -> Iterator[None]:
         server = _Server(settings.metrics_port, Handler)
     except OSError as problem:
         cause = f"port {settings.metrics_port}: {(problem.strerror or str(problem)).lower()}"
-        raise FixConfiguration("serve", "Failed to listen on METRICS_PORT", cause) from problem
+        raise FixConfiguration(Operation.SERVE, "Failed to listen on METRICS_PORT", cause) from problem
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
     thread.start()
     try:

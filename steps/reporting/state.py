@@ -5,6 +5,7 @@ from __future__ import annotations
 from steps.contracts import ClusterState, LastSuccess, RunResult, State, Status
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
+from steps.core.operations import Operation
 
 
 def advanced(old: State | None, result: RunResult) -> State:
@@ -30,7 +31,7 @@ def advanced(old: State | None, result: RunResult) -> State:
     late = old is not None and old.last_run.started_at > result.started_at
     counters = old.counters if old else Counters()
     again = result.run_id in counters.counted_runs
-    in_a_row = old.failures_in_a_row if old else 0
+    in_a_row = old.consecutive_failures if old else 0
     if not late and not again and not result.narrowed:
         in_a_row = in_a_row + 1 if result.exit_code != Exit.OK else 0
     clusters = known.clusters if known else {}
@@ -40,7 +41,7 @@ def advanced(old: State | None, result: RunResult) -> State:
         identity=known.identity if known else result.identity,
         last_run=old.last_run if old and late else result,
         last_success=last_success,
-        failures_in_a_row=in_a_row,
+        consecutive_failures=in_a_row,
         listed=listed,
         clusters=clusters,
         counters=counters.with_run(
@@ -50,7 +51,7 @@ def advanced(old: State | None, result: RunResult) -> State:
             files_processed=sum(cluster.accepted for cluster in result.processed),
             bytes_downloaded=sum(cluster.fetched_bytes for cluster in result.clusters),
             push_attempts=result.push_attempts,
-            push_failed=result.operation == "git_push",
+            push_failed=result.operation == Operation.GIT_PUSH,
         ),
     )
 
@@ -66,10 +67,10 @@ def _clusters(known: dict[str, ClusterState], result: RunResult, *, late: bool) 
     clusters = dict(known)
     if not late:
         for cluster in result.clusters:
-            if cluster.processed or cluster.held_back:
+            if cluster.processed or cluster.over_limit:
                 before = clusters.get(cluster.name, ClusterState())
-                held_back = cluster.held_back is not None
-                clusters[cluster.name] = before.model_copy(update={"held_back": held_back})
+                over_limit = cluster.over_limit is not None
+                clusters[cluster.name] = before.model_copy(update={"over_limit": over_limit})
     for cluster in result.processed:
         before = clusters.get(cluster.name, ClusterState())
         update: dict[str, object] = {

@@ -51,7 +51,7 @@ def _clusters(state: State) -> Iterator[Block]:
 
 
 def _badge(known: ClusterState) -> Badge:
-    if known.held_back:
+    if known.over_limit:
         return Badge("held back", Tone.WARN)
     if known.missing:
         return Badge("missing", Tone.BAD)

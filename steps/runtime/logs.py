@@ -28,6 +28,7 @@ from steps.runtime.settings import LogFormat, LogLevel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from steps.core.operations import Operation
     from steps.errors import SyncError, Terminated
 
 _logger = logging.getLogger("git-sync")
@@ -36,22 +37,22 @@ _FIELDS = ("data", "duration_ms", "error")
 _SHORTEST_BASE64 = 8
 
 
-def debug(operation: str, message: str, **data: Any) -> None:
+def debug(operation: Operation, message: str, **data: Any) -> None:
     """Log a detail."""
     _log(logging.DEBUG, operation, message, data=data)
 
 
-def info(operation: str, message: str, *, took: float | None = None, **data: Any) -> None:
+def info(operation: Operation, message: str, *, took: float | None = None, **data: Any) -> None:
     """Log what was done; ``took`` in milliseconds becomes the line's duration_ms."""
     _log(logging.INFO, operation, message, data=data, duration_ms=took)
 
 
-def warning(operation: str, message: str, *, error: str | None = None, **data: Any) -> None:
+def warning(operation: Operation, message: str, *, error: str | None = None, **data: Any) -> None:
     """Log what somebody should look at some day."""
     _log(logging.WARNING, operation, message, data=data, error=error)
 
 
-def error(operation: str, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
+def error(operation: Operation, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
     """Log a failure: ``message`` says what failed, ``error`` why."""
     global _last_error  # noqa: PLW0603 - the process's last word
     _last_error = redacted(f"{message}: {error}")
@@ -126,7 +127,7 @@ class _StdoutHandler(logging.Handler):
             self.write(line)
 
 
-def _log(level: int, operation: str, message: str, **fields: Any) -> None:
+def _log(level: int, operation: Operation, message: str, **fields: Any) -> None:
     _logger.log(level, message, extra={"operation": operation, **fields})
 
 
@@ -206,8 +207,8 @@ def _spelt(character: str) -> str:
     if character.isalnum() and character.isascii():
         return character
     spellings = {json.dumps(character)[1:-1], quote(character, safe=""), xml(character), html(character)}
-    escaped = "|".join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))
-    return rf"(?i:\\{{0,8}}(?:{escaped}))"
+    spelt = "|".join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))
+    return rf"(?i:\\{{0,8}}(?:{spelt}))"
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:

@@ -35,8 +35,9 @@ from pydantic import (
 from steps.contracts import ARTIFACTS, Mode
 from steps.core.deletion_guard import Limits, Vanished
 from steps.core.filters import Selection
-from steps.core.intake_limits import FloodLimits
+from steps.core.intake_limits import IntakeLimits
 from steps.core.keys import rejection
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _list(text: object) -> object:
     return _split(text, r"[,\n]")
 
 
-def _allowance_list(text: object) -> object:
+def _approval_list(text: object) -> object:
     return _split(text, r"(?<=:[0-9a-f]{16})[,\n]")  # a cluster's name may have a comma
 
 
@@ -183,7 +184,7 @@ def _proxy(secret: SecretStr) -> SecretStr:
     return SecretStr(url)
 
 
-def _allowances(entries: tuple[str, ...]) -> tuple[str, ...]:
+def _approvals(entries: tuple[str, ...]) -> tuple[str, ...]:
     for entry in entries:
         if not re.fullmatch(r".+:[0-9a-f]{16}", entry, re.DOTALL):
             raise ValueError(f"{entry!r} is not <cluster>:<token>: take it from the refusal's message")
@@ -406,9 +407,9 @@ class Settings(BaseModel):
         default=Vanished.REFUSE,
         description="`refuse`, `keep` or `delete` a cluster that left the bucket",
     )
-    allow_delete: Annotated[
-        tuple[str, ...], BeforeValidator(_allowance_list), AfterValidator(_allowances)
-    ] = Field(default=(), description="`<cluster>:<token>` deletions that a person allows")
+    allow_delete: Annotated[tuple[str, ...], BeforeValidator(_approval_list), AfterValidator(_approvals)] = (
+        Field(default=(), description="`<cluster>:<token>` deletions that a person allows")
+    )
 
     max_clusters: int = Field(
         default=2000, ge=0, description="clusters; beyond them new ones are held back. 0: no limit, as below"
@@ -540,9 +541,11 @@ class Settings(BaseModel):
         return Limits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
 
     @property
-    def flood_limits(self) -> FloodLimits:
+    def intake_limits(self) -> IntakeLimits:
         """How much clusters and runs may bring."""
-        return FloodLimits(self.max_objects, self.max_new_bytes, self.max_run_objects, self.max_run_new_bytes)
+        return IntakeLimits(
+            self.max_objects, self.max_new_bytes, self.max_run_objects, self.max_run_new_bytes
+        )
 
     @property
     def identity(self) -> str:
@@ -615,7 +618,7 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     else:
         if not problems:
             return settings
-    raise FixConfiguration("configuration", "The settings are not usable", "; ".join(problems))
+    raise FixConfiguration(Operation.CONFIGURATION, "The settings are not usable", "; ".join(problems))
 
 
 def _argo_state_key(environ: Mapping[str, str], namespace: str) -> str:

@@ -33,7 +33,7 @@ def caught() -> None:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def over_limit() -> Iterator[None]:
     """Let them raise at the end of the block at the earliest: what it begins must be known to be ended."""
     global _waiting  # noqa: PLW0603 - signals are the process's
     came: list[int] = []

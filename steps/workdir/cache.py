@@ -12,7 +12,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 from steps.contracts import BaselineHeader, BaselineRow, ManifestFooter, TipHeader
-from steps.core.changes import FETCHED, PLAIN_FILE, UNCHANGED, TreeRow
+from steps.core.changes import FETCHED, UNCHANGED, TreeRow
+from steps.core.git_objects import Mode as GitMode
+from steps.core.operations import Operation
 from steps.core.tree_id import TreeId
 from steps.runtime import logs
 from steps.workdir.rowfile import (
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.workdir.volume import RunFiles, Volume
-
-_TREE = "040000"
 
 
 class Caches:
@@ -113,13 +113,13 @@ class Caches:
 
     def _tell(self, problem: Damaged) -> None:
         if problem.error not in self._damaged:
-            logs.warning("discover", "Ignoring a damaged cache", error=problem.error)
+            logs.warning(Operation.DISCOVER, "Ignoring a damaged cache", error=problem.error)
         self._damaged.add(problem.error)
 
 
 def trees(entries: Iterable[TreeRow]) -> dict[str, str]:
     """Ids of trees by name; "" for whatever is no tree."""
-    return {row.path.decode(errors="replace"): row.oid if row.mode == _TREE else "" for row in entries}
+    return {row.path.decode(errors="replace"): row.oid if row.mode == GitMode.TREE else "" for row in entries}
 
 
 def _accepted(manifest: Path) -> Iterator[bytes]:
@@ -131,4 +131,4 @@ def _accepted(manifest: Path) -> Iterator[bytes]:
 
 
 _ACCEPTED = {FETCHED.encode(), UNCHANGED.encode()}
-_PLAIN_FIELD = PLAIN_FILE.encode()
+_PLAIN_FIELD = GitMode.FILE.encode()

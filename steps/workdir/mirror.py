@@ -10,7 +10,9 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
-from steps.core.changes import PLAIN_FILE, TreeRow
+from steps.core.changes import TreeRow
+from steps.core.git_objects import Change, blob_header
+from steps.core.git_objects import Mode as GitMode
 from steps.workdir.volume import ObjectDirectory
 
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.core.changes import PlanRow
-
-_LINK = "120000"
 
 
 def local_tree(root: Path, *, max_bytes: int) -> Iterator[TreeRow]:
@@ -40,15 +40,15 @@ def _walk(directory: bytes, prefix: bytes, max_bytes: int) -> Iterator[TreeRow]:
             continue
         known = os.lstat(path)
         if stat.S_ISREG(known.st_mode):
-            yield TreeRow(prefix + name, PLAIN_FILE, _blob_id(path) if known.st_size <= max_bytes else "")
+            yield TreeRow(prefix + name, GitMode.FILE, _blob_id(path) if known.st_size <= max_bytes else "")
         else:
-            yield TreeRow(prefix + name, _LINK, "")
+            yield TreeRow(prefix + name, GitMode.LINK, "")
 
 
 def _blob_id(path: bytes) -> str:
     """Hash a file as Git does: a header with its size, and the content."""
     with open(path, "rb") as file:
-        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        digest = hashlib.sha1(blob_header(os.fstat(file.fileno()).st_size), usedforsecurity=False)
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
@@ -61,11 +61,11 @@ def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[Plan
     """
     below = os.fsencode(root)
     for change in changes():
-        if change.change == "D":
+        if change.change == Change.DELETED:
             _unlink(below, change.path)
     directory = ObjectDirectory(root)
     for change in changes():
-        if change.change != "D":
+        if change.change != Change.DELETED:
             target = directory.place(change.path)
             staged = os.path.join(os.fsencode(staging), change.path)
             if os.path.lexists(staged):

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic import NonNegativeInt, ValidationError
 
 from steps.contracts import Document, NoFooter
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration
 from steps.workdir.volume import atomic_file, open_plain
 
@@ -41,7 +42,7 @@ class Damaged(FixConfiguration):
     """The file is not what its writer left: cut, altered, or of another version."""
 
     def __init__(self, error: str) -> None:
-        super().__init__("setup_workdir", "Failed to read the working directory", error)
+        super().__init__(Operation.SETUP_WORKDIR, "Failed to read the working directory", error)
 
 
 class _Tail(Document):
@@ -201,7 +202,8 @@ def _escape(field: bytes) -> bytes:
 def decoder(row_type: type[R]) -> Callable[[bytes], R]:
     """Return the function that makes a row of a line's text."""
     hints = get_type_hints(row_type)
-    numbers = [at for at, name in enumerate(row_type._fields[1:]) if hints[name] is int]
+    types = [hints[name] for name in row_type._fields[1:]]
+    converted = [(at, kind) for at, kind in enumerate(types) if kind is not str]
 
     def decode(line: bytes) -> R:
         try:
@@ -210,8 +212,8 @@ def decoder(row_type: type[R]) -> Callable[[bytes], R]:
             if b"%" in line:
                 path = unquote_to_bytes(path)
                 fields = [unquote_to_bytes(field).decode() for field in fields]
-            for at in numbers:
-                fields[at] = int(fields[at])
+            for at, kind in converted:
+                fields[at] = kind(fields[at])
             return row_type._make([path, *fields])
         except (ValueError, TypeError, IndexError) as problem:
             raise Damaged(f"a row: no valid {row_type.__name__}") from problem

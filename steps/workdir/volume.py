@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from steps.contracts import Document, Run
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def parse_document(content: bytes, kind: type[D], where: str) -> D:
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         raise FixConfiguration(
-            "setup_workdir",
+            Operation.SETUP_WORKDIR,
             "Failed to read the working directory",
             f"{where} is damaged or of another version ({first['msg']}): restore or remove it",
         ) from problem
@@ -122,11 +123,11 @@ class RunFiles:
         return self.root / "verdict.json"
 
     @property
-    def plan_again(self) -> Path:
+    def replan(self) -> Path:
         return self.root / "plan-again"
 
     @property
-    def verdict_again(self) -> Path:
+    def replanned_verdict(self) -> Path:
         return self.root / "verdict-again.json"
 
     @property
@@ -183,7 +184,7 @@ class Volume:
                 pass
         except OSError as problem:
             raise FixConfiguration(
-                "setup_workdir",
+                Operation.SETUP_WORKDIR,
                 "Failed to create working directory",
                 f"{(problem.strerror or str(problem)).lower()}: {self.root}",
             ) from problem
@@ -202,7 +203,7 @@ class Volume:
                 lock.seek(0)
                 holder = lock.read(20).decode(errors="replace").strip() or "unknown"
                 raise TryAgain(
-                    "setup_workdir",
+                    Operation.SETUP_WORKDIR,
                     "Another run is using the working directory",
                     f"{self.root} is locked by process {holder}: wait for it, or use another WORK_DIR",
                 ) from held
@@ -221,7 +222,7 @@ class Volume:
         runs = self._runs()
         if not runs:
             raise FixConfiguration(
-                "setup_workdir",
+                Operation.SETUP_WORKDIR,
                 "Failed to find a run",
                 f"{self.root} holds none: call `git-sync discover` first, with the same WORK_DIR",
             )

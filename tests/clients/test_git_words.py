@@ -6,6 +6,7 @@ import pytest
 
 from steps.clients.git.errors import explained
 from steps.core.exit_codes import Exit
+from steps.core.operations import Operation
 
 NOBODY_NEED_ACT = [
     "fatal: unable to access 'https://h/certificates.git/': Could not resolve host: h",
@@ -47,16 +48,16 @@ SOMEBODY_MUST_ACT = {
 
 @pytest.mark.parametrize("said", NOBODY_NEED_ACT)
 def test_what_may_pass_is_tried_again_whatever_repository_host_and_branch_are_called(said: str) -> None:
-    assert explained("git_push", said).exit is Exit.TRANSIENT
+    assert explained(Operation.GIT_PUSH, said).exit is Exit.TRANSIENT
 
 
 @pytest.mark.parametrize(("said", "error"), SOMEBODY_MUST_ACT.items())
 def test_what_a_person_must_mend_is_said(said: str, error: str) -> None:
-    problem = explained("git_push", said)
+    problem = explained(Operation.GIT_PUSH, said)
     assert problem.exit is Exit.CONFIGURATION
     assert problem.error.startswith(error)
 
 
 def test_the_status_is_told_beside_the_servers_words() -> None:
     said = "remote: slow down\nfatal: unable to access 'https://h/x/': The requested URL returned error: 429"
-    assert explained("git_clone", said).error == "slow down; The requested URL returned error: 429"
+    assert explained(Operation.GIT_CLONE, said).error == "slow down; The requested URL returned error: 429"

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.changes import PLAIN_FILE, PlanRow, TreeRow
+from steps.core.changes import PlanRow, TreeRow
+from steps.core.git_objects import Change
+from steps.core.git_objects import Mode as GitMode
 from steps.workdir.mirror import apply_locally, local_tree
 from tests.support.repositories import git_environment
 
@@ -54,10 +56,10 @@ def changes_between(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> 
     rows = []
     for path in sorted(before.keys() | after.keys(), key=os.fsencode):
         if path not in after:
-            rows.append(PlanRow(os.fsencode(path), "D", blob_id(before[path]), 0))
+            rows.append(PlanRow(os.fsencode(path), Change.DELETED, blob_id(before[path]), 0))
         elif before.get(path) != after[path]:
             change = "M" if path in before else "A"
-            rows.append(PlanRow(os.fsencode(path), change, blob_id(after[path]), len(after[path])))
+            rows.append(PlanRow(os.fsencode(path), Change(change), blob_id(after[path]), len(after[path])))
     return rows
 
 
@@ -122,7 +124,7 @@ def test_a_link_is_no_plain_file_and_is_not_followed(tmp_path: Path) -> None:
         b"to-directory",
         b"to-file",
     ]
-    assert PLAIN_FILE not in {row.mode for row in local_tree(root, max_bytes=1 << 30)}
+    assert GitMode.FILE not in {row.mode for row in local_tree(root, max_bytes=1 << 30)}
 
 
 TRANSITIONS = [
@@ -194,7 +196,7 @@ def test_a_link_in_git_sync_s_directory_is_replaced_and_nothing_outside_is_writt
     (root / "c/directory").symlink_to(outside)
     after = {"c/directory/x": b"new", "c/file": b"new"}
     write(staging, after)
-    rows = [PlanRow(b"c/directory", "D", "", 0), *changes_between({}, after)]
+    rows = [PlanRow(b"c/directory", Change.DELETED, "", 0), *changes_between({}, after)]
     apply_locally(root, staging, lambda: rows)
     assert read(root) == after
     assert read(outside) == {"x": b"precious"}

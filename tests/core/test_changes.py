@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from steps.core.changes import (
     FETCHED,
-    PLAIN_FILE,
     UNCHANGED,
     VANISHED,
     Directories,
@@ -23,7 +22,9 @@ from steps.core.changes import (
     plan,
     survey,
 )
-from steps.core.deletion_guard import DeletionToken, Survey
+from steps.core.deletion_guard import DeletionStats, DeletionToken
+from steps.core.git_objects import Change
+from steps.core.git_objects import Mode as GitMode
 from steps.core.keys import Reason
 from steps.core.sorted_join import outer_join
 
@@ -41,7 +42,7 @@ def applied(tree: Iterable[TreeRow], changes: Iterable[PlanRow]) -> list[TreeRow
             del files[row.path]
         else:
             assert (row.path in files) == (row.change == "M")
-            files[row.path] = TreeRow(row.path, PLAIN_FILE, row.oid)
+            files[row.path] = TreeRow(row.path, GitMode.FILE, row.oid)
     return [files[path] for path in sorted(files)]
 
 
@@ -60,7 +61,7 @@ class Situation:
     def accepted(self) -> dict[bytes, ManifestRow]:
         return {row.path: row for row in self.manifest if row.accepted}
 
-    def survey(self, cluster: str = "c") -> Survey:
+    def survey(self, cluster: str = "c") -> DeletionStats:
         return survey(cluster, self.pairs(), self.selects)
 
     def pairs(self) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
@@ -99,7 +100,7 @@ def are_file_and_directory(one: bytes, other: bytes) -> bool:
 path_names = st.lists(st.sampled_from([b"a", b"a-x", b"a.x", b"a0", b"b"]), min_size=1, max_size=3)
 paths = path_names.map(lambda names: b"c/" + b"/".join(names))
 oids = st.sampled_from([OLD, NEW])
-modes = st.sampled_from([PLAIN_FILE] * 3 + ["100755", "120000", "160000"])
+modes = st.sampled_from([GitMode.FILE] * 3 + ["100755", "120000", "160000"])
 NOT_ACCEPTED = [VANISHED, Reason.TOO_LARGE.value]
 
 
@@ -137,7 +138,7 @@ def test_the_plan_makes_the_tree_what_is_accepted_and_what_must_be_kept(
         path for path in situation.accepted if any(are_file_and_directory(path, other) for other in kept)
     }
     wanted = kept | {
-        path: TreeRow(path, PLAIN_FILE, row.oid)
+        path: TreeRow(path, GitMode.FILE, row.oid)
         for path, row in situation.accepted.items()
         if path not in losers
     }
@@ -150,7 +151,7 @@ def test_the_plan_makes_the_tree_what_is_accepted_and_what_must_be_kept(
 def test_without_filters_and_refusals_git_becomes_exactly_the_bucket(situation: Situation) -> None:
     rows, tally = situation.plan(delete=True)
     after = applied(situation.tree, rows)
-    assert after == [TreeRow(row.path, PLAIN_FILE, row.oid) for row in situation.manifest]
+    assert after == [TreeRow(row.path, GitMode.FILE, row.oid) for row in situation.manifest]
     assert (tally.conflicts, tally.kept_deletions) == ([], 0)
 
 
@@ -185,10 +186,10 @@ def test_every_row_changes_something_in_order_and_is_counted(situation: Situatio
             assert before is None
         elif row.change == "M":
             assert before is not None
-            assert before != TreeRow(row.path, PLAIN_FILE, row.oid)
+            assert before != TreeRow(row.path, GitMode.FILE, row.oid)
         else:
             assert before is not None
-            assert row == PlanRow(row.path, "D", before.oid, 0)
+            assert row == PlanRow(row.path, Change.DELETED, before.oid, 0)
     counts = [sum(row.change == change for row in rows) for change in "AMD"]
     assert [tally.added, tally.modified, tally.deleted] == counts
     assert tally.files == len(applied(situation.tree, rows))
@@ -209,7 +210,7 @@ def test_a_survey_counts_what_the_guards_judge(situation: Situation) -> None:
     token = DeletionToken("c")
     for path in sorted(situation.deletable()):
         token.add(path)
-    assert situation.survey() == Survey(
+    assert situation.survey() == DeletionStats(
         in_git=sum(situation.selects(row.path) for row in situation.tree),
         accepted=len(situation.accepted),
         deletions=len(situation.deletable()),
@@ -235,7 +236,7 @@ def test_a_path_that_is_also_a_directory_is_found(listed: set[bytes]) -> None:
 # -- single cases, for people -----------------------------------------------------------------
 
 
-def held(*paths: str, mode: str = PLAIN_FILE) -> tuple[TreeRow, ...]:
+def held(*paths: str, mode: str = GitMode.FILE) -> tuple[TreeRow, ...]:
     return tuple(TreeRow(path.encode(), mode, OLD) for path in sorted(paths))
 
 
@@ -250,9 +251,9 @@ def listed(**states: str) -> tuple[ManifestRow, ...]:
 def test_another_mode_with_the_same_id_is_a_modification(mode: str, state: str) -> None:
     manifest = (ManifestRow(b"c/x", state, OLD, 3, "etag"),)
     rows, tally = Situation(held("c/x", mode=mode), manifest).plan(delete=True)
-    assert rows == [PlanRow(b"c/x", "M", OLD, 3)]
+    assert rows == [PlanRow(b"c/x", Change.MODIFIED, OLD, 3)]
     assert (tally.modified, tally.files) == (1, 1)
-    assert applied(held("c/x", mode=mode), rows) == [TreeRow(b"c/x", PLAIN_FILE, OLD)]
+    assert applied(held("c/x", mode=mode), rows) == [TreeRow(b"c/x", GitMode.FILE, OLD)]
 
 
 def test_the_same_content_is_no_change() -> None:
@@ -306,7 +307,7 @@ FEW_BYTES = 10 * 1024 * 1024  # a list of one stream's rows would take several t
 
 
 def many_files() -> Iterator[TreeRow]:
-    return (TreeRow(b"c/ns-%06d/Deployment/web.yaml" % n, PLAIN_FILE, OLD) for n in range(MANY))
+    return (TreeRow(b"c/ns-%06d/Deployment/web.yaml" % n, GitMode.FILE, OLD) for n in range(MANY))
 
 
 def many_objects() -> Iterator[ManifestRow]:

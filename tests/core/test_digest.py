@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steps.core.changes import PlanRow
+from steps.core.git_objects import Change
 from steps.kubernetes.change_summary import (
     MOST_FILES,
     BlobChange,
@@ -13,15 +14,15 @@ from steps.kubernetes.change_summary import (
     Mark,
     compared,
     digest,
-    is_telling,
+    files_to_inspect,
+    is_relevant,
     mark_of,
-    to_look_into,
 )
 from steps.kubernetes.objects import Grant, Resource
 
 
 def rows(*changes: tuple[str, str]) -> list[PlanRow]:
-    return [PlanRow(path.encode(), change, "0" * 40, 0) for change, path in changes]
+    return [PlanRow(path.encode(), Change(change), "0" * 40, 0) for change, path in changes]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_changes_are_counted_by_kind_and_namespace() -> None:
         "unknown": Count(added=1),
     }
     assert list(summed.namespaces) == ["east/shop", "east/bank", "west"]
-    assert (summed.looked_into, summed.not_looked_into) == (0, 1)
+    assert (summed.inspected, summed.not_inspected) == (0, 1)
 
 
 def test_content_tells_the_kind_the_images_and_the_grants() -> None:
@@ -97,7 +98,7 @@ def test_content_tells_the_kind_the_images_and_the_grants() -> None:
         ImageChange(path="east/shop/b.yaml", container="a", before="x:1", after="x:2"),
         ImageChange(path="east/shop/b.yaml", container="gone", before="y", after=""),
     )
-    assert (summed.looked_into, summed.not_looked_into) == (2, 0)
+    assert (summed.inspected, summed.not_inspected) == (2, 0)
 
 
 def test_lists_are_cut_and_say_by_how_much() -> None:
@@ -137,15 +138,17 @@ def test_what_comes_out_of_files_is_escaped_and_cut() -> None:
 
 
 def test_modified_files_are_looked_into_and_rbac_first() -> None:
-    changes = [BlobChange(b"east/shop/ConfigMap/%04d.yaml" % n, "M", "a", "b") for n in range(MOST_FILES)]
-    role = BlobChange(b"west/shop/Role/x.yaml", "M", "a", "b")
-    new = BlobChange(b"east/shop/ConfigMap/new.yaml", "A", "", "b")
-    chosen = to_look_into([*changes, new, role])
+    changes = [
+        BlobChange(b"east/shop/ConfigMap/%04d.yaml" % n, Change.MODIFIED, "a", "b") for n in range(MOST_FILES)
+    ]
+    role = BlobChange(b"west/shop/Role/x.yaml", Change.MODIFIED, "a", "b")
+    new = BlobChange(b"east/shop/ConfigMap/new.yaml", Change.ADDED, "", "b")
+    chosen = files_to_inspect([*changes, new, role])
     assert len(chosen) == MOST_FILES
     assert chosen[0] == role
-    assert new not in to_look_into([new]), "its path says what it is"
-    unknown = BlobChange(b"east/shop/new.yaml", "A", "", "b")
-    assert to_look_into([unknown]) == [unknown]
+    assert new not in files_to_inspect([new]), "its path says what it is"
+    unknown = BlobChange(b"east/shop/new.yaml", Change.ADDED, "", "b")
+    assert files_to_inspect([unknown]) == [unknown]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_a_file_of_a_kind_without_images_and_rules_tells_nothing_unless_it_names
     content: bytes,
     telling: bool,
 ) -> None:
-    assert is_telling(path, content) is telling
+    assert is_relevant(path, content) is telling
 
 
 def test_files_that_may_tell_something_are_looked_into_first() -> None:
@@ -181,7 +184,7 @@ def test_files_that_may_tell_something_are_looked_into_first() -> None:
         b"a/b/NetworkPolicy/a.yaml",
         b"a/b/Role/a.yaml",
     ]
-    chosen = to_look_into(BlobChange(path, "M", "a", "b") for path in paths)
+    chosen = files_to_inspect(BlobChange(path, Change.MODIFIED, "a", "b") for path in paths)
     assert [change.path.split(b"/")[2] for change in chosen] == [
         *(b"Role", b"Deployment", b"NetworkPolicy", b"ConfigMap")
     ]
@@ -189,7 +192,7 @@ def test_files_that_may_tell_something_are_looked_into_first() -> None:
 
 def test_a_secret_is_never_looked_into() -> None:
     secrets = [
-        BlobChange(b"east/shop/Secret/a.yaml", "M", "a", "b"),
-        BlobChange(b"east/shop/secrets/a.yaml", "M", "a", "b"),
+        BlobChange(b"east/shop/Secret/a.yaml", Change.MODIFIED, "a", "b"),
+        BlobChange(b"east/shop/secrets/a.yaml", Change.MODIFIED, "a", "b"),
     ]
-    assert to_look_into(secrets) == []
+    assert files_to_inspect(secrets) == []

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from steps.core.changes import Directories, ManifestRow, Tally, TreeRow, add_conflict, plan, survey
 from steps.core.intake_limits import (
     MOST_CONFLICTS,
-    Demand,
-    Flood,
-    FloodLimits,
-    HeldBack,
+    Excess,
     Intake,
+    IntakeLimits,
+    OverLimit,
+    Usage,
     over_run_limits,
 )
 from steps.core.sorted_join import outer_join
@@ -31,11 +31,11 @@ paths = st.lists(segments, min_size=1, max_size=5).map(lambda parts: b"/".join([
 
 def entries(listed: Iterable[bytes], most: int = 0) -> int | None:
     """How many paths are taken in before it is too much; None for all."""
-    intake = Intake(FloodLimits(max_objects=most))
+    intake = Intake(IntakeLimits(max_objects=most))
     for number, path in enumerate(listed):
         try:
             intake.add(path)
-        except HeldBack:
+        except OverLimit:
             return number
     return None
 
@@ -61,7 +61,7 @@ def test_no_limit_is_no_limit(listed: list[bytes]) -> None:
 demands = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3),
     st.builds(
-        lambda old, new, each: Demand(old + new, new, new * each),
+        lambda old, new, each: Usage(old + new, new, new * each),
         st.integers(0, 50),
         st.integers(0, 50),
         st.integers(0, 9000),
@@ -72,36 +72,36 @@ demands = st.dictionaries(
 
 @given(demands, st.integers(0, 300), st.integers(0, 300_000), st.randoms())
 def test_what_is_let_in_is_within_the_limits_whatever_the_order(
-    asked: dict[str, Demand], objects: int, new_bytes: int, order: object
+    asked: dict[str, Usage], objects: int, new_bytes: int, order: object
 ) -> None:
-    limits = FloodLimits(max_run_objects=objects, max_run_new_bytes=new_bytes)
-    held_back = over_run_limits(asked, limits)
-    let_in = [demand for name, demand in asked.items() if name not in held_back]
+    limits = IntakeLimits(max_run_objects=objects, max_run_new_bytes=new_bytes)
+    over_limit = over_run_limits(asked, limits)
+    let_in = [demand for name, demand in asked.items() if name not in over_limit]
     assert not objects or sum(demand.objects for demand in let_in) <= objects
     assert not new_bytes or sum(demand.new_bytes for demand in let_in) <= new_bytes
     shuffled = list(asked.items())
     order.shuffle(shuffled)  # type: ignore[attr-defined]
     again = over_run_limits(dict(shuffled), limits)
-    assert {n: str(f) for n, f in again.items()} == {n: str(f) for n, f in held_back.items()}
+    assert {n: str(f) for n, f in again.items()} == {n: str(f) for n, f in over_limit.items()}
 
 
 def test_the_flood_is_held_back_and_not_those_whom_it_would_crowd_out() -> None:
     asked = {
-        "a-flood": Demand(5000, 5000, 0),  # empty objects are some, too
-        "b-flood": Demand(10, 10, 900_000),
-        "large-and-as-it-was": Demand(8000, 0, 0),
-        "new": Demand(100, 100, 40_000),
-        "small": Demand(10, 1, 5_000),
+        "a-flood": Usage(5000, 5000, 0),  # empty objects are some, too
+        "b-flood": Usage(10, 10, 900_000),
+        "large-and-as-it-was": Usage(8000, 0, 0),
+        "new": Usage(100, 100, 40_000),
+        "small": Usage(10, 1, 5_000),
     }
-    limits = FloodLimits(max_run_objects=10_000, max_run_new_bytes=100_000)
+    limits = IntakeLimits(max_run_objects=10_000, max_run_new_bytes=100_000)
     reasons = {name: flood.flood for name, flood in over_run_limits(asked, limits).items()}
-    assert reasons == {"a-flood": Flood.RUN_OBJECTS, "b-flood": Flood.RUN_BYTES}
-    assert over_run_limits(asked, FloodLimits()) == {}
+    assert reasons == {"a-flood": Excess.RUN_OBJECTS, "b-flood": Excess.RUN_BYTES}
+    assert over_run_limits(asked, IntakeLimits()) == {}
 
 
 def test_a_cluster_that_brings_nothing_is_never_too_many_bytes() -> None:
-    limits = FloodLimits(max_run_new_bytes=1)
-    assert set(over_run_limits({"a": Demand(9, 9, 9), "b": Demand(9, 0, 0)}, limits)) == {"a"}
+    limits = IntakeLimits(max_run_new_bytes=1)
+    assert set(over_run_limits({"a": Usage(9, 9, 9), "b": Usage(9, 0, 0)}, limits)) == {"a"}
 
 
 # -- paths at which files and directories meet ---------------------------------------------------
@@ -122,9 +122,9 @@ def remembered(paths: Iterable[bytes]) -> set[bytes]:
 
 def test_conflicts_are_remembered_up_to_a_limit() -> None:
     assert len(remembered(conflicting(MOST_CONFLICTS))) == MOST_CONFLICTS
-    with pytest.raises(HeldBack) as refused:
+    with pytest.raises(OverLimit) as refused:
         remembered(conflicting(MOST_CONFLICTS + 1))
-    assert refused.value.flood is Flood.CONFLICTS
+    assert refused.value.flood is Excess.CONFLICTS
 
 
 def test_too_many_conflicts_with_what_git_keeps_are_noticed_before_the_first_change() -> None:
@@ -136,5 +136,5 @@ def test_too_many_conflicts_with_what_git_keeps_are_noticed_before_the_first_cha
 
     surveyed = survey("c", pairs(), lambda _: True)
     rows = plan(pairs, lambda _: True, changed=pairs(), surveyed=surveyed, delete=False, tally=Tally())
-    with pytest.raises(HeldBack):
+    with pytest.raises(OverLimit):
         next(rows)

@@ -6,14 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.deletion_guard import DeletionToken, Limits, Ruling, Survey, Vanished, is_allowed, rule
+from steps.core.deletion_guard import (
+    Decision,
+    DeletionStats,
+    DeletionToken,
+    Limits,
+    Vanished,
+    is_approved,
+    rule,
+)
 
 
-def surveyed(deletions: int, in_git: int, *, accepted: int = 1) -> Survey:
-    return Survey(in_git=in_git, accepted=accepted, deletions=deletions, kept=0, token="0123456789abcdef")
+def surveyed(deletions: int, in_git: int, *, accepted: int = 1) -> DeletionStats:
+    return DeletionStats(
+        in_git=in_git, accepted=accepted, deletions=deletions, kept=0, token="0123456789abcdef"
+    )
 
 
-def ruling(survey: Survey, limits: Limits | None = None) -> Ruling:
+def decision(survey: DeletionStats, limits: Limits | None = None) -> Decision:
     return rule(survey, limits or Limits(), allowed=False, bucket_is_empty=False)
 
 
@@ -27,35 +37,35 @@ def token_of(cluster: str, paths: set[bytes]) -> str:
 @pytest.mark.parametrize(
     ("deletions", "in_git", "expected"),
     [
-        (0, 0, Ruling.DELETE),
-        (0, 100, Ruling.DELETE),
-        (5, 5, Ruling.DELETE),  # all of them, but no more than the count
-        (5, 6, Ruling.DELETE),
-        (6, 30, Ruling.DELETE),  # exactly 20 %
-        (6, 29, Ruling.REFUSED_MASS_DELETION),
-        (6, 31, Ruling.DELETE),
-        (200, 1000, Ruling.DELETE),
-        (201, 1000, Ruling.REFUSED_MASS_DELETION),
-        (200, 999, Ruling.REFUSED_MASS_DELETION),
+        (0, 0, Decision.DELETE),
+        (0, 100, Decision.DELETE),
+        (5, 5, Decision.DELETE),  # all of them, but no more than the count
+        (5, 6, Decision.DELETE),
+        (6, 30, Decision.DELETE),  # exactly 20 %
+        (6, 29, Decision.REFUSED_MASS_DELETION),
+        (6, 31, Decision.DELETE),
+        (200, 1000, Decision.DELETE),
+        (201, 1000, Decision.REFUSED_MASS_DELETION),
+        (200, 999, Decision.REFUSED_MASS_DELETION),
     ],
 )
-def test_both_bounds_must_be_exceeded(deletions: int, in_git: int, expected: Ruling) -> None:
-    assert ruling(surveyed(deletions, in_git)) is expected
+def test_both_bounds_must_be_exceeded(deletions: int, in_git: int, expected: Decision) -> None:
+    assert decision(surveyed(deletions, in_git)) is expected
 
 
 @pytest.mark.parametrize(
     ("limits", "deletions", "expected"),
     [
-        (Limits(max_delete_count=0, max_delete_percent=0), 1, Ruling.REFUSED_MASS_DELETION),
-        (Limits(max_delete_count=1, max_delete_percent=0), 1, Ruling.DELETE),
-        (Limits(max_delete_count=0, max_delete_percent=1), 1, Ruling.DELETE),
-        (Limits(max_delete_count=0, max_delete_percent=0.99), 1, Ruling.REFUSED_MASS_DELETION),
-        (Limits(max_delete_count=0, max_delete_percent=100), 100, Ruling.DELETE),
-        (Limits(max_delete_count=99, max_delete_percent=0), 100, Ruling.REFUSED_MASS_DELETION),
+        (Limits(max_delete_count=0, max_delete_percent=0), 1, Decision.REFUSED_MASS_DELETION),
+        (Limits(max_delete_count=1, max_delete_percent=0), 1, Decision.DELETE),
+        (Limits(max_delete_count=0, max_delete_percent=1), 1, Decision.DELETE),
+        (Limits(max_delete_count=0, max_delete_percent=0.99), 1, Decision.REFUSED_MASS_DELETION),
+        (Limits(max_delete_count=0, max_delete_percent=100), 100, Decision.DELETE),
+        (Limits(max_delete_count=99, max_delete_percent=0), 100, Decision.REFUSED_MASS_DELETION),
     ],
 )
-def test_the_bounds_are_what_the_operator_set(limits: Limits, deletions: int, expected: Ruling) -> None:
-    assert ruling(surveyed(deletions, in_git=100), limits) is expected
+def test_the_bounds_are_what_the_operator_set(limits: Limits, deletions: int, expected: Decision) -> None:
+    assert decision(surveyed(deletions, in_git=100), limits) is expected
 
 
 @given(st.integers(1, 1000), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 100))
@@ -63,7 +73,7 @@ def test_a_refusal_means_more_than_the_count_and_more_than_the_percentage(
     deletions: int, others: int, count: int, percent: int
 ) -> None:
     in_git = deletions + others
-    refused = ruling(surveyed(deletions, in_git), Limits(count, percent)).refused
+    refused = decision(surveyed(deletions, in_git), Limits(count, percent)).refused
     assert refused == (deletions > count and deletions * 100 > percent * in_git)
 
 
@@ -74,14 +84,14 @@ def test_a_cluster_without_one_accepted_object_is_ruled_by_cluster_vanished(
     vanished: Vanished, bucket_is_empty: bool, allowed: bool
 ) -> None:
     expected = {
-        Vanished.REFUSE: Ruling.REFUSED_VANISHED,
-        Vanished.KEEP: Ruling.KEEP,
-        Vanished.DELETE: Ruling.DELETE,
+        Vanished.REFUSE: Decision.REFUSED_VANISHED,
+        Vanished.KEEP: Decision.KEEP,
+        Vanished.DELETE: Decision.DELETE,
     }[vanished]
     if bucket_is_empty:
-        expected = Ruling.REFUSED_EMPTY_BUCKET
+        expected = Decision.REFUSED_EMPTY_BUCKET
     if allowed:
-        expected = Ruling.DELETE
+        expected = Decision.DELETE
     # One file: far below the bounds of a mass deletion, which is not what this guard is about.
     gone = surveyed(1, in_git=1, accepted=0)
     ruled = rule(gone, Limits(vanished=vanished), allowed=allowed, bucket_is_empty=bucket_is_empty)
@@ -92,25 +102,25 @@ def test_a_cluster_without_one_accepted_object_is_ruled_by_cluster_vanished(
 def test_a_new_cluster_without_anything_to_delete_is_never_refused(vanished: Vanished) -> None:
     nothing = surveyed(0, in_git=0, accepted=0)
     ruled = rule(nothing, Limits(vanished=vanished), allowed=False, bucket_is_empty=True)
-    assert ruled is Ruling.DELETE
+    assert ruled is Decision.DELETE
 
 
 def test_what_a_person_allowed_is_deleted_however_much_it_is() -> None:
     everything = surveyed(1000, in_git=1000)
-    assert rule(everything, Limits(), allowed=True, bucket_is_empty=False) is Ruling.DELETE
+    assert rule(everything, Limits(), allowed=True, bucket_is_empty=False) is Decision.DELETE
 
 
 @pytest.mark.parametrize(
     ("ruled", "refused"),
     [
-        (Ruling.DELETE, False),
-        (Ruling.KEEP, False),
-        (Ruling.REFUSED_MASS_DELETION, True),
-        (Ruling.REFUSED_VANISHED, True),
-        (Ruling.REFUSED_EMPTY_BUCKET, True),
+        (Decision.DELETE, False),
+        (Decision.KEEP, False),
+        (Decision.REFUSED_MASS_DELETION, True),
+        (Decision.REFUSED_VANISHED, True),
+        (Decision.REFUSED_EMPTY_BUCKET, True),
     ],
 )
-def test_keeping_as_configured_is_no_refusal(ruled: Ruling, refused: bool) -> None:
+def test_keeping_as_configured_is_no_refusal(ruled: Decision, refused: bool) -> None:
     assert ruled.refused is refused
 
 
@@ -148,11 +158,11 @@ def test_a_token_stays_what_it_was_in_the_versions_before() -> None:
     ],
 )
 def test_an_allowance_is_for_exactly_that_cluster_and_that_set(
-    allowances: tuple[str, ...], allowed: bool
+    approvals: tuple[str, ...], allowed: bool
 ) -> None:
-    assert is_allowed("east", "cafe", allowances) is allowed
+    assert is_approved("east", "cafe", approvals) is allowed
 
 
 def test_a_cluster_whose_name_holds_a_colon_can_be_allowed() -> None:
-    assert is_allowed("system:admin", "cafe", ["system:admin:cafe"])
-    assert not is_allowed("system", "admin:cafe0", ["system:admin:cafe"])
+    assert is_approved("system:admin", "cafe", ["system:admin:cafe"])
+    assert not is_approved("system", "admin:cafe0", ["system:admin:cafe"])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.core import keys
-from steps.core.keys import Reason, escaped, rejection
+from steps.core.keys import Reason, printable, rejection
 from tests.support.repositories import bare_repository, fsck, git
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_the_fast_path_decides_as_the_slow_one(path: str) -> None:
 
 @given(any_text, st.integers(1, 300))
 def test_what_is_shown_of_a_key_is_printable_and_bounded(text: str, limit: int) -> None:
-    shown = escaped(text, limit)
+    shown = printable(text, limit)
     assert shown.isprintable()
     assert len(shown) <= len(r"\U0010ffff") * limit + len(f"… ({len(text)} characters)")
 
@@ -189,7 +189,7 @@ def test_what_is_shown_of_a_key_is_printable_and_bounded(text: str, limit: int) 
     ],
 )
 def test_a_key_is_shown_with_its_unprintable_parts_spelt_out(text: str, shown: str) -> None:
-    assert escaped(text) == shown
+    assert printable(text) == shown
 
 
 # -- against git itself -----------------------------------------------------------------------

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from steps.cli import leave_word
 from steps.contracts import ClusterResult, Mode, Outcome, RunResult, State, Status
-from steps.core.deletion_guard import Ruling, allowance, is_allowed
-from steps.kubernetes.change_summary import ChangeDigest, Count
+from steps.core.deletion_guard import Decision, approval, is_approved
+from steps.kubernetes.change_summary import ChangeSummary, Count
 from steps.reporting.html import html as as_html
 from steps.reporting.markdown import markdown
 from steps.reporting.metrics import exposition
@@ -279,13 +279,13 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\
 @given(names, names)
 def test_an_allowance_is_one_word_that_names_one_cluster(name: str, other: str) -> None:
     token = "0123456789abcdef"
-    word = allowance(name, token)
+    word = approval(name, token)
     assert word.isprintable()
     assert not set(" ,{}") & set(word)
     assert read({"ALLOW_DELETE": f"{word},x:{token}"}).allow_delete == (word, f"x:{token}")
-    assert is_allowed(name, token, (word,))
-    if name != other and allowance(other, token) != f"{name}:{token}" != f"{other}:{token}":
-        assert not is_allowed(other, token, (word,)) or word == f"{other}:{token}"
+    assert is_approved(name, token, (word,))
+    if name != other and approval(other, token) != f"{name}:{token}" != f"{other}:{token}":
+        assert not is_approved(other, token, (word,)) or word == f"{other}:{token}"
 
 
 def test_a_cluster_is_selected_whatever_it_is_called(few: Sync, bucket: Bucket, repository: Path) -> None:
@@ -356,15 +356,15 @@ def _result(clusters: list[str]) -> RunResult:
                 ClusterResult(
                     name=name,
                     status=Status.REFUSED,
-                    ruling=Ruling.REFUSED_VANISHED,
+                    decision=Decision.REFUSED_VANISHED,
                     deletions_refused=1,
-                    allow_delete=allowance(name, "0" * 16),
+                    allow_delete=approval(name, "0" * 16),
                     quarantined={"git_file": 1},
                     quarantined_sample=(name,),
                 )
                 for name in clusters
             ],
-            "changes": ChangeDigest(
+            "changes": ChangeSummary(
                 kinds={name: Count(added=1) for name in clusters},
                 namespaces={name: Count(added=1) for name in clusters},
             ),

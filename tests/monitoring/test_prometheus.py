@@ -260,7 +260,7 @@ def test_the_guides_commands_delete_the_group_of_a_branch(sync: Sync, bucket: Bu
         def branches() -> set[str]:
             with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as page:
                 return set(
-                    re.findall(r'^git_sync_failures_in_a_row{branch="(.*?)"', page.read().decode(), re.M)
+                    re.findall(r'^git_sync_consecutive_failures{branch="(.*?)"', page.read().decode(), re.M)
                 )
 
         for branch in ("main", "old", "backups/old"):
@@ -289,7 +289,9 @@ def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
 def test_the_alert_tests_can_fail(tmp_path: Path) -> None:
     """The same test against rules in which one figure is another."""
     rules = (
-        (MONITORING / "rules.yaml").read_text().replace("failures_in_a_row >= 3", "failures_in_a_row >= 2")
+        (MONITORING / "rules.yaml")
+        .read_text()
+        .replace("consecutive_failures >= 3", "consecutive_failures >= 2")
     )
     (tmp_path / "rules.yaml").write_text(rules)
     tests = yaml.safe_load(Path(__file__).with_name("rules_test.yaml").read_text())

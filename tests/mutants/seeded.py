@@ -263,8 +263,8 @@ MUTANTS = (
     Mutant(
         "allowance for any set",
         _GUARDS,
-        'return not {allowance(cluster, token), f"{cluster}:{token}"}.isdisjoint(allowances)',
-        'return any(given.startswith(allowance(cluster, "")) for given in allowances)',
+        'return not {approval(cluster, token), f"{cluster}:{token}"}.isdisjoint(approvals)',
+        'return any(given.startswith(approval(cluster, "")) for given in approvals)',
         "tests/test_guards.py::test_an_allowance_is_for_one_set_of_deletions_and_no_other",
     ),
     Mutant(
@@ -298,7 +298,7 @@ MUTANTS = (
     Mutant(
         "flood limit ignored: MAX_NEW_BYTES of objects that grow",
         _DOWNLOAD,
-        "if 0 < job.run.flood_limits.max_new_bytes < figures.new_bytes:",
+        "if 0 < job.run.intake_limits.max_new_bytes < figures.new_bytes:",
         "if False:",
         "tests/test_flood.py::test_objects_that_grow_between_list_and_get_count_as_they_come",
     ),
@@ -340,7 +340,7 @@ MUTANTS = (
     Mutant(
         "held back no more where the branch has moved",
         _PUBLISH,
-        "left = {Status.FAILED, Status.HELD_BACK}",
+        "left = {Status.FAILED, Status.OVER_LIMIT}",
         "left = {Status.FAILED}",
         "tests/test_flood.py::test_what_was_held_back_stays_so_where_the_branch_has_moved",
     ),
@@ -362,14 +362,14 @@ MUTANTS = (
     Mutant(
         "mode ignored: when planning",
         _CHANGES,
-        "(held.mode, held.oid) != (PLAIN_FILE, listed.oid)",
+        "(held.mode, held.oid) != (GitMode.FILE, listed.oid)",
         "held.oid != listed.oid",
         "tests/core/test_changes.py::test_another_mode_with_the_same_id_is_a_modification",
     ),
     Mutant(
         "mode ignored: when reading what Git holds",
         _BASELINES,
-        "(held.mode, held.oid) == (PLAIN_FILE, cached.oid)",
+        "(held.mode, held.oid) == (GitMode.FILE, cached.oid)",
         "held.oid == cached.oid",
         "tests/test_run.py::test_other_peoples_edits_under_a_cluster_lose_to_the_bucket",
     ),
@@ -440,7 +440,7 @@ MUTANTS = (
     Mutant(
         "stale cache trusted: whatever blob Git holds",
         _BASELINES,
-        "if cached is not None and (held.mode, held.oid) == (PLAIN_FILE, cached.oid):",
+        "if cached is not None and (held.mode, held.oid) == (GitMode.FILE, cached.oid):",
         "if cached is not None:",
         "tests/test_caches.py::test_what_somebody_pushed_meanwhile_is_seen",
     ),
@@ -688,15 +688,15 @@ MUTANTS = (
     Mutant(
         "what a retried download brought is published unjudged",
         _PUBLISH,
-        "left = {Status.FAILED, Status.HELD_BACK}",
-        "left = {Status.HELD_BACK}",
+        "left = {Status.FAILED, Status.OVER_LIMIT}",
+        "left = {Status.OVER_LIMIT}",
         "tests/test_pipeline.py::"
         "test_what_a_retried_download_brought_after_detect_puts_nothing_old_over_newer",
     ),
     Mutant(
         "somebody's edit lost unheard",
         _PUBLISH,
-        "tell_conflicts(repository, self.files, self.run, plan, since)",
+        "log_conflicts(repository, self.files, self.run, plan, since)",
         "pass",
         "tests/test_publish.py::test_an_edit_under_a_cluster_loses_and_is_called_a_conflict",
     ),

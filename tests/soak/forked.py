@@ -284,14 +284,14 @@ class _Watch:
 
     def __init__(self, order: Order, told: int) -> None:
         self._order = order
-        self._told = told
+        self._logged = told
         self._calls: Counter[str] = Counter()
         self._left = order.instant.call
 
     def __call__(self, _frame: object, event: str, called: object) -> None:
         kind = _kind(called) if event == "c_call" else ""
         if kind == "_exit":
-            os.write(self._told, json.dumps(self._calls).encode() + b"\n")
+            os.write(self._logged, json.dumps(self._calls).encode() + b"\n")
         elif kind:
             self._calls[kind] += 1
             if self._left and self._order.instant.kind in {"", kind}:
@@ -301,9 +301,9 @@ class _Watch:
 
     def _strike(self) -> None:
         if self._order.instant.after:
-            os.write(self._told, _DUE)
+            os.write(self._logged, _DUE)
         else:
-            os.write(self._told, _STRUCK)
+            os.write(self._logged, _STRUCK)
             os.kill(os.getpid(), self._order.number)
 
 

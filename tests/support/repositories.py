@@ -116,8 +116,8 @@ def _data(content: bytes) -> bytes:
 
 
 def _quoted(path: str) -> bytes:
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return b'"' + os.fsencode(escaped) + b'"'
+    printable = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return b'"' + os.fsencode(printable) + b'"'
 
 
 def sha(repository: Path, revision: str = "main") -> str:

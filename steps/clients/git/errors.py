@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime.logs import redacted
 
 MESSAGES = {
-    "git_clone": "Failed to read the repository",
-    "git_push": "Failed to push to repository",
-    "git_commit": "Failed to commit",
+    Operation.GIT_CLONE: "Failed to read the repository",
+    Operation.GIT_PUSH: "Failed to push to repository",
+    Operation.GIT_COMMIT: "Failed to commit",
 }
 
 # What a person must set right, by git's, ssh's and curl's own words. The rest may pass by itself.
@@ -68,7 +69,7 @@ _NAMES = re.compile(
 _STATUS = re.compile(r"The requested URL returned error: \d+")
 
 
-def explained(operation: str, said: str) -> SyncError:
+def explained(operation: Operation, said: str) -> SyncError:
     """Turn git's words into an error; the server's own words come with it."""
     lines = [line.strip() for line in said.split("\n") if line.strip("@ \r")]
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]

@@ -25,7 +25,10 @@ from steps.clients.git.config import (
     user_config,
 )
 from steps.clients.git.errors import MESSAGES, explained
-from steps.core.changes import PLAIN_FILE, TreeRow
+from steps.core.changes import TreeRow
+from steps.core.git_objects import Change
+from steps.core.git_objects import Mode as GitMode
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.kubernetes.change_summary import BlobChange
 from steps.runtime import logs, signals
@@ -85,7 +88,9 @@ class Repository:
 
     def __enter__(self) -> Repository:
         if _GIT_IS_MISSING:
-            raise FixConfiguration("git_clone", "Failed to start git", f"is it installed? {_GIT_IS_MISSING}")
+            raise FixConfiguration(
+                Operation.GIT_CLONE, "Failed to start git", f"is it installed? {_GIT_IS_MISSING}"
+            )
         _refuse_inherited_settings()
         self._credentials = Credentials(self._settings)
         self._home = _home(self._directory.parent)
@@ -116,7 +121,7 @@ class Repository:
         ]
         if theirs:
             raise FixConfiguration(
-                "setup_workdir",
+                Operation.SETUP_WORKDIR,
                 "Failed to use the working directory",
                 f"{', '.join(map(str, theirs))} is not git-sync's: give it a WORK_DIR of its own",
             )
@@ -154,13 +159,15 @@ class Repository:
     def remote_tip(self) -> str | None:
         """Ask the remote for the branch's commit; None if it has no such branch (or nothing)."""
         asked = ("ls-remote", "--heads", "origin", self._ref)
-        out = self._git(*asked, failed="git_clone", timeout=_ANSWER_SECONDS).decode()
+        out = self._git(*asked, failed=Operation.GIT_CLONE, timeout=_ANSWER_SECONDS).decode()
         # ls-remote matches by the ends of names: refs/heads/x/refs/heads/main is in the answer as well.
         tips = {ref: oid for oid, _, ref in (line.partition("\t") for line in out.split("\n"))}
         oid = tips.get(self._ref)
         if oid and not _HASH.fullmatch(oid):
             raise FixConfiguration(
-                "git_clone", MESSAGES["git_clone"], "the repository does not use SHA-1 object ids"
+                Operation.GIT_CLONE,
+                MESSAGES[Operation.GIT_CLONE],
+                "the repository does not use SHA-1 object ids",
             )
         return oid
 
@@ -202,7 +209,7 @@ class Repository:
         self._git(
             *("fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"),
             *("--filter=blob:none", "--recurse-submodules=no", "--update-shallow", "--", "origin", what),
-            failed="git_clone",
+            failed=Operation.GIT_CLONE,
         )
         # A filtered fetch declares the remote a promisor, and then pushing over HTTP (which always
         # tries to make thin packs) fetches old blobs one by one, as bases for deltas. Without the
@@ -216,7 +223,7 @@ class Repository:
                 *("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"),
                 *("--no-write-fetch-head", "--recurse-submodules=no", "--stdin", "origin"),
                 stdin=_lines(oids),
-                failed="git_clone",
+                failed=Operation.GIT_CLONE,
                 timeout=timeout,
             )
 
@@ -238,13 +245,13 @@ class Repository:
                 *("push", "--porcelain", "--no-verify", "--no-thin", "--no-follow-tags"),
                 *("--recurse-submodules=no", f"--force-with-lease={self._ref}:{base or ''}"),
                 *("origin", f"{oid}:{self._ref}"),
-                failed="git_push",
+                failed=Operation.GIT_PUSH,
             )
         except SyncError as cause:
             raise PushFailed(cause) from cause
         if not re.search(rb"^[ *=]\t", out, re.MULTILINE):  # pushed, new, or there already
             said = logs.redacted(out.decode(errors="replace").strip())[:300]
-            raise PushFailed(TryAgain("git_push", MESSAGES["git_push"], said))
+            raise PushFailed(TryAgain(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], said))
 
     # -- objects ------------------------------------------------------------------------------
 
@@ -272,8 +279,8 @@ class Repository:
             fields = _null_terminated(process.stdout)
             for head in fields:
                 old_mode, mode, before, after, change = head.decode().lstrip(":").split(" ")
-                ids = (oid if at == PLAIN_FILE else "" for at, oid in ((old_mode, before), (mode, after)))
-                yield BlobChange(next(fields), change.replace("T", "M"), *ids)
+                ids = (oid if at == GitMode.FILE else "" for at, oid in ((old_mode, before), (mode, after)))
+                yield BlobChange(next(fields), Change(change.replace("T", "M")), *ids)
 
     def contents(self, oids: Iterable[str], *, each: int, total: int) -> Iterator[tuple[str, bytes]]:
         """Yield the bytes of these blobs, but for those that are not here.
@@ -325,7 +332,7 @@ class Repository:
         *arguments: str,
         stdin: bytes | None = None,
         cwd: str | None = None,
-        failed: str = "git_commit",
+        failed: Operation = Operation.GIT_COMMIT,
         timeout: float = _HOUR,
     ) -> bytes:
         """Run git to its end and return what it printed."""
@@ -337,7 +344,7 @@ class Repository:
                 failed, MESSAGES[failed], f"git {arguments[0]} took over {timeout:.0f} seconds"
             ) from late
         # What became of a push stands in its porcelain output, beside what was said on the way.
-        words = said + b"\n" + out if failed == "git_push" else said
+        words = said + b"\n" + out if failed == Operation.GIT_PUSH else said
         _check(arguments, process.returncode, words, failed)
         return bytes(out)
 
@@ -348,7 +355,7 @@ class Repository:
             yield process
             said = process.stderr.read() if process.stderr else b""
             process.wait()
-        _check(arguments, process.returncode, said, "git_commit")
+        _check(arguments, process.returncode, said, Operation.GIT_COMMIT)
 
     @contextlib.contextmanager
     def _process(
@@ -357,7 +364,7 @@ class Repository:
         """Start git; whatever ends the block ends git and its children."""
         process: subprocess.Popen[bytes] | None = None
         try:
-            with signals.held_back():  # or it would run, and nobody would know it
+            with signals.over_limit():  # or it would run, and nobody would know it
                 started = gitpython.Git(cwd or self._directory).execute(
                     ["git", "--literal-pathspecs", *arguments],
                     as_process=True,
@@ -401,9 +408,9 @@ def _null_terminated(stream: IO[bytes]) -> Iterator[bytes]:
         yield from entries
 
 
-def _check(arguments: tuple[str, ...], status: int, stderr: bytes, operation: str) -> None:
+def _check(arguments: tuple[str, ...], status: int, stderr: bytes, operation: Operation) -> None:
     said = stderr.decode(errors="replace").strip()
-    logs.debug("git_command", f"git {arguments[0]}", arguments=arguments, status=status, output=said)
+    logs.debug(Operation.GIT_COMMAND, f"git {arguments[0]}", arguments=arguments, status=status, output=said)
     if status != 0:
         raise explained(operation, said)
 
@@ -415,7 +422,9 @@ def _refuse_inherited_settings() -> None:
     )
     if inherited:
         raise FixConfiguration(
-            "git_clone", MESSAGES["git_clone"], f"{', '.join(inherited)} would reach git: unset"
+            Operation.GIT_CLONE,
+            MESSAGES[Operation.GIT_CLONE],
+            f"{', '.join(inherited)} would reach git: unset",
         )
 
 

@@ -37,6 +37,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from steps.clients.http import first_line, root_cause, through
+from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime import logs
 
@@ -93,13 +94,13 @@ class Listed(NamedTuple):
 class Fetched:
     """An object on disk. ``etag`` and ``size`` are those of the bytes that came.
 
-    ``foreign_etag``: the ETag looks like an MD5 of the content and is none.
+    ``non_md5_etag``: the ETag looks like an MD5 of the content and is none.
     """
 
     etag: str
     size: int
     oid: str
-    foreign_etag: bool = False
+    non_md5_etag: bool = False
 
 
 class Gone(Exception):
@@ -130,7 +131,7 @@ class ObjectStore:
             self._open(settings, access, secret)
         except (BaseError, *_PROBLEMS) as problem:
             cause = first_line(str(problem))
-            raise FixConfiguration("minio_connect", "Failed to connect to MinIO", cause) from problem
+            raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to connect to MinIO", cause) from problem
 
     def _open(self, settings: Settings, access: str, secret: str) -> None:
         host = urllib3.util.parse_url(f"//{self.endpoint}").host or ""
@@ -194,7 +195,7 @@ class ObjectStore:
                         if key != prefix or size:
                             yield child
         except _PROBLEMS as problem:
-            raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
+            raise _translated(problem, Operation.MINIO_CONNECT, "Failed to connect to MinIO") from problem
 
     def prefixes(self) -> list[str]:
         """Return some top-level prefixes of the bucket, for a message that must name them."""
@@ -202,7 +203,7 @@ class ObjectStore:
             page = next(self._pages("", delimiter="/"))
             return [key for key, _ in islice(page.entries(), _SHOWN_PREFIXES)]
         except _PROBLEMS as problem:
-            raise _translated(problem, "minio_connect", "Failed to connect to MinIO") from problem
+            raise _translated(problem, Operation.MINIO_CONNECT, "Failed to connect to MinIO") from problem
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of one small object; None if there is none."""
@@ -216,9 +217,9 @@ class ObjectStore:
         except S3Error as problem:
             if problem.code == "NoSuchKey":
                 return None
-            raise _translated(problem, "minio_connect", "Failed to read from S3") from problem
+            raise _translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
         except _PROBLEMS as problem:
-            raise _translated(problem, "minio_connect", "Failed to read from S3") from problem
+            raise _translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
 
     def listing(self, prefix: str) -> Listing:
         """Return the recursive listing of ``prefix``; iterate it whole before believing any of it."""
@@ -262,11 +263,13 @@ class ObjectStore:
             current = self._stat(listed.key)
         if current.size > max_bytes:
             raise TooLarge
-        logs.debug("download", "Object changed since it was listed", key=listed.key, etag=current.etag)
+        logs.debug(
+            Operation.DOWNLOAD, "Object changed since it was listed", key=listed.key, etag=current.etag
+        )
         try:
             return self._fetch_checked(current, target)
         except _Changed as again:
-            raise TryAgain("download", "Failed to download", "the object keeps changing") from again
+            raise TryAgain(Operation.DOWNLOAD, "Failed to download", "the object keeps changing") from again
 
     def exists(self, key: str) -> bool:
         """Ask for this one object; ``key`` is one that the validator accepts."""
@@ -275,7 +278,7 @@ class ObjectStore:
         except FileNotFoundError:
             return False
         except BaseError as problem:
-            raise _translated(problem, "download", "Failed to list") from problem
+            raise _translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
         return True
 
     def _fetch_checked(self, listed: Listed, target: bytes) -> Fetched:
@@ -285,8 +288,8 @@ class ObjectStore:
         # Either the bytes were damaged on the way, or this store's ETags are no MD5s (SSE-C, KMS).
         # The same bytes twice means the latter.
         if self._get(listed, target).oid != first.oid:
-            raise TryAgain("download", "Failed to download", "the content does not match its ETag")
-        return Fetched(listed.etag, first.size, first.oid, foreign_etag=True)
+            raise TryAgain(Operation.DOWNLOAD, "Failed to download", "the content does not match its ETag")
+        return Fetched(listed.etag, first.size, first.oid, non_md5_etag=True)
 
     def _get(self, listed: Listed, target: bytes) -> _Content:
         md5 = hashlib.md5(usedforsecurity=False)
@@ -295,20 +298,24 @@ class ObjectStore:
         with open(target, "wb") as out:
             for chunk in self._chunks(listed):
                 if size + len(chunk) > listed.size:
-                    raise TryAgain("download", "Failed to download", f"more than {listed.size} bytes came")
+                    raise TryAgain(
+                        Operation.DOWNLOAD, "Failed to download", f"more than {listed.size} bytes came"
+                    )
                 out.write(chunk)
                 md5.update(chunk)
                 blob.update(chunk)
                 size += len(chunk)
         if size != listed.size:
-            raise TryAgain("download", "Failed to download", f"{size} of {listed.size} bytes came")
+            raise TryAgain(Operation.DOWNLOAD, "Failed to download", f"{size} of {listed.size} bytes came")
         return _Content(size, md5.hexdigest(), blob.hexdigest())
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
         try:
             condition: GetOptions = {"if_match": f'"{listed.etag}"'} if listed.etag else {}
             response = obstore.get(self._store, listed.key, options=condition)
-            logs.debug("s3_request", "GET", key=listed.key, etag=listed.etag, size=response.meta["size"])
+            logs.debug(
+                Operation.S3_REQUEST, "GET", key=listed.key, etag=listed.etag, size=response.meta["size"]
+            )
             if response.meta["size"] != listed.size and response.meta["e_tag"] is None:
                 raise _Changed
             if (response.meta["e_tag"] or "").strip('"') not in {"", listed.etag}:
@@ -316,11 +323,11 @@ class ObjectStore:
             yield from response.stream(min_chunk_size=_CHUNK)
         except FileNotFoundError:
             self._stat(listed.key)  # raises Gone where minio agrees
-            raise TryAgain("download", "Failed to download", "there, and not there") from None
+            raise TryAgain(Operation.DOWNLOAD, "Failed to download", "there, and not there") from None
         except PreconditionError:
             raise _Changed from None
         except BaseError as problem:
-            raise _translated(problem, "download", "Failed to download") from problem
+            raise _translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
 
     def _stat(self, key: str) -> Listed:
         try:
@@ -328,9 +335,9 @@ class ObjectStore:
         except S3Error as problem:
             if problem.code in {"NoSuchKey", "NoSuchObject"}:
                 raise Gone from problem
-            raise _translated(problem, "download", "Failed to download") from problem
+            raise _translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
         except _PROBLEMS as problem:
-            raise _translated(problem, "download", "Failed to download") from problem
+            raise _translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
         return Listed(key, found.etag or "", found.size or 0, found.last_modified)
 
 
@@ -362,9 +369,11 @@ class Listing:
             came = False
             for listed in self._answer(last):
                 if listed.key <= last or not listed.key.startswith(self._prefix):
-                    raise TryAgain("download", "Failed to list", f"keys out of order at {listed.key!r}")
+                    raise TryAgain(
+                        Operation.DOWNLOAD, "Failed to list", f"keys out of order at {listed.key!r}"
+                    )
                 if not _PLAIN_ETAG.fullmatch(listed.etag):
-                    raise TryAgain("download", "Failed to list", f"no usable ETag at {listed.key!r}")
+                    raise TryAgain(Operation.DOWNLOAD, "Failed to list", f"no usable ETag at {listed.key!r}")
                 last, came = listed.key, True
                 yield listed
             empty_answers += not came
@@ -376,7 +385,7 @@ class Listing:
                     self.started_at = self._store._http.clock.now()
                 yield from page.objects()
         except _PROBLEMS as problem:
-            raise _translated(problem, "download", "Failed to list") from problem
+            raise _translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
 
 
 class _Page:
@@ -488,7 +497,7 @@ class _Pool(urllib3.PoolManager):
         self.clock.date = response.headers.get("Date")
         if logs.is_debug():
             path = urllib3.util.parse_url(url).request_uri
-            logs.debug("s3_request", f"{method} {response.status}", path=path)
+            logs.debug(Operation.S3_REQUEST, f"{method} {response.status}", path=path)
         return response
 
 
@@ -515,7 +524,7 @@ _PROBLEMS = (MinioException, urllib3.exceptions.HTTPError, ParseError, ValueErro
 _PASSING = frozenset({"SlowDown", "RequestTimeout", "TooManyRequests", "OperationAborted"})
 
 
-def _translated(problem: Exception, operation: str, message: str) -> SyncError:
+def _translated(problem: Exception, operation: Operation, message: str) -> SyncError:
     """Turn what an SDK raised into what the operator does next."""
     if isinstance(problem, S3Error):
         status = problem.response.status

@@ -1,0 +1,42 @@
+"""What Git calls things: modes of tree entries, kinds of changes, headers of objects.
+
+Sources: git-fast-import(1), git-diff-tree(1) ("raw output format"), Git's object format.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """Mode of a tree entry, as ls-tree and fast-import write it."""
+
+    FILE = "100644"
+    LINK = "120000"
+    TREE = "040000"
+
+
+class Change(StrEnum):
+    """How a file differs between two trees; the letters are those of ``git diff --name-status``."""
+
+    ADDED = "A"
+    MODIFIED = "M"
+    DELETED = "D"
+
+    @property
+    def word(self) -> str:
+        """The user's word for it, as in the commit message."""
+        return _WORDS[self]
+
+
+_WORDS = {Change.ADDED: "new", Change.MODIFIED: "modified", Change.DELETED: "deleted"}
+
+
+def blob_header(size: int) -> bytes:
+    """Return what Git hashes before a blob's ``size`` bytes."""
+    return b"blob %d\0" % size
+
+
+def tree_header(size: int) -> bytes:
+    """Return what Git hashes before a tree's ``size`` bytes."""
+    return b"tree %d\0" % size
