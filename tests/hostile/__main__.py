@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from tests.hostile.judge import hostile_keys
+from tests.hostile.verdicts import hostile_keys
 from tests.support import environment
 from tests.support.s3 import moto_server, rclone_server, versitygw_server
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hostile.damage import clone_and_look
 from tests.hostile.fixed import BAD, GOOD
 from tests.hostile.grammar import TRICKS, keys
-from tests.hostile.harm import clone_and_look
+from tests.support.fake_s3 import shelf
 from tests.support.repositories import bare_repository, git
-from tests.support.shelf import shelf
 from tests.support.sync import Sync
 
 if TYPE_CHECKING:

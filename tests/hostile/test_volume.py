@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.git.config import CONFIG_MARK
-from tests.hostile import planted
-from tests.hostile.harm import fingerprint
-from tests.hostile.planted import OBJECTS
+from tests.hostile import planted_files
+from tests.hostile.damage import fingerprint
+from tests.hostile.planted_files import OBJECTS
 from tests.support.repositories import bare_repository, contents, git
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 # What once made a run wait for ever, or write elsewhere, or say what nobody understands.
 FOUND = [
-    (planted.pipe, "sync-metadata.json", 40),
-    (planted.link_to_a_spring, "sync-metadata.json", 40),
-    (planted.sparse_file, "sync-metadata.json", 40),
-    (planted.pipe, ".git-sync/cache/east", 0),
-    (planted.full_directory, ".git-sync/lock", 0),
-    (planted.pipe, ".git-sync/lock", 0),
-    (planted.sparse_file, ".gitconfig", 40),
-    (planted.link_to_directory, ".git-sync/runs/planted/manifest", 0),
+    (planted_files.pipe, "sync-metadata.json", 40),
+    (planted_files.link_to_a_spring, "sync-metadata.json", 40),
+    (planted_files.sparse_file, "sync-metadata.json", 40),
+    (planted_files.pipe, ".git-sync/cache/east", 0),
+    (planted_files.full_directory, ".git-sync/lock", 0),
+    (planted_files.pipe, ".git-sync/lock", 0),
+    (planted_files.sparse_file, ".gitconfig", 40),
+    (planted_files.link_to_directory, ".git-sync/runs/planted/manifest", 0),
 ]
 
 
@@ -36,10 +36,10 @@ FOUND = [
     ("plant", "place", "exit_code"), FOUND, ids=[f"{plant.__name__} at {place}" for plant, place, _ in FOUND]
 )
 def test_what_is_no_file_is_not_waited_for(
-    plant: planted.Plant, place: str, exit_code: int, sync: Sync, tmp_path: Path
+    plant: planted_files.Plant, place: str, exit_code: int, sync: Sync, tmp_path: Path
 ) -> None:
     sync.bucket.put_many(OBJECTS)
-    assert planted.trial(sync, plant, place, tmp_path) == exit_code
+    assert planted_files.trial(sync, plant, place, tmp_path) == exit_code
 
 
 def test_a_file_that_no_object_could_be_is_not_read_to_its_end(
@@ -47,7 +47,7 @@ def test_a_file_that_no_object_could_be_is_not_read_to_its_end(
 ) -> None:
     bucket.put_many(OBJECTS)
     sync = sync.with_settings(GIT_REPOSITORY="")
-    assert planted.trial(sync, planted.sparse_file, "clusterbackup/east/ns/0.yaml", tmp_path) == 0
+    assert planted_files.trial(sync, planted_files.sparse_file, "clusterbackup/east/ns/0.yaml", tmp_path) == 0
 
 
 def test_a_cache_is_not_adopted_through_a_planted_link(sync: Sync, bucket: Bucket, tmp_path: Path) -> None:

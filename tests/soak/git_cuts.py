@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 from tests.soak.family import Counts, Family, shuffled
 from tests.soak.git_world import FOREVER, ONCE, impatient, judged, served
-from tests.support.wire import Break
+from tests.support.tcp_proxy import Break
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.soak.world import Place
-    from tests.support.wire import Direction, How
+    from tests.support.tcp_proxy import Direction, How
 
 # Somewhat more bytes than a whole run sends: the first one, which pushes a new branch, and one that
 # fetches, pushes a change, looks at the remote and fetches what it is compared with.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from tests.soak.family import Counts, Family, shuffled
 from tests.soak.git_world import FOREVER, ONCE, begin, impatient, judged
 from tests.support.sshserver import ssh_git_server
-from tests.support.wire import Break, wire_to
+from tests.support.tcp_proxy import Break, wire_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.soak.world import Place, World
     from tests.support.sshserver import SSHServer
-    from tests.support.wire import Direction, How, Wire
+    from tests.support.tcp_proxy import Direction, How, Wire
 
 # Somewhat more bytes than a run sends that changes something: seven conversations.
 EXTENT = {"up": 22528, "down": 29696}

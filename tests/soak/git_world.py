@@ -10,7 +10,7 @@ from steps.core.message import parse_trailers
 from tests.soak.oracle import Unsafe
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import branches, git, log
-from tests.support.wire import wire_to
+from tests.support.tcp_proxy import wire_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.soak.world import Place, World
     from tests.support.gitserver import GitServer
     from tests.support.sync import Said
-    from tests.support.wire import Wire
+    from tests.support.tcp_proxy import Wire
 
     Serve = Callable[[Path, str], AbstractContextManager[GitServer]]
 

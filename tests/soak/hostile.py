@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.hostile import planted
-from tests.hostile.judge import hostile_keys
+from tests.hostile import planted_files
+from tests.hostile.verdicts import hostile_keys
 from tests.soak.family import Counts, Family, endless, shuffled
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def _run_keys(place: Place, case: str) -> Counts:
 
 
 def _plants(seed: int) -> Iterator[str]:
-    return shuffled(planted.pairs(), seed)
+    return shuffled(planted_files.pairs(), seed)
 
 
 def _run_planted(place: Place, case: str) -> Counts:
-    return {"runs": 1, f"exit {planted.pair(case, place.root, place.s3)}": 1}
+    return {"runs": 1, f"exit {planted_files.pair(case, place.root, place.s3)}": 1}
 
 
 KEYS = Family("hostile-keys", "Keys are hostile", endless, _run_keys, quick=1)

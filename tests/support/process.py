@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_LEASH = Path(__file__).with_name("leash.py")
+_KILL_ON_CLOSE = Path(__file__).with_name("kill_on_close.py")
 _POLL_SECONDS = 0.005
 
 
@@ -40,7 +40,7 @@ def serving(
     """
     with log.open("wb") as sink:
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_LEASH), *command],
+            [sys.executable, "-I", "-S", str(_KILL_ON_CLOSE), *command],
             stdin=subprocess.PIPE,
             stdout=sink,
             stderr=subprocess.STDOUT,

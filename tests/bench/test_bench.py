@@ -61,7 +61,7 @@ def settings(bucket: Bucket, repository: Path) -> dict[str, str]:
 def bench(bucket: Bucket, repository: Path, output: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.bench"],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={
             "PATH": os.environ["PATH"],
             **settings(bucket, repository),
@@ -130,7 +130,7 @@ def test_an_own_repository_is_watched_as_it_grows(bucket: Bucket, repository: Pa
 
 def test_every_function_that_the_profiler_looks_for_is_there() -> None:
     """Else its time would silently count as another phase's."""
-    steps = Path(__file__).parents[1] / "steps"
+    steps = Path(__file__).parents[2] / "steps"
     for file, function in (*FUNCTIONS, LINES):
         defined = {
             node.name

@@ -13,11 +13,11 @@ from xml.etree.ElementTree import ParseError
 
 from minio.error import MinioException
 
+from tests.hostile.damage import assert_same, clone_and_look, fingerprint, strict_clone_options
 from tests.hostile.grammar import LARGE, MARKER, MAX_OBJECT_BYTES, PATH_CONFLICT, keys
-from tests.hostile.harm import assert_same, clone_and_look, fingerprint, strict_clone_options
 from tests.support.bucket import Bucket, S3Error, new_bucket
+from tests.support.fake_s3 import shelf
 from tests.support.repositories import bare_repository, contents, fsck, git
-from tests.support.shelf import shelf
 from tests.support.sync import Sync
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.support.bucket import Bucket
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "clusterbackup/east/shop/Deployment/a.yaml"
 
 

@@ -25,7 +25,7 @@ Git-Sync-Run: """
 def test_the_demo_tells_its_story_to_the_end() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.demo"],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,

@@ -200,7 +200,7 @@ def test_death_releases_the_directory(volume: Volume) -> None:
     )
     with subprocess.Popen(
         [sys.executable, "-c", holding, str(volume.root)],
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as holder:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Said, Sync
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 EXAMPLES = [
     json.loads(line)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steps.cli import invoke
-from tests.hostile.harm import fingerprint
+from tests.hostile.damage import fingerprint
 from tests.support.bucket import new_bucket
 from tests.support.repositories import bare_repository, contents
 from tests.support.sync import Said, Sync

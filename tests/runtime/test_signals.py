@@ -81,7 +81,7 @@ cli.main()
 """
     done = subprocess.run(
         [sys.executable, "-c", struck],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,

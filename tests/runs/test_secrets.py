@@ -25,10 +25,10 @@ from steps.commands import Commands
 from steps.errors import SyncError
 from steps.runtime.settings import Settings, read
 from tests.support.bucket import new_bucket
-from tests.support.canaries import Canaries, spellings
 from tests.support.echo import echo
 from tests.support.gitserver import https_git_server
 from tests.support.process import await_port, free_port
+from tests.support.procwatch import shims, watched
 from tests.support.receiver import Receiver, receiver
 from tests.support.repositories import (
     GITLINK,
@@ -39,9 +39,9 @@ from tests.support.repositories import (
     sha,
 )
 from tests.support.s3 import moto_server
+from tests.support.secret_probes import Canaries, spellings
 from tests.support.sshserver import ssh_git_server
 from tests.support.tunnel import tunnel
-from tests.support.witness import shims, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -489,7 +489,7 @@ def test_nothing_of_an_ssh_key_is_shown(known: bool, armed: Armed, capfd: pytest
 
 MANIFESTS = [
     document
-    for path in sorted((Path(__file__).parents[1] / "workflows/manifests").rglob("*.yaml"))
+    for path in sorted((Path(__file__).parents[2] / "workflows/manifests").rglob("*.yaml"))
     for document in yaml.safe_load_all(path.read_text())
 ]
 

@@ -200,7 +200,9 @@ def test_a_missing_bucket_needs_a_person(bucket: Bucket) -> None:
 
 def test_wrong_credentials_need_a_person(bucket: Bucket, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.params["server"] == "moto":
-        pytest.skip("moto accepts every credential; tests/test_failures.py has it refuse through a proxy")
+        pytest.skip(
+            "moto accepts every credential; tests/runs/test_failures.py has it refuse through a proxy"
+        )
     for wrong in ({"MINIO_SECRET_KEY": "wrong-secret"}, {"MINIO_ACCESS_KEY": "wrong-key"}):
         with pytest.raises(FixConfiguration):
             next(open_store(bucket, **wrong).children("p/"))

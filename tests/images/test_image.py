@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.support.sync import Sync
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = re.sub(r"^#.*\n", "", (ROOT / "images/Dockerfile").read_text(), flags=re.MULTILINE)
 STAGES = [
