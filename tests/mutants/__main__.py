@@ -1,4 +1,4 @@
-"""Seed each bug into a copy of the project, and see its test fail; `make mutants` calls it."""
+"""Seed each bug into a copy of the project and check that its test fails; `make mutants` calls it."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ _LONGEST_SECONDS = 600
 
 
 @click.command()
-@click.option("--only", default="", help="Only the bugs with this in their names.")
-@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many at a time.")
-@click.option("--write", is_flag=True, help="Write the table into docs/reliability.md, and do nothing else.")
+@click.option("--only", default="", help="Only the bugs whose names contain this.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Number of parallel jobs.")
+@click.option("--write", is_flag=True, help="Only write the table in docs/reliability.md.")
 def main(only: str, jobs: int, write: bool) -> None:
-    """Exit 1 unless every bug is caught, by its own test, which passes where there is no bug."""
+    """Exit 1 unless each bug is caught by its test, which must pass without the bug."""
     if write:
         page.write()
         return
     mutants = [mutant for mutant in MUTANTS if only in mutant.name]
     if not mutants:
-        raise click.UsageError(f"no bug has {only!r} in its name")
+        raise click.UsageError(f"no bug has a name that contains {only!r}")
     for mutant in mutants:
-        mutant.mutated(_ROOT)  # one that does not fit is told at once
+        mutant.mutated(_ROOT)  # fails here if one matches nothing
     tests = sorted({mutant.test for mutant in mutants})
     began = time.monotonic()
     with TemporaryDirectory(prefix="mutants-") as scratch:
         intact = Path(scratch, "intact", "project")
         shutil.copytree(_ROOT, intact, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        click.echo(f"The {len(tests)} tests, without a bug:")
-        status, said = _pytest(intact, [*tests, "-n", str(jobs)])
-        click.echo(said.strip().rpartition("\n")[2])
+        click.echo(f"Running the {len(tests)} tests without a bug:")
+        status, output = _pytest(intact, [*tests, "-n", str(jobs)])
+        click.echo(output.strip().rpartition("\n")[2])
         if status != 0:
-            click.echo(said)
+            click.echo(output)
             sys.exit(1)
         with ThreadPoolExecutor(jobs) as pool:
             missed = sum(pool.map(lambda mutant: not _is_caught(mutant, intact), mutants))
@@ -61,23 +61,23 @@ def main(only: str, jobs: int, write: bool) -> None:
 
 
 def _is_caught(mutant: Mutant, intact: Path) -> bool:
-    """Whether the test fails: one that cannot even begin (a bug that is no Python, say) says nothing."""
+    """Whether the test fails. A test that cannot start proves nothing: then the bug counts as not caught."""
     began = time.monotonic()
     with TemporaryDirectory(dir=intact.parents[1]) as scratch:
-        # Compiled modules come along: what was compiled from the file as it was is older than the bug.
+        # The copy includes compiled modules: Python ignores the one of the changed file, which is newer.
         copy = shutil.copytree(intact, Path(scratch, "project"))
         (copy / mutant.file).write_text(mutant.mutated(intact))
-        status, said = _pytest(copy, [mutant.test, "-x", "-n", "0"])
-    failed = re.search(r"^FAILED ", said, re.MULTILINE)
+        status, output = _pytest(copy, [mutant.test, "-x", "-n", "0"])
+    failed = re.search(r"^FAILED ", output, re.MULTILINE)
     verdict = "caught" if status == 1 and failed else "SURVIVED" if status == 0 else "BROKEN"
     click.echo(f"{verdict:8}  {time.monotonic() - began:4.0f} s  {mutant.name}  ({mutant.test})")
     if verdict == "BROKEN":
-        click.echo(said)
+        click.echo(output)
     return verdict == "caught"
 
 
 def _pytest(root: Path, arguments: Sequence[str]) -> tuple[int, str]:
-    """Run pytest in a copy of the project; return its exit status and what it said."""
+    """Run pytest in a copy of the project; return its exit status and its output."""
     with subprocess.Popen(
         [
             sys.executable,
@@ -96,13 +96,13 @@ def _pytest(root: Path, arguments: Sequence[str]) -> tuple[int, str]:
         start_new_session=True,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=_LONGEST_SECONDS)
+            output, _ = process.communicate(timeout=_LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
-            said = f"It took over {_LONGEST_SECONDS} seconds."
-        # A bug may keep what the test has started from ending.
+            output = f"The test took more than {_LONGEST_SECONDS} seconds."
+        # With a bug, processes that the test started may not end.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, said
+    return process.returncode, output
 
 
 if __name__ == "__main__":

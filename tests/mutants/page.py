@@ -11,18 +11,18 @@ _BEGIN, _END = "<!-- mutants: begin -->\n", "<!-- mutants: end -->\n"
 
 
 def table() -> str:
-    """A row for each bug."""
-    rows = [f"| {mutant.name} | `{mutant.file}` | `{mutant.test}` |\n" for mutant in MUTANTS]
+    """Return the table: one row for each bug."""
+    rows = [f"| {mutant.name} | `{mutant.where}` | `{mutant.test}` |\n" for mutant in MUTANTS]
     return "".join(["| Bug | Where | Caught by |\n", "|---|---|---|\n", *rows])
 
 
-def shown() -> str:
-    """The table as it stands in the page."""
+def current() -> str:
+    """Return the table that the page has now."""
     return _PAGE.read_text().partition(_BEGIN)[2].partition(_END)[0]
 
 
 def write() -> None:
-    """Write the table anew."""
+    """Replace the table in the page."""
     head, _, rest = _PAGE.read_text().partition(_BEGIN)
     _, _, tail = rest.partition(_END)
     _PAGE.write_text(f"{head}{_BEGIN}{table()}{_END}{tail}")
