@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from steps.clients.git.repository import PushFailed, Repository
+from steps.clients.git.repository import Repository
 from steps.contracts import (
     ClusterResult,
     Run,
@@ -201,8 +201,8 @@ class _Publication:
             with logs.timed() as elapsed:
                 try:
                     repository.push(oid, tip)
-                except PushFailed as failed:
-                    cause = failed.cause
+                except SyncError as failed:
+                    cause = failed
                 else:
                     cause = lied
                 now = repository.remote_tip()

@@ -380,7 +380,7 @@ def test_somebodys_clone_or_home_is_left_alone(sync: Sync, tmp_path: Path) -> No
     git(tmp_path, "init", "--quiet", str(clone))
     said = sync(WORK_DIR=str(clone))
     assert said.exit == 40
-    assert "is not git-sync's" in said.errors
+    assert "git-sync did not create" in said.errors
     assert (clone / ".git" / "HEAD").exists()
     home = tmp_path / "home"
     home.mkdir()
@@ -623,12 +623,12 @@ def test_a_server_that_never_says_where_the_branch_is_is_given_up(
     sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes connections, as a server does behind which all processes hang."""
-    monkeypatch.setattr(git_client, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(git_client, "_LS_REMOTE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/x.git"
         said = sync(GIT_REPOSITORY=url, GIT_TOKEN="x", GIT_ALLOW_HTTP="true", RETRY_ATTEMPTS="1")
     assert said.exit == 30
-    assert "git ls-remote took over" in said.errors
+    assert "git ls-remote did not finish within" in said.errors
 
 
 @pytest.mark.parametrize("words", ["GH013: Push cannot contain secrets", "object exceeds the size limit", ""])

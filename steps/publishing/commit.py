@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from steps.clients.git.repository import NEW
+from steps.clients.git.objects import NEW
 from steps.contracts import Status
 from steps.core import fast_import
 from steps.core.changes import PlanRow

@@ -76,7 +76,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
     for depth in _HISTORY_DEPTHS:
         commits = repository.history(depth)
         if run.base in {commit.oid for commit in commits}:
-            return repository.history_beside(run.base)
+            return repository.history_without(run.base)
         if len(commits) < depth:
             break
     if made_by(run, commits) or run.base is None or published_by(commits).isdisjoint(run.clusters):
@@ -85,7 +85,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
         # What is there may be older or newer than what we have: leave it, and do not call that success.
         unknown = "the server does not know the commit this run began with"
         raise TryAgain(Operation.GIT_PUSH, "Failed to push to repository", unknown)
-    return repository.history_beside(run.base)
+    return repository.history_without(run.base)
 
 
 def replan(

@@ -15,7 +15,7 @@ import pytest
 
 from steps import contracts
 from steps.cli import cli
-from steps.clients.git.errors import _HUMAN, MESSAGES
+from steps.clients.git.errors import MESSAGES, PERMANENT
 from steps.contracts import State
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
 from steps.core.counters import Counters
@@ -281,7 +281,12 @@ def sayings() -> Iterator[Said]:
                 text = max(_constants(argument), key=len, default="").strip(" :;")
                 if len(text) >= _SHORTEST:
                     yield Said(f"{where}:{call.lineno}", text)
-    for text in [*MESSAGES.values(), *(cause for _, cause in _HUMAN), *_REASONS.values(), *REASONS.values()]:
+    for text in [
+        *MESSAGES.values(),
+        *(cause for _, cause in PERMANENT),
+        *_REASONS.values(),
+        *REASONS.values(),
+    ]:
         yield Said("steps/clients/git/errors.py, steps/detect.py", text)
 
 

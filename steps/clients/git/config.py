@@ -1,4 +1,4 @@
-"""How git reaches the remote: its environment, made from nothing, its configuration, its credentials."""
+"""The environment, configuration and credentials of git. It inherits none of the user's."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ if TYPE_CHECKING:
 
     from steps.runtime.settings import Settings
 
-# User names that the hosts document for tokens. Gitea and most others look at the token alone.
+# User names that hosts document for tokens: GitHub for installation tokens of Apps, GitLab for OAuth tokens,
+# Bitbucket for repository access tokens. Gitea and most others check the token alone.
 _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket", "x-token-auth"))
 
-
+# The first line of WORK_DIR/.gitconfig: a file that begins otherwise is not overwritten.
 CONFIG_MARK = "# Written by git-sync at each run"
 
-# An HTTP connection that is silent for so long is given up. No less: after a push the server works, and
-# sends next to nothing meanwhile (five bytes in five seconds); to hang up then would undo it.
+# git gives up an HTTP connection after so many seconds without data. While a server processes a push it
+# sends almost nothing (receive.keepAlive: 5 bytes every 5 seconds), and closing the connection would undo
+# the push; so the limit is high.
 _SILENCE_SECONDS = 600
-# Over SSH the other side's sshd is asked, which answers whatever its git does; for the fourth time in vain.
+# ssh asks the server's sshd, which answers whatever its git does. It gives up after 4 times so many seconds.
 _ALIVE_SECONDS = 15
 
 
 class Credentials:
-    """What git needs to be let in. Secrets lie in memory alone, where no kill leaves one behind.
+    """The token and the proxy for git, in anonymous memory files: a killed run leaves no secret on disk.
 
-    ``descriptors`` are for git and its children to inherit; ``config`` is what leads git to them.
+    git and its children must inherit ``descriptors``. ``config`` is the part of git's configuration that
+    refers to them; it contains no secret.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,17 +44,21 @@ class Credentials:
             self.config += f"[include]\n\tpath = {self._in_memory(proxy)}\n"
 
     def close(self) -> None:
-        """Forget them."""
+        """Close the memory files, which removes them."""
         while self.descriptors:
             os.close(self.descriptors.pop())
 
     def _token(self, settings: Settings) -> str:
-        """The helper is for this scheme, host and port: git asks it for no other, as after a redirect."""
+        """Return the configuration of a credential helper that prints the token.
+
+        git uses it for this scheme, host and port only, and so not for the target of a redirect.
+        """
         parts = urlsplit(settings.git_repository or "")
         file = str(settings.git_token_file.absolute()) if settings.git_token_file else os.devnull
         if settings.git_token:
             file = self._in_memory(settings.git_token.get_secret_value())
-        # git appends a verb, of which "get" alone wants an answer: the others' goes nowhere.
+        # git appends "get", "store" or "erase", which the shell takes for a comment; git reads the output
+        # after "get" only. A token file is read at each use, because tokens rotate.
         helper = f"!sed '1s/^/password=/;1q' {shlex.quote(file)} #"
         return (
             f"[credential {_config_value(f'{parts.scheme}://{parts.netloc}')}]\n"
@@ -60,7 +67,7 @@ class Credentials:
         )
 
     def _in_memory(self, text: str) -> str:
-        """Return the path by which whoever inherits the descriptor reads ``text``, from its beginning."""
+        """Return a path at which processes that inherit the descriptor read ``text``."""
         descriptor = os.memfd_create("git-sync")
         self.descriptors.append(descriptor)
         with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
@@ -69,7 +76,7 @@ class Credentials:
 
 
 def environment(settings: Settings, home: Path, gitconfig: Path) -> dict[str, str]:
-    """Return the variables for git, none of them secret. ``home`` is empty, and nobody else's."""
+    """Return the environment of git, which contains no secret. ``home`` is an empty, private directory."""
     variables = {
         "HOME": str(home),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -88,7 +95,7 @@ def environment(settings: Settings, home: Path, gitconfig: Path) -> dict[str, st
 
 
 def token_user(settings: Settings) -> str:
-    """The user name that goes with the token."""
+    """Return the user name to send with the token: GIT_TOKEN_USER, or the convention of the host."""
     host = urlsplit(settings.git_repository or "").hostname or ""
     return settings.git_token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
 
@@ -119,16 +126,18 @@ def user_config(settings: Settings) -> str:
         f"\temail = {_config_value(settings.git_email)}",
     ]
     if settings.git_scheme == "file":
-        # A local repository is served by our own child process, and may belong to another user.
+        # Our own child process serves a local repository, which may belong to another user. Since Git 2.35.2
+        # (CVE-2022-24765) git refuses that by default.
         lines += ["[safe]", "\tdirectory = *"]
     return "\n".join(lines) + "\n"
 
 
 def repository_config(settings: Settings, credentials: str) -> str:
-    """Return the text of the scratch repository's config. ``credentials`` is a part of it.
+    """Return the text of the scratch repository's config; ``credentials`` is Credentials.config.
 
-    Above bigFileThreshold git streams: otherwise it holds an object several times over, and a pod has
-    512Mi. What comes and what is made stays a pack: a file for each object takes many times as long.
+    git streams objects above bigFileThreshold. Smaller ones it reads into memory, several times over, and
+    a pod has 512Mi. unpackLimit keeps fetched and written objects in packs: writing one file for each takes
+    many times as long.
     """
     return f"""[core]
 \trepositoryformatversion = 1

@@ -1,14 +1,14 @@
-"""What git says, as it says it, and what it is taken for."""
+"""What git, ssh and curl print when they fail, and the error that each becomes."""
 
 from __future__ import annotations
 
 import pytest
 
-from steps.clients.git.errors import explained
+from steps.clients.git.errors import git_error
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
 
-NOBODY_NEED_ACT = [
+TRANSIENT = [
     "fatal: unable to access 'https://h/certificates.git/': Could not resolve host: h",
     "fatal: unable to access 'https://denied.example.com/': Could not resolve host: denied.example.com",
     "fatal: unable to access 'https://h/deny.git/': Failed to connect to certificate.example.com port 443",
@@ -19,7 +19,7 @@ NOBODY_NEED_ACT = [
     "fatal: unable to access 'https://h/x.git/': The requested URL returned error: 408",
 ]
 
-SOMEBODY_MUST_ACT = {
+PERMANENT = {
     "remote: too large\nerror: RPC failed; HTTP 413 curl 22 The requested URL returned error: 413": (
         "the server refused: too large; The requested URL returned error: 413"
     ),
@@ -43,21 +43,34 @@ SOMEBODY_MUST_ACT = {
     "fatal: unable to access 'https://h/': Protocol \"file\" not supported or disabled in libcurl": (
         "protocol not allowed: "
     ),
+    "!\tc0ffee:refs/heads/backups/prod\t[remote rejected] (cannot lock ref 'refs/heads/backups/prod': "
+    "'refs/heads/backups' exists; cannot create 'refs/heads/backups/prod')": "the server refused: ",
 }
 
 
-@pytest.mark.parametrize("said", NOBODY_NEED_ACT)
-def test_what_may_pass_is_tried_again_whatever_repository_host_and_branch_are_called(said: str) -> None:
-    assert explained(Operation.GIT_PUSH, said).exit is Exit.TRANSIENT
+@pytest.mark.parametrize("output", TRANSIENT)
+def test_transient_failure_is_retried_whatever_words_are_in_names_of_repository_host_and_branch(
+    output: str,
+) -> None:
+    assert git_error(Operation.GIT_PUSH, output, 128).exit is Exit.TRANSIENT
 
 
-@pytest.mark.parametrize(("said", "error"), SOMEBODY_MUST_ACT.items())
-def test_what_a_person_must_mend_is_said(said: str, error: str) -> None:
-    problem = explained(Operation.GIT_PUSH, said)
+@pytest.mark.parametrize(("output", "error"), PERMANENT.items())
+def test_permanent_failure_names_its_cause(output: str, error: str) -> None:
+    problem = git_error(Operation.GIT_PUSH, output, 128)
     assert problem.exit is Exit.CONFIGURATION
     assert problem.error.startswith(error)
 
 
-def test_the_status_is_told_beside_the_servers_words() -> None:
-    said = "remote: slow down\nfatal: unable to access 'https://h/x/': The requested URL returned error: 429"
-    assert explained(Operation.GIT_CLONE, said).error == "slow down; The requested URL returned error: 429"
+def test_error_quotes_the_http_status_after_the_servers_message() -> None:
+    output = (
+        "remote: slow down\nfatal: unable to access 'https://h/x/': The requested URL returned error: 429"
+    )
+    problem = git_error(Operation.GIT_CLONE, output, 128)
+    assert problem.error == "slow down; The requested URL returned error: 429"
+
+
+def test_error_without_output_names_the_exit_status() -> None:
+    problem = git_error(Operation.GIT_CLONE, "", 141)
+    assert problem.exit is Exit.TRANSIENT
+    assert problem.error == "git exited with status 141 and printed nothing"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.git.repository import NEW, Repository
+from steps.clients.git.objects import NEW
+from steps.clients.git.repository import Repository
 from steps.core import fast_import
 from steps.errors import FixConfiguration, translated
 from steps.runtime.settings import read

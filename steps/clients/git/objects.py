@@ -1,0 +1,118 @@
+"""Commits, trees and blobs of the scratch repository: reading them, and writing a commit."""
+
+from __future__ import annotations
+
+import contextlib
+from io import BytesIO
+from typing import IO, TYPE_CHECKING
+
+from steps.core.changes import TreeRow
+from steps.core.git_objects import Change
+from steps.core.git_objects import Mode as GitMode
+from steps.kubernetes.change_summary import BlobChange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from steps.clients.git.process import Git
+
+NEW = "refs/git-sync/new"
+
+
+class Objects:
+    """What is in the scratch repository. Blobs that were not fetched are absent, and stay so."""
+
+    _git: Git
+
+    def tree(self, commit: str, path: str = "") -> Iterator[TreeRow]:
+        """Yield all files (links, submodules) below ``path`` ("" or "dir/"), with full paths."""
+        arguments = ("ls-tree", "-r", "-z", "--full-tree", commit, *((path,) if path else ()))
+        with self._git.stream(*arguments) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            yield from map(_tree_row, _null_terminated(process.stdout))
+
+    def children(self, commit: str, path: str) -> list[TreeRow]:
+        """Return the entries of directory ``path`` ("a/b/"), subdirectories included; paths are names."""
+        out = self._git.run("ls-tree", "-z", "--full-tree", commit, path)
+        rows = (_tree_row(entry) for entry in out.split(b"\0")[:-1])
+        return [row._replace(path=row.path[len(path.encode()) :]) for row in rows]
+
+    def is_obstructed(self, commit: str, path: str) -> bool:
+        """Whether a file, link or submodule has the name of directory ``path`` ("a/b/") or of a parent."""
+        parts = path.rstrip("/").split("/")
+        for depth in range(1, len(parts) + 1):
+            entry = self._git.run("ls-tree", "-z", "--full-tree", commit, "/".join(parts[:depth]))
+            if entry and entry.split(b" ")[1] != b"tree":
+                return True
+        return False
+
+    def changes(self, commit: str, path: str = "") -> Iterator[BlobChange]:
+        """Yield the changes of ``commit`` against its parent, below ``path`` ("" or "dir/").
+
+        The parent must have been fetched. Links, submodules and executable files have blob id "".
+        """
+        arguments = ("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--no-renames", commit)
+        with self._git.stream(*arguments, *(("--", path) if path else ())) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            fields = _null_terminated(process.stdout)
+            for head in fields:
+                old_mode, mode, before, after, change = head.decode().lstrip(":").split(" ")
+                ids = (oid if at == GitMode.FILE else "" for at, oid in ((old_mode, before), (mode, after)))
+                yield BlobChange(next(fields), Change(change.replace("T", "M")), *ids)
+
+    def blobs_among(self, oids: Iterable[str]) -> set[str]:
+        """Return those of these ids that are blobs and present."""
+        found = self._git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=lines(oids))
+        answers = (line.split() for line in found.decode().split("\n") if line)
+        return {oid for oid, kind in answers if kind == "blob"}
+
+    def contents(self, oids: Iterable[str], *, each: int, total: int) -> Iterator[tuple[str, bytes]]:
+        """Yield id and bytes of those of these blobs that are present.
+
+        Skips blobs of more than ``each`` bytes, and those that would exceed ``total`` bytes in sum.
+        """
+        sizes = self._git.run(
+            "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", stdin=lines(oids)
+        )
+        wanted = bytearray()
+        for _blob, size, oid in (line.split() for line in sizes.splitlines() if line.startswith(b"blob ")):
+            if int(size) <= min(each, total):
+                total -= int(size)
+                wanted += oid + b"\n"
+        output = BytesIO(self._git.run("cat-file", "--batch", "--buffer", stdin=bytes(wanted)))
+        for head in output:
+            oid, _, size = head.split()
+            yield oid.decode(), output.read(int(size))
+            output.read(1)
+
+    def fast_import(self, commands: Iterable[bytes]) -> str:
+        """Feed git fast-import, which must write ref NEW, and return the new commit's id."""
+        with self._git.stream("fast-import", "--quiet", "--done", "--force", stdin=True) as process:
+            assert process.stdin is not None  # noqa: S101 - it is a pipe
+            with contextlib.suppress(BrokenPipeError):  # its exit status and its output say why
+                for command in commands:
+                    process.stdin.write(command)
+                process.stdin.close()
+        return self._commit_at(NEW)
+
+    def _commit_at(self, ref: str) -> str:
+        """Read a ref that git has just written: each is a file, because reftable is not enabled."""
+        return (self._git.directory / ref).read_text().strip()
+
+
+def lines(oids: Iterable[str]) -> bytes:
+    """Return object ids as git reads them from stdin, one on each line."""
+    return "".join(f"{oid}\n" for oid in oids).encode()
+
+
+def _tree_row(entry: bytes) -> TreeRow:
+    head, _, path = entry.partition(b"\t")
+    mode, _, oid = head.decode().split(" ")
+    return TreeRow(path, mode, oid)
+
+
+def _null_terminated(stream: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(1 << 16):
+        *entries, rest = (rest + chunk).split(b"\0")
+        yield from entries

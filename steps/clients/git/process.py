@@ -1,0 +1,129 @@
+"""Running git: every process of git starts here, and ends together with its children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, cast
+
+from steps.clients.git.errors import MESSAGES, git_error
+from steps.core.operations import Operation
+from steps.errors import FixConfiguration, TryAgain
+from steps.runtime import logs, signals
+
+try:
+    import git as gitpython
+except ImportError as problem:  # GitPython runs `git version` when it is imported
+    _GIT_IS_MISSING = " ".join(str(problem).split())
+else:
+    _GIT_IS_MISSING = ""
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_TIMEOUT_SECONDS = 3600
+
+
+def check_installed() -> None:
+    """Raise FixConfiguration if git is not installed, or if a GIT_ variable would reach it.
+
+    GitPython adds our own environment to the one of git. The command line removes these variables
+    (steps/cli.py); this check is for other callers.
+    """
+    if _GIT_IS_MISSING:
+        raise FixConfiguration(
+            Operation.GIT_CLONE, "Failed to start git", f"git does not run; check PATH: {_GIT_IS_MISSING}"
+        )
+    inherited = sorted(
+        name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_PYTHON_")
+    )
+    if inherited:
+        raise FixConfiguration(
+            Operation.GIT_CLONE,
+            MESSAGES[Operation.GIT_CLONE],
+            f"unset {', '.join(inherited)}: git would read the environment's GIT_ variables",
+        )
+
+
+class Git:
+    """git in one repository: its directory, its environment, and descriptors that it inherits."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+        self.directory = directory
+        self._environment = dict(environment)
+        self._descriptors = descriptors
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        operation: Operation = Operation.GIT_COMMIT,
+        timeout: float = _TIMEOUT_SECONDS,
+    ) -> bytes:
+        """Run git until it exits, and return its stdout.
+
+        An exit status other than 0 raises a SyncError of ``operation``, a timeout (in seconds) TryAgain.
+        """
+        try:
+            with self._process(arguments, stdin=stdin is not None) as process:
+                out, err = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            raise TryAgain(
+                operation,
+                MESSAGES[operation],
+                f"git {arguments[0]} did not finish within {timeout:.0f} seconds",
+            ) from late
+        # `git push --porcelain` prints the result of each ref on stdout.
+        output = err + b"\n" + out if operation == Operation.GIT_PUSH else err
+        _check(arguments, process.returncode, output, operation)
+        return bytes(out)
+
+    @contextlib.contextmanager
+    def stream(self, *arguments: str, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+        """Run git while the block reads from it or writes to it; then wait for it and check its status."""
+        with self._process(arguments, stdin=stdin) as process:
+            yield process
+            err = process.stderr.read() if process.stderr else b""
+            process.wait()
+        _check(arguments, process.returncode, err, Operation.GIT_COMMIT)
+
+    @contextlib.contextmanager
+    def _process(self, arguments: tuple[str, ...], *, stdin: bool) -> Iterator[subprocess.Popen[bytes]]:
+        """Start git in its own process group; kill the group when the block ends, however it ends."""
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            with signals.over_limit():  # a signal between the start and the assignment would orphan git
+                started = gitpython.Git(self.directory).execute(
+                    ["git", "--literal-pathspecs", *arguments],
+                    as_process=True,
+                    istream=subprocess.PIPE if stdin else None,
+                    env=self._environment,
+                    start_new_session=True,
+                    pass_fds=self._descriptors,
+                )
+                process = cast("subprocess.Popen[bytes]", started.proc)
+            yield process
+        finally:
+            if process is not None:
+                _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _check(arguments: tuple[str, ...], status: int, output: bytes, operation: Operation) -> None:
+    text = output.decode(errors="replace").strip()
+    logs.debug(Operation.GIT_COMMAND, f"git {arguments[0]}", arguments=arguments, status=status, output=text)
+    if status != 0:
+        raise git_error(operation, text, status)
