@@ -17,7 +17,7 @@ from tests.support.repositories import branches
 if TYPE_CHECKING:
     from tests.e2e.installation import Installation, Node, Run
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+LOGS = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
 STEPS = ("discover", "download", "detect", "publish", "report")
 
 
@@ -107,10 +107,10 @@ def test_one_cluster_one_at_a_time_and_incremental(installation: Installation) -
 
 
 def assert_documented_lines_hold(installation: Installation, run: Run) -> None:
-    """The jq lines of the README, over a log in which the executor's lines stand too."""
+    """The jq lines of docs/logs.md, over a log in which the executor's lines stand too."""
     log = installation.log_text(run)
     assert "level=INFO" in log
-    section = README.split("## Install on a cluster", 1)[1].split("\n## ", 1)[0]
+    section = LOGS.split("## Logs on a cluster", 1)[1].split("\n## ", 1)[0]
     complete, git_lines, errors = (jq(found, log, raw=True) for found in re.findall(r"jq -R '(.+)'", section))
     assert [data["clusters_processed"] for data in complete] == [2]
     assert "git_clone" in {line["operation"] for line in git_lines}

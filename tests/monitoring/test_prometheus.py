@@ -119,16 +119,16 @@ def _tell(sync: Sync, prometheus: Prometheus) -> Story:
     return Story(prometheus, before, at, states)
 
 
-QUERIES = re.findall(r"```promql\n(.*?)\n```", (ROOT / "README.md").read_text())
+QUERIES = re.findall(r"```promql\n(.*?)\n```", (ROOT / "docs" / "metrics.md").read_text())
 RATE, FILES, DURATION, SINCE = (0, 1, 2, 3)
 
 
 def query(number: int, way: str) -> str:
-    """One of README.md's four queries, over the series that came one way."""
+    """One of the four queries of docs/metrics.md, over the series that came one way."""
     return re.sub(r"(git_sync_[a-z_]+)", rf"\1{{{way}}}", QUERIES[number])
 
 
-def test_the_readme_has_the_four_queries_of_the_users() -> None:
+def test_the_docs_have_the_four_queries_of_the_users() -> None:
     assert QUERIES == [
         "(1 - rate(git_sync_errors_total[5m]) / rate(git_sync_duration_seconds_count[5m])) * 100",
         "increase(git_sync_files_processed_total[1h])",

@@ -24,6 +24,7 @@ from steps.core.exit_codes import Exit
 from steps.core.intake_limits import REASONS, Excess
 from steps.core.keys import Reason
 from steps.core.message import Changes, ClusterLine, commit_message
+from steps.core.operations import Operation
 from steps.detect import _REASONS
 from steps.errors import FixConfiguration
 from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
@@ -38,12 +39,26 @@ if TYPE_CHECKING:
     from tests.support.sync import Sync
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
-PAGES = {"README.md": README, **{f"docs/{name}": text for name, text in DOCS.items()}}
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for folder in (ROOT, ROOT / "docs")
+    for path in sorted(folder.glob("*.md"))
+}
 
 
-# -- README: settings, exit codes, commands ---------------------------------------------------
+def test_readme_is_short() -> None:
+    assert PAGES["README.md"].count("\n") <= 200
+
+
+def test_readme_lists_its_sections_and_every_page() -> None:
+    readme = PAGES["README.md"]
+    listed = re.findall(r"^- \[(.+)\]\(#", readme, re.MULTILINE)
+    assert listed == re.findall(r"^## (.+)$", readme, re.MULTILINE)
+    assert not [name for name in DOCS if f"](docs/{name})" not in readme]
+
+
+# -- docs/settings.md, docs/cli.md, docs/commit.md ----------------------------------------------
 
 
 def required() -> set[str]:
@@ -70,32 +85,40 @@ def shown(default: Any) -> str:
     return f"`{default}`"
 
 
-def settings_table() -> str:
+def settings_rows() -> list[str]:
+    """A table row for each setting, in the order of the code."""
     needed = required()
-    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    rows = []
     for name, setting in Settings.model_fields.items():
         variable = name.upper()
         default = "required" if variable in needed else shown(setting.default)
         rows.append(f"| `{variable}` | {default} | {setting.description} |")
-    return "\n".join(rows) + "\n"
+    return rows
 
 
-def test_readme_lists_every_setting_with_its_default_and_meaning() -> None:
-    assert settings_table() in README, f"README.md should contain this table:\n\n{settings_table()}"
+def table_rows(page: str, cell: str) -> list[str]:
+    """All rows of a page whose first cell matches."""
+    return re.findall(rf"^\| {cell} \|.*\|$", page, re.MULTILINE)
 
 
-def test_readme_lists_every_exit_code() -> None:
-    table = README.split("## Exit codes", 1)[1].split("\n## ", 1)[0]
-    listed = [int(code) for code in re.findall(r"^\| `(\d+)` \|", table, re.MULTILINE)]
-    assert listed == sorted(Exit), f"README.md should list the exit codes {sorted(map(int, Exit))}"
+def test_every_setting_is_listed_once_with_its_default_and_meaning() -> None:
+    expected, listed = settings_rows(), table_rows(DOCS["settings.md"], "`[A-Z_]+`")
+    missing = "\n".join(row for row in expected if row not in listed)
+    assert not missing, f"docs/settings.md should contain these rows:\n\n{missing}"
+    assert sorted(listed) == sorted(expected)
 
 
-def test_readme_lists_every_command_and_option() -> None:
-    table = README.split("## Commands", 1)[1].split("\n## ", 1)[0]
-    assert set(re.findall(r"^\| `git-sync (\w+)`", table, re.MULTILINE)) == set(cli.commands)
+def test_every_exit_code_is_listed_once() -> None:
+    listed = [int(row.split("`")[1]) for row in table_rows(DOCS["cli.md"], r"`\d+`")]
+    assert listed == sorted(Exit), f"docs/cli.md should list the exit codes {sorted(map(int, Exit))}"
+
+
+def test_every_command_and_option_is_listed() -> None:
+    page = DOCS["cli.md"]
+    assert set(re.findall(r"^\| `git-sync (\w+)`", page, re.MULTILINE)) == set(cli.commands)
     for command in cli.commands.values():
         for option in command.params:
-            assert f"`{option.opts[0]}" in table, f"{command.name} {option.opts[0]}"
+            assert f"`{option.opts[0]}" in page, f"{command.name} {option.opts[0]}"
 
 
 def test_only_settings_that_exist_are_set_in_examples() -> None:
@@ -106,10 +129,10 @@ def test_only_settings_that_exist_are_set_in_examples() -> None:
 
 
 def test_only_make_targets_that_exist_are_named() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page, text in PAGES.items():
         code = [*blocks(text, "bash"), *re.findall(r"`([^`\n]+)`", text)]
-        named = {name for line in code for name in re.findall(r"(?:^|\s)make ([a-z]+)", line)}
+        named = {name for line in code for name in re.findall(r"(?:^|\s)make ([a-z][a-z0-9-]*)", line)}
         assert named <= targets, page
 
 
@@ -127,14 +150,21 @@ def test_the_commit_message_example_is_what_git_sync_writes() -> None:
         changes=Changes(new=23, modified=15, deleted=2),
         run_id="20250712T220658Z-4de2e5",
     )
-    assert f"```\n{example}```" in README, f"README.md should contain this message:\n\n{example}"
+    page = DOCS["commit.md"]
+    assert f"```\n{example}```" in page, f"docs/commit.md should contain this message:\n\n{example}"
 
 
-# -- README: the users' jq lines over the log of real runs --------------------------------------
+# -- docs/logs.md: the fields, the operations, and the users' jq lines over the log of real runs ------
+
+
+def test_every_operation_is_listed_once() -> None:
+    page = DOCS["logs.md"].split("\n## Operations", 1)[1].split("\n## ", 1)[0]
+    listed = [row.split("`")[1] for row in table_rows(page, "`[a-z0-9_]+`")]
+    assert sorted(listed) == sorted(Operation)
 
 
 def jq_filters() -> list[str]:
-    section = README.split("## The log", 1)[1].split("\n## ", 1)[0]
+    section = DOCS["logs.md"].split("## Reading a log with jq", 1)[1].split("\n## ", 1)[0]
     return [found for block in blocks(section, "bash") for found in re.findall(r"\bjq '([^']+)'", block)]
 
 
@@ -247,7 +277,7 @@ def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket
         assert f"`{name}`" in table, f"docs/contracts.md should list {name}"
 
 
-# -- docs/troubleshooting.md ------------------------------------------------------------------
+# -- docs/troubleshooting.md, docs/guards.md ----------------------------------------------------
 
 
 _ERRORS = {
@@ -301,29 +331,39 @@ def plain(text: str) -> str:
 
 
 def test_every_error_and_warning_has_its_entry() -> None:
-    page = plain(DOCS["troubleshooting.md"])
+    page = plain(DOCS["troubleshooting.md"] + DOCS["guards.md"])
     missing = sorted({said for said in sayings() if plain(said.text) not in page})
     assert not missing, "docs/troubleshooting.md lacks:\n" + "\n".join(
         f"{m.where}: {m.text}" for m in missing
     )
 
 
-def test_every_quarantine_reason_refusal_and_exit_code_has_its_entry() -> None:
-    page = DOCS["troubleshooting.md"]
+def test_every_quarantine_reason_refusal_and_limit_has_its_entry() -> None:
     refusals = [decision.value for decision in Decision if decision.refused]
-    for word in [*Reason, *refusals, *Excess, *(str(int(code)) for code in Exit)]:
-        assert re.search(rf"^\| `{word}` \|", page, re.MULTILINE), f"docs/troubleshooting.md lacks {word}"
+    listed = [row.split("`")[1] for row in table_rows(DOCS["guards.md"], "`[a-z_]+`")]
+    assert sorted(listed) == sorted([*Reason, *refusals, *Excess])
 
 
 # -- docs/architecture.md, docs/security.md, links ----------------------------------------------
 
 
+def listed_modules(tree: str) -> Iterator[str]:
+    """Every .py path in a tree that is drawn with lines, four characters a level."""
+    folders: list[str] = []
+    for line in tree.splitlines():
+        drawn, name = re.findall(r"^([│├└─ ]*)([\w./-]+)", line)[0]
+        del folders[len(drawn) // 4 :]
+        if name.endswith("/"):
+            folders.append(name)
+        elif name.endswith(".py"):
+            yield "".join(folders) + name
+
+
 def test_the_tree_of_modules_is_complete() -> None:
     (tree,) = re.findall(r"```\n(steps/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
-    named = set(re.findall(r"([a-z_]+)\.py", tree))
     modules = [path for folder in ("steps", "workflows") for path in (ROOT / folder).rglob("*.py")]
-    there = {path.stem for path in modules} - {"__init__", "__main__"}
-    assert named == there
+    there = {path.relative_to(ROOT).as_posix() for path in modules if not path.stem.startswith("__")}
+    assert set(listed_modules(tree)) == there
 
 
 def test_the_tests_that_security_md_cites_exist() -> None:

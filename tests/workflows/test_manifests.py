@@ -22,7 +22,7 @@ from tests.support import argo
 from workflows import environment as env
 from workflows.__main__ import MANIFESTS, manifests
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+INSTALL = (Path(__file__).parents[2] / "docs" / "install.md").read_text()
 GENERATED = manifests()
 
 
@@ -197,7 +197,7 @@ def test_every_key_of_the_config_map_that_is_asked_for_is_there(overlay: str) ->
         assert source["fieldPath"].removeprefix("data.") in sources[source["name"]]
 
 
-def test_every_config_map_and_secret_is_in_the_readme() -> None:
+def test_every_config_map_and_secret_is_documented() -> None:
     text = str(CONTAINERS) + str(SPEC["volumes"])
     names = set(
         re.findall(r"(?:secretKeyRef|secretRef|configMapRef|configMap)': \{[^}]*'name': '([\w-]+)'", text)
@@ -207,7 +207,7 @@ def test_every_config_map_and_secret_is_in_the_readme() -> None:
         *(env.CONFIG_MAP, env.FILES),
         *(env.GIT_SECRET, env.MINIO_SECRET, env.PROXY_SECRET, env.REPORT_SECRET, env.STATE_SECRET),
     }
-    section = README.split("## Install on a cluster", 1)[1].split("\n## ", 1)[0]
+    section = INSTALL.split("## ConfigMaps and Secrets", 1)[1].split("\n## ", 1)[0]
     assert not [name for name in names if f"`{name}`" not in section]
 
 
