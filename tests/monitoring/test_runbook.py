@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from steps.core.operations import Operation
 from tests.support.faults import Status, when
 from tests.support.process import free_port
 from tests.support.receiver import receiver
@@ -96,20 +97,20 @@ def normal(line: dict[str, str], sync: Sync) -> dict[str, str]:
     return line | {"error": error}
 
 
-def operations() -> set[object]:
+def operations() -> set[str]:
     """Every operation that the code gives to an error."""
-    found: set[object] = set()
+    found: set[str] = set()
     for path in (ROOT / "steps").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and re.fullmatch(
                 r"TryAgain|FixConfiguration|FixCommandLine|logs\.error", ast.unparse(call.func)
             ):
                 first = call.args[0]
-                if isinstance(first, ast.Constant):
-                    found.add(first.value)
+                if isinstance(first, ast.Attribute) and ast.unparse(first.value) == "Operation":
+                    found.add(Operation[first.attr].value)
     return found
 
 
-@pytest.mark.parametrize("operation", sorted(map(str, operations())))
+@pytest.mark.parametrize("operation", sorted(operations()))
 def test_each_operation_that_can_fail_has_its_entry(operation: str) -> None:
     assert re.search(rf"^### `{operation}`$", RUNBOOK, re.MULTILINE)
