@@ -41,6 +41,7 @@ class Node:
     started: str
     finished: str
     name: str
+    label: str  # the input parameter of this name: of a download, what its shard is called
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Run:
                 started=node.get("startedAt") or "",
                 finished=node.get("finishedAt") or "",
                 name=node["displayName"],
+                label=next(
+                    (
+                        parameter.get("value", "")
+                        for parameter in node.get("inputs", {}).get("parameters", [])
+                        if parameter["name"] == "label"
+                    ),
+                    "",
+                ),
             )
             for node in self.document.get("status", {}).get("nodes", {}).values()
         ]
