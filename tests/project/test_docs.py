@@ -366,6 +366,14 @@ def test_the_tree_of_modules_is_complete() -> None:
     assert set(listed_modules(tree)) == there
 
 
+def test_the_map_of_the_tests_is_complete() -> None:
+    (tree,) = re.findall(r"```\n(tests/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
+    folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/*.py")}
+    assert not [name for name in folders if f"{name}/" not in tree]
+    support = {path.name for path in (ROOT / "tests" / "support").glob("*.py")} - {"__init__.py"}
+    assert {line.split()[1] for line in tree.splitlines() if line.startswith("    ")} == support
+
+
 def test_the_tests_that_security_md_cites_exist() -> None:
     cited = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", DOCS["security.md"])
     assert cited
