@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from steps.clients.s3.store import Gone, Listed, ObjectStore, TooLarge
+from steps.clients.s3.listing import Listed
+from steps.clients.s3.store import Gone, ObjectStore, TooLarge
 from steps.contracts import (
     ClusterFailure,
     ListedRow,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-    from steps.clients.s3.store import Listing
+    from steps.clients.s3.listing import Listing
     from steps.runtime.settings import Settings
     from steps.workdir.volume import RunFiles, Volume
 

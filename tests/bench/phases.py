@@ -30,12 +30,12 @@ NAMES = ("start", "branch", "list", "get", "hash", "write", "compare", "import",
 
 # By file and function: the innermost that is in here decides. "": the thread waits for others.
 FUNCTIONS = {
-    ("clients/object_store.py", "children"): "list",
-    ("clients/object_store.py", "_answer"): "list",
-    ("clients/object_store.py", "_pages"): "list",
-    ("clients/object_store.py", "exists"): "list",
-    ("clients/object_store.py", "_chunks"): "get",
-    ("clients/object_store.py", "fetch"): "get",
+    ("clients/s3/listing.py", "children"): "list",
+    ("clients/s3/listing.py", "_after"): "list",
+    ("clients/s3/listing.py", "of"): "list",
+    ("clients/s3/store.py", "exists"): "list",
+    ("clients/s3/store.py", "_chunks"): "get",
+    ("clients/s3/store.py", "fetch"): "get",
     ("clients/git.py", "fast_import"): "import",
     ("committing.py", "commit"): "import",
     ("publish.py", "_push"): "push",
@@ -52,7 +52,7 @@ FUNCTIONS = {
     ("run.py", "run"): "compare",
 }
 # What is done while an object comes stands in one function, so its lines decide.
-LINES = ("clients/object_store.py", "_get")
+LINES = ("clients/s3/store.py", "_get")
 HASH, WRITE = re.compile(r"\.update\(|digest\(|md5\(|sha1\("), re.compile(r"\bopen\(|\.write\(")
 _STEPS = f"{os.sep}steps{os.sep}"
 

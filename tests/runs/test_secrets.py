@@ -20,7 +20,8 @@ from pydantic import SecretStr
 
 from steps.cli import cli, leave_word
 from steps.clients.git.config import Credentials, environment, repository_config
-from steps.clients.s3.store import Listed, ObjectStore
+from steps.clients.s3.listing import Listed
+from steps.clients.s3.store import ObjectStore
 from steps.commands import Commands
 from steps.errors import SyncError
 from steps.runtime.settings import Settings, read

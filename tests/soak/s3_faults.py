@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from steps.clients.s3 import store
+from steps.clients.s3 import transport
 from tests.soak.family import Counts, Family, endless, shuffled
 from tests.soak.oracle import Unsafe
 from tests.soak.world import PREFIX
@@ -265,7 +265,7 @@ def _run(place: Place, case: str) -> Counts:
         place.proxy.clear()
         place.proxy.page_size = _PAGE
         place.proxy.install(fault)
-        with patch.object(store, "_READ_SECONDS", 0.3 if name == "hang" else 60):
+        with patch.object(transport, "_READ_SECONDS", 0.3 if name == "hang" else 60):
             said = world.attempt(world.sync.with_settings(**settings))
         if not fault.struck:
             raise Unsafe("the fault never struck: the case proves nothing")

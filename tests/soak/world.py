@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steps import publish
-from steps.clients.s3 import store
+from steps.clients.s3 import transport
 from tests.soak.oracle import Chronicle, Oracle, Unsafe
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.proxy import S3FaultProxy, fault_proxy
@@ -27,7 +27,7 @@ PREFIX = "clusterbackup/"
 _UNGUARDED = {"MAX_DELETE_PERCENT": "100", "MAX_DELETE_COUNT": "1000000", "CLUSTER_VANISHED": "delete"}
 
 # What git-sync waits for in the world outside, for seconds and minutes.
-_HASTE = ((publish, "_FIRST_PAUSE_SECONDS", 0.005), (store, "_BACKOFF_SECONDS", 0.001))
+_HASTE = ((publish, "_FIRST_PAUSE_SECONDS", 0.005), (transport, "_BACKOFF_SECONDS", 0.001))
 
 
 @dataclass

@@ -1,0 +1,165 @@
+"""Listings: complete and in order on every server, or an error."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
+
+import pytest
+
+from steps.clients.s3.listing import Listed, Page
+from steps.errors import TryAgain
+from tests.support.faults import Change, nth, when
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from steps.clients.s3.store import ObjectStore
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+
+
+def test_listing_is_in_byte_order(any_bucket: Bucket, any_store: ObjectStore) -> None:
+    names = ["p/a-x", "p/a.x", "p/a/b", "p/a0", "p/aa"]
+    any_bucket.put_many(dict.fromkeys(names, b"x"))
+    assert [entry.key for entry in any_store.listing("p/")] == names
+
+
+def test_listing_of_many_pages_is_complete(any_bucket: Bucket, any_store: ObjectStore) -> None:
+    any_bucket.put_many({f"p/{number:05}": b"x" for number in range(2100)})
+    assert [entry.key for entry in any_store.listing("p/")] == [f"p/{number:05}" for number in range(2100)]
+
+
+def test_listing_of_an_empty_prefix_is_empty_and_has_a_start_time(
+    any_bucket: Bucket, any_store: ObjectStore
+) -> None:
+    any_bucket.put("other/x", b"x")
+    listing = any_store.listing("p/")
+    assert list(listing) == []
+    assert listing.started_at is not None
+
+
+def test_children_are_directories_and_the_keys_beside_them(
+    any_bucket: Bucket, any_store: ObjectStore
+) -> None:
+    any_bucket.put_many({"p/east/a": b"", "p/west/b/c": b"", "p/file": b"x", "q/z": b""})
+    assert sorted(any_store.children("p/")) == ["east/", "file", "west/"]
+    assert any_store.prefixes() == ["p/", "q/"]
+
+
+# -- the proof ------------------------------------------------------------------------------------
+
+
+def _body(change: Callable[[bytes], bytes]) -> Change:
+    return Change(body=change)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [
+        (lambda xml: xml.replace(b"p/b", b"p/0"), "keys out of order at 'p/0'"),
+        (lambda xml: xml.replace(b"p/b", b"p/a"), "keys out of order at 'p/a'"),
+        (lambda xml: xml.replace(b"<Key>p/", b"<Key>q/"), "keys out of order at 'q/a'"),
+        (lambda xml: re.sub(b"<ETag>.*?</ETag>", "<ETag>ü</ETag>".encode(), xml), "no usable ETag at 'p/a'"),
+        (lambda xml: xml.replace(b">false<", b">true<").replace(b"Contents", b"C"), "the listing breaks off"),
+        (lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"), "answer is no listing"),
+        (lambda xml: xml.replace(b"<Key>p/a</Key>", b""), "an object without a key"),
+    ],
+    ids=["order", "twice", "foreign prefix", "ETag", "no token", "no name", "no key"],
+)
+def test_listing_raises_try_again_where_a_page_is_wrong(
+    damage: Callable[[bytes], bytes],
+    error: str,
+    *,
+    bucket: Bucket,
+    proxy: S3FaultProxy,
+    faulty_store: ObjectStore,
+) -> None:
+    bucket.put_many({"p/a": b"1", "p/b": b"2", "p/c": b"3"})
+    proxy.install(when(lambda request: request.is_list, _body(damage)))
+    with pytest.raises(TryAgain) as raised:
+        list(faulty_store.listing("p/"))
+    assert error in raised.value.error
+
+
+def test_listing_requests_what_follows_the_last_key(
+    bucket: Bucket, proxy: S3FaultProxy, faulty_store: ObjectStore
+) -> None:
+    """A page that lacks IsTruncated looks like the last one."""
+    bucket.put_many({f"p/{name}": b"x" for name in "abcde"})
+    proxy.page_size = 2
+    proxy.install(
+        when(
+            lambda request: request.is_list,
+            _body(lambda xml: re.sub(b"<IsTruncated>.*?</IsTruncated>", b"", xml)),
+        )
+    )
+    assert [entry.key for entry in faulty_store.listing("p/")] == [f"p/{name}" for name in "abcde"]
+    assert [request.query.get("start-after") for request in proxy.listings] == [None, "p/b", "p/d", "p/e"]
+
+
+def test_listing_requests_an_empty_prefix_twice(
+    bucket: Bucket, proxy: S3FaultProxy, faulty_store: ObjectStore
+) -> None:
+    bucket.put("p/a", b"x")
+    proxy.install(
+        nth(1, _body(lambda xml: re.sub(b"<Contents>.*</Contents>", b"", xml, flags=re.DOTALL))),
+    )
+    assert [entry.key for entry in faulty_store.listing("p/")] == ["p/a"]
+    proxy.clear()
+    assert list(faulty_store.listing("q/")) == []
+    assert len(proxy.listings) == 2
+
+
+# -- pages ----------------------------------------------------------------------------------------
+
+_HEAD = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>'
+
+
+def test_page_gives_objects_common_prefixes_and_the_token() -> None:
+    page = Page(
+        _HEAD + b"<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+        b"<NextContinuationToken>t</NextContinuationToken>"
+        b"<Contents><Key>a%2Bb+c</Key><LastModified>2025-07-12T22:06:58.000Z</LastModified>"
+        b"<ETag>&quot;e&quot;</ETag><Size>7</Size></Contents>"
+        b"<CommonPrefixes><Prefix>d%2F</Prefix></CommonPrefixes></ListBucketResult>"
+    )
+    at = datetime(2025, 7, 12, 22, 6, 58, tzinfo=UTC)
+    assert list(page.objects()) == [Listed("a+b c", "e", 7, at)]
+    assert list(page.entries()) == [("a+b c", 7), ("d/", 0)]
+    assert page.token == "t"
+
+
+def test_page_without_namespace_or_encoding_is_read_as_it_is() -> None:
+    page = Page(
+        b"<ListBucketResult><Name>b</Name><Contents><Key>a+b%2F</Key><Size>1</Size></Contents>"
+        b"</ListBucketResult>"
+    )
+    assert list(page.objects()) == [Listed("a+b%2F", "", 1, None)]
+    assert page.token == ""
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<html>",
+        b"<html/>",
+        b"<Error><Code>InternalError</Code></Error>",
+        b"<ListBucketResult/>",
+        b'<?xml version="1.0" encoding="utf-0"?>' + _HEAD + b"</ListBucketResult>",
+        _HEAD + b"<IsTruncated>true</IsTruncated></ListBucketResult>",
+    ],
+)
+def test_page_raises_where_the_document_is_no_listing(document: bytes) -> None:
+    with pytest.raises((ParseError, ValueError)):
+        Page(document)
+
+
+@pytest.mark.parametrize("size", [b"", b"<Size>x</Size>"])
+def test_page_raises_where_an_object_has_no_size(size: bytes) -> None:
+    page = Page(_HEAD + b"<Contents><Key>a</Key>" + size + b"</Contents></ListBucketResult>")
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(page.objects())

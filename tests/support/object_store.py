@@ -1,0 +1,23 @@
+"""git-sync's S3 client, opened on a test's bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steps.clients.s3.store import ObjectStore
+from steps.runtime.settings import Needs, read
+
+if TYPE_CHECKING:
+    from tests.support.bucket import Bucket
+
+
+def open_store(bucket: Bucket, **settings: str) -> ObjectStore:
+    """Return an ObjectStore on ``bucket``; ``settings`` are environment variables."""
+    environment = {
+        "MINIO_ENDPOINT": bucket.server.endpoint,
+        "MINIO_ACCESS_KEY": bucket.server.access_key,
+        "MINIO_SECRET_KEY": bucket.server.secret_key,
+        "MINIO_BUCKET": bucket.name,
+        "MINIO_USE_SSL": "false",
+    }
+    return ObjectStore(read({**environment, **settings}, Needs.MINIO))
