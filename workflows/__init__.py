@@ -1,1 +1,1 @@
-"""The pipeline for Argo Workflows, and what else an installation needs: `make manifests` writes it all."""
+"""The pipeline for Argo Workflows, and the other manifests of an installation: `make manifests`."""

@@ -1,4 +1,4 @@
-"""For clusters without Argo: CronJobs that do all steps in one container, on a volume that stays."""
+"""For clusters without Argo: CronJobs that run all steps in one container, on a persistent volume."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from hera.workflows import models as m
 
 from steps.contracts import Mode
 from workflows import environment as env
-from workflows.pipeline import IMAGE, NAME, TRIED_AGAIN
-from workflows.schedules import VERIFY_SCHEDULE
+from workflows.pipeline import IMAGE, NAME, RETRIED_EXIT_CODES, RUN_DEADLINE_SECONDS
+from workflows.schedules import (
+    FAILED_RUNS_KEPT,
+    START_DEADLINE_SECONDS,
+    SUCCESSFUL_RUNS_KEPT,
+    VERIFY_SCHEDULE,
+)
 
 _CLAIM = "git-sync-workspace"
 
 
 def cron_jobs() -> list[dict[str, Any]]:
-    """The volume, the CronJob, and the one that compares every object once a week."""
+    """The volume claim, the CronJob, and the weekly CronJob that compares every object."""
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -49,7 +54,7 @@ def _cron_job(name: str, schedule: str, *arguments: str) -> dict[str, Any]:
     )
     pod = {
         "serviceAccountName": env.SERVICE_ACCOUNT,
-        "automountServiceAccountToken": False,  # it calls nobody but the bucket and the repository
+        "automountServiceAccountToken": False,  # git-sync never calls the API server
         "restartPolicy": "Never",
         "securityContext": _plain(env.pod_security()),
         "containers": [_plain(container)],
@@ -63,15 +68,15 @@ def _cron_job(name: str, schedule: str, *arguments: str) -> dict[str, Any]:
             "schedule": schedule,
             "timeZone": env.configurable()["SYNC_TIMEZONE"],
             "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": 300,
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 5,
+            "startingDeadlineSeconds": START_DEADLINE_SECONDS,
+            "successfulJobsHistoryLimit": SUCCESSFUL_RUNS_KEPT,
+            "failedJobsHistoryLimit": FAILED_RUNS_KEPT,
             "jobTemplate": {
                 "spec": {
-                    # For a while, as a run may find the volume in use by another.
+                    # Six retries take about ten minutes: another run may still hold the volume's lock.
                     "backoffLimit": 6,
                     "podFailurePolicy": {"rules": _failure_rules()},
-                    "activeDeadlineSeconds": 2 * 3600,
+                    "activeDeadlineSeconds": RUN_DEADLINE_SECONDS,
                     "template": {"metadata": {"labels": _labels()}, "spec": pod},
                 }
             },
@@ -80,8 +85,8 @@ def _cron_job(name: str, schedule: str, *arguments: str) -> dict[str, Any]:
 
 
 def _failure_rules() -> list[dict[str, Any]]:
-    """Try again what Argo would try again, and nothing else."""
-    codes = {"containerName": NAME, "operator": "NotIn", "values": sorted(map(int, TRIED_AGAIN))}
+    """Retry the exit codes that Argo retries, and no other."""
+    codes = {"containerName": NAME, "operator": "NotIn", "values": sorted(map(int, RETRIED_EXIT_CODES))}
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "FailJob", "onExitCodes": codes},

@@ -1,7 +1,7 @@
 """The pipeline: WorkflowTemplate `git-sync`, discover → download × shards → detect → publish, then report.
 
 docs/architecture.md describes it, docs/contracts.md the artifacts. Values reach containers as
-environment or arguments, never inside a shell string: there is no shell.
+environment variables or arguments, never through a shell.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 NAME = "git-sync"
 IMAGE = "git-sync:dev"
 
-# Unique and telling: a workflow's name alone comes again once the workflow is deleted.
+# The name alone is not unique: it can be used again once the workflow is deleted.
 _RUN_ID = "{{workflow.name}}.{{workflow.creationTimestamp.s}}"
 _RUN_DIR = f"{env.WORK_DIR}/.git-sync/runs/{_RUN_ID}"
 
-# The settings that say what is synced to where, as inputs of the templates that name artifacts by them:
-# two installations that share an artifact repository must not share a state.
+# The settings that identify a sync, in the order in which they enter the hash in the artifact keys. Two
+# installations that share an artifact repository must not share a state.
 _IDENTITY = ("MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_PREFIX", "GIT_REPOSITORY", "GIT_PATH")
 _BRANCH = "(workflow.parameters.branch != '' ? workflow.parameters.branch : inputs.parameters.GIT_BRANCH)"
 _STATE_KEY = (
@@ -49,40 +49,46 @@ _STATE_KEY = (
 )
 _RUN_KEY = f"{ARTIFACTS}/runs/{{{{workflow.namespace}}}}/{_RUN_ID}"
 
-# Argo tries again what may pass, and what was not the step's doing: a lost pod, a signal, no memory.
-TRIED_AGAIN = (Exit.TRANSIENT, 137, Exit.TERMINATED)
+RUN_DEADLINE_SECONDS = 2 * 3600
 
-_MOST_AT_A_TIME = 10
-_DAY = 86_400
+# Transient failures, and kills that are not the step's fault: SIGKILL (137, also out of memory) and SIGTERM.
+RETRIED_EXIT_CODES = (Exit.TRANSIENT, 137, Exit.TERMINATED)
+
+_MAX_PARALLEL_PODS = 10
+_DAY_SECONDS = 86_400
 
 
-# Those of one run. Empty, as a form may leave them, they say nothing: the ConfigMap counts.
+# The parameters of one run. An empty one, which Argo's submit form may send, leaves the ConfigMap's value.
 PARAMETERS = [
-    Parameter(name="clusters", value="", description="Globs of clusters, such as staging,production-*"),
-    Parameter(name="namespaces", value="", description="Globs of namespaces"),
+    Parameter(
+        name="clusters",
+        value="",
+        description="Globs of clusters to sync, such as staging,production-*. Empty: use CLUSTERS",
+    ),
+    Parameter(name="namespaces", value="", description="Globs of namespaces to sync. Empty: use NAMESPACES"),
     Parameter(
         name="mode",
         enum=list(Mode),
         value=Mode.INCREMENTAL,
-        description="full: fetch every object and compare it with Git. Else as SYNC_MODE says",
+        description="full: fetch every object and compare it with Git. incremental: use SYNC_MODE",
     ),
-    Parameter(name="branch", value="", description="Branch to push to, instead of GIT_BRANCH"),
+    Parameter(name="branch", value="", description="Branch to push to. Empty: use GIT_BRANCH"),
     Parameter(
         name="dry-run",
         enum=["false", "true"],
         value="false",
-        description="true: log what would change, change nothing. Else as DRY_RUN says",
+        description="true: log what would change, but change nothing. false: use DRY_RUN",
     ),
     Parameter(
         name="allow-delete",
         value="",
-        description="<cluster>:<token> from a refusal: allows that very set of deletions, and no other",
+        description="<cluster>:<token> from a refusal: approves exactly that set of deletions",
     ),
 ]
 
 
-def _configured(*names: str) -> list[Parameter]:
-    """Inputs with the values that stand in the ConfigMap: for what Argo itself has to know."""
+def _from_config_map(*names: str) -> list[Parameter]:
+    """Inputs with values from the ConfigMap, for settings that Argo's own expressions read."""
     return [
         Parameter(
             name=name,
@@ -96,13 +102,13 @@ def _configured(*names: str) -> list[Parameter]:
 
 
 def _or_default(name: str) -> str:
-    """An expression: the setting, or its default where it is empty."""
+    """An Argo expression for the value of a setting: its default if the ConfigMap's value is empty."""
     default = env.configurable()[name]
     return f"(inputs.parameters.{name} != '' ? inputs.parameters.{name} : '{default}')"
 
 
-def _retried() -> RetryStrategy:
-    codes = ", ".join(str(int(code)) for code in TRIED_AGAIN)
+def _retry_strategy() -> RetryStrategy:
+    codes = ", ".join(str(int(code)) for code in RETRIED_EXIT_CODES)
     return RetryStrategy(
         limit=f"{{{{=asInt({_or_default('RETRY_ATTEMPTS')}) - 1}}}}",
         retry_policy="Always",
@@ -131,17 +137,17 @@ def _step(
         args=[name, f"--run-id={_RUN_ID}", *options],
         env_from=access.to_settings(),
         env=[*access.environment, m.EnvVar(name="GIT_BRANCH", value=f"{{{{={_BRANCH}}}}}")],
-        inputs=[*inputs, *_configured("GIT_BRANCH", "RETRY_ATTEMPTS", "RETRY_DELAY")],
+        inputs=[*inputs, *_from_config_map("GIT_BRANCH", "RETRY_ATTEMPTS", "RETRY_DELAY")],
         outputs=list(outputs),
         volume_mounts=list(access.mounts),
         resources=env.resources(),
         security_context=env.container_security(),
-        retry_strategy=_retried(),
+        retry_strategy=_retry_strategy(),
     )
 
 
-def _kept(name: str, path: str, key: str, *, archived: bool = False) -> S3Artifact:
-    """An artifact under a key of its own, in whatever bucket Argo keeps artifacts; none is no error."""
+def _artifact(name: str, path: str, key: str, *, archived: bool = False) -> S3Artifact:
+    """An optional artifact under a fixed key in Argo's artifact repository."""
     return S3Artifact(
         name=name,
         path=path,
@@ -152,13 +158,13 @@ def _kept(name: str, path: str, key: str, *, archived: bool = False) -> S3Artifa
 
 
 def _result() -> S3Artifact:
-    # From every step that may be a run's last.
-    return _kept("result", f"{_RUN_DIR}/result.json", f"{_RUN_KEY}/result.json")
+    # An output of each step that can be the last one of a run.
+    return _artifact("result", f"{_RUN_DIR}/result.json", f"{_RUN_KEY}/result.json")
 
 
 def _discover() -> Container:
-    """The step that makes the run what it is: the parameters are for it alone."""
-    chosen = {
+    """The step that defines the run; the only one that reads the run's parameters, except `branch`."""
+    overrides = {
         "SYNC_MODE": "workflow.parameters.mode == 'full' ? 'full' : inputs.parameters.SYNC_MODE",
         "DRY_RUN": "workflow.parameters['dry-run'] == 'true' ? 'true' : inputs.parameters.DRY_RUN",
     }
@@ -172,10 +178,12 @@ def _discover() -> Container:
         access=env.VOLUME
         + env.BUCKET
         + env.REPOSITORY
-        + env.Access(tuple(m.EnvVar(name=name, value=f"{{{{={said}}}}}") for name, said in chosen.items())),
+        + env.Access(
+            tuple(m.EnvVar(name=name, value=f"{{{{={value}}}}}") for name, value in overrides.items())
+        ),
         inputs=[
-            *_configured(*_IDENTITY, *chosen),
-            _kept("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
+            *_from_config_map(*_IDENTITY, *overrides),
+            _artifact("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
         ],
         outputs=[
             Parameter(name="shards", value_from=m.ValueFrom(path=f"{_RUN_DIR}/shards.json")),
@@ -202,61 +210,61 @@ def _publish() -> Container:
         "publish",
         access=env.VOLUME + env.REPOSITORY,
         inputs=[
-            *_configured(*_IDENTITY),
-            _kept("state", f"{env.WORK_DIR}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+            *_from_config_map(*_IDENTITY),
+            _artifact("state", f"{env.WORK_DIR}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
         ],
         outputs=[
             _result(),
-            _kept("cache", f"{env.WORK_DIR}/.git-sync/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
+            _artifact("cache", f"{env.WORK_DIR}/.git-sync/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
         ],
     )
 
 
 def _report() -> Container:
-    written = "/tmp/report"  # noqa: S108 - the pod's own
+    output_dir = "/tmp/report"  # noqa: S108 - the pod's own
     return _step(
         "report",
         "--artifacts=/artifacts",
-        f"--output={written}",
+        f"--output={output_dir}",
         "--started-at={{workflow.creationTimestamp.RFC3339}}",
         access=env.REPORT_TARGETS,
         inputs=[
-            *_configured(*_IDENTITY),
-            _kept("result", "/artifacts/result.json", f"{_RUN_KEY}/result.json"),
-            _kept("state", "/artifacts/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
-            # As a file, for with many failures it is longer than an argument may be.
+            *_from_config_map(*_IDENTITY),
+            _artifact("result", "/artifacts/result.json", f"{_RUN_KEY}/result.json"),
+            _artifact("state", "/artifacts/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+            # A file, because many failures exceed the maximum length of an argument.
             RawArtifact(name="failures", path="/artifacts/failures.json", data="{{workflow.failures}}"),
         ],
         outputs=[
-            _kept("state", f"{written}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
-            # For people: Argo's UI shows them.
-            _kept("report-html", f"{written}/report.html", f"{_RUN_KEY}/report.html"),
-            _kept("report-markdown", f"{written}/report.md", f"{_RUN_KEY}/report.md"),
+            _artifact("state", f"{output_dir}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+            # The pages that Argo's UI shows.
+            _artifact("report-html", f"{output_dir}/report.html", f"{_RUN_KEY}/report.html"),
+            _artifact("report-markdown", f"{output_dir}/report.md", f"{_RUN_KEY}/report.md"),
         ],
     )
 
 
 def _metrics() -> m.Metrics:
-    """What only Argo's controller can count: also runs that were terminated, and whose report failed."""
+    """Metrics of Argo's controller: they include runs that were terminated and runs whose report failed."""
     return m.Metrics(
         prometheus=[
             m.Prometheus(
                 name="git_sync_workflows_total",
-                help="Workflows of git-sync that ended, by status",
+                help="Finished git-sync workflows, by status",
                 labels=[m.MetricLabel(key="status", value="{{workflow.status}}")],
                 counter=m.Counter(value="1"),
             ),
             m.Prometheus(
                 name="git_sync_workflow_duration_seconds",
-                help="Duration of the last workflow of git-sync, pods and queueing included",
+                help="Duration of the last git-sync workflow, including queueing and pod start-up",
                 gauge=m.Gauge(realtime=False, value="{{workflow.duration}}"),
             ),
         ]
     )
 
 
-def _init_and_wait() -> str:
-    """A patch that makes Argo's own containers as restricted as ours."""
+def _executor_patch() -> str:
+    """A pod patch that gives Argo's own containers the same security context as the steps."""
     security = env.container_security().model_dump(by_alias=True, exclude_none=True)
     return json.dumps(
         {
@@ -266,58 +274,66 @@ def _init_and_wait() -> str:
     )
 
 
+def _workspace_claim() -> m.PersistentVolumeClaim:
+    return m.PersistentVolumeClaim(
+        metadata=m.ObjectMeta(name="workspace"),
+        spec=m.PersistentVolumeClaimSpec(
+            access_modes=["ReadWriteMany"],
+            resources=m.VolumeResourceRequirements(requests={"storage": m.Quantity(root=env.VOLUME_SIZE)}),
+        ),
+    )
+
+
+def _main() -> None:
+    """Add the DAG and its templates to the template that is being defined."""
+    discover, download, detect, publish = _discover(), _download(), _detect(), _publish()
+    with DAG(name="main", parallelism=_MAX_PARALLEL_PODS):
+        discovered = Task(name="discover", template=discover)
+        Task(
+            name="download",
+            template=download,
+            depends="discover.Succeeded",
+            with_param=discovered.get_parameter("shards"),
+            arguments={"shard": "{{item.index}}", "label": "{{item.label}}"},
+        )
+        # Failed downloads must not stop the run: detect and publish continue with the other clusters.
+        downloaded = "(download.Succeeded || download.Failed || download.Errored || download.Skipped)"
+        Task(name="detect", template=detect, depends=f"discover.Succeeded && {downloaded}")
+        # publish depends on download too. On Retry, Argo runs failed downloads again, but assesses them only
+        # for a task that depends on them. detect has already succeeded, so without this dependency the
+        # workflow would never end.
+        Task(name="publish", template=publish, depends=f"detect.Succeeded && {downloaded}")
+
+
 def workflow_template() -> WorkflowTemplate:
-    """All of the pipeline; schedules and one-offs only refer to it."""
+    """The whole pipeline; schedules and one-off runs only refer to it."""
     with WorkflowTemplate(
         name=NAME,
         labels={"app.kubernetes.io/name": NAME},
         annotations={
             "workflows.argoproj.io/title": "git-sync",
-            "workflows.argoproj.io/description": "Brings the clusters' backups from the bucket into Git.",
+            "workflows.argoproj.io/description": "Syncs cluster backups from the bucket to Git.",
         },
         entrypoint="main",
         arguments=PARAMETERS,
         workflow_metadata=m.WorkflowMetadata(labels={"app.kubernetes.io/name": NAME}),
         pod_metadata=m.Metadata(labels={"app.kubernetes.io/name": NAME}),
         service_account_name=env.SERVICE_ACCOUNT,
-        # One run at a time, however it was begun and whatever its branch.
+        # One run at a time, scheduled or submitted, on every branch.
         synchronization=m.Synchronization(mutexes=[m.Mutex(name=NAME)]),
-        active_deadline_seconds=2 * 3600,
+        active_deadline_seconds=RUN_DEADLINE_SECONDS,
         metrics=_metrics(),
         security_context=env.pod_security(),
-        pod_spec_patch=_init_and_wait(),
+        pod_spec_patch=_executor_patch(),
         volumes=env.volumes(),
-        volume_claim_templates=[
-            m.PersistentVolumeClaim(
-                metadata=m.ObjectMeta(name="workspace"),
-                spec=m.PersistentVolumeClaimSpec(
-                    access_modes=["ReadWriteMany"],
-                    resources=m.VolumeResourceRequirements(
-                        requests={"storage": m.Quantity(root=env.VOLUME_SIZE)}
-                    ),
-                ),
-            )
-        ],
-        # A failed run keeps its volume for Retry, until it is removed itself.
+        volume_claim_templates=[_workspace_claim()],
+        # A failed run keeps its volume for Retry, until the workflow itself is deleted.
         volume_claim_gc=m.VolumeClaimGC(strategy="OnWorkflowSuccess"),
         pod_gc=m.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="1h"),
-        ttl_strategy=m.TTLStrategy(seconds_after_success=_DAY, seconds_after_failure=3 * _DAY),
+        ttl_strategy=m.TTLStrategy(
+            seconds_after_success=_DAY_SECONDS, seconds_after_failure=3 * _DAY_SECONDS
+        ),
     ) as template:
-        discover, download, detect, publish = _discover(), _download(), _detect(), _publish()
+        _main()
         template.on_exit = _report()
-        with DAG(name="main", parallelism=_MOST_AT_A_TIME):
-            found = Task(name="discover", template=discover)
-            Task(
-                name="download",
-                template=download,
-                depends="discover.Succeeded",
-                with_param=found.get_parameter("shards"),
-                arguments={"shard": "{{item.index}}", "label": "{{item.label}}"},
-            )
-            # Whatever became of the downloads: a cluster that failed must not hold up the others.
-            downloaded = "(download.Succeeded || download.Failed || download.Errored || download.Skipped)"
-            Task(name="detect", template=detect, depends=f"discover.Succeeded && {downloaded}")
-            # On Retry Argo opens failed downloads again, but looks at them only on behalf of a task that
-            # depends on them; detect has ended by then, and the workflow would never.
-            Task(name="publish", template=publish, depends=f"detect.Succeeded && {downloaded}")
     return template

@@ -1,4 +1,4 @@
-"""When it runs: CronWorkflow `git-sync`, and once a week `git-sync-verify`, which trusts no cache."""
+"""The schedules: CronWorkflow `git-sync`, and `git-sync-verify`, a weekly full run that ignores the cache."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from steps.contracts import Mode
 from workflows import environment as env
 from workflows.pipeline import NAME
 
-# At a minute at which nothing else begins.
+# Sunday 03:37, a minute at which few other jobs start.
 VERIFY_SCHEDULE = "37 3 * * 0"
+
+# Shared with the CronJobs of cron_job.py.
+START_DEADLINE_SECONDS = 300
+SUCCESSFUL_RUNS_KEPT = 3
+FAILED_RUNS_KEPT = 5
 
 
 def cron_workflows() -> list[CronWorkflow]:
-    """The schedules, which only refer to the template. Overlays put the installation's own in here."""
+    """The CronWorkflows. They refer to the template; overlays replace schedule and time zone."""
     schedule = env.configurable()["SYNC_SCHEDULE"]
     full = Parameter(name="mode", value=Mode.FULL)
     return [
-        _cron_workflow(NAME, schedule, "Syncs what has changed."),
-        _cron_workflow(f"{NAME}-verify", VERIFY_SCHEDULE, "Compares every object with Git.", full),
+        _cron_workflow(NAME, schedule, "Syncs what has changed in the bucket."),
+        _cron_workflow(
+            f"{NAME}-verify", VERIFY_SCHEDULE, "Fetches every object and compares it with Git.", full
+        ),
     ]
 
 
@@ -30,11 +37,11 @@ def _cron_workflow(name: str, schedule: str, description: str, *arguments: Param
         annotations={"workflows.argoproj.io/description": description},
         schedules=[schedule],
         timezone=env.configurable()["SYNC_TIMEZONE"],
-        # Besides the template's mutex: no queue of runs that all have the same to do.
+        # The template's mutex alone would queue runs that all have the same work to do.
         concurrency_policy="Forbid",
-        starting_deadline_seconds=300,
-        successful_jobs_history_limit=3,
-        failed_jobs_history_limit=5,
+        starting_deadline_seconds=START_DEADLINE_SECONDS,
+        successful_jobs_history_limit=SUCCESSFUL_RUNS_KEPT,
+        failed_jobs_history_limit=FAILED_RUNS_KEPT,
         workflow_template_ref=m.WorkflowTemplateRef(name=NAME),
         arguments=list(arguments) or None,
     )

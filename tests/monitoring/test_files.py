@@ -1,4 +1,4 @@
-"""What is handed to Prometheus, Alertmanager and Grafana, as far as it can be told without them."""
+"""The files for Prometheus, Alertmanager and Grafana, checked without running these programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METRICS = (ROOT / "docs" / "metrics.md").read_text()
 
 
 def known_metrics() -> dict[str, Metric]:
-    """Every metric that there can be."""
+    """Every metric that git-sync can expose."""
     (example,) = re.findall(
         r"^```json\n(.*?)^```$", (ROOT / "docs" / "contracts.md").read_text(), re.MULTILINE | re.DOTALL
     )
@@ -43,13 +43,13 @@ def named_metrics(expression: str) -> set[str]:
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"git_sync_\w+", expression)}
 
 
-def test_the_operators_rules_are_the_plain_rules() -> None:
-    wrapped: dict[str, Any] = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())
-    assert wrapped["spec"] == RULES
+def test_prometheusrule_has_the_groups_of_rules_yaml() -> None:
+    resource: dict[str, Any] = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())
+    assert resource["spec"] == RULES
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_each_alert_says_how_bad_it_is_what_it_means_and_what_to_do(alert: str) -> None:
+def test_alert_has_severity_summary_description_and_runbook_section(alert: str) -> None:
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
@@ -58,12 +58,12 @@ def test_each_alert_says_how_bad_it_is_what_it_means_and_what_to_do(alert: str) 
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_each_alert_is_tested_firing_and_not_firing(alert: str) -> None:
+def test_alert_has_a_promtool_case_that_fires_and_one_that_does_not(alert: str) -> None:
     cases = [case for test in TESTS for case in test.get("alert_rule_test", []) if case["alertname"] == alert]
     assert {bool(case.get("exp_alerts")) for case in cases} == {True, False}
 
 
-def test_rules_and_dashboard_ask_for_metrics_that_exist() -> None:
+def test_rules_and_dashboard_query_only_existing_metrics() -> None:
     known = set(known_metrics())
     expressions = [rule["expr"] for rule in ALERTS.values()]
     expressions += [t["expr"] for panel in DASHBOARD["panels"] for t in panel.get("targets", [])]
@@ -71,13 +71,13 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist() -> None:
         assert named_metrics(expression) <= known, expression
 
 
-def test_the_dashboard_shows_every_metric() -> None:
+def test_dashboard_shows_every_metric() -> None:
     expressions = " ".join(t["expr"] for panel in DASHBOARD["panels"] for t in panel.get("targets", []))
-    # That a push failed is told by the failures' curve and by the last run's exit code.
+    # The dashboard shows push failures by git_sync_push_failures_total and by the exit code of the last run.
     assert set(known_metrics()) - named_metrics(expressions) == {"git_sync_last_run_push_failed"}
 
 
-def test_the_dashboards_panels_neither_overlap_nor_share_an_id() -> None:
+def test_dashboard_panels_do_not_overlap_or_share_an_id() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()

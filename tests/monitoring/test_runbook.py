@@ -1,4 +1,4 @@
-"""The runbook's examples are lines that git-sync writes, and no operation is without its entry."""
+"""The runbook's examples are lines that git-sync writes, and every operation that can fail has an entry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXAMPLES = [
 ]
 
 
-def told(said: Said) -> list[dict[str, str]]:
+def error_lines(said: Said) -> list[dict[str, str]]:
     return [
         {name: line[name] for name in ("level", "operation", "message", "error")}
         for line in said.lines
@@ -38,15 +38,15 @@ def told(said: Said) -> list[dict[str, str]]:
     ]
 
 
-def test_the_runbooks_error_lines_are_written_by_git_sync(
+def test_runbook_error_lines_are_lines_that_git_sync_logs(
     sync: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path, tmp_path: Path
 ) -> None:
-    """Every way to fail that the runbook shows, one after another."""
-    nobody = f"127.0.0.1:{free_port()}"
+    """Provokes every failure that the runbook shows, one after another."""
+    unused = f"127.0.0.1:{free_port()}"
     lines: list[dict[str, str]] = []
 
     def fail(*arguments: str, **settings: str) -> None:
-        lines.extend(told(sync(*arguments, **settings)))
+        lines.extend(error_lines(sync(*arguments, **settings)))
 
     fail("health")
     bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in ("east", "west")})
@@ -54,12 +54,12 @@ def test_the_runbooks_error_lines_are_written_by_git_sync(
     fail(MINIO_BUCKET="")
     (tmp_path / "file").touch()
     fail(WORK_DIR=str(tmp_path / "file"))
-    fail(MINIO_ENDPOINT=nobody, RETRY_ATTEMPTS="1")
+    fail(MINIO_ENDPOINT=unused, RETRY_ATTEMPTS="1")
     fail(MINIO_BUCKET="absent")
     fail(CLUSTERS="north")
     fail(GIT_REPOSITORY="file:///srv/backups.git", RETRY_ATTEMPTS="1")
-    commit_files(repository, {"clusterbackup/east/a.yaml": b"an edit"})
-    fail(PUSHGATEWAY_URL=f"http://{nobody}")
+    commit_files(repository, {"clusterbackup/east/a.yaml": b"a manual edit"})
+    fail(PUSHGATEWAY_URL=f"http://{unused}")
     hook = repository / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nexit 1\n")
@@ -81,13 +81,13 @@ def test_the_runbooks_error_lines_are_written_by_git_sync(
         fail(WEBHOOK_URL=web.url)
         fail("serve", METRICS_PORT=web.url.rpartition(":")[2])
 
-    said = [normal(line, sync) for line in lines]
-    missing = [example for example in EXAMPLES if normal(example, sync) not in said]
-    assert not missing, "git-sync says otherwise:\n" + "\n".join(map(json.dumps, said))
+    logged = [normalized(line, sync) for line in lines]
+    missing = [example for example in EXAMPLES if normalized(example, sync) not in logged]
+    assert not missing, "git-sync logged:\n" + "\n".join(map(json.dumps, logged))
 
 
-def normal(line: dict[str, str], sync: Sync) -> dict[str, str]:
-    """The line with what differs from run to run as the runbook has it."""
+def normalized(line: dict[str, str], sync: Sync) -> dict[str, str]:
+    """The line with the runbook's examples in place of values that differ between runs."""
     error = (
         line["error"].replace(str(sync.work_dir), "/workspace").replace(sync.bucket.name, "cluster-backups")
     )
@@ -97,20 +97,24 @@ def normal(line: dict[str, str], sync: Sync) -> dict[str, str]:
     return line | {"error": error}
 
 
-def operations() -> set[str]:
-    """Every operation that the code gives to an error."""
+def failing_operations() -> set[str]:
+    """Every operation that the code passes to an error."""
     found: set[str] = set()
     for path in (ROOT / "steps").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and re.fullmatch(
                 r"TryAgain|FixConfiguration|FixCommandLine|logs\.error", ast.unparse(call.func)
             ):
-                first = call.args[0]
-                if isinstance(first, ast.Attribute) and ast.unparse(first.value) == "Operation":
-                    found.add(Operation[first.attr].value)
+                operation = re.fullmatch(r"Operation\.(\w+)", ast.unparse(call.args[0]))
+                if operation:
+                    found.add(Operation[operation[1]].value)
     return found
 
 
-@pytest.mark.parametrize("operation", sorted(operations()))
-def test_each_operation_that_can_fail_has_its_entry(operation: str) -> None:
+def test_operations_are_found_in_the_code() -> None:
+    assert {"minio_connect", "download", "git_push", "webhook"} <= failing_operations()
+
+
+@pytest.mark.parametrize("operation", sorted(failing_operations()))
+def test_runbook_has_an_entry_for_each_operation_that_can_fail(operation: str) -> None:
     assert re.search(rf"^### `{operation}`$", RUNBOOK, re.MULTILINE)
