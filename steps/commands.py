@@ -27,7 +27,8 @@ from steps.reporting.state_source import state_source
 from steps.run import run
 from steps.runtime import logs, settings, signals
 from steps.runtime.settings import Needs
-from steps.workdir.volume import Volume, read_document, write_document
+from steps.workdir.files import read_document, write_document
+from steps.workdir.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ class Commands:
         start = self._start(configured, _checked(run_id) if run_id else new_run_id())
         with volume.locked(), _failure_recorded(volume, start):
             if cache is not None:
-                volume.adopt_cache(cache)
+                volume.adopt_caches(cache)
             discover(configured, volume, start)
         return Exit.OK
 
@@ -111,7 +112,7 @@ class Commands:
         if configured.dry_run:
             _same("DRY_RUN", "true", str(found.dry_run).lower())
         with volume.locked(), _failure_recorded(volume, found):
-            verdict = _left_by_an_earlier_step(volume.run(found.run_id).verdict, Verdict, found.run_id)
+            verdict = _left_by_an_earlier_step(volume.files(found.run_id).verdict, Verdict, found.run_id)
             result = publish(configured, volume, found, verdict)
         exit_ = Exit(result.exit_code)
         if exit_ in _UNFINISHED:
@@ -124,11 +125,12 @@ class Commands:
         """Update the state; a run that left no result has failed."""
         configured, volume = self._set_up()
         name = _checked(run_id) if run_id else volume.newest_run()
-        files = volume.run(name)
+        files = volume.files(name)
         if files.result.exists():
             result = _left_by_an_earlier_step(files.result, RunResult, name)
         else:
-            known = read_document(files.run, Run) if files.run.exists() else self._start(configured, name)
+            document = files.run_document
+            known = read_document(document, Run) if document.exists() else self._start(configured, name)
             result = lost(known)
         with volume.locked():
             reported = report(volume.state, result)
@@ -218,7 +220,7 @@ def _same(name: str, here: str | None, found: str | None) -> None:
 
 def _run(volume: Volume, run_id: str | None) -> Run:
     name = _checked(run_id) if run_id else volume.newest_run()
-    return _left_by_an_earlier_step(volume.run(name).run, Run, name)
+    return _left_by_an_earlier_step(volume.files(name).run_document, Run, name)
 
 
 def _left_by_an_earlier_step(path: Path, kind: type[D], run_id: str) -> D:
@@ -248,5 +250,5 @@ def _failure_recorded(volume: Volume, start: RunStart) -> Iterator[None]:
     except (SyncError, Terminated) as problem:
         if isinstance(problem, Terminated):
             signals.caught()
-        write_document(volume.run(start.run_id).result, failed(problem, start))
+        write_document(volume.files(start.run_id).result, failed(problem, start))
         raise

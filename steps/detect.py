@@ -16,8 +16,8 @@ from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.planning.planner import Planner, baseline_tree
 from steps.runtime import logs
+from steps.workdir.files import write_document
 from steps.workdir.rowfile import read_rows, write_rows
-from steps.workdir.volume import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ def detect(volume: Volume, run: Run) -> Verdict:
     A cluster without a manifest is failed, never empty. Refusals and failures are no errors here:
     publish pushes what is good, and alone returns the run's exit code.
     """
-    files = volume.run(run.run_id)
+    files = volume.files(run.run_id)
     started_at = datetime.now(UTC)
     with logs.timed() as elapsed:
         planner = Planner(run, files, tree=None, settled={})
@@ -41,7 +41,7 @@ def detect(volume: Volume, run: Run) -> Verdict:
         tell = _path_logger(run)
         if tell is not None:
             rows = _logged(rows, tell)
-        write_rows(files.plan, RowsHeader(identity=run.identity), rows)
+        write_rows(files.plan_rows, RowsHeader(identity=run.identity), rows)
         verdict = Verdict(
             run_id=run.run_id,
             started_at=started_at,

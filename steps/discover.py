@@ -18,8 +18,8 @@ from steps.core.sorted_join import OutOfOrder
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.planning.baselines import write_baselines
 from steps.runtime import logs
+from steps.workdir.files import atomic_file, remove, write_document
 from steps.workdir.rowfile import Damaged, write_rows
-from steps.workdir.volume import atomic_file, remove, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ _SAMPLE = 20
 def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     """Find the run's clusters in bucket and Git, and write their baselines; run.json comes last."""
     volume.prune()
-    files = volume.run(start.run_id)
+    files = volume.files(start.run_id)
     remove(files.root)  # a retried discover begins anew: old manifests must not meet new baselines
     with logs.timed() as elapsed:
         store = ObjectStore(settings)
@@ -55,7 +55,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         try:
             held = write_baselines(settings, volume, files)
         except (Damaged, OutOfOrder) as problem:
-            volume.forget()  # which are all that was read here; without them it can be done as well
+            volume.remove_caches()  # which are all that was read here; without them it can be done as well
             raise TryAgain(
                 Operation.DISCOVER, "A damaged cache was thrown away", "what it held is fetched"
             ) from problem
@@ -104,7 +104,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             finished_at=datetime.now(UTC),
         )
         _write_shards(files.shards, run.shards)
-        write_document(files.run, run)
+        write_document(files.run_document, run)
     logs.info(
         Operation.DISCOVER,
         f"Found {len(clusters)} clusters",

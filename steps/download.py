@@ -37,8 +37,8 @@ from steps.core.keys import Reason, printable, rejection
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
 from steps.runtime import logs
+from steps.workdir.files import ObjectDirectory, remove, write_document
 from steps.workdir.rowfile import decoder, join_lines, path_of, write_rows
-from steps.workdir.volume import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -115,7 +115,7 @@ class _Job:
 
     @property
     def files(self) -> RunFiles:
-        return self.volume.run(self.run.run_id)
+        return self.volume.files(self.run.run_id)
 
 
 def _download_cluster(job: _Job, cluster: str) -> Exit:

@@ -34,9 +34,9 @@ from steps.publishing.replan import (
 )
 from steps.runtime import logs
 from steps.workdir.cache import Caches
+from steps.workdir.files import read_document, write_document
 from steps.workdir.mirror import apply_locally
 from steps.workdir.rowfile import read_rows
-from steps.workdir.volume import read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +53,13 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict) -> R
 
     Done again, after a kill at any instant, it ends in the same commit.
     """
-    files = volume.run(run.run_id)
+    files = volume.files(run.run_id)
     if run.download_only or run.dry_run:
-        published = _Published(verdict.clusters, changes=digest(read_rows(files.plan, PlanRow), {}))
+        published = _Published(verdict.clusters, changes=digest(read_rows(files.plan_rows, PlanRow), {}))
     else:
         published = _Publication(settings, volume, run).publish(verdict)
     if run.download_only and not run.dry_run:
-        apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan, PlanRow))
+        apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan_rows, PlanRow))
     if not run.dry_run:
         caches = Caches(volume, run.identity)
         for cluster in published.clusters:
@@ -99,14 +99,14 @@ class _Publication:
 
     @property
     def files(self) -> RunFiles:
-        return self.volume.run(self.run.run_id)
+        return self.volume.files(self.run.run_id)
 
     def publish(self, verdict: Verdict) -> _Published:
         """Commit and push, on a branch that may move under us any number of times but _TRIES."""
         clusters = verdict.clusters
         processed = [cluster for cluster in clusters if cluster.processed]
         newer_here = newer_by_state(self.volume, self.run, processed)
-        planned = Plan(self.run.base, self.files.plan, clusters)
+        planned = Plan(self.run.base, self.files.plan_rows, clusters)
         if planned.is_empty:
             return _Published(clusters)
         with Repository(self.settings, self.volume.git_dir, self.volume.gitconfig) as repository:
@@ -139,9 +139,9 @@ class _Publication:
                     plan = replan(repository, self.volume, self.run, tip, settled)
                     log_conflicts(repository, self.files, self.run, plan, since)
                     again = verdict.model_copy(update={"clusters": plan.clusters})
-                    write_document(self.files.replanned_verdict, again)
+                    write_document(self.files.replan_verdict, again)
                 else:  # what was planned again on another tip is not what will be pushed
-                    self.files.replanned_verdict.unlink(missing_ok=True)
+                    self.files.replan_verdict.unlink(missing_ok=True)
                 if plan.is_empty:
                     return _Published(plan.clusters)
                 oid = self._commit(repository, plan)
@@ -161,17 +161,17 @@ class _Publication:
     def _made_before(self, planned: Plan) -> Plan:
         """The plan of this run's commit, which an earlier try has pushed: the last that was made."""
         try:
-            again = read_document(self.files.replanned_verdict, Verdict)
+            again = read_document(self.files.replan_verdict, Verdict)
         except FileNotFoundError:
             return planned
-        return Plan(None, self.files.replan, again.clusters)
+        return Plan(None, self.files.replan_rows, again.clusters)
 
     def _commit(self, repository: Repository, plan: Plan) -> str:
         try:
             return commit(self.settings, self.volume, self.run, repository, plan)
         except NotThePlan:
             # Something on this volume is not what it was: the next run is to believe nothing of it.
-            self.volume.forget()
+            self.volume.remove_caches()
             raise
 
     def _published(self, repository: Repository, plan: Plan, oid: str) -> _Published:

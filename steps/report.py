@@ -9,7 +9,7 @@ from steps.core.operations import Operation
 from steps.reporting.delivery import Reported
 from steps.reporting.state import advanced, is_other_sync
 from steps.runtime import logs
-from steps.workdir.volume import read_document, write_document
+from steps.workdir.files import read_document, write_document
 
 if TYPE_CHECKING:
     from pathlib import Path

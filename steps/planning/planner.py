@@ -24,6 +24,7 @@ from steps.core.intake_limits import OverLimit, Usage, over_run_limits
 from steps.core.keys import Reason, printable
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
+from steps.workdir.files import read_document
 from steps.workdir.rowfile import (
     Damaged,
     count_rows,
@@ -33,7 +34,6 @@ from steps.workdir.rowfile import (
     read_header,
     read_rows,
 )
-from steps.workdir.volume import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -16,8 +16,8 @@ from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.errors import TryAgain
 from steps.runtime import logs
+from steps.workdir.files import open_plain
 from steps.workdir.rowfile import read_rows
-from steps.workdir.volume import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

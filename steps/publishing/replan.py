@@ -15,8 +15,8 @@ from steps.errors import TryAgain
 from steps.planning.conflicts import below
 from steps.planning.plan import Plan
 from steps.planning.planner import Planner
+from steps.workdir.files import read_document
 from steps.workdir.rowfile import read_rows, write_rows
-from steps.workdir.volume import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -92,7 +92,7 @@ def replan(
     repository: Repository, volume: Volume, run: Run, tip: str | None, settled: Mapping[str, ClusterResult]
 ) -> Plan:
     """Plan on the branch as it is now; what this run has no bytes for is taken by id, or left."""
-    files = volume.run(run.run_id)
+    files = volume.files(run.run_id)
 
     def tree(cluster: str) -> Iterator[TreeRow]:
         if tip is None:
@@ -100,7 +100,7 @@ def replan(
         return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
 
     planner = Planner(run, files, tree, settled)
-    draft = files.root / "plan-again.draft"
+    draft = files.replan_draft
     write_rows(draft, RowsHeader(identity=run.identity), planner.rows())
     objects = os.fsencode(volume.objects_of(run))
 
@@ -125,14 +125,14 @@ def replan(
             else:
                 yield row
 
-    write_rows(files.replan, RowsHeader(identity=run.identity), kept())
+    write_rows(files.replan_rows, RowsHeader(identity=run.identity), kept())
     clusters = tuple(
         _without(
             cluster, added=left[cluster.name, Change.ADDED], modified=left[cluster.name, Change.MODIFIED]
         )
         for cluster in planner.results
     )
-    return Plan(tip, files.replan, clusters, frozenset(by_id))
+    return Plan(tip, files.replan_rows, clusters, frozenset(by_id))
 
 
 def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterResult:

@@ -18,7 +18,7 @@ from steps.reporting.markdown import markdown
 from steps.reporting.outcome import tell
 from steps.reporting.run_page import run_page
 from steps.runtime import logs, signals
-from steps.workdir.volume import atomic_file, read_document, write_document
+from steps.workdir.files import atomic_file, read_document, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from steps.clients.s3.store import ObjectStore
 from steps.contracts import State
-from steps.workdir.volume import Volume, parse_document, read_document
+from steps.workdir.files import parse_document, read_document
+from steps.workdir.volume import Volume
 
 if TYPE_CHECKING:
     from pathlib import Path

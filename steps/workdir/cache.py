@@ -17,6 +17,7 @@ from steps.core.git_objects import Mode as GitMode
 from steps.core.operations import Operation
 from steps.core.tree_id import TreeId
 from steps.runtime import logs
+from steps.workdir.files import atomic_file
 from steps.workdir.rowfile import (
     Damaged,
     count_rows,
@@ -27,7 +28,6 @@ from steps.workdir.rowfile import (
     read_rows,
     write_rows,
 )
-from steps.workdir.volume import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from steps.core.changes import TreeRow
 from steps.core.git_objects import Change, blob_header
 from steps.core.git_objects import Mode as GitMode
-from steps.workdir.volume import ObjectDirectory
+from steps.workdir.files import ObjectDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,7 +22,7 @@ from pydantic import NonNegativeInt, ValidationError
 from steps.contracts import Document, NoFooter
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
-from steps.workdir.volume import atomic_file, open_plain
+from steps.workdir.files import atomic_file, open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

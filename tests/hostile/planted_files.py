@@ -129,7 +129,7 @@ PLACES = (
 PLACES_OF_A_RUN = tuple(
     f".git-sync/runs/{_RUN}/{name}"
     for name in (
-        *("run.json", "shards.json", "plan", "verdict.json", "result.json", "objects"),
+        *("run.json", "shards.json", "plan.rows", "verdict.json", "result.json", "objects"),
         *("baseline", "baseline/east", "listing", "listing/east"),
         *("manifest", "manifest/east", "failure", "failure/east"),
     )

@@ -446,7 +446,7 @@ MUTANTS = (
     Mutant(
         "stale cache trusted: again, after it was found wrong",
         "steps/publish.py::_Publication._commit",
-        Delete("self.volume.forget()"),
+        Delete("self.volume.remove_caches()"),
         "tests/workdir/test_cache.py::test_a_lie_that_came_out_is_not_believed_again",
     ),
     # -- writing Git --
@@ -665,7 +665,7 @@ MUTANTS = (
         "symlink followed on the volume",
         "steps/workdir/volume.py::ObjectDirectory._make",
         Without("os.path.islink(A)"),
-        "tests/workdir/test_volume.py::test_no_link_leads_out_of_the_directory",
+        "tests/workdir/test_files.py::test_object_directory_replaces_links",
     ),
     Mutant(
         "clone of somebody else replaced",
@@ -763,12 +763,12 @@ MUTANTS = (
         "file visible before it is complete",
         "steps/workdir/volume.py::atomic_file",
         Swap("yield A", "os.replace(...)"),
-        "tests/workdir/test_volume.py::test_a_file_appears_once_it_is_complete",
+        "tests/workdir/test_files.py::test_atomic_file_appears_when_it_is_complete",
     ),
     Mutant(
         "two runs at a time on one volume",
         "steps/workdir/volume.py::Volume.locked",
         Delete("fcntl.flock(...)"),
-        "tests/workdir/test_volume.py::test_a_second_run_is_told_who_holds_the_directory_and_may_try_again",
+        "tests/workdir/test_volume.py::test_lock_names_its_holder_to_a_second_run",
     ),
 )

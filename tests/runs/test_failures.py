@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps import download
-from steps.workdir.volume import remove
+from steps.workdir.files import remove
 from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times, when
 from tests.support.repositories import branches, commit_files, contents, message, sha
 

@@ -17,6 +17,7 @@ from steps.core.changes import ManifestRow
 from steps.core.keys import printable
 from steps.core.sorted_join import outer_join
 from steps.errors import FixConfiguration
+from steps.workdir.files import remove
 from steps.workdir.rowfile import (
     Damaged,
     count_rows,
@@ -29,7 +30,6 @@ from steps.workdir.rowfile import (
     read_rows,
     write_rows,
 )
-from steps.workdir.volume import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,7 +218,7 @@ def test_a_writer_that_fails_leaves_what_was_there_before(tmp_path: Path) -> Non
 
 def test_what_is_no_plain_file_is_damaged_and_waited_for_by_nobody(tmp_path: Path) -> None:
     path = tmp_path / "rows"
-    ways: dict[str, Callable[[Path], None]] = {"is a directory": os.mkdir, "no plain file": os.mkfifo}
+    ways: dict[str, Callable[[Path], None]] = {"is a directory": os.mkdir, "not a regular file": os.mkfifo}
     for word, put in ways.items():
         put(path)
         for reader in (lambda: read_rows(path, Row), lambda: read_header(path, RowsHeader)):
@@ -226,7 +226,7 @@ def test_what_is_no_plain_file_is_damaged_and_waited_for_by_nobody(tmp_path: Pat
                 reader()
         remove(path)
     path.symlink_to("/dev/zero")
-    with pytest.raises(Damaged, match="no plain file"):
+    with pytest.raises(Damaged, match="not a regular file"):
         read_rows(path, Row)
     (tmp_path / "file").touch()
     with pytest.raises(Damaged, match="not a directory"):

@@ -27,7 +27,7 @@ from steps.clients.git.process import Git, check_installed
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime import logs
-from steps.workdir.volume import atomic_file, remove
+from steps.workdir.files import atomic_file, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
