@@ -1,4 +1,4 @@
-"""Receive git-sync's webhook: check the signature, then act. Python's standard library is enough."""
+"""Receive git-sync's webhook and check its signature, with Python's standard library only."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ class Hook(BaseHTTPRequestHandler):
             self.send_error(403)
             return
         run = json.loads(body)["run"]
-        print(run["run_id"], run["outcome"], run["commit"], flush=True)  # the same run may come twice
+        print(run["run_id"], run["outcome"], run["commit"], flush=True)  # may be delivered twice
         self.send_response(204)
         self.end_headers()
 

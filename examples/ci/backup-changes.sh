@@ -1,13 +1,13 @@
 #!/bin/sh
-# What a push to the backup repository changed, for a CI job: one line per cluster, one per file that deserves a
-# second look. Exit code 1 if such files changed and FAIL_ON_MARKED is 1. Copy it into the backup repository,
-# anywhere but below GIT_PATH: all that is git-sync's.
+# Summarizes what a push changed in the backup repository, for a CI job: one line per cluster, and one line per
+# security-relevant file. With FAIL_ON_MARKED=1 it exits with code 1 if such files changed. Copy it into the backup
+# repository, but not below GIT_PATH: git-sync owns that directory.
 #
 # usage: backup-changes.sh BEFORE AFTER [GIT_PATH]
 set -eu
 
 before=$1 after=$2 path=${3:-clusterbackup/}
-# A new branch has no before.
+# A new branch has no previous commit: compare with the empty tree.
 if ! git rev-parse --quiet --verify "$before^{commit}" >/dev/null; then
     before=$(git hash-object -t tree /dev/null)
 fi
@@ -23,14 +23,15 @@ printf '%s\n' "$changes" | awk -F '\t' -v skip="${#path}" '
         clusters[parts[1]]
     }
     END {
+        # "- " before the name: GitHub Actions executes lines that start with "::".
         for (cluster in clusters)
-            printf "- %s: %d new, %d modified, %d deleted\n", cluster, # a CI may obey lines that begin with "::"
+            printf "- %s: %d new, %d modified, %d deleted\n", cluster,
                 count[cluster " A"], count[cluster " M"], count[cluster " D"]
     }' | sort
 
 marked=$(printf '%s\n' "$changes" |
     grep -iE '/(secret|networkpolic(y|ie)|(cluster)?role(binding)?)s?(\.[a-z0-9.-]+)?/[^/]*$' || true)
 if [ -n "$marked" ]; then
-    printf 'look twice:\n%s\n' "$marked"
+    printf 'security-relevant changes:\n%s\n' "$marked"
     [ "${FAIL_ON_MARKED:-0}" != 1 ] || exit 1
 fi

@@ -205,7 +205,7 @@ def test_a_ci_job_is_told_what_a_push_changed(bucket: Bucket, tmp_path: Path) ->
     pushed = [
         "- east: 1 new, 1 modified, 0 deleted",
         "- west: 0 new, 0 modified, 1 deleted",
-        "look twice:",
+        "security-relevant changes:",
         "A\tclusterbackup/east/shop/networkpolicies/deny.yaml",
     ]
     assert changes(clone, first, second) == (0, pushed)
