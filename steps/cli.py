@@ -112,7 +112,7 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def _begin_log(environ: Mapping[str, str]) -> None:
     """Log as the environment seems to want it, until the settings are known."""
     from steps.runtime import logs
-    from steps.runtime.settings import LogFormat, LogLevel
+    from steps.runtime.logs import LogFormat, LogLevel
 
     wanted = environ.get("LOG_FORMAT", "").lower()
     known = LogFormat(wanted) if wanted in list(LogFormat) else LogFormat.AUTO

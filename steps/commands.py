@@ -25,8 +25,8 @@ from steps.reporting.outcome import failed, lost
 from steps.reporting.serve import answering_while_working, serve
 from steps.reporting.state_source import state_source
 from steps.run import run
-from steps.runtime import logs, settings, signals
-from steps.runtime.settings import Needs
+from steps.runtime import logs, signals
+from steps.runtime.settings.reading import Needs, misspelt, read
 from steps.workdir.files import read_document, write_document
 from steps.workdir.volume import Volume
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.reading import Settings
 
 D = TypeVar("D", Run, RunResult, Verdict)
 
@@ -59,14 +59,14 @@ class Commands:
     def run(self) -> Exit:
         """All steps in one process."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        with _shown(configured) as progress, answering_while_working(configured, volume):
+        with _shown(configured) as progress, answering_while_working(configured.http, volume):
             result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
     def discover(self, run_id: str | None, cache: Path | None) -> Exit:
         """Find clusters, write baselines. ``cache``: what an earlier run left, for an empty volume."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        if cache is not None and configured.download_only:
+        if cache is not None and configured.git.download_only:
             raise FixConfiguration(
                 Operation.CONFIGURATION,
                 "Nothing of this run would be kept",
@@ -83,8 +83,8 @@ class Commands:
         """Fetch the clusters of some shards, or of all."""
         configured, volume = self._set_up(Needs.MINIO)
         found = _run(volume, run_id)
-        _same("MINIO_ENDPOINT", configured.minio_endpoint, found.endpoint)
-        _same("MINIO_BUCKET", configured.minio_bucket, found.bucket)
+        _same("MINIO_ENDPOINT", configured.s3.endpoint, found.endpoint)
+        _same("MINIO_BUCKET", configured.s3.bucket, found.bucket)
         if unknown := set(shards) - {shard.index for shard in found.shards}:
             asked = ", ".join(map(str, sorted(unknown)))
             last = len(found.shards) - 1
@@ -106,10 +106,10 @@ class Commands:
         """Commit and push."""
         configured, volume = self._set_up(Needs.GIT)
         found = _run(volume, run_id)
-        _same("GIT_REPOSITORY", configured.git_repository, found.repository)
+        _same("GIT_REPOSITORY", configured.git.repository, found.repository)
         if not found.download_only:
-            _same("GIT_BRANCH", configured.git_branch, found.branch)
-        if configured.dry_run:
+            _same("GIT_BRANCH", configured.git.branch, found.branch)
+        if configured.sync.dry_run:
             _same("DRY_RUN", "true", str(found.dry_run).lower())
         with volume.locked(), _failure_recorded(volume, found):
             verdict = _left_by_an_earlier_step(volume.files(found.run_id).verdict, Verdict, found.run_id)
@@ -134,7 +134,7 @@ class Commands:
             result = lost(known)
         with volume.locked():
             reported = report(volume.state, result)
-        inform(configured, reported, result, volume.locked)
+        inform(configured.delivery, reported, result, volume.locked)
         return Exit.OK
 
     def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
@@ -150,14 +150,14 @@ class Commands:
             start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
             result = lost(start, failures.read_text() if failures.is_file() else "")
         state = Volume(artifacts).state
-        inform(configured, report(state, result, output=output), result, nullcontext)
+        inform(configured.delivery, report(state, result, output=output), result, nullcontext)
         return Exit.OK
 
     def health(self) -> Exit:
         """Say whether the last success is recent enough."""
         configured = self._configure(Needs.STATE)
-        source = state_source(configured)
-        verdict = health(configured, source.read(), source.where, datetime.now(UTC))
+        source = state_source(configured.state, configured.sync.work_dir)
+        verdict = health(configured.http, source.read(), source.where, datetime.now(UTC))
         if verdict.healthy:
             logs.info(Operation.HEALTH, verdict.reason)
             return Exit.OK
@@ -169,8 +169,8 @@ class Commands:
             run_id=run_id,
             started_at=datetime.now(UTC),
             identity=configured.identity,
-            mode=configured.sync_mode,
-            dry_run=configured.dry_run,
+            mode=configured.sync.mode,
+            dry_run=configured.sync.dry_run,
             # Filters in the environment are what this installation is for, options are one run's.
             narrowed=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
         )
@@ -178,25 +178,26 @@ class Commands:
     def serve(self) -> Exit:
         """Answer for the runs of others until stopped."""
         configured = self._configure(Needs.STATE)
-        serve(configured, state_source(configured))
+        serve(configured.http, state_source(configured.state, configured.sync.work_dir))
         return Exit.OK
 
     def _set_up(self, *needs: Needs) -> tuple[Settings, Volume]:
         configured = self._configure(*needs)
-        volume = Volume(configured.work_dir)
+        volume = Volume(configured.sync.work_dir)
         volume.set_up()
         return configured, volume
 
     def _configure(self, *needs: Needs) -> Settings:
-        configured = settings.read(self._environ, *needs, **self._overrides)
-        logs.set_up(configured.log_level, configured.log_format, configured.secrets)
-        for name, meant in settings.misspelt(self._environ):
-            logs.warning(Operation.CONFIGURATION, f"{name} is no setting: is {meant} meant?", variable=name)
+        configured = read(self._environ, *needs, **self._overrides)
+        logs.set_up(configured.log.level, configured.log.format, configured.secrets)
+        for name, meant in misspelt(self._environ):
+            message = f"unknown setting {name}; did you mean {meant}?"
+            logs.warning(Operation.CONFIGURATION, message, variable=name)
         return configured
 
 
 def _shown(configured: Settings) -> AbstractContextManager[Progress]:
-    if not (sys.stdout.isatty() and logs.is_for_people(configured.log_format)):
+    if not (sys.stdout.isatty() and logs.is_for_people(configured.log.format)):
         return nullcontext(Silent())
     from steps.runtime.progress import bar  # which takes its time to start, and mostly nobody watches
 

@@ -24,7 +24,7 @@ from steps.workdir.rowfile import Damaged, write_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import Volume
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -37,7 +37,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     files = volume.files(start.run_id)
     remove(files.root)  # a retried discover begins anew: old manifests must not meet new baselines
     with logs.timed() as elapsed:
-        store = ObjectStore(settings)
+        store = ObjectStore(settings.s3)
         try:
             found = _look_around(settings, store)
         except SyncError as problem:
@@ -59,13 +59,13 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             raise TryAgain(
                 Operation.DISCOVER, "A damaged cache was thrown away", "what it held is fetched"
             ) from problem
-    if not settings.download_only:
+    if not settings.git.download_only:
         logs.info(
-            Operation.GIT_CLONE, "Read the branch", took=elapsed(), branch=settings.git_branch, base=held.base
+            Operation.GIT_CLONE, "Read the branch", took=elapsed(), branch=settings.git.branch, base=held.base
         )
         if held.base is None:
             logs.warning(
-                Operation.GIT_CLONE, f"There is no branch {settings.git_branch} yet: it will be made"
+                Operation.GIT_CLONE, f"There is no branch {settings.git.branch} yet: it will be made"
             )
 
     with logs.timed() as elapsed:
@@ -84,17 +84,17 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             narrowed=start.narrowed,
             endpoint=store.endpoint,
             bucket=store.bucket,
-            bucket_prefix=settings.minio_prefix,
-            repository=settings.git_repository or "",
-            git_path=settings.git_path,
-            branch=None if settings.download_only else settings.git_branch,
+            bucket_prefix=settings.s3.prefix,
+            repository=settings.git.repository,
+            git_path=settings.git.path,
+            branch=None if settings.git.download_only else settings.git.branch,
             base=held.base,
-            selection=settings.selection,
-            limits=settings.limits,
-            allow_delete=settings.allow_delete,
-            max_object_bytes=settings.max_object_bytes,
-            shards=_shards(sorted(clusters), settings.max_shards),
-            intake_limits=settings.intake_limits,
+            selection=settings.sync.selection,
+            limits=settings.guards.limits,
+            allow_delete=settings.guards.allow_delete,
+            max_object_bytes=settings.sync.max_object_bytes,
+            shards=_shards(sorted(clusters), settings.sync.max_shards),
+            intake_limits=settings.intake.limits,
             clusters_left_out=found.left_out + new.over_limit,
             clusters_skipped=new.over_limit,
             clusters_skipped_sample=new.sample,
@@ -119,8 +119,8 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         logs.error(
             Operation.DISCOVER,
             "New clusters are held back",
-            f"there are more than MAX_CLUSTERS={settings.max_clusters}. Those that Git holds go on; if the "
-            "new ones are meant, raise it",
+            f"there are more than MAX_CLUSTERS={settings.intake.max_clusters}. Those that Git holds go on; "
+            "if the new ones are meant, raise it",
             clusters=new.over_limit,
             names=new.sample,
         )
@@ -156,21 +156,21 @@ class _Found:
 def _look_around(settings: Settings, store: ObjectStore) -> _Found:
     """Tell the names that may be clusters from what lies beside them."""
     found = _Found()
-    for child in store.children(settings.minio_prefix):
+    for child in store.children(settings.s3.prefix):
         name = child.removesuffix("/")
         if name in {child, ARTIFACTS}:
             reason: Reason | None = Reason.NO_CLUSTER
         else:
             reason = rejection(name)
         if reason:
-            key = printable(settings.minio_prefix + child)
+            key = printable(settings.s3.prefix + child)
             logs.debug(Operation.DISCOVER, "Key quarantined", reason=reason, key=key)
             found.strays[reason.value] += 1
             if len(found.strays_sample) < _SAMPLE:
                 found.strays_sample.append(key)
-        elif settings.selection.has_cluster(name):
+        elif settings.sync.selection.has_cluster(name):
             found.count += 1
-            if not settings.max_clusters or found.count <= settings.max_clusters + 1:
+            if not settings.intake.max_clusters or found.count <= settings.intake.max_clusters + 1:
                 found.clusters.add(name)
         else:
             found.left_out += 1
@@ -191,7 +191,10 @@ class _New:
 def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
     """Take all that are new, or none: which of a flood of names is one, nobody can tell."""
     new = found.clusters - in_git
-    if not settings.max_clusters or max(found.count, len(in_git) + len(new)) <= settings.max_clusters:
+    if (
+        not settings.intake.max_clusters
+        or max(found.count, len(in_git) + len(new)) <= settings.intake.max_clusters
+    ):
         return _New(frozenset(new))
     unseen = found.count - len(found.clusters) - len(in_git - found.clusters)
     return _New(
@@ -201,7 +204,7 @@ def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
 
 def _selected(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:
     """Return the run's clusters. FixConfiguration if there are none, naming what there is."""
-    here = f"under {settings.minio_prefix!r} in bucket {store.bucket!r}"
+    here = f"under {settings.s3.prefix!r} in bucket {store.bucket!r}"
     if not clusters and not found.count and found.left_out:
         there = ", ".join(found.left_out_sample) + (" …" if found.left_out > _SAMPLE else "")
         raise FixConfiguration(

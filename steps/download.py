@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.clients.s3.listing import Listing
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 
 # Clusters worked on at a time: LIST waits for the network, mostly.
@@ -85,8 +85,8 @@ def download(
     Returns TRANSIENT if a later try may do better, else CONFIGURATION if a cluster failed for good,
     else OK. What stops every cluster alike (a full disk) is raised.
     """
-    store = ObjectStore(settings)
-    getters = ThreadPoolExecutor(settings.concurrency, "get")
+    store = ObjectStore(settings.s3)
+    getters = ThreadPoolExecutor(settings.sync.concurrency, "get")
     listers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "cluster")
     removers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "remove")
     pools = (listers, removers, getters)

@@ -41,7 +41,7 @@ from steps.workdir.rowfile import read_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 
 _TRIES = 5
@@ -109,7 +109,7 @@ class _Publication:
         planned = Plan(self.run.base, self.files.plan_rows, clusters)
         if planned.is_empty:
             return _Published(clusters)
-        with Repository(self.settings, self.volume.git_dir, self.volume.gitconfig) as repository:
+        with Repository(self.settings.git, self.volume.git_dir, self.volume.gitconfig) as repository:
             for pause in _pauses():
                 tip = repository.fetch_tip()
                 plan = planned
@@ -168,7 +168,7 @@ class _Publication:
 
     def _commit(self, repository: Repository, plan: Plan) -> str:
         try:
-            return commit(self.settings, self.volume, self.run, repository, plan)
+            return commit(self.settings.git, self.volume, self.run, repository, plan)
         except NotThePlan:
             # Something on this volume is not what it was: the next run is to believe nothing of it.
             self.volume.remove_caches()

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steps.contracts import RunResult, RunStart
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.reading import Settings
+    from steps.runtime.settings.sync import RetrySettings
     from steps.workdir.volume import Volume
 
 P = ParamSpec("P")
@@ -52,12 +53,12 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
                 logs.failure(problem)
             result = failed(problem, start)
         reported = report(volume.state, result)
-    inform(settings, reported, result, volume.locked)
+    inform(settings.delivery, reported, result, volume.locked)
     return result
 
 
 def _sync(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
-    again = _retrying(settings)
+    again = _retrying(settings.retry)
     found = again(_step(discover), settings, volume, start)
     again(_step(download), settings, volume, found, found.clusters, progress)
     verdict = again(_step(detect), volume, found)
@@ -75,15 +76,15 @@ def _step(step: Callable[P, T]) -> Callable[P, T]:
     return ours
 
 
-def _retrying(settings: Settings) -> Retrying:
+def _retrying(settings: RetrySettings) -> Retrying:
     """Try a step RETRY_ATTEMPTS times while what is wrong may pass; its last outcome counts."""
     return Retrying(
         retry=retry_if_exception(_may_pass) | retry_if_result(lambda exit_: exit_ is Exit.TRANSIENT),
-        stop=stop_after_attempt(settings.retry_attempts),
+        stop=stop_after_attempt(settings.attempts),
         wait=wait_exponential_jitter(
-            multiplier=settings.retry_delay.total_seconds(),
+            multiplier=settings.delay.total_seconds(),
             max=_LONGEST_PAUSE_SECONDS,
-            jitter=settings.retry_delay.total_seconds(),
+            jitter=settings.delay.total_seconds(),
         ),
         before_sleep=_announce,
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,

@@ -21,7 +21,7 @@ from steps.report import report
 from steps.reporting.html import html as as_html
 from steps.reporting.markdown import markdown
 from steps.reporting.run_page import headline, run_page
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.demo import dataset
 from tests.support.repositories import bare_repository, commit_files, git, tree
 from tests.support.sync import Said, Sync
@@ -249,7 +249,7 @@ def test_git_in_trouble_costs_the_details_and_no_more(
 ) -> None:
     bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
     assert sync().exit == 0
-    with Repository(read(sync.settings), tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
         assert inspect_changes(repository, "clusterbackup/", "0" * 40) == {}
     assert "The changes were not looked into" in capsys.readouterr().out
 
@@ -257,7 +257,7 @@ def test_git_in_trouble_costs_the_details_and_no_more(
 def test_what_nobody_foresaw_costs_the_details_and_no_more(
     sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Repository(read(sync.settings), tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
         assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
     said = Said(0, capsys.readouterr().out).of("git_diff", "warning")
     assert [(line["message"], line["error"]) for line in said] == [
@@ -269,7 +269,7 @@ def test_time_and_directives_cost_the_details_and_no_more(
     sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scratch = tmp_path / "scratch.git"
-    with Repository(read(sync.settings), scratch, tmp_path / "gitconfig") as repository:
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
         pods = [f"kind: Pod\nspec: {{containers: [{{name: a, image: {i}}}]}}\n".encode() for i in "bc"]
         _, oid = (
             commit_files(
@@ -353,7 +353,7 @@ def test_download_only_mode_and_dry_runs_count_by_path(
     ],
 )
 def test_the_commits_page_is_found_from_the_repository(repository: str, page: str | None) -> None:
-    assert read({"GIT_REPOSITORY": repository}).commit_page("0a") == page
+    assert read({"GIT_REPOSITORY": repository}).delivery.pages.commit_page("0a") == page
 
 
 def test_the_result_stays_small_however_much_changes(sync: Sync, bucket: Bucket, repository: Path) -> None:

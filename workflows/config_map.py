@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from steps.runtime.settings import Settings
+from steps.runtime.settings.catalogue import catalogue
 from workflows import environment as env
 from workflows.pipeline import IMAGE
 from workflows.schedules import VERIFY_SCHEDULE
@@ -25,9 +25,9 @@ _INSTALLATION = {
 
 def settings_file(**values: str) -> str:
     """settings.yaml of an overlay: `values` by variable, defaults for the rest."""
+    meanings = {setting.name: setting.description for setting in catalogue()}
     described = {
-        name: (values.get(name, default), Settings.model_fields[name.lower()].description or "")
-        for name, default in env.configurable().items()
+        name: (values.get(name, default), meanings[name]) for name, default in env.configurable().items()
     }
     return (
         "# All settings of this installation; README.md describes them. An empty value counts as not set,\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import durationpy
 from hera.workflows import models as m
 
-from steps.runtime.settings import Settings
+from steps.runtime.settings.catalogue import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,11 +68,10 @@ _EXAMPLES = {
 
 def configurable() -> dict[str, str]:
     """The settings that stand in the ConfigMap, with their defaults as one writes them."""
-    names = [name.upper() for name in Settings.model_fields]
     return {
-        name: _EXAMPLES.get(name, _written(Settings.model_fields[name.lower()].default))
-        for name in names
-        if name not in _ELSEWHERE
+        setting.name: _EXAMPLES.get(setting.name, _written(setting.default))
+        for setting in catalogue()
+        if setting.name not in _ELSEWHERE
     }
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from steps.core.changes import TreeRow
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 
 _SAMPLE = 20
@@ -46,9 +46,9 @@ class Held:
 def write_baselines(settings: Settings, volume: Volume, files: RunFiles) -> Held:
     """Write a baseline of each selected cluster that Git (in download-only mode: WORK_DIR) holds."""
     baselines = _Baselines(settings, files, Caches(volume, settings.identity))
-    if settings.download_only:
+    if settings.git.download_only:
         return baselines.of_work_dir(volume)
-    with Repository(settings, volume.git_dir, volume.gitconfig) as repository:
+    with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
         return baselines.of_branch(repository)
 
 
@@ -74,16 +74,16 @@ class _Baselines:
             if name in cached:
                 self.caches.copy(name, self.files.baseline(name))
             else:
-                rows = repository.tree(base, f"{self.settings.git_path}{name}/")
-                self._write(name, below(self.settings.git_path, rows), edited)
+                rows = repository.tree(base, f"{self.settings.git.path}{name}/")
+                self._write(name, below(self.settings.git.path, rows), edited)
         if edited and parse_trailers(repository.history(1)[0].message).run_id is None:
-            log_edits(self.settings.git_path, edited)
+            log_edits(self.settings.git.path, edited)
         return Held(base, set(clusters), {name for name, tree in found.items() if not tree})
 
     def of_work_dir(self, volume: Volume) -> Held:
         held = Held(None, set(), set())
         by_name = groupby(
-            local_tree(volume.objects, max_bytes=self.settings.max_object_bytes),
+            local_tree(volume.objects, max_bytes=self.settings.sync.max_object_bytes),
             key=lambda row: row.path.partition(b"/")[:2],
         )
         for (first, separator), rows in by_name:
@@ -96,7 +96,7 @@ class _Baselines:
         return held
 
     def _entries(self, repository: Repository, commit: str) -> dict[str, str]:
-        git_path = self.settings.git_path
+        git_path = self.settings.git.path
         if repository.is_obstructed(commit, git_path):
             raise FixConfiguration(
                 Operation.GIT_CLONE,
@@ -104,7 +104,7 @@ class _Baselines:
                 f"a file stands where the directory GIT_PATH={git_path} belongs",
             )
         entries = repository.children(commit, git_path)
-        if not self.settings.dry_run:
+        if not self.settings.sync.dry_run:
             self.caches.note_tip(commit, entries)
         return trees(entries)
 
@@ -113,7 +113,7 @@ class _Baselines:
         return {name: tree for name, tree in found.items() if tree and self._is_selected(name)}
 
     def _is_selected(self, name: str) -> bool:
-        return rejection(name) is None and self.settings.selection.has_cluster(name)
+        return rejection(name) is None and self.settings.sync.selection.has_cluster(name)
 
     def _cached(self, found: dict[str, str]) -> set[str]:
         """The clusters whose cache may be their baseline: the one place that decides."""
@@ -122,7 +122,7 @@ class _Baselines:
 
     @property
     def _believes_caches(self) -> bool:
-        return self.settings.sync_mode is Mode.INCREMENTAL
+        return self.settings.sync.mode is Mode.INCREMENTAL
 
     def _write(self, cluster: str, held: Iterable[TreeRow], edited: list[bytes]) -> None:
         header = BaselineHeader(identity=self.settings.identity, cluster=cluster, tree="")

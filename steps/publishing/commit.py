@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from steps.clients.git.repository import Repository
     from steps.contracts import Run
     from steps.planning.plan import Plan
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.git import GitSettings
     from steps.workdir.volume import Volume
 
 _CHUNK = 1 << 20
@@ -35,7 +35,7 @@ class NotThePlan(TryAgain):
     """The commit differs from its parent in something else than the plan says."""
 
 
-def commit(settings: Settings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
+def commit(settings: GitSettings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
     """Write the commit, and prove that it changes what the plan says, and nothing else in the repository."""
     with logs.timed() as elapsed:
         oid = repository.fast_import(_commands(settings, volume, run, plan))
@@ -64,13 +64,13 @@ def _outcome(row: PlanRow) -> tuple[str, str]:
     return (row.change, "" if row.change == Change.DELETED else row.oid)
 
 
-def _commands(settings: Settings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:
+def _commands(settings: GitSettings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:
     prefix = run.git_path.encode()
     objects = os.fsencode(volume.objects_of(run))
     yield fast_import.commit(
         ref=NEW,
-        name=settings.git_username,
-        email=settings.git_email,
+        name=settings.username,
+        email=settings.email,
         at=run.started_at,
         message=_message(run, plan),
         parent=plan.tip,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.delivery import DeliverySettings, PushgatewaySettings
+    from steps.runtime.settings.git import CommitPages
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Reported:
 
 
 def inform(
-    settings: Settings,
+    settings: DeliverySettings,
     reported: Reported | None,
     result: RunResult,
     lock: Callable[[], AbstractContextManager[None]],
@@ -51,7 +52,7 @@ def inform(
     try:
         if reported is not None:
             with _logged(Operation.REPORT, "Failed to write the report"):
-                _write_pages(settings, reported.file.parent, result)
+                _write_pages(settings.pages, reported.file.parent, result)
             undelivered = _deliver(settings, reported, result)
             if undelivered:
                 with _logged(Operation.REPORT, "Failed to count what was not delivered"), lock():
@@ -74,36 +75,36 @@ def _logged(operation: Operation, message: str) -> Iterator[None]:
         logs.error(operation, message, problem.error)
 
 
-def _write_pages(settings: Settings, directory: Path, result: RunResult) -> None:
-    page = run_page(result, settings.commit_page(result.commit) if result.commit else None)
+def _write_pages(pages: CommitPages, directory: Path, result: RunResult) -> None:
+    page = run_page(result, pages.commit_page(result.commit) if result.commit else None)
     for name, text in (("report.md", markdown(page)), ("report.html", html(page))):
         with atomic_file(directory / name) as out:
             out.write(text.encode(errors="replace"))
 
 
-def _deliver(settings: Settings, reported: Reported, result: RunResult) -> dict[str, int]:
+def _deliver(settings: DeliverySettings, reported: Reported, result: RunResult) -> dict[str, int]:
     """Call the webhook and push the metrics; return what failed of that."""
     failed = {}
-    if settings.webhook_url and webhook.wanted(settings, result):
+    if settings.webhook and webhook.wanted(settings.webhook, result):
         try:
-            webhook.tell(settings, result)
+            webhook.tell(settings.webhook, result)
         except Undelivered as problem:
             logs.error(Operation.WEBHOOK, "Failed to call the webhook", str(problem))
             failed["webhook"] = 1
-    if settings.pushgateway_url:
+    if settings.pushgateway:
         state = reported.state
         if state.identity != result.identity:
             # After a mistyped setting it is still another bucket's or branch's, and the group may be not.
             state = state.model_copy(update={"last_success": None, "clusters": {}})
         try:
-            _push(settings, reported.old, state)
+            _push(settings.pushgateway, reported.old, state)
         except Undelivered as problem:
             logs.error(Operation.METRICS_PUSH, "Failed to push the metrics", str(problem))
             failed["pushgateway"] = 1
     return failed
 
 
-def _push(settings: Settings, old: State | None, state: State) -> None:
+def _push(settings: PushgatewaySettings, old: State | None, state: State) -> None:
     """Push the metrics; new series first at zero, or their first increase would be seen by nobody."""
     from steps.reporting import metrics
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from steps.contracts import State
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.delivery import HealthSettings
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Health:
     reason: str
 
 
-def health(settings: Settings, state: State | None, where: str, now: datetime) -> Health:
+def health(settings: HealthSettings, state: State | None, where: str, now: datetime) -> Health:
     """Judge by the state, which lies at ``where``; None: there is none."""
     if state is None:
         return Health(healthy=False, reason=f"no run has been reported yet: {where} does not exist")
@@ -34,9 +34,9 @@ def health(settings: Settings, state: State | None, where: str, now: datetime) -
         return Health(healthy=False, reason=f"no run has ever succeeded; {ended}")
     limit = stale_after(
         state.last_success.at,
-        max_age=settings.health_max_age,
-        schedule=settings.sync_schedule,
-        timezone=settings.sync_timezone,
+        max_age=settings.max_age,
+        schedule=settings.schedule,
+        timezone=settings.timezone,
     )
     success = f"the last success was at {state.last_success.at:%Y-%m-%d %H:%M:%S} UTC"
     if now > limit:

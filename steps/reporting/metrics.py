@@ -29,59 +29,58 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from steps.contracts import ClusterState, RunResult, State
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.delivery import HealthSettings, PushgatewaySettings
 
 
-def exposition(settings: Settings, state: State | None, accept: str = "") -> tuple[bytes, str]:
+def exposition(settings: HealthSettings, state: State | None, accept: str = "") -> tuple[bytes, str]:
     """Return all metrics and their content type; ``accept`` is the scraper's header."""
     encode, content_type = choose_encoder(accept)
     return encode(_registry(settings, state)), content_type
 
 
-def push(settings: Settings, state: State) -> None:
+def push(settings: PushgatewaySettings, state: State) -> None:
     """Push all metrics to PUSHGATEWAY_URL. Raises Undelivered.
 
     Grouped by job and branch, so that the next run's pod takes the place of this one's; what this
     state does not know (a success that came before it) stays there as it is.
     """
-    assert settings.pushgateway_url  # noqa: S101 - the caller has looked
-    branch = {} if settings.download_only else {"branch": settings.git_branch}
+    branch = {} if settings.download_only else {"branch": settings.branch}
     pushadd_to_gateway(
-        settings.pushgateway_url,
-        job=settings.pushgateway_job,
+        settings.url,
+        job=settings.job,
         registry=_registry(settings, state),
         grouping_key=branch,
         handler=_sender(settings),
     )
 
 
-def _sender(settings: Settings) -> Callable[..., Callable[[], None]]:
+def _sender(settings: PushgatewaySettings) -> Callable[..., Callable[[], None]]:
     def handler(
         url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
     ) -> Callable[[], None]:
         del method, timeout  # pushadd is a POST; ours has time-outs of its own
-        password = settings.pushgateway_password
-        name = settings.pushgateway_username
+        password = settings.password
+        name = settings.username
         return lambda: post(
             url,
             data,
             dict(headers),
             credentials=(name, password.get_secret_value() if password else "") if name else None,
-            ca_file=settings.pushgateway_ca_file,
+            ca_file=settings.ca_file,
             proxy=settings.proxy_to(url),
         )
 
     return handler
 
 
-def _registry(settings: Settings, state: State | None) -> CollectorRegistry:
+def _registry(settings: HealthSettings, state: State | None) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Collector(settings, state))
     return registry
 
 
 class _Collector(Collector):
-    def __init__(self, settings: Settings, state: State | None) -> None:
+    def __init__(self, settings: HealthSettings, state: State | None) -> None:
         self._settings = settings
         self._state = state
 
@@ -137,9 +136,9 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
         yield _gauge("step_duration_seconds", "Duration of each step of the last run.", steps, "step")
 
 
-def _schedule(settings: Settings, state: State) -> Iterator[Metric]:
+def _schedule(settings: HealthSettings, state: State) -> Iterator[Metric]:
     """When runs are due: computed here, for Prometheus knows no cron."""
-    schedule, timezone = settings.sync_schedule, settings.sync_timezone
+    schedule, timezone = settings.schedule, settings.timezone
     if schedule:
         began = state.last_run.started_at
         due = next_firing(began, schedule, timezone)
@@ -149,7 +148,7 @@ def _schedule(settings: Settings, state: State) -> Iterator[Metric]:
     if state.last_success:
         overdue = stale_after(
             state.last_success.at,
-            max_age=settings.health_max_age,
+            max_age=settings.max_age,
             schedule=schedule,
             timezone=timezone,
             firings=OVERDUE_FIRINGS,

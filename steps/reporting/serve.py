@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from steps.contracts import RunResult
     from steps.reporting.state_source import StateSource
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.delivery import HttpSettings
     from steps.workdir.volume import Volume
 
 
-def serve(settings: Settings, source: StateSource) -> None:
+def serve(settings: HttpSettings, source: StateSource) -> None:
     """Answer until a signal comes. FixConfiguration if the port cannot be had."""
-    if settings.metrics_port == 0:
+    if settings.port == 0:
         raise FixConfiguration(
             Operation.SERVE, "Failed to listen on METRICS_PORT", "it is 0, which means nowhere"
         )
     with answering(settings, source):
-        logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.metrics_port, state=source.where)
+        logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.port, state=source.where)
         try:
             _follow(source)
         except Terminated as stop:
@@ -38,10 +38,10 @@ def serve(settings: Settings, source: StateSource) -> None:
 
 
 @contextmanager
-def answering_while_working(settings: Settings, volume: Volume) -> Iterator[None]:
+def answering_while_working(settings: HttpSettings, volume: Volume) -> Iterator[None]:
     """Answer for a run while it works; that nobody can ask is no reason not to work."""
     with ExitStack() as stack:
-        if settings.metrics_port:
+        if settings.port:
             try:
                 stack.enter_context(answering(settings, StateFile(volume.state)))
             except FixConfiguration as problem:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from steps.contracts import State
     from steps.reporting.state_source import StateSource
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.delivery import HttpSettings
 
 _SECONDS_PER_REQUEST = 10
 _POLL_SECONDS = 0.05
@@ -42,16 +42,16 @@ _HEADERS = {
 
 
 @contextmanager
-def answering(settings: Settings, source: StateSource) -> Iterator[None]:
+def answering(settings: HttpSettings, source: StateSource) -> Iterator[None]:
     """Answer on METRICS_PORT while the block runs. FixConfiguration if the port cannot be had."""
 
     class Handler(_Handler):
         answers = Answers(settings, source)
 
     try:
-        server = _Server(settings.metrics_port, Handler)
+        server = _Server(settings.port, Handler)
     except OSError as problem:
-        cause = f"port {settings.metrics_port}: {(problem.strerror or str(problem)).lower()}"
+        cause = f"port {settings.port}: {(problem.strerror or str(problem)).lower()}"
         raise FixConfiguration(Operation.SERVE, "Failed to listen on METRICS_PORT", cause) from problem
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
     thread.start()
@@ -76,7 +76,7 @@ class Answer:
 class Answers:
     """The paths there are. Each reads the state anew: nothing here is counted or remembered."""
 
-    def __init__(self, settings: Settings, source: StateSource) -> None:
+    def __init__(self, settings: HttpSettings, source: StateSource) -> None:
         self._settings = settings
         self._source = source
 

@@ -15,7 +15,7 @@ from steps.workdir.volume import Volume
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.state import StateSettings
 
 
 _FRESH_SECONDS = 2
@@ -31,9 +31,9 @@ class StateSource(Protocol):
         """Return the state as it is now, None if there is none yet. A SyncError if it cannot be had."""
 
 
-def state_source(settings: Settings) -> StateSource:
+def state_source(settings: StateSettings | None, work_dir: Path) -> StateSource:
     """The state's artifact where STATE_ENDPOINT names one, else the file in WORK_DIR."""
-    return _InS3(settings) if settings.state_endpoint else StateFile(Volume(settings.work_dir).state)
+    return _InS3(settings) if settings else StateFile(Volume(work_dir).state)
 
 
 class StateFile:
@@ -56,11 +56,10 @@ class StateFile:
 class _InS3:
     pause_seconds = 10.0
 
-    def __init__(self, settings: Settings) -> None:
-        assert settings.state_key  # noqa: S101 - read() requires it
-        self._key = settings.state_key
-        self.where = f"{settings.state_bucket}/{self._key}"
-        self._store = ObjectStore(settings.state_store)
+    def __init__(self, settings: StateSettings) -> None:
+        self._key = settings.key
+        self.where = f"{settings.bucket}/{self._key}"
+        self._store = ObjectStore(settings)
         self._lock = threading.Lock()
         self._content: bytes | None = None
         self._read_at = -math.inf

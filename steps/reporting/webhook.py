@@ -9,30 +9,29 @@ from typing import TYPE_CHECKING
 
 from steps.clients.http import Undelivered, post
 from steps.reporting.run_page import headline
-from steps.runtime.settings import On
+from steps.runtime.settings.delivery import On
 
 if TYPE_CHECKING:
     from steps.contracts import RunResult
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.delivery import WebhookSettings
 
 SIGNATURE = "X-Git-Sync-Signature-256"
 
 
-def wanted(settings: Settings, result: RunResult) -> bool:
+def wanted(settings: WebhookSettings, result: RunResult) -> bool:
     """Whether WEBHOOK_ON names this run: no failure, and no change, are missed by ``always``."""
     return any(
         {On.ALWAYS: True, On.CHANGE: result.files_changed > 0, On.FAILURE: result.exit_code != 0}[on]
-        for on in settings.webhook_on
+        for on in settings.on
     )
 
 
-def tell(settings: Settings, result: RunResult) -> None:
+def tell(settings: WebhookSettings, result: RunResult) -> None:
     """Send the run to WEBHOOK_URL. Raises Undelivered.
 
     The signature is the HMAC-SHA256 of the body under WEBHOOK_SECRET, spelt as Git hosts do.
     """
-    assert settings.webhook_url  # noqa: S101 - the caller has looked
-    url = settings.webhook_url.get_secret_value()
+    url = settings.url.get_secret_value()
     body = json.dumps(
         {
             "schema_version": 1,
@@ -42,10 +41,10 @@ def tell(settings: Settings, result: RunResult) -> None:
         }
     ).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "git-sync"}
-    if settings.webhook_secret:
-        key = settings.webhook_secret.get_secret_value().encode()
+    if settings.secret:
+        key = settings.secret.get_secret_value().encode()
         headers[SIGNATURE] = f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
     try:
-        post(url, body, headers, ca_file=settings.webhook_ca_file, proxy=settings.proxy_to(url))
+        post(url, body, headers, ca_file=settings.ca_file, proxy=settings.proxy_to(url))
     except Undelivered as problem:  # the server's words may have the address in them, a part of it too
         raise Undelivered(problem.reason) from None

@@ -15,6 +15,7 @@ import traceback
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from html import escape as html
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,29 @@ from xml.sax.saxutils import escape as xml
 
 from pythonjsonlogger.json import JsonFormatter
 
-from steps.runtime.settings import LogFormat, LogLevel
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from steps.core.operations import Operation
     from steps.errors import SyncError, Terminated
+
+
+class LogLevel(StrEnum):
+    """LOG_LEVEL."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """LOG_FORMAT: ``auto`` is text on a terminal and JSON lines elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
 
 _logger = logging.getLogger("git-sync")
 _last_error = ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from obstore.store import S3Store
 
 from steps.clients.git.config import environment
-from steps.runtime.settings import Needs, read
+from steps.runtime.settings.reading import Needs, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ class Site:
         gitconfig.write_text(
             "[user]\n\tname = bench\n\temail = bench@localhost\n[gc]\n\tauto = 0\n[safe]\n\tdirectory = *\n"
         )
-        return {"PATH": _PATH, **environment(settings, private, gitconfig)}
+        return {"PATH": _PATH, **environment(settings.git, private, gitconfig)}
 
     @property
     def region(self) -> str:

@@ -10,7 +10,7 @@ from collections import deque
 
 from steps.clients.git.repository import Repository
 from steps.clients.s3.store import ObjectStore
-from steps.runtime.settings import Needs, read
+from steps.runtime.settings.reading import Needs, read
 from steps.workdir.volume import Volume
 from tests.support import environment
 
@@ -20,10 +20,10 @@ def main() -> None:
     given = dict(os.environ)
     environment.clean()
     settings = read(given, Needs.MINIO, Needs.GIT)
-    deque(ObjectStore(settings).listing(settings.minio_prefix), maxlen=0)
-    volume = Volume(settings.work_dir)
+    deque(ObjectStore(settings.s3).listing(settings.s3.prefix), maxlen=0)
+    volume = Volume(settings.sync.work_dir)
     volume.set_up()
-    with Repository(settings, volume.git_dir, volume.gitconfig) as repository:
+    with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
         repository.fetch()
 
 

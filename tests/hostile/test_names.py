@@ -22,7 +22,7 @@ from steps.reporting.html import html as as_html
 from steps.reporting.markdown import markdown
 from steps.reporting.metrics import exposition
 from steps.reporting.run_page import headline, run_page
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.hostile.grammar import CLUSTERS
 from tests.support.receiver import receiver
 from tests.support.repositories import contents, git, message
@@ -137,7 +137,7 @@ def _check_commit(text: str, repository: Path) -> None:
 
 
 def _check_metrics(sync: Sync) -> None:
-    text = exposition(read(sync.settings), State.model_validate(sync.state))[0].decode()
+    text = exposition(read(sync.settings).http, State.model_validate(sync.state))[0].decode()
     labels = {
         sample.labels["cluster"]
         for family in text_string_to_metric_families(text)
@@ -282,7 +282,7 @@ def test_an_allowance_is_one_word_that_names_one_cluster(name: str, other: str) 
     word = approval(name, token)
     assert word.isprintable()
     assert not set(" ,{}") & set(word)
-    assert read({"ALLOW_DELETE": f"{word},x:{token}"}).allow_delete == (word, f"x:{token}")
+    assert read({"ALLOW_DELETE": f"{word},x:{token}"}).guards.allow_delete == (word, f"x:{token}")
     assert is_approved(name, token, (word,))
     if name != other and approval(other, token) != f"{name}:{token}" != f"{other}:{token}":
         assert not is_approved(other, token, (word,)) or word == f"{other}:{token}"

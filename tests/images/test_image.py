@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps import __version__
-from steps.runtime.settings import Settings
+from steps.runtime.settings.catalogue import catalogue
 from tests.support.container import Image
 from tests.support.gitserver import https_git_server
 from tests.support.repositories import contents
@@ -206,7 +206,7 @@ def test_it_syncs_over_https_with_a_token_that_no_file_holds(
 @needs_image
 def test_it_starts_as_nobody_in_particular_and_knows_no_setting(image: Image) -> None:
     assert image.config["User"] == f"{OWN_USER}:{OWN_USER}"
-    known = {name.upper() for name in Settings.model_fields}
+    known = {setting.name for setting in catalogue()}
     assert not known & {entry.partition("=")[0] for entry in image.config["Env"]}
 
 

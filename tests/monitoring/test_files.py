@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from steps.contracts import State
 from steps.reporting.metrics import exposition
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -34,7 +34,7 @@ def known_metrics() -> dict[str, Metric]:
         r"^```json\n(.*?)^```$", (ROOT / "docs" / "contracts.md").read_text(), re.MULTILINE | re.DOTALL
     )
     settings = read({"SYNC_SCHEDULE": "*/15 * * * *"})
-    text = exposition(settings, State.model_validate_json(example))[0].decode()
+    text = exposition(settings.http, State.model_validate_json(example))[0].decode()
     families = text_string_to_metric_families(text)
     return {f"{one.name}_total" if one.type == "counter" else one.name: one for one in families}
 

@@ -22,7 +22,7 @@ import yaml
 
 from steps.contracts import State
 from steps.reporting.metrics import exposition
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.support import monitoring
 from tests.support.bucket import new_bucket
 from tests.support.process import await_port, free_port
@@ -218,7 +218,7 @@ def promtool(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
 def prometheus_linter_finds_nothing(story: Story) -> None:
     settings = read({"SYNC_SCHEDULE": "*/15 * * * *"})
     state = State.model_validate(story.states[0])
-    for text in (exposition(settings, state)[0], exposition(settings, None)[0]):
+    for text in (exposition(settings.http, state)[0], exposition(settings.http, None)[0]):
         done = promtool("check", "metrics", stdin=text.decode())
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
     broken = promtool("check", "metrics", stdin="# TYPE wrong_total gauge\nwrong_total 1\n")

@@ -28,7 +28,8 @@ from steps.core.operations import Operation
 from steps.detect import _REASONS
 from steps.errors import FixConfiguration
 from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
-from steps.runtime.settings import Needs, Settings, read
+from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.reading import Needs, read
 from steps.workdir.rowfile import read_footer, read_header, read_rows
 from tests.support.jq import jq
 
@@ -65,7 +66,7 @@ def required() -> set[str]:
     """The variables that `git-sync run` names when nothing is set."""
     with pytest.raises(FixConfiguration) as refused:
         read({}, Needs.MINIO, Needs.GIT)
-    return set(re.findall(r"([A-Z_]+): is not set", refused.value.error))
+    return set(re.findall(r"([A-Z_]+) is required", refused.value.error))
 
 
 def shown(default: Any) -> str:
@@ -89,10 +90,9 @@ def settings_rows() -> list[str]:
     """A table row for each setting, in the order of the code."""
     needed = required()
     rows = []
-    for name, setting in Settings.model_fields.items():
-        variable = name.upper()
-        default = "required" if variable in needed else shown(setting.default)
-        rows.append(f"| `{variable}` | {default} | {setting.description} |")
+    for setting in catalogue():
+        default = "required" if setting.name in needed else shown(setting.default)
+        rows.append(f"| `{setting.name}` | {default} | {setting.description} |")
     return rows
 
 
@@ -122,7 +122,7 @@ def test_every_command_and_option_is_listed() -> None:
 
 
 def test_only_settings_that_exist_are_set_in_examples() -> None:
-    known = {name.upper() for name in Settings.model_fields}
+    known = {setting.name for setting in catalogue()}
     for page, text in PAGES.items():
         for block in blocks(text, "bash"):
             assert set(re.findall(r"\b([A-Z]+_[A-Z_]+)=", block)) <= known, page
@@ -299,7 +299,7 @@ def sayings() -> Iterator[Said]:
     """Every literal argument of an error or of a warning, its longest constant part."""
     for path in sorted((ROOT / "steps").rglob("*.py")):
         where = path.relative_to(ROOT).as_posix()
-        raised_outside_settings = path.name != "settings.py"
+        raised_outside_settings = path.parent.name != "settings"
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call):
                 continue

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from steps.contracts import State
 from steps.reporting.metrics import exposition
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.support.process import free_port
 from tests.support.receiver import Receiver, receiver
 
@@ -64,7 +64,7 @@ def pushed(gateway: Receiver) -> list[Samples]:
 def exposed(sync: Sync) -> Samples:
     """What the state says as metrics."""
     state = State.model_validate(sync.state)
-    return parsed(exposition(read(sync.settings), state)[0].decode())
+    return parsed(exposition(read(sync.settings).http, state)[0].decode())
 
 
 # -- what they say ----------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def exposed(sync: Sync) -> Samples:
 def test_the_five_metrics_have_the_users_names_and_no_label(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
-    text = exposition(read(sync.settings), State.model_validate(sync.state))[0].decode()
+    text = exposition(read(sync.settings).http, State.model_validate(sync.state))[0].decode()
     for line in (
         "# TYPE git_sync_duration_seconds histogram",
         "# TYPE git_sync_errors_total counter",

@@ -8,7 +8,7 @@ import pytest
 
 from steps.clients.s3.store import ObjectStore
 from steps.discover import _look_around
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.scale.server import Objects, Server
 from tests.support.faults import Change, nth
 from tests.support.repositories import commit_files, contents, message, sha, tree
@@ -270,12 +270,12 @@ def test_names_beyond_the_limit_are_counted_and_not_remembered() -> None:
     server = Counting(Objects(0, clusters=2500, strays=2500))
     with server.running() as environment:
         settings = read(environment | {"MAX_CLUSTERS": "10"})
-        store = ObjectStore(settings)
+        store = ObjectStore(settings.s3)
         found = _look_around(settings, store)
         assert (found.count, len(found.clusters)) == (2500, 11)
         assert (found.strays, len(found.strays_sample)) == ({"no_cluster": 2500}, 20)
         server.pages.clear()
-        next(store.children(settings.minio_prefix))
+        next(store.children(settings.s3.prefix))
     assert len(server.pages) == 1, "they come page by page"
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 import yaml
-from pydantic import SecretStr
 
 from steps.cli import cli, leave_word
 from steps.clients.git.config import Credentials, environment, repository_config
@@ -24,7 +23,8 @@ from steps.clients.s3.listing import Listed
 from steps.clients.s3.store import ObjectStore
 from steps.commands import Commands
 from steps.errors import SyncError
-from steps.runtime.settings import Settings, read
+from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.reading import read
 from tests.support.bucket import new_bucket
 from tests.support.echo import echo
 from tests.support.gitserver import https_git_server
@@ -86,19 +86,11 @@ def test_the_search_knows_each_canary_in_any_spelling_and_cut(name: str) -> None
 
 
 def test_there_is_a_canary_for_every_secret_setting_and_the_log_knows_each() -> None:
-    names = {
-        name.upper() for name, field in Settings.model_fields.items() if SecretStr in _types(field.annotation)
-    }
-    assert names == set(SECRETS)
+    assert {setting.name for setting in catalogue() if setting.is_secret} == set(SECRETS)
     known = read(
         {**SECRETS, "HTTPS_PROXY": proxy_url("proxy:1"), "WEBHOOK_URL": f"https://h{SECRETS['WEBHOOK_URL']}"}
     )
     assert set(SECRETS.values()) <= set(known.secrets())
-
-
-def _types(annotation: object) -> set[object]:
-    inner: tuple[object, ...] = getattr(annotation, "__args__", ())
-    return {annotation}.union(*map(_types, inner))
 
 
 # -- where a run leaves and says something ------------------------------------------------------
@@ -526,7 +518,7 @@ def _parts(document: object) -> Iterator[dict[str, Any]]:
 
 def filled(armed: Armed, tmp_path: Path, **asked: str) -> str:
     """What git would send to this address: asked of git itself, under our configuration."""
-    configured = read(armed.sync.settings)
+    configured = read(armed.sync.settings).git
     credentials = Credentials(configured)
     repository = bare_repository(tmp_path / "scratch.git")
     (repository / "config").write_text(repository_config(configured, credentials.config))
@@ -605,7 +597,7 @@ def test_a_redirect_of_the_bucket_takes_no_signature_along(tls: bool, armed: Arm
             "MINIO_CA_FILE": str(armed.git.ca_file),
         }
         assert armed.sync(**listing).exit in {30, 40}
-        store = ObjectStore(read({**armed.sync.settings, **listing}))
+        store = ObjectStore(read({**armed.sync.settings, **listing}).s3)
         with pytest.raises(SyncError):
             store.fetch(Listed("k", "", 1, None), bytes(armed.tmp / "k"), max_bytes=1)
     assert len(first.authorizations) > 1

@@ -19,7 +19,8 @@ from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, Terminated, TryAgain
 from steps.runtime import logs
-from steps.runtime.settings import LogFormat, LogLevel, read
+from steps.runtime.logs import LogFormat, LogLevel
+from steps.runtime.settings.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,11 +100,11 @@ def test_levels_are_lower_case_and_only_failures_have_an_error(capsys: Output) -
     logs.error(Operation.INTERNAL, "m", "broken", took=0.0)
     said = [(e["operation"], e["level"], e.get("error"), e.get("duration_ms")) for e in entries(capsys)]
     assert said == [
-        ("a", "debug", None, None),
-        ("b", "info", None, None),
-        ("c", "warning", None, None),
-        ("d", "warning", "half broken", None),
-        ("e", "error", "broken", 0.0),
+        ("internal", "debug", None, None),
+        ("internal", "info", None, None),
+        ("internal", "warning", None, None),
+        ("internal", "warning", "half broken", None),
+        ("internal", "error", "broken", 0.0),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from contextlib import suppress
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from steps.contracts import Mode
 from steps.core.deletion_guard import Limits, Vanished
 from steps.core.filters import Selection
 from steps.errors import FixConfiguration
-from steps.runtime.settings import LogFormat, LogLevel, Needs, On, Settings, read
+from steps.runtime.logs import LogFormat, LogLevel
+from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.delivery import On
+from steps.runtime.settings.fields import Group
+from steps.runtime.settings.reading import Needs, Settings, read
 from tests.support.repositories import git_environment
 
 if TYPE_CHECKING:
@@ -104,37 +110,35 @@ SECRETS = (
 )
 
 DEFAULTS: dict[str, object] = {
-    "minio_use_ssl": True,
-    "minio_prefix": "clusterbackup/",
-    "git_branch": "main",
-    "git_path": "clusterbackup/",
-    "git_allow_http": False,
-    "work_dir": Path("/workspace"),
-    "sync_mode": Mode.INCREMENTAL,
-    "selection": Selection(),
-    "allow_delete": (),
-    "concurrency": 10,
-    "max_object_bytes": 95 * 1024 * 1024,
-    "dry_run": False,
-    "limits": Limits(5, 20, Vanished.REFUSE),
-    "retry_attempts": 3,
-    "retry_delay": timedelta(seconds=5),
-    "sync_schedule": None,
-    "sync_timezone": "UTC",
-    "health_max_age": None,
-    "metrics_port": 8080,
-    "pushgateway_url": None,
-    "pushgateway_job": "git-sync",
-    "scrape_interval": timedelta(minutes=1),
-    "webhook_url": None,
-    "webhook_on": (On.ALWAYS,),
-    "state_endpoint": None,
-    "state_use_ssl": True,
-    "log_level": LogLevel.INFO,
-    "log_format": LogFormat.AUTO,
-    "git_repository": None,
-    "git_scheme": None,
-    "download_only": False,
+    "MINIO_USE_SSL": True,
+    "MINIO_PREFIX": "clusterbackup/",
+    "GIT_BRANCH": "main",
+    "GIT_PATH": "clusterbackup/",
+    "GIT_ALLOW_HTTP": False,
+    "WORK_DIR": Path("/workspace"),
+    "SYNC_MODE": Mode.INCREMENTAL,
+    "CLUSTERS": (),
+    "NAMESPACES": (),
+    "EXCLUDE": (),
+    "ALLOW_DELETE": (),
+    "CONCURRENCY": 10,
+    "MAX_OBJECT_BYTES": 95 * 1024 * 1024,
+    "DRY_RUN": False,
+    "MAX_DELETE_COUNT": 5,
+    "MAX_DELETE_PERCENT": 20,
+    "CLUSTER_VANISHED": Vanished.REFUSE,
+    "RETRY_ATTEMPTS": 3,
+    "RETRY_DELAY": timedelta(seconds=5),
+    "SYNC_SCHEDULE": None,
+    "SYNC_TIMEZONE": "UTC",
+    "HEALTH_MAX_AGE": None,
+    "METRICS_PORT": 8080,
+    "PUSHGATEWAY_JOB": "git-sync",
+    "SCRAPE_INTERVAL": timedelta(minutes=1),
+    "WEBHOOK_ON": (On.ALWAYS,),
+    "STATE_USE_SSL": True,
+    "LOG_LEVEL": LogLevel.INFO,
+    "LOG_FORMAT": LogFormat.AUTO,
 }
 
 # Each of these is wrong for a reason of its own.
@@ -177,6 +181,15 @@ BAD = {
     "LOG_FORMAT": "xml",
 }
 
+# With these set, every group of settings exists.
+REQUIRED = {
+    name: EVERY_VARIABLE[name][0]
+    for name in (
+        *("MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "MINIO_BUCKET", "GIT_REPOSITORY"),
+        *("STATE_ENDPOINT", "STATE_ACCESS_KEY", "STATE_SECRET_KEY", "STATE_BUCKET", "STATE_KEY"),
+        *("PUSHGATEWAY_URL", "WEBHOOK_URL"),
+    )
+}
 MINIO = {name: EVERY_VARIABLE[name][0] for name in EVERY_VARIABLE if name.startswith("MINIO_")} | {
     "MINIO_CA_FILE": ""
 }
@@ -187,9 +200,9 @@ def problems(environ: Mapping[str, str], *needs: Needs) -> dict[str, str]:
     with pytest.raises(FixConfiguration) as caught:
         read(environ, *needs)
     assert (caught.value.operation, caught.value.exit) == ("configuration", 40)
-    _, *said = re.split(r"(?:^|; )([A-Z_]+): ", caught.value.error)
+    _, *said = re.split(r"(?:^|; )([A-Z_]+)(?=: | is required)", caught.value.error)
     assert len(set(said[::2])) == len(said[::2])
-    return dict(zip(said[::2], said[1::2], strict=True))
+    return {name: text.removeprefix(": ") for name, text in zip(said[::2], said[1::2], strict=True)}
 
 
 def one_problem(name: str, text: str) -> str:
@@ -198,23 +211,71 @@ def one_problem(name: str, text: str) -> str:
     return said[name]
 
 
+def groups(settings: Settings) -> list[Group]:
+    """Every group of settings that exists."""
+    found = [getattr(owner, field.name) for owner in (settings, settings.delivery) for field in fields(owner)]
+    return [group for group in found if isinstance(group, Group)]
+
+
+def value(settings: Settings, variable: str) -> object:
+    """The value of a variable, which is the same in all groups that have it."""
+    (found,) = {
+        getattr(group, name)
+        for group in groups(settings)
+        for name, field in type(group).model_fields.items()
+        if field.alias == variable
+    }
+    return found
+
+
+def value_of(variable: str, text: str) -> object:
+    """The value that this text becomes."""
+    return value(read(REQUIRED | {variable: text}), variable)
+
+
 # -- values -----------------------------------------------------------------------------------
 
 
 def test_every_setting_has_its_line_in_this_table() -> None:
-    assert {name.lower() for name in EVERY_VARIABLE} == set(Settings.model_fields)
+    assert list(EVERY_VARIABLE) == [setting.name for setting in catalogue()]
+
+
+def test_groups_have_no_variable_that_the_catalogue_lacks() -> None:
+    settings = read({name: text for name, (text, _) in EVERY_VARIABLE.items()})
+    in_groups = {field.alias for group in groups(settings) for field in type(group).model_fields.values()}
+    assert in_groups == {setting.name for setting in catalogue()}
 
 
 @pytest.mark.parametrize("name", EVERY_VARIABLE)
 def test_every_variable_is_read(name: str) -> None:
     text, expected = EVERY_VARIABLE[name]
-    value = getattr(read({name: text}), name.lower())
-    assert (value.get_secret_value() if name in SECRETS else value) == expected
+    found = value_of(name, text)
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == expected
+    assert isinstance(found, SecretStr) is (name in SECRETS)
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
+    settings = read(REQUIRED)
+    assert {name: value(settings, name) for name in DEFAULTS} == DEFAULTS
+    documented = {setting.name: setting.default for setting in catalogue()}
+    assert {name: documented[name] for name in DEFAULTS} == DEFAULTS
+
+
+def test_settings_without_a_value_are_none() -> None:
     settings = read({})
-    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+    assert (settings.state, settings.delivery.webhook, settings.delivery.pushgateway) == (None, None, None)
+    pages = settings.delivery.pages
+    assert (pages.repository, pages.scheme, pages.download_only) == (None, None, False)
+
+
+def test_a_group_that_was_not_required_is_an_error_of_ours() -> None:
+    for unusable in (
+        lambda: read({}).s3,
+        lambda: read({}).git,
+        lambda: read({"GIT_REPOSITORY": "h:r"}).git.ssh_files,
+    ):
+        with pytest.raises(RuntimeError, match="Needs"):
+            unusable()
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
@@ -224,8 +285,9 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 
 def test_an_empty_repository_means_download_only_and_an_unset_one_does_not() -> None:
-    assert read({"GIT_REPOSITORY": ""}, Needs.GIT).download_only
-    assert not read({}).download_only
+    assert read({"GIT_REPOSITORY": ""}, Needs.GIT).git.download_only
+    assert read({"GIT_REPOSITORY": ""}).delivery.pages.download_only
+    assert not read({}).delivery.pages.download_only
     assert list(problems({}, Needs.GIT)) == ["GIT_REPOSITORY"]
 
 
@@ -233,7 +295,7 @@ def test_options_stand_above_the_environment() -> None:
     settings = read(
         {"DRY_RUN": "false", "LOG_LEVEL": "error"}, dry_run=True, allow_delete=("east,2:00000000000000ab",)
     )
-    assert (settings.dry_run, settings.allow_delete, settings.log_level) == (
+    assert (settings.sync.dry_run, settings.guards.allow_delete, settings.log.level) == (
         True,
         ("east,2:00000000000000ab",),
         LogLevel.ERROR,
@@ -252,7 +314,7 @@ def test_what_others_have_in_their_environment_is_no_problem() -> None:
     ],
 )
 def test_booleans_are_read_as_people_write_them(text: str, expected: bool) -> None:
-    assert read({"MINIO_USE_SSL": text}).minio_use_ssl is expected
+    assert value_of("MINIO_USE_SSL", text) is expected
 
 
 @pytest.mark.parametrize(
@@ -273,7 +335,7 @@ def test_booleans_are_read_as_people_write_them(text: str, expected: bool) -> No
     ],
 )
 def test_durations_are_written_as_in_go(text: str, seconds: float) -> None:
-    assert read({"RETRY_DELAY": text}).retry_delay == timedelta(seconds=seconds)
+    assert read({"RETRY_DELAY": text}).retry.delay == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +365,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     ],
 )
 def test_values_come_in_one_form(name: str, text: str, expected: object) -> None:
-    assert getattr(read({name: text}), name.lower()) == expected
+    assert value_of(name, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -329,7 +391,7 @@ def test_values_without_a_sense_are_refused_by_name(name: str, text: str) -> Non
 
 @pytest.mark.parametrize("text", ["Mars/Base", "Europe/Berlim", "CEST"])
 def test_an_unknown_time_zone_is_refused_by_name(text: str) -> None:
-    assert "is no time zone" in one_problem("SYNC_TIMEZONE", text)
+    assert "is not a time zone" in one_problem("SYNC_TIMEZONE", text)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +410,7 @@ def test_an_exclude_pattern_that_cannot_be_read_is_refused_at_the_start(text: st
     "branch", ["main", "backups/production-east", "a.b", "größe", "a-b_c", "HEAD2", "x@y", "1"]
 )
 def test_a_branch_may_have_any_usual_name(branch: str) -> None:
-    assert read({"GIT_BRANCH": branch}).git_branch == branch
+    assert value_of("GIT_BRANCH", branch) == branch
 
 
 branches = st.lists(
@@ -364,7 +426,7 @@ branches = st.lists(
 @given(branches)
 def test_git_takes_every_branch_that_is_accepted(branch: str) -> None:
     try:
-        accepted = read({"GIT_BRANCH": branch}).git_branch
+        accepted = read({"GIT_BRANCH": branch}).delivery.pages.branch
     except FixConfiguration:
         return
     command = ["git", "check-ref-format", f"refs/heads/{accepted}"]
@@ -406,8 +468,8 @@ def test_no_text_in_any_variable_ends_in_another_error(name: str, text: str) -> 
     ],
 )
 def test_the_usual_forms_of_a_repository_are_understood(text: str, url: str, scheme: str) -> None:
-    settings = read({"GIT_REPOSITORY": text})
-    assert (settings.git_repository, settings.git_scheme, settings.download_only) == (url, scheme, False)
+    settings = read({"GIT_REPOSITORY": text}).git
+    assert (settings.repository, settings.scheme, settings.download_only) == (url, scheme, False)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +551,7 @@ def test_http_needs_leave_of_its_own() -> None:
         said = problems(refusing, Needs.GIT)
         assert list(said) == ["GIT_REPOSITORY"]
         assert "GIT_ALLOW_HTTP=true" in said["GIT_REPOSITORY"]
-    assert read(environ | {"GIT_ALLOW_HTTP": "yes"}, Needs.GIT).git_scheme == "http"
+    assert read(environ | {"GIT_ALLOW_HTTP": "yes"}, Needs.GIT).git.scheme == "http"
 
 
 # -- all problems at once ---------------------------------------------------------------------
@@ -514,7 +576,7 @@ def test_what_is_missing_is_told_with_what_is_wrong() -> None:
         "MINIO_BUCKET",
         "GIT_TOKEN",
     }
-    assert said["MINIO_BUCKET"] == "is not set: the bucket with the backups"
+    assert said["MINIO_BUCKET"] == " is required (the bucket with the backups)"
 
 
 def test_an_unencrypted_repository_is_told_with_what_is_wrong() -> None:
@@ -530,8 +592,8 @@ def test_a_step_that_talks_to_nobody_needs_nothing() -> None:
 
 
 def test_a_step_needs_only_what_it_talks_to() -> None:
-    assert read(MINIO, Needs.MINIO).minio_bucket == "cluster-backups"
-    assert read({"GIT_REPOSITORY": "/r"}, Needs.GIT).git_scheme == "file"
+    assert read(MINIO, Needs.MINIO).s3.bucket == "cluster-backups"
+    assert read({"GIT_REPOSITORY": "/r"}, Needs.GIT).git.scheme == "file"
     # Another pod's mounts are not this one's.
     mounted_elsewhere = {
         "GIT_TOKEN_FILE": "/nowhere",
@@ -596,24 +658,25 @@ def test_of_several_credentials_only_those_of_the_protocol_are_looked_at(tmp_pat
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
     said = problems(MINIO | {"MINIO_CA_FILE": "/nowhere/ca.pem"}, Needs.MINIO)
-    assert said == {"MINIO_CA_FILE": "/nowhere/ca.pem cannot be read: mount or create it"}
+    assert said == {"MINIO_CA_FILE": "/nowhere/ca.pem cannot be read; mount or create the file"}
 
 
 # -- secrets ----------------------------------------------------------------------------------
 
 
 def test_no_secret_is_in_any_text_of_the_settings() -> None:
-    settings = read({name: EVERY_VARIABLE[name][0] for name in SECRETS})
+    settings = read(REQUIRED | {name: EVERY_VARIABLE[name][0] for name in SECRETS})
     texts = [
         repr(settings),
         str(settings),
         f"{settings}",
-        repr(settings.model_dump()),
-        str(settings.model_dump()),
-        settings.model_dump_json(),
+        *(repr(group.model_dump()) for group in groups(settings)),
+        *(str(group.model_dump()) for group in groups(settings)),
+        *(group.model_dump_json() for group in groups(settings)),
         repr(vars(settings)),
         settings.identity,
     ]
+    assert any("**********" in text for text in texts), "no group has a secret"
     for name in SECRETS:
         assert not [text for text in texts if EVERY_VARIABLE[name][0] in text]
     assert not [text for text in texts if "pw-4" in text]
@@ -675,10 +738,10 @@ def test_the_identity_is_what_is_synced_to_where(name: str, text: str, is_anothe
 
 def test_filters_and_bounds_come_as_the_core_wants_them() -> None:
     settings = read({name: text for name, (text, _) in EVERY_VARIABLE.items()})
-    assert settings.selection == Selection(
+    assert settings.sync.selection == Selection(
         ("prod-*", "!prod-west"), ("default", "kube-system"), ("*.log", "secrets/")
     )
-    assert settings.limits == Limits(0, 12.5, Vanished.KEEP)
+    assert settings.guards.limits == Limits(0, 12.5, Vanished.KEEP)
 
 
 @pytest.mark.parametrize(
@@ -695,17 +758,17 @@ def test_filters_and_bounds_come_as_the_core_wants_them() -> None:
     ],
 )
 def test_the_proxy_is_passed_by_for_the_hosts_of_no_proxy(no_proxy: str, host: str, through: bool) -> None:
-    settings = read({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy})
-    assert settings.proxy_for(host) == ("http://proxy:3128" if through else None)
+    settings = read(REQUIRED | {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy})
+    assert settings.s3.proxy_for(host) == ("http://proxy:3128" if through else None)
 
 
 def test_without_a_proxy_none_is_used() -> None:
-    assert read({}).proxy_for("github.com") is None
+    assert read(REQUIRED).s3.proxy_for("github.com") is None
 
 
 def test_the_lower_case_spelling_of_the_proxy_counts_where_the_other_is_not_set() -> None:
     def proxy(environ: dict[str, str]) -> str | None:
-        return read(environ).proxy_for("github.com")
+        return read(REQUIRED | environ).s3.proxy_for("github.com")
 
     assert proxy({"https_proxy": "http://lower:1"}) == "http://lower:1"
     assert proxy({"https_proxy": "http://lower:1", "HTTPS_PROXY": "http://upper:1"}) == "http://upper:1"
@@ -713,5 +776,5 @@ def test_the_lower_case_spelling_of_the_proxy_counts_where_the_other_is_not_set(
 
 
 def test_exceptions_from_the_proxy_may_be_in_lower_case_too() -> None:
-    settings = read({"https_proxy": "http://lower:1", "no_proxy": ".internal"})
-    assert settings.proxy_for("minio.internal") is None
+    settings = read(REQUIRED | {"https_proxy": "http://lower:1", "no_proxy": ".internal"})
+    assert settings.s3.proxy_for("minio.internal") is None

@@ -67,7 +67,8 @@ def test_afterwards_it_stops_the_process_at_once() -> None:
 def test_a_signal_before_or_after_a_command_ends_with_143_and_a_word(at: str) -> None:
     struck = f"""
 import os, signal, sys
-from steps import cli, signals
+from steps import cli
+from steps.runtime import signals
 was = {at}
 def struck(*given):
     try:

@@ -6,7 +6,7 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.scale.__main__ import CASES, STEPS, scale
 from tests.scale.server import PREFIX, Objects, Server
 from tests.support.repositories import contents
@@ -33,7 +33,7 @@ def test_a_listing_takes_no_more_memory_where_it_is_longer() -> None:
     for pages in (2, 6):
         server = Server(Objects(1000 * pages, clusters=1))
         with server.running() as settings:
-            store = ObjectStore(read(settings))
+            store = ObjectStore(read(settings).s3)
             tracemalloc.start()
             try:
                 listed = sum(1 for _ in store.listing(f"{PREFIX}cluster-000000/"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.runtime.settings import Needs, read
+from steps.runtime.settings.reading import Needs, read
 
 if TYPE_CHECKING:
     from tests.support.bucket import Bucket
@@ -20,4 +20,4 @@ def open_store(bucket: Bucket, **settings: str) -> ObjectStore:
         "MINIO_BUCKET": bucket.name,
         "MINIO_USE_SSL": "false",
     }
-    return ObjectStore(read({**environment, **settings}, Needs.MINIO))
+    return ObjectStore(read({**environment, **settings}, Needs.MINIO).s3)

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from steps.core.exit_codes import Exit
-from steps.runtime.settings import Settings, read
+from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.reading import read
 from tests.support import argo
 from workflows import environment as env
 from workflows.__main__ import MANIFESTS, manifests
@@ -220,22 +221,23 @@ def test_every_setting_can_be_set() -> None:
         config, _ = SETTINGS[overlay]
         by_container = {variable["name"] for container in CONTAINERS for variable in container["env"]}
         settable = set(config["data"]) | by_container | from_secrets | {"GIT_TOKEN"}  # by GIT_TOKEN_FILE
-        assert {name.upper() for name in Settings.model_fields} <= settable
+        assert {setting.name for setting in catalogue()} <= settable
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_config_map_is_complete_and_valid(overlay: str) -> None:
     config, _ = SETTINGS[overlay]
-    given = {name.lower(): value for name, value in config["data"].items() if value}
-    Settings.model_validate(given)
-    secret = {"git_token", "minio_access_key", "minio_secret_key", "https_proxy", "webhook_url"}
-    assert not secret & {name.lower() for name in config["data"]}
+    read(config["data"])
+    assert set(config["data"]) <= {setting.name for setting in catalogue()}
+    assert not [
+        setting.name for setting in catalogue() if setting.is_secret and setting.name in config["data"]
+    ]
 
 
 def test_an_empty_value_is_none_for_argo_too() -> None:
     # GIT_BRANCH is empty in one of these: the expression then takes the ConfigMap's, and that the default.
     for name in ("RETRY_ATTEMPTS", "RETRY_DELAY"):
-        default = Settings.model_fields[name.lower()].default
+        (default,) = (setting.default for setting in catalogue() if setting.name == name)
         written = str(default) if isinstance(default, int) else durationpy.to_str(default)
         alternative = f"(inputs.parameters.{name} != '' ? inputs.parameters.{name} : '{written}')"
         assert all(alternative in str(step["retryStrategy"]) for step in STEPS.values())
@@ -425,8 +427,14 @@ def test_serve_finds_the_state_where_the_pipeline_leaves_it() -> None:
     digest = hashlib.sha256(joined.encode()).hexdigest()[:16]
     expected = prefix.replace("{{workflow.namespace}}", "backup-system") + digest + rest
     given = {name: value for name, value in values.items() if value}
-    assert read(given | {"STATE_NAMESPACE": "backup-system"}).state_key == expected
-    assert read({"STATE_NAMESPACE": "n", "STATE_KEY": "elsewhere"}).state_key == "elsewhere"
+    server = dict.fromkeys(("STATE_ENDPOINT", "STATE_BUCKET", "STATE_ACCESS_KEY", "STATE_SECRET_KEY"), "x")
+    for environ, found in (
+        (given | {"STATE_NAMESPACE": "backup-system"}, expected),
+        ({"STATE_NAMESPACE": "n", "STATE_KEY": "elsewhere"}, "elsewhere"),
+    ):
+        state = read(environ | server).state
+        assert state
+        assert state.key == found
 
 
 def test_the_service_leads_to_the_pod_and_prometheus_to_the_service() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.git import GitSettings
 
 # User names that hosts document for tokens: GitHub for installation tokens of Apps, GitLab for OAuth tokens,
 # Bitbucket for repository access tokens. Gitea and most others check the token alone.
@@ -34,12 +34,12 @@ class Credentials:
     refers to them; it contains no secret.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GitSettings) -> None:
         self.descriptors: list[int] = []
         self.config = ""
-        if settings.git_scheme in {"http", "https"}:
+        if settings.scheme in {"http", "https"}:
             self.config = self._token(settings)
-        if settings.git_scheme == "https" and settings.https_proxy:
+        if settings.scheme == "https" and settings.https_proxy:
             proxy = f"[http]\n\tproxy = {_config_value(settings.https_proxy.get_secret_value())}"
             self.config += f"[include]\n\tpath = {self._in_memory(proxy)}\n"
 
@@ -48,15 +48,15 @@ class Credentials:
         while self.descriptors:
             os.close(self.descriptors.pop())
 
-    def _token(self, settings: Settings) -> str:
+    def _token(self, settings: GitSettings) -> str:
         """Return the configuration of a credential helper that prints the token.
 
         git uses it for this scheme, host and port only, and so not for the target of a redirect.
         """
-        parts = urlsplit(settings.git_repository or "")
-        file = str(settings.git_token_file.absolute()) if settings.git_token_file else os.devnull
-        if settings.git_token:
-            file = self._in_memory(settings.git_token.get_secret_value())
+        parts = urlsplit(settings.repository)
+        file = str(settings.token_file.absolute()) if settings.token_file else os.devnull
+        if settings.token:
+            file = self._in_memory(settings.token.get_secret_value())
         # git appends "get", "store" or "erase", which the shell takes for a comment; git reads the output
         # after "get" only. A token file is read at each use, because tokens rotate.
         helper = f"!sed '1s/^/password=/;1q' {shlex.quote(file)} #"
@@ -75,7 +75,7 @@ class Credentials:
         return f"/proc/self/fd/{descriptor}"
 
 
-def environment(settings: Settings, home: Path, gitconfig: Path) -> dict[str, str]:
+def environment(settings: GitSettings, home: Path, gitconfig: Path) -> dict[str, str]:
     """Return the environment of git, which contains no secret. ``home`` is an empty, private directory."""
     variables = {
         "HOME": str(home),
@@ -84,55 +84,55 @@ def environment(settings: Settings, home: Path, gitconfig: Path) -> dict[str, st
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if settings.git_allow_http else ""),
+        "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if settings.allow_http else ""),
         "NO_PROXY": settings.no_proxy,
     }
-    if settings.git_scheme == "ssh":
+    if settings.scheme == "ssh":
         variables["GIT_SSH_COMMAND"] = _ssh_command(settings)
-    if settings.git_ca_file:
-        variables["GIT_SSL_CAINFO"] = str(settings.git_ca_file.absolute())
+    if settings.ca_file:
+        variables["GIT_SSL_CAINFO"] = str(settings.ca_file.absolute())
     return variables
 
 
-def token_user(settings: Settings) -> str:
+def token_user(settings: GitSettings) -> str:
     """Return the user name to send with the token: GIT_TOKEN_USER, or the convention of the host."""
-    host = urlsplit(settings.git_repository or "").hostname or ""
-    return settings.git_token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
+    host = urlsplit(settings.repository).hostname or ""
+    return settings.token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
 
 
-def _ssh_command(settings: Settings) -> str:
-    assert settings.ssh_key_path and settings.ssh_known_hosts_path  # noqa: S101, PT018 - read() requires them
+def _ssh_command(settings: GitSettings) -> str:
+    key, known_hosts = settings.ssh_files
     options = {
         "BatchMode": "yes",
         "IdentitiesOnly": "yes",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(settings.ssh_known_hosts_path.absolute()),
+        "UserKnownHostsFile": str(known_hosts.absolute()),
         "GlobalKnownHostsFile": "/dev/null",
         "UpdateHostKeys": "no",
         "ConnectTimeout": "15",
         "ServerAliveInterval": str(_ALIVE_SECONDS),
         "ServerAliveCountMax": "4",
     }
-    command = ["ssh", "-F", "/dev/null", "-i", str(settings.ssh_key_path.absolute())]
+    command = ["ssh", "-F", "/dev/null", "-i", str(key.absolute())]
     return shlex.join([*command, *(f"-o{name}={value}" for name, value in options.items())])
 
 
-def user_config(settings: Settings) -> str:
+def user_config(settings: GitSettings) -> str:
     """Return the text of WORK_DIR/.gitconfig."""
     lines = [
         CONFIG_MARK,
         "[user]",
-        f"\tname = {_config_value(settings.git_username)}",
-        f"\temail = {_config_value(settings.git_email)}",
+        f"\tname = {_config_value(settings.username)}",
+        f"\temail = {_config_value(settings.email)}",
     ]
-    if settings.git_scheme == "file":
+    if settings.scheme == "file":
         # Our own child process serves a local repository, which may belong to another user. Since Git 2.35.2
         # (CVE-2022-24765) git refuses that by default.
         lines += ["[safe]", "\tdirectory = *"]
     return "\n".join(lines) + "\n"
 
 
-def repository_config(settings: Settings, credentials: str) -> str:
+def repository_config(settings: GitSettings, credentials: str) -> str:
     """Return the text of the scratch repository's config; ``credentials`` is Credentials.config.
 
     git streams objects above bigFileThreshold. Smaller ones it reads into memory, several times over, and
@@ -159,7 +159,7 @@ def repository_config(settings: Settings, credentials: str) -> str:
 \tlowSpeedLimit = 1
 \tlowSpeedTime = {_SILENCE_SECONDS}
 [remote "origin"]
-\turl = {_config_value(settings.git_repository or "")}
+\turl = {_config_value(settings.repository)}
 {credentials}"""
 
 

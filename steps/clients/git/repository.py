@@ -32,7 +32,7 @@ from steps.workdir.files import atomic_file, remove
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.git import GitSettings
 
 _BASE = "refs/git-sync/base"
 _LS_REMOTE_SECONDS = 120
@@ -60,11 +60,11 @@ class Repository(Objects):
     memory only, until the block ends.
     """
 
-    def __init__(self, settings: Settings, directory: Path, gitconfig: Path) -> None:
+    def __init__(self, settings: GitSettings, directory: Path, gitconfig: Path) -> None:
         self._settings = settings
         self._directory = directory
         self._gitconfig = gitconfig
-        self._ref = f"refs/heads/{settings.git_branch}"
+        self._ref = f"refs/heads/{settings.branch}"
         self._tracked = f"+{self._ref}:{_BASE}"
 
     def __enter__(self) -> Repository:

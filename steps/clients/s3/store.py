@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from obstore import GetOptions
 
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.s3 import S3Settings
 
 # Between the three times that an object is tried, at most. (A loop, for tenacity takes as long to be
 # ready for it as it takes to read a small object.)
@@ -69,12 +69,11 @@ class ObjectStore:
     FixConfiguration for a wrong address, credential, bucket or permission.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        assert settings.minio_endpoint and settings.minio_bucket  # noqa: S101, PT018 - read() requires them
-        self.endpoint = settings.minio_endpoint
-        self.bucket = settings.minio_bucket
+    def __init__(self, settings: S3Settings) -> None:
+        self.endpoint = settings.endpoint
+        self.bucket = settings.bucket
         try:
-            clients = open_clients(settings, self.endpoint, self.bucket)
+            clients = open_clients(settings)
         except (BaseError, *MINIO_ERRORS) as problem:
             cause = first_line(str(problem))
             raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to connect to MinIO", cause) from problem

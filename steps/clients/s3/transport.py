@@ -19,9 +19,7 @@ from steps.core.operations import Operation
 from steps.runtime import logs
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
-    from steps.runtime.settings import Settings
+    from steps.runtime.settings.s3 import S3Settings
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
@@ -40,23 +38,23 @@ class Clients:
     clock: ServerClock
 
 
-def open_clients(settings: Settings, endpoint: str, bucket: str) -> Clients:
+def open_clients(settings: S3Settings) -> Clients:
     """Set up both clients. No request is sent. Raises what the SDKs raise for invalid settings."""
-    access_key, secret_key = _value(settings.minio_access_key), _value(settings.minio_secret_key)
-    host = urllib3.util.parse_url(f"//{endpoint}").host or ""
-    proxy = settings.proxy_for(host) if settings.minio_use_ssl else None
-    ca_file = settings.minio_ca_file
+    access_key, secret_key = settings.access_key.get_secret_value(), settings.secret_key.get_secret_value()
+    host = urllib3.util.parse_url(f"//{settings.endpoint}").host or ""
+    proxy = settings.proxy_for(host) if settings.use_ssl else None
+    ca_file = settings.ca_file
     pool = _open_pool(proxy, str(ca_file) if ca_file else None)
     client = minio.Minio(
-        endpoint,
+        settings.endpoint,
         access_key=access_key,
         secret_key=secret_key,
-        secure=settings.minio_use_ssl,
-        region=settings.minio_region,
+        secure=settings.use_ssl,
+        region=settings.region,
         http_client=pool,
     )
     client_options: dict[str, Any] = {
-        "allow_http": not settings.minio_use_ssl,
+        "allow_http": not settings.use_ssl,
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
         "read_timeout": timedelta(seconds=_READ_SECONDS),
         "timeout": timedelta(hours=1),
@@ -66,12 +64,12 @@ def open_clients(settings: Settings, endpoint: str, bucket: str) -> Clients:
     if proxy:
         client_options["proxy_url"] = proxy
     store = S3Store(
-        bucket,
+        settings.bucket,
         config={
-            "endpoint": f"{'https' if settings.minio_use_ssl else 'http'}://{endpoint}",
+            "endpoint": f"{'https' if settings.use_ssl else 'http'}://{settings.endpoint}",
             "access_key_id": access_key,
             "secret_access_key": secret_key,
-            "region": settings.minio_region,
+            "region": settings.region,
             "virtual_hosted_style_request": False,
         },
         client_options=cast("Any", client_options),
@@ -154,7 +152,3 @@ def _open_pool(proxy: str | None, ca_file: str | None) -> _Pool:
         "ca_certs": ca_file or certifi.where(),
     }
     return _ProxiedPool(**through(proxy), **options) if proxy else _Pool(**options)
-
-
-def _value(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""

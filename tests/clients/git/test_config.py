@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.git.config import token_user
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.gitserver import https_git_server
 from tests.support.receiver import receiver
@@ -80,7 +80,7 @@ def test_the_tokens_user_name_can_be_chosen(https: Sync, server: GitServer) -> N
     ],
 )
 def test_the_user_name_follows_the_hosts_convention(url: str, user: str) -> None:
-    assert token_user(read({"GIT_REPOSITORY": url})) == user
+    assert token_user(read({"GIT_REPOSITORY": url}).git) == user
 
 
 def test_a_token_file_is_read_anew_at_each_use(

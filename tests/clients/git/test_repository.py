@@ -13,7 +13,7 @@ from steps.clients.git.objects import NEW
 from steps.clients.git.repository import Repository
 from steps.core import fast_import
 from steps.errors import FixConfiguration, translated
-from steps.runtime.settings import read
+from steps.runtime.settings.reading import read
 from tests.soak.full_disks import file_system, obstacle
 from tests.support.repositories import commit_files
 
@@ -37,7 +37,7 @@ def test_whatever_the_last_of_it_went_to_the_disk_is_called_full(
     sizes: Iterator[str], words: str, sync: Sync, repository: Path, tmp_path: Path
 ) -> None:
     commit_files(repository, {"a/b.yaml": b"2"})
-    settings, said = read(sync.settings), []
+    settings, said = read(sync.settings).git, []
     for size in sizes:
         room = tmp_path / size
         with file_system(room, size):

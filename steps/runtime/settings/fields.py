@@ -1,0 +1,135 @@
+"""Types of settings that several groups share: how their text is parsed and checked.
+
+A parser raises ValueError with a message that says how to write the value. The message never contains
+the value of a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import durationpy
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from steps.core.keys import rejection
+
+
+class Group(BaseModel):
+    """A group of settings. The alias of a field is the name of its environment variable.
+
+    Groups may share variables: a group that inherits from another one has its fields too.
+    """
+
+    # Models are built when they are first used: `git-sync --help` needs none of them.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
+
+
+def lower(text: object) -> object:
+    """Accept every spelling of a word: ``Full``, ``FULL``."""
+    return text.lower() if isinstance(text, str) else text
+
+
+def split(text: object, separator: str) -> object:
+    """Split a list at the pattern ``separator``; empty entries are dropped."""
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in re.split(separator, text) if part.strip())
+
+
+def comma_separated(text: object) -> object:
+    """Split a list at commas and line feeds."""
+    return split(text, r"[,\n]")
+
+
+_LONGEST = timedelta(days=366)
+
+
+def _duration(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        value = durationpy.from_str(text)
+    except (durationpy.DurationError, ValueError, ArithmeticError):
+        raise ValueError(f"{text!r} is not a duration; write it like 5s, 1m30s or 2h") from None
+    if not timedelta(0) <= value <= _LONGEST:
+        raise ValueError("must be between 0s and one year")
+    return value
+
+
+def _strip(text: object) -> object:
+    return text.strip() if isinstance(text, str) else text
+
+
+def _utf8(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid UTF-8") from None
+    return secret
+
+
+def is_web_url(text: str) -> bool:
+    """Whether this is an http or https URL with a host."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0 and re.fullmatch(r"https?://\S+", text) is not None
+    except ValueError:  # a malformed port or IPv6 address
+        return False
+
+
+def has_credentials(url: str) -> bool:
+    """Whether the URL has a user name or a password before its host."""
+    return "@" in url.split("/")[2]
+
+
+_LAST_PORT = 65535
+
+
+def _endpoint(text: str) -> str:
+    if "://" in text:
+        raise ValueError("write host:port without a scheme; the setting …_USE_SSL chooses http or https")
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?", text)
+    if match is None or int(match["port"] or 0) > _LAST_PORT:
+        raise ValueError("write host or host:port, for example minio.example.com:9000")
+    return text
+
+
+def _bucket_prefix(text: str) -> str:
+    prefix = text.strip("/")
+    if prefix and (reason := rejection(prefix)):
+        raise ValueError(f"is not a usable prefix ({reason}); write it like clusterbackup/")
+    return f"{prefix}/" if prefix else ""
+
+
+# Values read from files often end with a line feed.
+Secret = Annotated[SecretStr, BeforeValidator(_strip), Field(min_length=1), AfterValidator(_utf8)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Names = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+BucketPrefix = Annotated[str, AfterValidator(_bucket_prefix)]
+
+
+def unreadable(given: dict[str, Any], *names: str) -> list[str]:
+    """Return one problem for each of these settings that names a file which cannot be read."""
+    return [
+        f"{name}: {_shown_path(given[name])} cannot be read; mount or create the file"
+        for name in names
+        if name in given and not _is_readable(given[name])
+    ]
+
+
+def _shown_path(text: str) -> str:
+    """The path, unless it looks like the content of the file: a token, a key."""
+    return text if re.fullmatch(r"/[A-Za-z0-9._/-]*", text) else "the path (not shown)"
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        return os.access(path, os.R_OK)
+    except ValueError:  # not a path, for example one with a NUL
+        return False

@@ -1,0 +1,97 @@
+"""Limits on what a run may delete, and on how much it may add."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from steps.core.deletion_guard import Limits, Vanished
+from steps.core.intake_limits import IntakeLimits
+from steps.runtime.settings.fields import Group, lower, split
+
+
+def _approval_list(text: object) -> object:
+    return split(text, r"(?<=:[0-9a-f]{16})[,\n]")  # the name of a cluster may contain a comma
+
+
+def _approvals(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        if not re.fullmatch(r".+:[0-9a-f]{16}", entry, re.DOTALL):
+            raise ValueError(f"{entry!r} is not <cluster>:<token>; copy it from the message of the refusal")
+    return entries
+
+
+class GuardSettings(Group):
+    """Limits on deletions."""
+
+    max_delete_count: int = Field(
+        alias="MAX_DELETE_COUNT",
+        default=5,
+        ge=0,
+        description="deletions per cluster allowed without approval",
+    )
+    max_delete_percent: float = Field(
+        alias="MAX_DELETE_PERCENT",
+        default=20,
+        ge=0,
+        le=100,
+        description="percentage of a cluster's files whose deletion is allowed without approval",
+    )
+    cluster_vanished: Annotated[Vanished, BeforeValidator(lower)] = Field(
+        alias="CLUSTER_VANISHED",
+        default=Vanished.REFUSE,
+        description="what to do if a cluster is no longer in the bucket: `refuse`, `keep` or `delete` it",
+    )
+    allow_delete: Annotated[tuple[str, ...], BeforeValidator(_approval_list), AfterValidator(_approvals)] = (
+        Field(alias="ALLOW_DELETE", default=(), description="approved deletions, as `<cluster>:<token>`")
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in the form that the guard takes."""
+        return Limits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
+
+
+class IntakeSettings(Group):
+    """Limits on what clusters and runs may add."""
+
+    max_clusters: int = Field(
+        alias="MAX_CLUSTERS",
+        default=2000,
+        ge=0,
+        description="maximum number of clusters; further new ones are skipped. "
+        "0: no limit, also for the limits below",
+    )
+    max_objects: int = Field(
+        alias="MAX_OBJECTS",
+        default=200_000,
+        ge=0,
+        description="maximum number of objects and directories of a cluster",
+    )
+    max_new_bytes: int = Field(
+        alias="MAX_NEW_BYTES",
+        default=1024**3,
+        ge=0,
+        description="maximum size of the new and changed objects of a cluster in a run, in bytes",
+    )
+    max_run_objects: int = Field(
+        alias="MAX_RUN_OBJECTS",
+        default=2_000_000,
+        ge=0,
+        description="maximum number of objects of all clusters in a run",
+    )
+    max_run_new_bytes: int = Field(
+        alias="MAX_RUN_NEW_BYTES",
+        default=3 * 1024**3,
+        ge=0,
+        description="maximum size of the new and changed objects of all clusters in a run, in bytes",
+    )
+
+    @property
+    def limits(self) -> IntakeLimits:
+        """The limits per cluster and per run in the form that core takes."""
+        return IntakeLimits(
+            self.max_objects, self.max_new_bytes, self.max_run_objects, self.max_run_new_bytes
+        )

@@ -1,0 +1,196 @@
+"""Reading the settings from the environment: all at once, with every problem in one error.
+
+An empty variable counts as not set, except GIT_REPOSITORY, where the empty string selects download-only
+mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from steps.core.operations import Operation
+from steps.errors import FixConfiguration
+from steps.runtime.settings import git
+from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.delivery import (
+    DeliverySettings,
+    HttpSettings,
+    PushgatewaySettings,
+    WebhookSettings,
+)
+from steps.runtime.settings.fields import Group, unreadable
+from steps.runtime.settings.git import CommitPages, GitSettings
+from steps.runtime.settings.guards import GuardSettings, IntakeSettings
+from steps.runtime.settings.identity import SyncIdentity, argo_state_key
+from steps.runtime.settings.log import LogSettings
+from steps.runtime.settings.s3 import MinioSettings
+from steps.runtime.settings.secret_values import SecretValues
+from steps.runtime.settings.state import StateSettings
+from steps.runtime.settings.sync import RetrySettings, SyncSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+G = TypeVar("G", bound=Group)
+
+
+class Needs(StrEnum):
+    """What a step connects to, and so which settings it requires.
+
+    Each pod gets only its own secrets and mounts, so a step requires and checks no others.
+    """
+
+    MINIO = "minio"
+    GIT = "git"
+    STATE = "state"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, in groups.
+
+    ``state`` is None if the state is in WORK_DIR. ``s3`` and ``git`` exist if their variables are set;
+    ``read()`` with ``Needs`` makes sure of it.
+    """
+
+    sync: SyncSettings
+    guards: GuardSettings
+    intake: IntakeSettings
+    retry: RetrySettings
+    http: HttpSettings
+    delivery: DeliverySettings
+    state: StateSettings | None
+    log: LogSettings
+    sync_identity: SyncIdentity
+    secret_values: SecretValues
+    given_s3: MinioSettings | None
+    given_git: GitSettings | None
+
+    @property
+    def s3(self) -> MinioSettings:
+        """The bucket with the backups."""
+        return _required(self.given_s3, Needs.MINIO)
+
+    @property
+    def git(self) -> GitSettings:
+        """The repository and its credentials."""
+        return _required(self.given_git, Needs.GIT)
+
+    @property
+    def identity(self) -> str:
+        """The hash that caches and states of this sync carry."""
+        return self.sync_identity.digest
+
+    def secrets(self) -> list[str]:
+        """Return every secret value at this moment, for redaction."""
+        return self.secret_values.texts()
+
+
+def _required(group: G | None, need: Needs) -> G:
+    if group is None:  # an error in our code: commands.py declares what each command needs
+        raise RuntimeError(f"Settings are used that were not required with Needs.{need.name}")
+    return group
+
+
+def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Settings:
+    """Return the settings, or raise FixConfiguration that lists every problem by variable name.
+
+    ``overrides`` take precedence over the environment. Their names are the variables' in lower case.
+    """
+    given = _given(environ) | {name.upper(): value for name, value in overrides.items()}
+    reader = _Reader(given)
+    s3 = reader.optional(MinioSettings, required=Needs.MINIO in needs)
+    repository = reader.optional(GitSettings, required=Needs.GIT in needs)
+    needs_state = Needs.STATE in needs and "STATE_ENDPOINT" in given
+    settings = Settings(
+        sync=reader.group(SyncSettings),
+        guards=reader.group(GuardSettings),
+        intake=reader.group(IntakeSettings),
+        retry=reader.group(RetrySettings),
+        http=reader.group(HttpSettings),
+        delivery=DeliverySettings(
+            reader.group(CommitPages),
+            reader.optional(WebhookSettings),
+            reader.optional(PushgatewaySettings),
+        ),
+        state=reader.optional(StateSettings, required=needs_state),
+        log=reader.group(LogSettings),
+        sync_identity=reader.group(SyncIdentity),
+        secret_values=SecretValues.of(given),
+        given_s3=s3,
+        given_git=repository,
+    )
+    reader.report(git.transport_problems(given))
+    if Needs.MINIO in needs:
+        reader.report(unreadable(given, "MINIO_CA_FILE"))
+    if Needs.GIT in needs:
+        reader.report(git.credential_problems(given))
+    if needs_state:
+        reader.report(unreadable(given, "STATE_CA_FILE"))
+    if reader.problems:
+        raise FixConfiguration(
+            Operation.CONFIGURATION, "The settings are not usable", "; ".join(reader.problems)
+        )
+    return settings
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The variables that are set, by name."""
+    given: dict[str, Any] = {
+        setting.name: environ[setting.name]
+        for setting in catalogue()
+        if environ.get(setting.name) or (setting.name == "GIT_REPOSITORY" and setting.name in environ)
+    }
+    for name in ("https_proxy", "no_proxy"):  # both spellings are customary
+        if name.upper() not in given and environ.get(name):
+            given[name.upper()] = environ[name]
+    if "STATE_NAMESPACE" in given and "STATE_KEY" not in given:
+        given["STATE_KEY"] = argo_state_key(environ, given["STATE_NAMESPACE"])
+    return given
+
+
+class _Reader:
+    """Validates groups and collects the problems of all of them, each once."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+        self.problems: dict[str, None] = {}
+
+    def report(self, problems: Iterable[str]) -> None:
+        """Add problems."""
+        self.problems |= dict.fromkeys(problems)
+
+    def group(self, kind: type[G]) -> G:
+        """Validate a group without required settings. After a problem: its defaults, which no step sees."""
+        return self.optional(kind) or kind.model_validate({})
+
+    def optional(self, kind: type[G], *, required: bool = False) -> G | None:
+        """Validate a group; None if a required setting is missing, which is a problem if ``required``."""
+        try:
+            return kind.model_validate(self._given)
+        except ValidationError as invalid:
+            described = {field.alias: field.description for field in kind.model_fields.values()}
+            for error in invalid.errors(include_input=False, include_url=False):
+                name = str(error["loc"][0])
+                if error["type"] != "missing":
+                    self.report([f"{name}: {error['msg'].removeprefix('Value error, ')}"])
+                elif required:
+                    self.report([f"{name} is required ({described[name]})"])
+            return None
+
+
+# Variables with names close to ours that pods have for other reasons.
+_CUSTOMARY = {"HTTP_PROXY", "NAMESPACE"}
+
+
+def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the variables that look like a misspelt setting, with the name of the setting."""
+    known = {setting.name for setting in catalogue()}
+    unknown = sorted(name for name in environ if name.isupper() and name not in known | _CUSTOMARY)
+    found = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in unknown)
+    return [(name, close[0]) for name, close in found if close]

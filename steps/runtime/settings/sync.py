@@ -1,0 +1,87 @@
+"""What a run syncs, how, and how often it tries."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from steps.contracts import Mode
+from steps.core.filters import Selection
+from steps.runtime.settings.fields import Duration, Group, Names, lower
+
+
+def _directory(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("contains ~, but the user has no home directory") from None
+
+
+def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        Selection(exclude=patterns).has_path(b"cluster/path")
+    except (ValueError, re.error) as problem:
+        raise ValueError(f"is not a list of .gitignore patterns: {problem}") from None
+    return patterns
+
+
+class SyncSettings(Group):
+    """What one run does."""
+
+    work_dir: Annotated[Path, AfterValidator(_directory)] = Field(
+        alias="WORK_DIR",
+        default=Path("/workspace"),
+        description="working directory (in a cluster: a volume)",
+    )
+    mode: Annotated[Mode, BeforeValidator(lower)] = Field(
+        alias="SYNC_MODE",
+        default=Mode.INCREMENTAL,
+        description="`incremental`, or `full`: download and compare every object",
+    )
+    clusters: Names = Field(
+        alias="CLUSTERS", default=(), description="globs of the clusters to sync; `!` negates"
+    )
+    namespaces: Names = Field(
+        alias="NAMESPACES", default=(), description="globs of the namespaces to sync; `!` negates"
+    )
+    exclude: Annotated[Names, AfterValidator(_patterns)] = Field(
+        alias="EXCLUDE", default=(), description=".gitignore patterns for `<cluster>/<path>`"
+    )
+    concurrency: int = Field(
+        alias="CONCURRENCY", default=10, ge=1, le=256, description="number of parallel downloads"
+    )
+    max_object_bytes: int = Field(
+        alias="MAX_OBJECT_BYTES",
+        default=95 * 1024 * 1024,
+        ge=1,
+        description="larger objects are quarantined (Git hosts refuse 100 MB)",
+    )
+    max_shards: int = Field(
+        alias="MAX_SHARDS",
+        default=10,
+        ge=1,
+        description="maximum number of download steps; with more clusters, several share a step",
+    )
+    dry_run: bool = Field(alias="DRY_RUN", default=False, description="print the plan, change nothing")
+
+    @property
+    def selection(self) -> Selection:
+        """The filters."""
+        return Selection(self.clusters, self.namespaces, self.exclude)
+
+
+class RetrySettings(Group):
+    """How often a step is tried, and with which pauses."""
+
+    attempts: int = Field(
+        alias="RETRY_ATTEMPTS", default=3, ge=1, le=100, description="attempts for each step"
+    )
+    delay: Duration = Field(
+        alias="RETRY_DELAY",
+        default=timedelta(seconds=5),
+        description="pause before the second attempt; it doubles with every attempt, with jitter",
+    )
