@@ -18,6 +18,7 @@ from steps.discover import discover
 from steps.download import Progress, Silent, download
 from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, translated
 from steps.publish import publish
+from steps.publishing.push import PushCount
 from steps.report import report
 from steps.reporting.delivery import inform
 from steps.reporting.health import health
@@ -111,9 +112,10 @@ class Commands:
             _same("GIT_BRANCH", configured.git.branch, found.branch)
         if configured.sync.dry_run:
             _same("DRY_RUN", "true", str(found.dry_run).lower())
-        with volume.locked(), _failure_recorded(volume, found):
+        pushes = PushCount()
+        with volume.locked(), _failure_recorded(volume, found, pushes):
             verdict = _left_by_an_earlier_step(volume.files(found.run_id).verdict, Verdict, found.run_id)
-            result = publish(configured, volume, found, verdict)
+            result = publish(configured, volume, found, verdict, pushes)
         exit_ = Exit(result.exit_code)
         if exit_ in _UNFINISHED:
             logs.error(
@@ -243,7 +245,7 @@ def _checked(run_id: str) -> str:
 
 
 @contextmanager
-def _failure_recorded(volume: Volume, start: RunStart) -> Iterator[None]:
+def _failure_recorded(volume: Volume, start: RunStart, pushes: PushCount | None = None) -> Iterator[None]:
     """Leave a result for report also where the step fails."""
     try:
         with translated():
@@ -251,5 +253,6 @@ def _failure_recorded(volume: Volume, start: RunStart) -> Iterator[None]:
     except (SyncError, Terminated) as problem:
         if isinstance(problem, Terminated):
             signals.caught()
-        write_document(volume.files(start.run_id).result, failed(problem, start))
+        attempts = pushes.attempts if pushes else 0
+        write_document(volume.files(start.run_id).result, failed(problem, start, attempts))
         raise

@@ -30,7 +30,6 @@ class SyncError(Exception):
         self.message = message
         self.error = error
         self.data: dict[str, object] = {}
-        self.push_attempts = 0
 
     @property
     def transient(self) -> bool:
@@ -60,7 +59,6 @@ class Terminated(BaseException):
     """SIGTERM or SIGINT arrived. Not an Exception: no ``except`` on the way may swallow it."""
 
     exit = Exit.TERMINATED
-    push_attempts = 0
     operation = Operation.SYNC_COMPLETE
     message = "Git synchronization was stopped"
 

@@ -21,6 +21,7 @@ from steps.discover import discover
 from steps.download import Progress, download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
+from steps.publishing.push import PushCount
 from steps.report import previous_state, report
 from steps.reporting.delivery import inform
 from steps.reporting.outcome import failed
@@ -44,25 +45,28 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
     """Sync once and report it, whatever happens; WORK_DIR is ours alone meanwhile."""
     with volume.locked():
         previous_state(volume.state)  # damaged? Then say so before any work
+        pushes = PushCount()
         try:
-            result = _sync(settings, volume, start, progress)
+            result = _sync(settings, volume, start, progress, pushes)
         except (SyncError, Terminated) as problem:
             if isinstance(problem, Terminated):
                 signals.caught()
             else:
                 logs.failure(problem)
-            result = failed(problem, start)
+            result = failed(problem, start, pushes.attempts)
         reported = report(volume.state, result)
     inform(settings.delivery, reported, result, volume.locked)
     return result
 
 
-def _sync(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
+def _sync(
+    settings: Settings, volume: Volume, start: RunStart, progress: Progress, pushes: PushCount
+) -> RunResult:
     again = _retrying(settings.retry)
     found = again(_step(discover), settings, volume, start)
     again(_step(download), settings, volume, found, found.clusters, progress)
     verdict = again(_step(detect), volume, found)
-    return again(_step(publish), settings, volume, found, verdict)
+    return again(_step(publish), settings, volume, found, verdict, pushes)
 
 
 def _step(step: Callable[P, T]) -> Callable[P, T]:

@@ -225,7 +225,7 @@ def test_of_two_runs_that_read_at_the_same_time_the_first_to_publish_wins(
     said = publish(late, "late")
     assert said.exit == 0
     assert contents(repository) == FIRST | {KEY: b"3"}
-    assert "east is left out" in said.text
+    assert "east skipped: another run has published it" in said.text
 
 
 def test_a_publish_that_is_done_again_tells_what_it_has_left_out(
@@ -235,7 +235,7 @@ def test_a_publish_that_is_done_again_tells_what_it_has_left_out(
     prepare(sync, "a")
     bucket.put(KEY, b"3")
     assert sync.elsewhere(tmp_path / "other")("run", "--clusters", "east").exit == 0
-    assert "east is left out" in publish(sync, "a").text
+    assert "east skipped: another run has published it" in publish(sync, "a").text
     told = result(sync, "a")["clusters"]
     publish_again(sync, "a")
     assert result(sync, "a")["clusters"] == told
@@ -565,7 +565,7 @@ def test_a_branch_that_never_rests_ends_the_run_as_transient(
     bucket.put(KEY, b"2")
     said = served()
     assert said.exit == 30
-    assert "the branch keeps moving" in said.errors
+    assert "the branch moved during every attempt" in said.errors
     assert contents(repository)[KEY] == b"1"
 
 
@@ -641,7 +641,7 @@ def test_a_rejecting_hook_is_not_asked_again(
     assert said.exit == 40
     assert words in said.errors
     assert "pre-receive hook declined" in said.errors
-    assert not [line for line in said.of("git_push") if "again" in line["message"]]
+    assert not [line for line in said.of("git_push") if "retrying" in line["message"]]
 
 
 def test_a_rejecting_hook_is_heard_in_its_own_words(sync: Sync, bucket: Bucket, repository: Path) -> None:
@@ -680,7 +680,7 @@ def test_a_server_that_says_ok_and_drops_the_ref_is_found_out(
     bucket.put(KEY, b"2")
     said = sync(RETRY_ATTEMPTS="1")
     assert said.exit == 30
-    assert "said ok and kept nothing" in said.errors
+    assert "the server reported success but did not update the branch" in said.errors
 
 
 # -- the branch is older than when the run began --------------------------------------------------
@@ -743,7 +743,7 @@ def test_what_another_run_has_put_on_a_branch_that_was_set_back_is_left_alone(
     assert sync.elsewhere(tmp_path / "other")("run", "--clusters", "east").exit == 0
     said = publish(sync, "a")
     assert said.exit == 0
-    assert "east is left out" in said.text
+    assert "east skipped: another run has published it" in said.text
     assert contents(repository) == FIRST | {KEY: b"4", "clusterbackup/west/new.yaml": b"new"}
 
 
@@ -759,7 +759,7 @@ def test_a_replica_that_lags_behind_holds_nothing_that_was_published_since(
     server.serve = lambda request: replica if request.service == "git-upload-pack" else None
     said = publish(served, "a")
     assert said.exit == 30
-    assert "the server does not know the commit this run began with" in said.errors
+    assert "the server does not have commit" in said.errors
     assert contents(repository) == FIRST | {KEY: b"2"}
     server.serve = None
     assert publish(served, "a").exit == 0
@@ -795,7 +795,7 @@ def test_of_a_merge_with_the_run_s_beginning_the_other_side_counts_as_published_
     theirs = sha(repository)
     _move(repository, f"{theirs}^{{tree}}", theirs, base)
     said = publish(sync, "a")
-    assert "east is left out" in said.text
+    assert "east skipped: another run has published it" in said.text
     assert contents(repository) == FIRST | {KEY: b"3"}
 
 
@@ -835,7 +835,7 @@ def test_a_run_whose_beginning_cannot_be_asked_for_says_why(
     server.answer = lambda _: status if len(server.requests) - begun > 3 + 4 + 4 else None
     said = publish(served, "a")
     assert said.exit == exit_
-    assert "does not know" not in said.errors
+    assert "does not have commit" not in said.errors
 
 
 def test_a_replica_that_shows_an_older_branch_makes_the_push_fail(

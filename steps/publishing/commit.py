@@ -1,4 +1,4 @@
-"""Making a plan a commit, and proving that it became just that."""
+"""Writing the commit of a plan, and verifying it."""
 
 from __future__ import annotations
 
@@ -31,22 +31,20 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-class NotThePlan(TryAgain):
-    """The commit differs from its parent in something else than the plan says."""
-
-
 def commit(settings: GitSettings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
-    """Write the commit, and prove that it changes what the plan says, and nothing else in the repository."""
+    """Write the commit, verify that it changes what the plan says and nothing else, and return its id.
+
+    Raises TryAgain if it does not; then a file on this volume has changed, and its caches are removed.
+    """
     with logs.timed() as elapsed:
         oid = repository.fast_import(_commands(settings, volume, run, plan))
-        prefix = run.git_path.encode()
-        wanted = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
-        for row, got in outer_join(wanted, repository.changes(oid)):
-            if row is None or got is None or _outcome(row) != (got.change, got.after):
-                where = printable((row or got).path.decode(errors="replace"))  # type: ignore[union-attr]
-                raise NotThePlan(
-                    Operation.GIT_COMMIT, "Failed to commit", f"the commit is not the plan at {where}"
-                )
+        if (path := _first_difference(repository, oid, run, plan)) is not None:
+            volume.remove_caches()
+            raise TryAgain(
+                Operation.GIT_COMMIT,
+                "Failed to commit",
+                f"the commit differs from the plan at {printable(path.decode(errors='replace'))}",
+            )
     changed = plan.changes
     logs.info(
         Operation.GIT_COMMIT,
@@ -60,11 +58,26 @@ def commit(settings: GitSettings, volume: Volume, run: Run, repository: Reposito
     return oid
 
 
+def _first_difference(repository: Repository, oid: str, run: Run, plan: Plan) -> bytes | None:
+    """Return the first path at which the commit's changes, anywhere in the repository, are not the plan's."""
+    prefix = run.git_path.encode()
+    planned = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
+    for row, made in outer_join(planned, repository.changes(oid)):
+        if row is None:
+            assert made is not None  # noqa: S101 - an outer join yields no empty pair
+            return made.path
+        if made is None or _outcome(row) != (made.change, made.after):
+            return row.path
+    return None
+
+
 def _outcome(row: PlanRow) -> tuple[str, str]:
+    """Return the change and the new blob that git must report for this row."""
     return (row.change, "" if row.change == Change.DELETED else row.oid)
 
 
 def _commands(settings: GitSettings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:
+    """Yield the input of git fast-import. Deletions come first, so that a directory may replace a file."""
     prefix = run.git_path.encode()
     objects = os.fsencode(volume.objects_of(run))
     yield fast_import.commit(
@@ -105,7 +118,7 @@ def _message(run: Run, plan: Plan) -> str:
 
 
 def _exactly(path: bytes, size: int) -> Iterator[bytes]:
-    """Yield the file's bytes; TryAgain unless it is there and has just ``size`` of them."""
+    """Yield the file's bytes; TryAgain unless it exists and has exactly ``size`` bytes."""
     where = printable(path.decode(errors="replace"))
     changed = TryAgain(
         Operation.GIT_COMMIT, "Failed to commit", f"{where} has changed on the volume since it was downloaded"

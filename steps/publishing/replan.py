@@ -1,4 +1,4 @@
-"""What others have published since the run began, and planning again on top of it."""
+"""What other runs have published since this run began, and planning again on top of it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, RowsHeader, Run, State
+from steps.contracts import ClusterResult, RowsHeader, Run, State, Status
 from steps.core.changes import PlanRow, TreeRow
 from steps.core.git_objects import Change
+from steps.core.keys import printable
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.errors import TryAgain
 from steps.planning.conflicts import below
 from steps.planning.plan import Plan
 from steps.planning.planner import Planner
+from steps.runtime import logs
 from steps.workdir.files import read_document
 from steps.workdir.rowfile import read_rows, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+    from pathlib import Path
 
     from steps.clients.git.repository import Commit, Repository
     from steps.workdir.volume import Volume
 
-_SHOWN_CONFLICTS = 20
-
-# Blobs that one run asks the remote for, by id: what bounds the memory.
+# Blobs that one run requests from the remote by id; bounds the memory.
 _MOST_BLOBS = 50_000
 
-# How far back to look for what was published meanwhile.
+# How many commits of the branch to fetch in search of the run's base.
 _HISTORY_DEPTHS = (50, 1000)
 
 
-def newer_by_state(volume: Volume, run: Run, clusters: Iterable[ClusterResult]) -> set[str]:
-    """The clusters of which this volume knows a newer listing than the run's, published or found equal.
+def clusters_with_newer_listing(volume: Volume, run: Run, clusters: Iterable[ClusterResult]) -> set[str]:
+    """Return the clusters of which another run on this volume has a newer listing than this run.
 
-    Listings are ordered by the store's clock, which tells seconds; within one, a run that began later
-    has listed later.
+    That run has published the listing, or found it equal to Git. Listings are ordered by the S3 server's
+    clock, which counts seconds; within one second, the run that began later has listed later.
     """
     try:
         state = read_document(volume.state, State)
@@ -49,26 +50,26 @@ def newer_by_state(volume: Volume, run: Run, clusters: Iterable[ClusterResult]) 
     newer = set()
     for cluster in clusters:
         ours, known = cluster.listed_at, state.listed.get(cluster.name)
-        if ours and known and (ours < known or (ours == known and later)):
+        if cluster.processed and ours and known and (ours < known or (ours == known and later)):
             newer.add(cluster.name)
     return newer
 
 
 def published_by(commits: Iterable[Commit]) -> set[str]:
-    """The clusters that runs of git-sync have processed in these commits."""
+    """Return the clusters that runs of git-sync have processed in these commits."""
     return {name for commit in commits for name in parse_trailers(commit.message).listed}
 
 
 def made_by(run: Run, commits: Iterable[Commit]) -> list[str]:
-    """The ids of those of these commits that are the run's own."""
+    """Return the ids of those of these commits that the run itself made."""
     return [commit.oid for commit in commits if parse_trailers(commit.message).run_id == run.run_id]
 
 
 def history_since_base(repository: Repository, run: Run, tip: str | None) -> list[Commit]:
-    """The commits since the run began, newest first.
+    """Return the branch's commits since the run began, newest first.
 
-    Where the commit that the run began with is not among them, the branch was set back or rewritten, or
-    the server shows an older one: then what that commit was built upon is older than the run as well.
+    If the run's base is not among the branch's commits, the branch was reset or rewritten, or the server
+    shows an older one. Then the ancestors of the base are older than the run as well, and are left out.
     """
     commits: list[Commit] = []
     if tip is None:
@@ -82,16 +83,43 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
     if made_by(run, commits) or run.base is None or published_by(commits).isdisjoint(run.clusters):
         return commits
     if not repository.fetch_commit(run.base, _HISTORY_DEPTHS[-1]):
-        # What is there may be older or newer than what we have: leave it, and do not call that success.
-        unknown = "the server does not know the commit this run began with"
-        raise TryAgain(Operation.GIT_PUSH, "Failed to push to repository", unknown)
+        # What is on the branch may be older or newer than what this run has read: neither overwrite it
+        # nor report success.
+        raise TryAgain(
+            Operation.GIT_PUSH,
+            "Failed to push to repository",
+            f"the server does not have commit {run.base}, with which this run began",
+        )
     return repository.history_without(run.base)
+
+
+def settled_clusters(clusters: Iterable[ClusterResult], newer: Set[str]) -> dict[str, ClusterResult]:
+    """Return the results of the clusters that are not to be planned again, by name, and log the superseded.
+
+    A retried download may have completed a cluster that detect saw as failed. No guard has compared its
+    listing with what others published, so it stays failed. A processed cluster in ``newer`` is
+    superseded: no clock tells which run read an object first, because runs take their time, but what was
+    published since this run began may be newer than what it has read.
+    """
+    settled = {c.name: c for c in clusters if c.status in {Status.FAILED, Status.OVER_LIMIT}}
+    for name in sorted(c.name for c in clusters if c.processed and c.name in newer):
+        logs.warning(
+            Operation.DETECT_CHANGES,
+            f"{printable(name)} skipped: another run has published it since this run began",
+            cluster=printable(name),
+        )
+        settled[name] = ClusterResult(name=name, status=Status.SUPERSEDED)
+    return settled
 
 
 def replan(
     repository: Repository, volume: Volume, run: Run, tip: str | None, settled: Mapping[str, ClusterResult]
 ) -> Plan:
-    """Plan on the branch as it is now; what this run has no bytes for is taken by id, or left."""
+    """Plan all clusters on the branch as it is now, except those of ``settled``, which keep their results.
+
+    The new plan may need objects that this run has not fetched, because Git had them when it began. Their
+    blobs are fetched from the remote by id; changes without a blob are left for the next run.
+    """
     files = volume.files(run.run_id)
 
     def tree(cluster: str) -> Iterator[TreeRow]:
@@ -100,32 +128,21 @@ def replan(
         return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
 
     planner = Planner(run, files, tree, settled)
+    header = RowsHeader(identity=run.identity)
     draft = files.replan_draft
-    write_rows(draft, RowsHeader(identity=run.identity), planner.rows())
-    objects = os.fsencode(volume.objects_of(run))
-
-    def lacks(row: PlanRow) -> bool:
-        return row.change != Change.DELETED and not os.path.lexists(os.path.join(objects, row.path))
-
-    wanted: set[str] = set()
-    for row in filter(lacks, read_rows(draft, PlanRow)):
-        wanted.add(row.oid)
-        if len(wanted) == _MOST_BLOBS:
-            break
-    by_id: set[str] = set()
-    if wanted:
-        repository.fetch_blobs(wanted)
-        by_id = repository.blobs_among(wanted)
+    write_rows(draft, header, planner.rows())
+    is_missing = _missing_below(volume.objects_of(run))
+    by_id = _fetch_missing(repository, filter(is_missing, read_rows(draft, PlanRow)))
     left: Counter[tuple[str, str]] = Counter()
 
-    def kept() -> Iterator[PlanRow]:
+    def complete() -> Iterator[PlanRow]:
         for row in read_rows(draft, PlanRow):
-            if row.oid not in by_id and lacks(row):
+            if row.oid not in by_id and is_missing(row):
                 left[row.path.partition(b"/")[0].decode(), row.change] += 1
             else:
                 yield row
 
-    write_rows(files.replan_rows, RowsHeader(identity=run.identity), kept())
+    write_rows(files.replan_rows, header, complete())
     clusters = tuple(
         _without(
             cluster, added=left[cluster.name, Change.ADDED], modified=left[cluster.name, Change.MODIFIED]
@@ -135,8 +152,27 @@ def replan(
     return Plan(tip, files.replan_rows, clusters, frozenset(by_id))
 
 
+def _missing_below(objects: Path) -> Callable[[PlanRow], bool]:
+    """Return a predicate: whether a change needs an object that is not on the volume."""
+    root = os.fsencode(objects)
+    return lambda row: row.change != Change.DELETED and not os.path.lexists(os.path.join(root, row.path))
+
+
+def _fetch_missing(repository: Repository, rows: Iterable[PlanRow]) -> set[str]:
+    """Fetch the blobs of these rows, up to a limit, and return the ids of those that are present now."""
+    wanted: set[str] = set()
+    for row in rows:
+        wanted.add(row.oid)
+        if len(wanted) == _MOST_BLOBS:
+            break
+    if not wanted:
+        return set()
+    repository.fetch_blobs(wanted)
+    return repository.blobs_among(wanted)
+
+
 def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterResult:
-    """The cluster's result when so many of its changes are left for the next run."""
+    """Return the cluster's result when so many of its changes are left for the next run."""
     return cluster.model_copy(
         update={
             "files": cluster.files - added,

@@ -38,7 +38,7 @@ def _failures(argo: str) -> list[str]:
     return [printable(words) for words in said[:_SHOWN_FAILURES]]
 
 
-def failed(problem: SyncError | Terminated, start: RunStart) -> RunResult:
+def failed(problem: SyncError | Terminated, start: RunStart, push_attempts: int = 0) -> RunResult:
     """The result of a run that an error ended: what the log has said, and no secret either."""
     return RunResult(
         run_id=start.run_id,
@@ -51,7 +51,7 @@ def failed(problem: SyncError | Terminated, start: RunStart) -> RunResult:
         mode=start.mode,
         dry_run=start.dry_run,
         narrowed=start.narrowed,
-        push_attempts=problem.push_attempts,
+        push_attempts=push_attempts,
         operation=problem.operation,
         error=logs.redacted(f"{problem.message}: {problem.error}"),
     )

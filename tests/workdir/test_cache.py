@@ -410,7 +410,7 @@ def test_a_lie_that_came_out_is_not_believed_again(
     lie(sync)
     said = sync()
     assert said.exit == 30
-    assert "the commit is not the plan at clusterbackup/east/ns-0/object-0.yaml" in said.errors
+    assert "the commit differs from the plan at clusterbackup/east/ns-0/object-0.yaml" in said.errors
     assert sha(repository) == tip
     assert sync().exit == 0
     assert contents(repository) == OBJECTS

@@ -1,0 +1,81 @@
+"""Pushing a commit, and asking the remote afterwards where the branch is."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steps.core.operations import Operation
+from steps.errors import SyncError, TryAgain
+from steps.runtime import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from steps.clients.git.repository import Repository
+    from steps.contracts import Run
+
+_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 0.5
+
+
+@dataclass
+class PushCount:
+    """How often git push has run. The caller owns it, so that an error or a signal does not lose it."""
+
+    attempts: int = 0
+
+
+def push(repository: Repository, run: Run, oid: str, base: str | None, count: PushCount) -> str | None:
+    """Push until the branch is no longer at ``base``, and return its commit: ``oid``, or somebody else's.
+
+    The outcome of git push decides nothing: a push that failed may have landed, and a server may report
+    success and drop the ref. So the remote is asked after each push. Raises the push's SyncError if the
+    branch stays at ``base``.
+    """
+    problem: SyncError | None = None
+    for pause in pauses():
+        count.attempts += 1
+        with logs.timed() as elapsed:
+            problem = _attempt(repository, oid, base)
+            tip = repository.remote_tip()
+        if tip == oid:
+            logs.info(
+                Operation.GIT_PUSH,
+                f"Pushed {oid[:12]} to {run.branch}",
+                took=elapsed(),
+                git_commit=oid,
+                branch=run.branch,
+                attempts=count.attempts,
+            )
+        if tip != base:
+            return tip
+        if not problem.transient:
+            break
+        logs.warning(Operation.GIT_PUSH, "The push did not reach the branch; retrying", error=problem.error)
+        time.sleep(pause)
+    assert problem is not None  # noqa: S101 - there is at least one attempt
+    raise problem
+
+
+def _attempt(repository: Repository, oid: str, base: str | None) -> SyncError:
+    """Push once, and return what went wrong if the branch has not moved."""
+    try:
+        repository.push(oid, base)
+    except SyncError as problem:
+        return problem
+    return TryAgain(
+        Operation.GIT_PUSH,
+        "Failed to push to repository",
+        "the server reported success but did not update the branch",
+    )
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds to wait after each attempt: doubling, with jitter."""
+    return (
+        _FIRST_PAUSE_SECONDS * 2**n * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+        for n in range(_ATTEMPTS)
+    )
