@@ -26,32 +26,31 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 0.003
 
-NAMES = ("start", "branch", "list", "get", "hash", "write", "compare", "import", "push", "tell")
+NAMES = ("start", "branch", "list", "get", "hash", "write", "compare", "import", "push", "report")
 
 # By file and function: the innermost that is in here decides. "": the thread waits for others.
 FUNCTIONS = {
     ("clients/s3/listing.py", "children"): "list",
     ("clients/s3/listing.py", "_after"): "list",
-    ("clients/s3/listing.py", "of"): "list",
     ("clients/s3/store.py", "exists"): "list",
     ("clients/s3/store.py", "_chunks"): "get",
     ("clients/s3/store.py", "fetch"): "get",
-    ("clients/git.py", "fast_import"): "import",
-    ("committing.py", "commit"): "import",
+    ("clients/git/objects.py", "fast_import"): "import",
+    ("publishing/commit.py", "commit"): "import",
     ("publish.py", "_push"): "push",
-    ("publish.py", "_published"): "tell",
-    ("report.py", "report"): "tell",
-    ("report.py", "inform"): "tell",
-    ("web.py", "answering"): "tell",
-    ("baselines.py", "of_branch"): "branch",
-    ("clients/git.py", "fetch_tip"): "branch",
-    ("clients/git.py", "__enter__"): "branch",
+    ("publish.py", "_published"): "report",
+    ("report.py", "report"): "report",
+    ("reporting/delivery.py", "inform"): "report",
+    ("reporting/server.py", "answering"): "report",
+    ("planning/baselines.py", "of_branch"): "branch",
+    ("clients/git/repository.py", "fetch_tip"): "branch",
+    ("clients/git/repository.py", "__enter__"): "branch",
     ("download.py", "download"): "",
     ("download.py", "_outcome"): "",
     ("download.py", "_download_cluster"): "compare",
     ("run.py", "run"): "compare",
 }
-# What is done while an object comes stands in one function, so its lines decide.
+# One function receives, hashes and writes an object: its lines decide.
 LINES = ("clients/s3/store.py", "_get")
 HASH, WRITE = re.compile(r"\.update\(|digest\(|md5\(|sha1\("), re.compile(r"\bopen\(|\.write\(")
 _STEPS = f"{os.sep}steps{os.sep}"

@@ -141,7 +141,7 @@ def test_a_token_stays_what_it_was_in_the_versions_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowances", "allowed"),
+    ("approvals", "allowed"),
     [
         ((), False),
         (("east:cafe",), True),

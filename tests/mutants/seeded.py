@@ -105,38 +105,38 @@ MUTANTS = (
     ),
     Mutant(
         "partial listing accepted: no request after the last key",
-        "steps/clients/s3/store.py::Listing.__iter__",
+        "steps/clients/s3/listing.py::Listing.__iter__",
         Replace("came or A", "A"),
         "tests/runs/test_failures.py::test_a_truncated_listing_that_denies_it_is_completed",
     ),
     Mutant(
         "partial listing accepted: keys out of order",
-        "steps/clients/s3/store.py::Listing.__iter__",
+        "steps/clients/s3/listing.py::Listing.__iter__",
         Without("A.key <= last"),
         "tests/runs/test_failures.py::test_what_passes_is_tried_again[keys out of order]",
     ),
     Mutant(
         "partial listing accepted: one empty answer suffices",
-        "steps/clients/s3/store.py::Listing.__iter__",
+        "steps/clients/s3/listing.py::Listing.__iter__",
         Replace("empty_answers < 2", "empty_answers < 1"),
         "tests/runs/test_failures.py::test_an_empty_listing_is_asked_for_twice",
     ),
     Mutant(
         "partial listing accepted: a truncated page without a token is the last one",
-        "steps/clients/s3/store.py::_Page.__init__",
+        "steps/clients/s3/listing.py::Page.__init__",
         never("not self.token"),
         "tests/workdir/test_cache.py::test_a_page_that_breaks_off_is_no_empty_cluster",
     ),
     Mutant(
         "keys outside the prefix accepted",
-        "steps/clients/s3/store.py::Listing.__iter__",
+        "steps/clients/s3/listing.py::Listing.__iter__",
         Without("not A.key.startswith(...)"),
         "tests/runs/test_failures.py::test_what_passes_is_tried_again[keys from elsewhere]",
     ),
     Mutant(
         "any server clock believed",
-        "steps/clients/s3/store.py::_ServerClock.now",
-        always("abs(...) <= _MOST_SKEW"),
+        "steps/clients/s3/transport.py::ServerClock.now",
+        always("abs(...) <= _MAX_CLOCK_SKEW"),
         "tests/runs/test_failures.py::test_a_clock_that_is_years_off_is_not_believed",
     ),
     Mutant(
@@ -471,7 +471,7 @@ MUTANTS = (
     Mutant(
         "push's answer believed: failure",
         "steps/publish.py::_Publication._push",
-        Replace("cause = A.cause", "raise self._failed(A.cause)"),
+        Replace("cause = failed", "raise self._failed(failed)"),
         "tests/test_publish.py::test_a_push_that_landed_and_was_reported_as_failed_is_a_success",
     ),
     Mutant(
@@ -494,7 +494,7 @@ MUTANTS = (
     ),
     Mutant(
         "commits older than the run count as published since, on a branch that was set back",
-        "steps/clients/git/repository.py::Repository.history_beside",
+        "steps/clients/git/repository.py::Repository.history_without",
         Replace("self._log(A, B)", "self._log(A)"),
         "tests/test_publish.py::test_a_branch_that_was_set_back_meanwhile_is_built_upon",
     ),
@@ -615,7 +615,7 @@ MUTANTS = (
     ),
     Mutant(
         "any certificate trusted: the bucket's",
-        "steps/clients/s3/store.py::_http",
+        "steps/clients/s3/transport.py::_open_pool",
         Value("cert_reqs", "'CERT_NONE'"),
         "tests/clients/git/test_config.py::test_the_bucket_over_https_with_an_own_ca",
     ),
@@ -663,14 +663,14 @@ MUTANTS = (
     ),
     Mutant(
         "symlink followed on the volume",
-        "steps/workdir/volume.py::ObjectDirectory._make",
+        "steps/workdir/files.py::ObjectDirectory._make",
         Without("os.path.islink(A)"),
         "tests/workdir/test_files.py::test_object_directory_replaces_links",
     ),
     Mutant(
         "clone of somebody else replaced",
-        "steps/clients/git/repository.py::Repository._claim",
-        never("theirs"),
+        "steps/clients/git/repository.py::Repository._check_ownership",
+        never("foreign"),
         "tests/test_publish.py::test_somebodys_clone_or_home_is_left_alone",
     ),
     # -- what a run leaves and says --
@@ -761,7 +761,7 @@ MUTANTS = (
     ),
     Mutant(
         "file visible before it is complete",
-        "steps/workdir/volume.py::atomic_file",
+        "steps/workdir/files.py::atomic_file",
         Swap("yield A", "os.replace(...)"),
         "tests/workdir/test_files.py::test_atomic_file_appears_when_it_is_complete",
     ),
