@@ -1,7 +1,7 @@
-"""`make demo`: the main job, done for real on this machine in a few seconds.
+"""`make demo`: run git-sync on this machine, with a sample bucket and an empty repository.
 
-An S3 server (moto) and a bare Git repository stand in for yours; git-sync is the real one, called as
-you would call it.
+An S3 server (moto) and a bare Git repository stand in for real ones. git-sync runs unchanged, from its
+command line.
 """
 
 from __future__ import annotations
@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
+
+import click
 
 from tests.demo import dataset
 from tests.support.bucket import Bucket, new_bucket
@@ -22,14 +27,17 @@ from tests.support.s3 import moto_server
 _ROOT = Path(__file__).parents[2]
 
 
-def main() -> None:
-    """Tell the story in six scenes; a scene that ends otherwise than it should ends the demo."""
-    with (
-        TemporaryDirectory(prefix="git-sync-demo-") as directory,
-        moto_server() as server,
-    ):
+@click.command()
+@click.option("--keep", is_flag=True, help="Keep the files, and serve the bucket until Ctrl-C.")
+def main(*, keep: bool) -> None:
+    """Show five runs of git-sync; exit 1 as soon as one does not end as expected."""
+    directory = Path(mkdtemp(prefix="git-sync-demo-"))
+    with ExitStack() as stack:
+        if not keep:
+            stack.callback(shutil.rmtree, directory)
+        server = stack.enter_context(moto_server())
         bucket = new_bucket(server)
-        repository = bare_repository(Path(directory) / "backups.git")
+        repository = bare_repository(directory / "backups.git")
         environment = {
             "MINIO_ENDPOINT": server.endpoint,
             "MINIO_ACCESS_KEY": server.access_key,
@@ -43,13 +51,37 @@ def main() -> None:
             "LOG_FORMAT": "text",
             "METRICS_PORT": "0",
         }
-        _tell(environment, bucket, repository)
+        _show_runs(environment, bucket, repository)
+        settings = directory / "settings.env"
+        settings.write_text("".join(f"export {shlex.join([f'{k}={v}'])}\n" for k, v in environment.items()))
+        _show_places(directory, bucket, keep=keep)
+        if keep:
+            with suppress(KeyboardInterrupt):
+                signal.pause()
 
 
-def _tell(environment: dict[str, str], bucket: Bucket, repository: Path) -> None:
+def _show_places(directory: Path, bucket: Bucket, *, keep: bool) -> None:
+    _scene("Where everything is:")
+    print(f"Report:      {directory}/workspace/report.html")
+    print(f"Repository:  {directory}/backups.git")
+    print(f"Bucket:      {bucket.name} at http://{bucket.server.endpoint}")
+    print(f"Settings:    {directory}/settings.env")
+    if keep:
+        print(
+            f"The bucket is served until Ctrl-C. Another run: `. {directory}/settings.env; make run`",
+            flush=True,
+        )
+    else:
+        print("They are removed now. `make demo ARGS=--keep` keeps them and serves the bucket until Ctrl-C.")
+    print(
+        "Next: `make run` does the same with your own MINIO_* and GIT_* settings; see README.md.", flush=True
+    )
+
+
+def _show_runs(environment: dict[str, str], bucket: Bucket, repository: Path) -> None:
     before, after = dataset.before(), dataset.after()
 
-    _scene(f"Three clusters have backed up {len(before)} objects into one bucket. The first sync:")
+    _scene(f"Three clusters have written {len(before)} objects to one bucket. The first sync:")
     bucket.put_many(before)
     _sync(environment)
 
@@ -59,7 +91,7 @@ def _tell(environment: dict[str, str], bucket: Bucket, repository: Path) -> None
         bucket.delete(key)
     _sync(environment)
 
-    _scene("What it committed:")
+    _scene("The commit:")
     print(git(repository, "log", "-1", "--format=%B", "main").decode())
     print(
         git(
@@ -74,23 +106,22 @@ def _tell(environment: dict[str, str], bucket: Bucket, repository: Path) -> None
         ).decode()
     )
 
-    _scene("Nothing has changed since. The third sync commits nothing:")
+    _scene("Nothing has changed. The third sync commits nothing:")
     _sync(environment)
 
-    _scene("A backup job goes wrong: staging vanishes from the bucket. A guard refuses to follow (exit 20):")
+    _scene("A backup job fails: staging disappears from the bucket. A guard refuses the deletions (exit 20):")
     for key in after:
         if key.startswith("clusterbackup/staging/"):
             bucket.delete(key)
-    said = _sync(environment, expected=20)
+    output = _sync(environment, expected=20)
 
-    allowing = re.search(r"git-sync (run --allow-delete .*?)(?: {2}\[|$)", said, re.MULTILINE)
-    if allowing is None:
-        sys.exit("the refusal named no command")
-    _scene("If the loss is meant, the command that the refusal printed allows just this one:")
-    _sync(environment, *shlex.split(allowing[1])[1:])
+    approving = re.search(r"git-sync (run --allow-delete .*?)(?: {2}\[|$)", output, re.MULTILINE)
+    if approving is None:
+        sys.exit("the refusal printed no command")
+    _scene("If the deletions are intended, the printed command approves exactly these:")
+    _sync(environment, *shlex.split(approving[1])[1:])
 
     print(git(repository, "log", "--format=%h %s", "main").decode())
-    print("Next: `make run` does the same job with your own MINIO_* and GIT_* settings; see README.md.")
 
 
 def _scene(title: str) -> None:
@@ -98,7 +129,7 @@ def _scene(title: str) -> None:
 
 
 def _sync(environment: dict[str, str], *options: str, expected: int = 0) -> str:
-    """Run git-sync, show what it says, and return it."""
+    """Run git-sync; print and return its output."""
     print(f"$ git-sync {shlex.join(['run', *options])}", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "steps", "run", *options],
@@ -115,4 +146,5 @@ def _sync(environment: dict[str, str], *options: str, expected: int = 0) -> str:
     return done.stdout
 
 
-main()
+if __name__ == "__main__":
+    main()

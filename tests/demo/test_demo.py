@@ -1,14 +1,17 @@
-"""`make demo` is the README's promise, so it is a test as well."""
+"""`make demo` works as the README says."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.demo import dataset
+from tests.support.repositories import log
 
 EXPECTED_COMMIT = """
 Clusters processed: 3
@@ -22,22 +25,33 @@ Changes: 23 new, 15 modified, 2 deleted
 Git-Sync-Run: """
 
 
-def test_the_demo_tells_its_story_to_the_end() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.demo"],
+def test_the_demo_shows_its_runs_and_keeps_its_files() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.demo", "--keep"],
         cwd=Path(__file__).parents[2],
         env={"PATH": os.environ["PATH"]},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    ) as demo:
+        assert demo.stdout is not None
+        output = ""
+        while "until Ctrl-C" not in output and (line := demo.stdout.readline()):
+            output += line
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, output + rest
     assert re.search(
         r"Automated backup sync - \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n" + re.escape(EXPECTED_COMMIT),
-        done.stdout,
+        output,
     )
-    assert re.findall(r"^\(exit (\d+)\)", done.stdout, re.MULTILINE) == ["0", "0", "0", "20", "0"]
-    assert "0 new, 0 modified, 0 deleted in 3 clusters" in done.stdout
+    assert re.findall(r"^\(exit (\d+)\)", output, re.MULTILINE) == ["0", "0", "0", "20", "0"]
+    assert "0 new, 0 modified, 0 deleted in 3 clusters" in output
+    kept = dict(re.findall(r"^(Report|Repository|Settings): +(\S+)$", output, re.MULTILINE))
+    assert "git-sync run report" in Path(kept["Report"]).read_text()
+    assert len(log(Path(kept["Repository"]))) == 3
+    assert "export MINIO_BUCKET=" in Path(kept["Settings"]).read_text()
+    shutil.rmtree(Path(kept["Settings"]).parent)
 
 
 def test_the_data_set_is_what_the_commit_says() -> None:
