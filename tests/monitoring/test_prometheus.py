@@ -137,13 +137,13 @@ def test_the_docs_have_the_four_queries_of_the_users() -> None:
     ]
 
 
-def the_success_rate_is_that_of_the_runs(story: Story, way: str) -> None:
+def success_rate_is_the_share_of_successful_runs(story: Story, way: str) -> None:
     """Two of five failed; a report that was repeated is no sixth. Then three of seven, over a lost state."""
     assert story.prometheus.one(query(RATE, way), story.before) == pytest.approx(100 * 3 / 5)
     assert story.prometheus.one(query(RATE, way), story.at) == pytest.approx(100 * 4 / 7, rel=0.03)
 
 
-def files_per_hour_are_those_that_were_processed(story: Story, way: str) -> None:
+def files_per_hour_match_the_processed_files(story: Story, way: str) -> None:
     """Exact but for what increase() extrapolates at the window's ends; the first run's are in it."""
     asked = story.prometheus
     assert story.files == [10 + 10 + 10 + 5, 10]
@@ -151,20 +151,20 @@ def files_per_hour_are_those_that_were_processed(story: Story, way: str) -> None
     assert asked.one(query(FILES, way), story.at) == pytest.approx(sum(story.files), rel=0.15)
 
 
-def the_average_duration_is_that_of_the_runs(story: Story, way: str) -> None:
+def average_duration_matches_the_runs(story: Story, way: str) -> None:
     sums = [state["counters"]["duration_sum_seconds"] for state in story.states]
     first = story.prometheus.one(query(DURATION, way), story.before)
     assert first == pytest.approx(sums[0] / FIRST_RUNS, rel=1e-3)
     assert story.prometheus.one(query(DURATION, way), story.at) == pytest.approx(sum(sums) / RUNS, rel=0.05)
 
 
-def the_time_since_the_last_success_is_counted_from_its_end(story: Story, way: str) -> None:
+def time_since_last_success_starts_at_its_end(story: Story, way: str) -> None:
     for state, at in zip(story.states, (story.before, story.at), strict=True):
         seconds = at - datetime.fromisoformat(state["last_success"]["at"]).timestamp()
         assert story.prometheus.one(query(SINCE, way), at) == pytest.approx(seconds, abs=0.1)
 
 
-def an_unknown_success_is_absent_and_the_pushed_one_stays(story: Story) -> None:
+def lost_success_is_absent_and_the_pushed_one_stays(story: Story) -> None:
     lost = "min_over_time(git_sync_duration_seconds_count{%s}[5m]) == 0"
     assert story.prometheus.query(lost % PUSHED, story.at)
     zeros = "count_over_time((git_sync_last_success_timestamp{%s} == 0)[5m:1s])"
@@ -174,7 +174,7 @@ def an_unknown_success_is_absent_and_the_pushed_one_stays(story: Story) -> None:
     assert story.prometheus.query(gaps, story.at)
 
 
-def the_rules_are_loaded_and_say_what_is_wrong(story: Story) -> None:
+def rules_are_loaded_and_the_expected_alerts_fire(story: Story) -> None:
     rules = story.prometheus.rules()
     assert len(rules) == sum(len(group["rules"]) for group in RULES["groups"])
     assert {rule["health"] for rule in rules} == {"ok"}
@@ -192,7 +192,7 @@ def expressions() -> list[tuple[str, str]]:
     ]
 
 
-def the_query_has_data(story: Story, way: str, expression: str) -> None:
+def query_has_data(story: Story, way: str, expression: str) -> None:
     asked = expression
     variables = {"$job": way.split(chr(34))[1], "$branch": ".*"}
     for variable, value in (variables | {"$cluster": ".*", "$__range": "5m"}).items():
@@ -201,7 +201,7 @@ def the_query_has_data(story: Story, way: str, expression: str) -> None:
     assert story.prometheus.query(asked, story.at), asked
 
 
-def the_dashboards_variables_find_what_there_is(story: Story) -> None:
+def dashboard_variables_find_job_branch_and_cluster(story: Story) -> None:
     for variable in DASHBOARD["templating"]["list"]:
         if variable["type"] == "query":
             ((selector, label),) = re.findall(r"label_values\((.*), (\w+)\)$", variable["definition"])
@@ -215,7 +215,7 @@ def promtool(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
     return subprocess.run(["promtool", *arguments], input=stdin, capture_output=True, text=True, check=False)
 
 
-def prometheus_linter_finds_nothing(story: Story) -> None:
+def promtool_check_metrics_passes(story: Story) -> None:
     settings = read({"SYNC_SCHEDULE": "*/15 * * * *"})
     state = State.model_validate(story.states[0])
     for text in (exposition(settings.http, state)[0], exposition(settings.http, None)[0]):
@@ -225,32 +225,32 @@ def prometheus_linter_finds_nothing(story: Story) -> None:
     assert broken.returncode != 0
 
 
-def test_a_real_prometheus_answers_what_the_runs_did(story: Story, subtests: pytest.Subtests) -> None:
+def test_prometheus_metrics_match_the_runs(story: Story, subtests: pytest.Subtests) -> None:
     """One test, for the story takes half a minute to live through."""
     for way in (SERVED, PUSHED):
         for check in (
-            the_success_rate_is_that_of_the_runs,
-            files_per_hour_are_those_that_were_processed,
-            the_average_duration_is_that_of_the_runs,
-            the_time_since_the_last_success_is_counted_from_its_end,
+            success_rate_is_the_share_of_successful_runs,
+            files_per_hour_match_the_processed_files,
+            average_duration_matches_the_runs,
+            time_since_last_success_starts_at_its_end,
         ):
             with subtests.test(check.__name__, way=way):
                 check(story, way)
         for title, expression in expressions():
             with subtests.test("the query of the dashboard has data", panel=title, way=way):
-                the_query_has_data(story, way, expression)
+                query_has_data(story, way, expression)
     for whole in (
-        an_unknown_success_is_absent_and_the_pushed_one_stays,
-        the_rules_are_loaded_and_say_what_is_wrong,
-        the_dashboards_variables_find_what_there_is,
-        prometheus_linter_finds_nothing,
+        lost_success_is_absent_and_the_pushed_one_stays,
+        rules_are_loaded_and_the_expected_alerts_fire,
+        dashboard_variables_find_job_branch_and_cluster,
+        promtool_check_metrics_passes,
     ):
         with subtests.test(whole.__name__):
             whole(story)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_guides_commands_delete_the_group_of_a_branch(sync: Sync, bucket: Bucket) -> None:
+def test_documented_commands_delete_the_pushgateway_group_of_a_branch(sync: Sync, bucket: Bucket) -> None:
     """On a real Pushgateway, as real runs have pushed it; another branch's group stays."""
     guide = (ROOT / "docs" / "monitoring.md").read_text()
     (commands,) = re.findall(r"```bash\n(curl -X DELETE .*?)```", guide, re.DOTALL)
@@ -272,7 +272,7 @@ def test_the_guides_commands_delete_the_group_of_a_branch(sync: Sync, bucket: Bu
 
 
 @pytest.mark.parametrize("kind", ["rules", "alertmanager"])
-def test_the_tools_accept_the_files(kind: str) -> None:
+def test_promtool_and_amtool_accept_the_files(kind: str) -> None:
     if kind == "rules":
         done = promtool("check", "rules", str(MONITORING / "rules.yaml"))
     else:
@@ -281,12 +281,12 @@ def test_the_tools_accept_the_files(kind: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
+def test_promtool_rule_tests_pass() -> None:
     done = promtool("test", "rules", str(Path(__file__).with_name("rules_test.yaml")))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_alert_tests_can_fail(tmp_path: Path) -> None:
+def test_promtool_rule_tests_fail_for_a_changed_rule(tmp_path: Path) -> None:
     """The same test against rules in which one figure is another."""
     rules = (
         (MONITORING / "rules.yaml")
@@ -312,7 +312,7 @@ def test_the_alert_tests_can_fail(tmp_path: Path) -> None:
         ("alertname=Other severity=critical", "default"),
     ],
 )
-def test_alerts_reach_whom_they_are_for(labels: str, receiver: str) -> None:
+def test_alertmanager_routes_alerts_by_severity(labels: str, receiver: str) -> None:
     command = ["amtool", "config", "routes", "test", f"--config.file={MONITORING / 'alertmanager.yaml'}"]
     done = subprocess.run([*command, *labels.split()], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == receiver

@@ -586,7 +586,7 @@ MUTANTS = (
         "objects of a retried download published without a decision",
         "steps/publish.py::_Publication.publish",
         Without("Status.FAILED"),
-        "tests/workflows/test_pipeline.py::test_what_a_retried_download_brought_after_detect_puts_nothing_old_over_newer",
+        "tests/workflows/test_pipeline.py::test_publish_ignores_objects_that_a_retried_download_brought_after_detect",
     ),
     Mutant(
         "edit overwritten without a warning",

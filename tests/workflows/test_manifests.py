@@ -49,12 +49,12 @@ CONTAINERS = [step["container"] for step in STEPS.values()] + [pod["containers"]
 
 
 @pytest.mark.parametrize("path", GENERATED)
-def test_the_committed_manifest_is_the_one_that_the_definitions_make(path: str) -> None:
+def test_committed_manifest_equals_the_generated_one(path: str) -> None:
     assert (MANIFESTS / path).read_text() == GENERATED[path], "run `make manifests`"
 
 
 @pytest.mark.parametrize("document", [TEMPLATE, *CRONS], ids=lambda document: document["metadata"]["name"])
-def test_argo_knows_every_field(document: dict[str, Any]) -> None:
+def test_manifest_has_only_fields_of_argos_crds(document: dict[str, Any]) -> None:
     folder = argo.crds()
     if folder is None:
         pytest.skip("Argo's CRDs need Go and the Go module proxy, or ARGO_CRDS")
@@ -66,7 +66,7 @@ def test_argo_knows_every_field(document: dict[str, Any]) -> None:
         jsonschema.Draft202012Validator(schema).validate(unknown)
 
 
-def test_argos_linter_finds_nothing() -> None:
+def test_argo_lint_passes() -> None:
     binary = argo.linter()
     if binary is None:
         pytest.skip("there is no argo binary")
@@ -78,14 +78,14 @@ def test_argos_linter_finds_nothing() -> None:
 @pytest.mark.parametrize(
     "file", sorted(MANIFESTS.rglob("kustomization.yaml")), ids=lambda file: file.parent.name
 )
-def test_kustomizations_name_files_that_exist(file: Path) -> None:
+def test_kustomization_refers_to_existing_files(file: Path) -> None:
     kustomization = yaml.safe_load(file.read_text())
     named = [*kustomization.get("resources", []), *kustomization.get("components", [])]
     assert all((file.parent / path).exists() for path in named)
     assert named or file.parent.parent.name == "components"
 
 
-def test_a_schedule_comes_after_what_it_refers_to() -> None:
+def test_overlay_applies_schedules_last() -> None:
     # Argo looks at a CronWorkflow once; it found no template, and did not fire for 20 minutes.
     for overlay in ("central", "distributed"):
         kustomization = yaml.safe_load((MANIFESTS / "overlays" / overlay / "kustomization.yaml").read_text())
@@ -117,7 +117,7 @@ GLOBAL = {
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_every_variable_is_defined(name: str) -> None:
+def test_template_uses_only_defined_variables(name: str) -> None:
     template = TEMPLATES[name]
     known = GLOBAL | {
         f"inputs.parameters.{p['name']}" for p in template.get("inputs", {}).get("parameters", [])
@@ -130,7 +130,7 @@ def test_every_variable_is_defined(name: str) -> None:
     assert variables({key: value for key, value in SPEC.items() if key != "templates"}) <= GLOBAL
 
 
-def test_templates_and_their_arguments_match() -> None:
+def test_task_arguments_match_the_inputs_of_their_template() -> None:
     assert SPEC["entrypoint"] in TEMPLATES
     assert SPEC["onExit"] in STEPS
     tasks = TEMPLATES[SPEC["entrypoint"]]["dag"]["tasks"]
@@ -145,7 +145,7 @@ def test_templates_and_their_arguments_match() -> None:
     assert {task["template"] for task in tasks} | {SPEC["onExit"], SPEC["entrypoint"]} == set(TEMPLATES)
 
 
-def test_no_form_that_is_left_empty_gets_past_the_lock() -> None:
+def test_mutex_does_not_depend_on_parameters() -> None:
     assert SPEC["synchronization"] == {"mutexes": [{"name": "git-sync"}]}
 
 
@@ -159,7 +159,7 @@ def test_schedules_refer_to_the_template_and_its_parameters() -> None:
         assert cron["spec"]["concurrencyPolicy"] == "Forbid"
 
 
-def test_every_mount_has_its_volume() -> None:
+def test_every_mount_has_a_volume() -> None:
     volumes = {volume["name"] for volume in SPEC["volumes"]}
     volumes |= {claim["metadata"]["name"] for claim in SPEC["volumeClaimTemplates"]}
     mounted = {mount["name"] for step in STEPS.values() for mount in step["container"]["volumeMounts"]}
@@ -170,7 +170,7 @@ def test_every_mount_has_its_volume() -> None:
         }
 
 
-def test_artifacts_that_are_read_are_written_under_the_same_key() -> None:
+def test_input_artifacts_have_the_keys_of_output_artifacts() -> None:
     def keys(side: str) -> set[str]:
         artifacts = [
             a for step in STEPS.values() for a in step.get(side, {}).get("artifacts", []) if "s3" in a
@@ -184,7 +184,7 @@ def test_artifacts_that_are_read_are_written_under_the_same_key() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_key_of_the_config_map_that_is_asked_for_is_there(overlay: str) -> None:
+def test_config_map_has_every_key_that_manifests_refer_to(overlay: str) -> None:
     config, installation = SETTINGS[overlay]
     asked = re.findall(r"configMapKeyRef': \{'name': '([\w-]+)', 'key': '(\w+)'", str(TEMPLATE))
     assert asked
@@ -215,7 +215,7 @@ def test_every_config_map_and_secret_is_documented() -> None:
 # -- settings ----------------------------------------------------------------------------------
 
 
-def test_every_setting_can_be_set() -> None:
+def test_every_setting_can_be_set_in_the_manifests() -> None:
     from_secrets = {name for names in env.BY_SECRET.values() for name in names}
     for overlay in OVERLAYS:
         config, _ = SETTINGS[overlay]
@@ -225,7 +225,7 @@ def test_every_setting_can_be_set() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_config_map_is_complete_and_valid(overlay: str) -> None:
+def test_config_map_is_valid_and_has_no_secret(overlay: str) -> None:
     config, _ = SETTINGS[overlay]
     read(config["data"])
     assert set(config["data"]) <= {setting.name for setting in catalogue()}
@@ -234,7 +234,7 @@ def test_the_config_map_is_complete_and_valid(overlay: str) -> None:
     ]
 
 
-def test_an_empty_value_is_none_for_argo_too() -> None:
+def test_argo_uses_the_default_for_an_empty_setting() -> None:
     # GIT_BRANCH is empty in one of these: the expression then takes the ConfigMap's, and that the default.
     for name in ("RETRY_ATTEMPTS", "RETRY_DELAY"):
         (default,) = (setting.default for setting in catalogue() if setting.name == name)
@@ -269,7 +269,7 @@ def rendered(overlay: str, folder: Path, *components: str, **settings: str) -> d
     return {f"{thing['kind']}/{thing['metadata']['name']}": thing for thing in objects}
 
 
-def test_what_settings_say_reaches_the_manifests(tmp_path: Path) -> None:
+def test_kustomize_copies_settings_to_the_argo_manifests(tmp_path: Path) -> None:
     objects = rendered(
         *("central", tmp_path, "rwo", "large"),
         IMAGE="registry.example.com/x:1",
@@ -296,7 +296,7 @@ def test_what_settings_say_reaches_the_manifests(tmp_path: Path) -> None:
     }
 
 
-def test_the_same_reaches_the_manifests_without_argo(tmp_path: Path) -> None:
+def test_kustomize_copies_settings_to_the_cron_jobs(tmp_path: Path) -> None:
     objects = rendered(
         "cronjob", tmp_path, IMAGE="registry.example.com/x:1", VOLUME_SIZE="7Gi", SYNC_SCHEDULE="0 4 * * *"
     )
@@ -310,7 +310,7 @@ def test_the_same_reaches_the_manifests_without_argo(tmp_path: Path) -> None:
     assert not [name for name in objects if "Workflow" in name]
 
 
-def test_a_cluster_in_an_installation_of_its_own_has_a_branch_of_its_own() -> None:
+def test_distributed_overlay_pushes_to_a_branch_per_cluster() -> None:
     data = SETTINGS["distributed"][0]["data"]
     assert data["GIT_BRANCH"] == f"backups/{data['CLUSTERS']}"
 
@@ -328,7 +328,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_each_step_sees_its_own_secrets_only(name: str) -> None:
+def test_step_gets_only_the_secrets_that_it_needs(name: str) -> None:
     container = STEPS[name]["container"]
     seen = {source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source}
     seen |= {
@@ -343,7 +343,7 @@ def test_each_step_sees_its_own_secrets_only(name: str) -> None:
     assert ("workspace" in {mount["name"] for mount in container["volumeMounts"]}) == (name != "report")
 
 
-def test_every_container_is_restricted_and_has_no_shell() -> None:
+def test_every_container_is_restricted_and_runs_no_shell() -> None:
     patch = json.loads(SPEC["podSpecPatch"])
     for container in CONTAINERS + patch["initContainers"] + patch["containers"]:
         security = container["securityContext"]
@@ -362,7 +362,7 @@ def test_every_container_is_restricted_and_has_no_shell() -> None:
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_what_may_pass_is_tried_again_and_nothing_else() -> None:
+def test_only_transient_failures_are_retried() -> None:
     for step in STEPS.values():
         retry = step["retryStrategy"]
         assert retry["retryPolicy"] == "Always"
@@ -380,7 +380,7 @@ def test_what_may_pass_is_tried_again_and_nothing_else() -> None:
     assert "retryStrategy" not in TEMPLATES["main"]
 
 
-def test_the_executor_may_report_and_nothing_else() -> None:
+def test_executor_role_allows_only_task_results() -> None:
     role, binding = documents("base/executor-role.yaml")
     assert role["rules"] == [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
@@ -388,7 +388,7 @@ def test_the_executor_may_report_and_nothing_else() -> None:
     assert [subject["name"] for subject in binding["subjects"]] == [SPEC["serviceAccountName"]]
 
 
-def test_nobody_connects_to_a_run_and_it_connects_to_some_ports_alone() -> None:
+def test_network_policy_denies_ingress_and_limits_egress_ports() -> None:
     (policy,) = documents("namespace/networkpolicy.yaml")
     spec = policy["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -402,7 +402,7 @@ def test_nobody_connects_to_a_run_and_it_connects_to_some_ports_alone() -> None:
     assert all(wanted <= pod["labels"].items() for pod in pods)
 
 
-def test_the_policy_for_the_access_key_allows_reading_only() -> None:
+def test_minio_policy_allows_only_reading() -> None:
     policy = json.loads((MANIFESTS / "minio-policy.json").read_text())
     actions = [action for statement in policy["Statement"] for action in statement["Action"]]
     assert sorted(actions) == ["s3:GetObject", "s3:ListBucket"]
@@ -411,7 +411,7 @@ def test_the_policy_for_the_access_key_allows_reading_only() -> None:
 # -- serve -------------------------------------------------------------------------------------
 
 
-def test_serve_finds_the_state_where_the_pipeline_leaves_it() -> None:
+def test_serve_reads_the_state_key_that_the_pipeline_writes() -> None:
     """The key that Argo's expression makes, made by hand, is the one that the settings give."""
     (key,) = {
         artifact["s3"]["key"]
@@ -437,7 +437,7 @@ def test_serve_finds_the_state_where_the_pipeline_leaves_it() -> None:
         assert state.key == found
 
 
-def test_the_service_leads_to_the_pod_and_prometheus_to_the_service() -> None:
+def test_service_selects_the_serve_pod_and_servicemonitor_selects_the_service() -> None:
     (service,) = documents("components/serve/service.yaml")
     (monitor,) = documents("components/prometheus-operator/servicemonitor.yaml")
     (policy,) = documents("components/serve/networkpolicy.yaml")

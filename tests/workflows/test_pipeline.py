@@ -100,7 +100,7 @@ def exits(said: dict[str, Said]) -> dict[str, int]:
 ALL_WELL = dict.fromkeys(("discover", "download", "detect", "publish", "report"), 0)
 
 
-def test_a_new_volume_is_incremental_with_the_cache_and_exact_without(
+def test_run_on_a_new_volume_is_incremental_with_the_cache_and_exact_without(
     pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -120,7 +120,7 @@ def test_a_new_volume_is_incremental_with_the_cache_and_exact_without(
     assert pipeline.state["last_success"]["run_id"] == "three"
 
 
-def test_a_filtered_run_keeps_the_cache_of_the_clusters_it_left_out(
+def test_filtered_run_keeps_the_cache_of_excluded_clusters(
     pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -131,7 +131,7 @@ def test_a_filtered_run_keeps_the_cache_of_the_clusters_it_left_out(
     assert proxy.fetched == []
 
 
-def test_what_is_handed_to_argo_is_indices_and_harmless_labels(
+def test_discover_passes_only_indices_and_dns_labels_to_argo(
     pipeline: Pipeline, bucket: Bucket, tmp_path: Path
 ) -> None:
     bucket.put_many({f"clusterbackup/{name}/x": b"x" for name in ("east", "{{workflow.name}}", 'a "b" c')})
@@ -144,7 +144,7 @@ def test_what_is_handed_to_argo_is_indices_and_harmless_labels(
     ]
 
 
-def test_publish_says_which_cluster_failed_and_how_to_complete_the_run(
+def test_publish_names_the_failed_cluster_and_how_to_complete_the_run(
     pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, tmp_path: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -165,7 +165,7 @@ HOSTILE = "{{=sprig.repeat(100000000, workflow.name)}}"
 
 
 @pytest.mark.parametrize("outcome", ["refused", "failed"])
-def test_no_name_is_code_where_argo_pastes_the_last_word(
+def test_termination_message_contains_no_argo_expression(
     pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, tmp_path: Path, outcome: str
 ) -> None:
     bucket.put_many(OBJECTS | {f"clusterbackup/{HOSTILE}/default/x": b"x"})
@@ -185,7 +185,7 @@ def test_no_name_is_code_where_argo_pastes_the_last_word(
     assert "}}" not in said
 
 
-def test_the_last_word_keeps_its_beginning(tmp_path: Path) -> None:
+def test_termination_message_is_cut_at_the_end(tmp_path: Path) -> None:
     logs.error(Operation.PUBLISH, "Published in part", "größe" * 2000)
     word = tmp_path / "termination-log"
     word.touch()
@@ -194,12 +194,12 @@ def test_the_last_word_keeps_its_beginning(tmp_path: Path) -> None:
     assert 4090 < word.stat().st_size <= 4096
 
 
-def test_where_kubernetes_does_not_ask_for_a_last_word_none_is_left(tmp_path: Path) -> None:
+def test_termination_message_is_not_written_outside_kubernetes(tmp_path: Path) -> None:
     leave_word(tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
-def test_the_last_word_holds_no_secret(sync: Sync, tmp_path: Path) -> None:
+def test_termination_message_contains_no_secret(sync: Sync, tmp_path: Path) -> None:
     sync("health")
     logs.error(Operation.GIT_PUSH, "Failed", f"the server said {sync.settings['MINIO_SECRET_KEY']}")
     word = tmp_path / "termination-log"
@@ -240,7 +240,7 @@ def failures(*nodes: tuple[str, str, str | None]) -> str:
         (None, "the run left no result"),
     ],
 )
-def test_a_run_that_left_no_result_has_failed_and_argo_is_its_witness(
+def test_report_takes_the_cause_from_argo_if_a_run_has_no_result(
     pipeline: Pipeline, tmp_path: Path, witness: str | None, cause: str
 ) -> None:
     brought = tmp_path / "brought"
@@ -255,7 +255,7 @@ def test_a_run_that_left_no_result_has_failed_and_argo_is_its_witness(
     assert pipeline.state["counters"]["errors"] == 1
 
 
-def test_a_report_that_is_repeated_counts_once_and_a_damaged_state_stays(
+def test_repeated_report_counts_once_and_keeps_a_damaged_state(
     pipeline: Pipeline, bucket: Bucket, tmp_path: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -273,7 +273,7 @@ def test_a_report_that_is_repeated_counts_once_and_a_damaged_state_stays(
     assert pipeline.state["counters"]["runs"] == 1
 
 
-def test_a_memoized_run_without_its_volume_writes_nothing(
+def test_memoized_run_without_its_volume_writes_nothing(
     pipeline: Pipeline, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -288,7 +288,7 @@ def test_a_memoized_run_without_its_volume_writes_nothing(
     assert contents(repository) == OBJECTS
 
 
-def test_publish_says_that_no_step_has_decided_yet(sync: Sync, bucket: Bucket) -> None:
+def test_publish_fails_without_the_verdict_of_detect(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     sync("discover")
     said = sync("publish")
@@ -297,14 +297,14 @@ def test_publish_says_that_no_step_has_decided_yet(sync: Sync, bucket: Bucket) -
     assert "verdict.json does not exist" in said.errors
 
 
-def test_download_only_needs_a_volume_that_stays(pipeline: Pipeline, bucket: Bucket) -> None:
+def test_download_only_requires_a_persistent_volume(pipeline: Pipeline, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     said = Pipeline(pipeline.sync.with_settings(GIT_REPOSITORY=""), pipeline.store)("one")
     assert said["discover"].exit == 40
     assert "Nothing of this run would be kept" in said["discover"].errors
 
 
-def test_filters_in_the_environment_are_the_installations_and_options_one_runs(
+def test_only_filter_options_make_a_run_narrowed(
     sync: Sync, bucket: Bucket
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -318,7 +318,7 @@ def test_filters_in_the_environment_are_the_installations_and_options_one_runs(
     assert [cluster["name"] for cluster in state["last_run"]["clusters"]] == ["east", "west"]
 
 
-def test_what_a_retried_download_brought_after_detect_puts_nothing_old_over_newer(
+def test_publish_ignores_objects_that_a_retried_download_brought_after_detect(
     pipeline: Pipeline, bucket: Bucket, proxy: S3FaultProxy, repository: Path, tmp_path: Path
 ) -> None:
     west = "clusterbackup/west/default/object-0.yaml"
@@ -338,7 +338,7 @@ def test_what_a_retried_download_brought_after_detect_puts_nothing_old_over_newe
     assert contents(repository)[west] == b"newer"
 
 
-def test_the_pipelines_own_artifacts_are_no_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_artifacts_of_the_pipeline_are_not_a_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({"east/x": b"x", f"{ARTIFACTS}/state/cache.tgz": b"x"})
     said = sync(MINIO_PREFIX="/")
     assert said.exit == 0
@@ -347,11 +347,11 @@ def test_the_pipelines_own_artifacts_are_no_cluster(sync: Sync, bucket: Bucket, 
     assert line["data"]["keys"] == [f"{ARTIFACTS}/"]
 
 
-def test_report_without_a_volume_needs_all_that_it_cannot_find_there(sync: Sync, tmp_path: Path) -> None:
+def test_report_without_a_volume_requires_all_its_options(sync: Sync, tmp_path: Path) -> None:
     assert sync("report", "--artifacts", str(tmp_path)).exit == 2
 
 
-def test_someone_elses_commit_between_two_runs_is_built_upon(
+def test_publish_builds_on_a_foreign_commit_between_runs(
     pipeline: Pipeline, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
