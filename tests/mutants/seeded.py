@@ -305,7 +305,7 @@ MUTANTS = (
     ),
     Mutant(
         "cluster over its limits published where the branch has moved",
-        "steps/publish.py::_Publication.publish",
+        "steps/publishing/replan.py::settled_clusters",
         Without("Status.OVER_LIMIT"),
         "tests/runs/test_intake_limits.py::test_what_was_held_back_stays_so_where_the_branch_has_moved",
     ),
@@ -445,8 +445,8 @@ MUTANTS = (
     ),
     Mutant(
         "stale cache trusted: again, after it was found wrong",
-        "steps/publish.py::_Publication._commit",
-        Delete("self.volume.remove_caches()"),
+        "steps/publishing/commit.py::commit",
+        Delete("A.remove_caches()"),
         "tests/workdir/test_cache.py::test_a_lie_that_came_out_is_not_believed_again",
     ),
     # -- writing Git --
@@ -464,31 +464,31 @@ MUTANTS = (
     ),
     Mutant(
         "push's answer believed: ok",
-        "steps/publish.py::_Publication._push",
-        Replace("now = A.remote_tip()", "now = oid if cause is lied else A.remote_tip()"),
+        "steps/publishing/push.py::push",
+        Replace("tip = A.remote_tip()", "tip = oid if 'success' in problem.error else A.remote_tip()"),
         "tests/test_publish.py::test_a_server_that_says_ok_and_drops_the_ref_is_found_out",
     ),
     Mutant(
         "push's answer believed: failure",
-        "steps/publish.py::_Publication._push",
-        Replace("cause = failed", "raise self._failed(failed)"),
+        "steps/publishing/push.py::_attempt",
+        Replace("return problem", "raise problem"),
         "tests/test_publish.py::test_a_push_that_landed_and_was_reported_as_failed_is_a_success",
     ),
     Mutant(
         "changes not planned again on a moved branch",
-        "steps/publish.py::_Publication.publish",
-        Without("A != self.run.base"),
+        "steps/publish.py::_publish_to_branch",
+        Without("A == run.base"),
         "tests/test_publish.py::test_a_commit_elsewhere_in_the_repository_is_built_upon",
     ),
     Mutant(
         "run's own commit not recognised",
-        "steps/publish.py::_Publication.publish",
-        never("made_by(...)"),
+        "steps/publish.py::_publish_to_branch",
+        Replace("made_by(...)", "[]"),
         "tests/test_publish.py::test_a_publish_that_is_done_again_reports_the_same_commit",
     ),
     Mutant(
         "superseding off: by runs that have committed",
-        "steps/publish.py::_Publication.publish",
+        "steps/publish.py::_publish_to_branch",
         Replace("published_by(A)", "set()"),
         "tests/test_publish.py::test_an_old_run_that_is_retried_changes_nothing",
     ),
@@ -542,7 +542,7 @@ MUTANTS = (
     ),
     Mutant(
         "superseding off: by runs that had nothing to commit",
-        "steps/publishing/replan.py::newer_by_state",
+        "steps/publishing/replan.py::clusters_with_newer_listing",
         Replace("return newer", "return set()"),
         "tests/test_publish.py::test_an_old_run_that_is_retried_after_one_that_changed_nothing_does_nothing_either",
     ),
@@ -554,8 +554,8 @@ MUTANTS = (
     ),
     Mutant(
         "proof of the commit skipped",
-        "steps/publishing/commit.py::commit",
-        never("_outcome(...) != ..."),
+        "steps/publishing/commit.py::_first_difference",
+        Replace("_outcome(...) != ...", "False"),
         "tests/test_publish.py::test_bytes_that_changed_on_the_volume_are_not_published",
     ),
     Mutant(
@@ -572,7 +572,7 @@ MUTANTS = (
     ),
     Mutant(
         "push retried after a hook refused it",
-        "steps/publish.py::_Publication._push",
+        "steps/publishing/push.py::push",
         never("A.transient"),
         "tests/test_publish.py::test_a_rejecting_hook_is_not_asked_again",
     ),
@@ -584,13 +584,13 @@ MUTANTS = (
     ),
     Mutant(
         "objects of a retried download published without a decision",
-        "steps/publish.py::_Publication.publish",
+        "steps/publishing/replan.py::settled_clusters",
         Without("Status.FAILED"),
         "tests/workflows/test_pipeline.py::test_publish_ignores_objects_that_a_retried_download_brought_after_detect",
     ),
     Mutant(
         "edit overwritten without a warning",
-        "steps/publish.py::_Publication.publish",
+        "steps/publish.py::_publish_to_branch",
         Delete("log_conflicts(...)"),
         "tests/test_publish.py::test_an_edit_under_a_cluster_loses_and_is_called_a_conflict",
     ),

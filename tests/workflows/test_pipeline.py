@@ -304,9 +304,7 @@ def test_download_only_requires_a_persistent_volume(pipeline: Pipeline, bucket: 
     assert "Nothing of this run would be kept" in said["discover"].errors
 
 
-def test_only_filter_options_make_a_run_narrowed(
-    sync: Sync, bucket: Bucket
-) -> None:
+def test_only_filter_options_make_a_run_narrowed(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync("run", "--clusters=east", CLUSTERS="east,west").exit == 0
     state = sync.state
