@@ -363,7 +363,8 @@ def test_the_tree_of_modules_is_complete() -> None:
     (tree,) = re.findall(r"```\n(steps/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
     modules = [path for folder in ("steps", "workflows") for path in (ROOT / folder).rglob("*.py")]
     there = {path.relative_to(ROOT).as_posix() for path in modules if not path.stem.startswith("__")}
-    assert set(listed_modules(tree)) == there
+    listed = set(listed_modules(tree))
+    assert listed == there, f"docs/architecture.md: add {there - listed}, remove {listed - there}"
 
 
 def test_the_map_of_the_tests_is_complete() -> None:
