@@ -389,6 +389,13 @@ def test_every_threat_that_is_defended_names_its_test() -> None:
     assert not [row for row in rows if not re.search(r"::\w+` \|$", row)]
 
 
+def test_contributing_names_files_that_exist() -> None:
+    text = PAGES["CONTRIBUTING.md"]
+    named = set(re.findall(r"`((?:steps|tests|workflows|images|requirements|docs)/[\w./-]*)[`:]", text))
+    assert named
+    assert not sorted(path for path in named if not (ROOT / path).exists())
+
+
 def test_no_link_is_dead() -> None:
     for page, text in PAGES.items():
         for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", text)):
