@@ -1,4 +1,4 @@
-"""Edits of other people below GIT_PATH: where they are, and that the bucket's content wins."""
+"""Edits by others below GIT_PATH. The bucket's content replaces them; the log names each as a conflict."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ if TYPE_CHECKING:
     from steps.planning.plan import Plan
     from steps.workdir.volume import RunFiles
 
-_SHOWN_CONFLICTS = 20
+_MOST_LOGGED = 20
 
 
 def log_conflicts(
     repository: Repository, files: RunFiles, run: Run, plan: Plan, since: Iterable[Commit]
 ) -> None:
-    """Say which edits of other people lose to the bucket."""
+    """Log the edits by others that ``plan`` reverts, if any commit in ``since`` is not git-sync's own.
+
+    An edit is a difference between the baselines and the tip of the plan.
+    """
     if plan.tip is None or all(parse_trailers(commit.message).run_id for commit in since):
         return
     before = chain.from_iterable(baseline_tree(files, name) for name in run.clusters)
     now = below(run.git_path, repository.tree(plan.tip, run.git_path))
     edited = (a or b for a, b in outer_join(before, now) if a != b)
     pairs = outer_join(read_rows(plan.rows, PlanRow), filter(None, edited))
-    lost = (row.path for row, edit in pairs if row is not None and edit is not None)
-    shown = list(islice(lost, _SHOWN_CONFLICTS))
-    log_edits(run.git_path, shown, conflicts=len(shown) + sum(1 for _ in lost))
+    reverted = (row.path for row, edit in pairs if row is not None and edit is not None)
+    first = list(islice(reverted, _MOST_LOGGED))
+    log_edits(run.git_path, first, conflicts=len(first) + sum(1 for _ in reverted))
 
 
 def log_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
-    """Call each of these paths a conflict: somebody else has changed it, and the bucket's content wins."""
+    """Log each of these paths (``<cluster>/<rest>``) as a conflict. ``data`` is added to each line."""
     for path in paths:
         shown = printable(git_path + path.decode(errors="replace"))
         logs.error(
@@ -54,6 +57,6 @@ def log_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
 
 
 def below(git_path: str, rows: Iterable[TreeRow]) -> Iterator[TreeRow]:
-    """The rows with their paths taken from GIT_PATH on: ``<cluster>/<rest>``."""
+    """Return the rows with paths relative to GIT_PATH: ``<cluster>/<rest>``."""
     cut = len(git_path.encode())
     return (row._replace(path=row.path[cut:]) for row in rows)
