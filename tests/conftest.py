@@ -10,14 +10,18 @@ import trustme
 
 from tests.support import environment
 from tests.support.bucket import Bucket, new_bucket
+from tests.support.gitserver import http_git_server
 from tests.support.proxy import S3FaultProxy, fault_proxy
 from tests.support.repositories import bare_repository
 from tests.support.s3 import S3Server, moto_server
+from tests.support.steps import FIRST
 from tests.support.sync import Sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.gitserver import GitServer
 
 # How long an example takes is for the machine to say.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -68,3 +72,28 @@ def proxy(s3: S3Server) -> Iterator[S3FaultProxy]:
 def faulty(proxy: S3FaultProxy, sync: Sync) -> Sync:
     """The same sync through the proxy."""
     return sync.with_settings(MINIO_ENDPOINT=proxy.server.endpoint)
+
+
+@pytest.fixture
+def synced(sync: Sync, bucket: Bucket) -> None:
+    """The objects FIRST in the bucket and in Git."""
+    bucket.put_many(FIRST)
+    assert sync().exit == 0
+
+
+@pytest.fixture
+def git_server(repository: Path) -> Iterator[GitServer]:
+    """An HTTP server of the repository in which things can be made to go wrong."""
+    with http_git_server(repository.parent, "the-token") as running:
+        yield running
+
+
+@pytest.fixture
+def over_http(sync: Sync, git_server: GitServer, repository: Path) -> Sync:
+    """The same sync to that server, without retries of steps."""
+    return sync.with_settings(
+        GIT_REPOSITORY=git_server.url_for(repository),
+        GIT_TOKEN="the-token",
+        GIT_ALLOW_HTTP="true",
+        RETRY_ATTEMPTS="1",
+    )

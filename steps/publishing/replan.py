@@ -98,8 +98,8 @@ def settled_clusters(clusters: Iterable[ClusterResult], newer: Set[str]) -> dict
 
     A retried download may have completed a cluster that detect saw as failed. No guard has compared its
     listing with what others published, so it stays failed. A processed cluster in ``newer`` is
-    superseded: no clock tells which run read an object first, because runs take their time, but what was
-    published since this run began may be newer than what it has read.
+    superseded: what was published since this run began may be newer than what it has read. The times of
+    the listings do not decide this, because a run reads its objects long after it has listed them.
     """
     settled = {c.name: c for c in clusters if c.status in {Status.FAILED, Status.OVER_LIMIT}}
     for name in sorted(c.name for c in clusters if c.processed and c.name in newer):

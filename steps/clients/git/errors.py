@@ -90,7 +90,8 @@ _PERMANENT_REJECTION = re.compile(
     r"exists; cannot create|permission denied|no space left|hook declined", re.I
 )
 
-# What git repeats of our own settings: a repository may be called certificates.git, a branch deny-all.
+# Names in the output that come from our settings: a repository may be called certificates.git, a branch
+# deny-all.
 _NAMES = re.compile(
     r"'[^'\s]+'|\"[^\"\s]+\"|refs/heads/\S+|^To .*$|(?:resolve host:|connect to host|connect to) \S+", re.M
 )
@@ -98,7 +99,7 @@ _STATUS = re.compile(r"The requested URL returned error: \d+")
 
 
 def git_error(operation: Operation, output: str, status: int) -> SyncError:
-    """Return the error that git's output and exit status mean; it quotes what the server said."""
+    """Return the error that git's output and exit status mean; it quotes the server's messages."""
     lines = [line.strip() for line in output.split("\n") if line.strip("@ \r")]
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]

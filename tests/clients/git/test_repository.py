@@ -1,9 +1,10 @@
-"""The scratch repository where there is no room for it."""
+"""The scratch repository: what it replaces, what it ignores, and a full disk."""
 
 from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,16 @@ from steps.core import fast_import
 from steps.errors import FixConfiguration, translated
 from steps.runtime.settings.reading import read
 from tests.soak.full_disks import file_system, obstacle
-from tests.support.repositories import commit_files
+from tests.support.repositories import bare_repository, commit_files, contents, git, sha
+from tests.support.steps import FIRST, KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.bucket import Bucket
+    from tests.support.gitbackend import GitRequest
+    from tests.support.gitserver import GitServer
     from tests.support.sync import Sync
 
 
@@ -33,11 +38,11 @@ if TYPE_CHECKING:
     ],
     ids=["inodes", "bytes"],
 )
-def test_whatever_the_last_of_it_went_to_the_disk_is_called_full(
+def test_repository_reports_a_full_disk_wherever_it_fills_up(
     sizes: Iterator[str], words: str, sync: Sync, repository: Path, tmp_path: Path
 ) -> None:
     commit_files(repository, {"a/b.yaml": b"2"})
-    settings, said = read(sync.settings).git, []
+    settings, errors = read(sync.settings).git, []
     for size in sizes:
         room = tmp_path / size
         with file_system(room, size):
@@ -46,11 +51,11 @@ def test_whatever_the_last_of_it_went_to_the_disk_is_called_full(
                     scratch.fast_import(_commit())
                     scratch.fetch()
             except FixConfiguration as problem:
-                said.append(problem.error)
+                errors.append(problem.error)
             else:
                 break
-    assert len(said) > 3
-    assert not [error for error in said if not re.search(words, error, re.IGNORECASE)]
+    assert len(errors) > 3
+    assert not [error for error in errors if not re.search(words, error, re.IGNORECASE)]
 
 
 def _commit() -> list[bytes]:
@@ -63,3 +68,109 @@ def _commit() -> list[bytes]:
         fast_import.END_OF_DATA,
         fast_import.DONE,
     ]
+
+
+@pytest.mark.usefixtures("synced")
+def test_repository_ignores_locks_left_by_a_killed_run(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put(KEY, b"2")
+    for name in (
+        "config.lock",
+        "shallow.lock",
+        "refs/heads/main.lock",
+        "objects/pack/pack-x.keep",
+        "index.lock",
+    ):
+        path = sync.work_dir / ".git" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (sync.work_dir / ".gitconfig.lock").touch()
+    assert sync().exit == 0
+    assert contents(repository)[KEY] == b"2"
+
+
+@pytest.mark.usefixtures("synced")
+def test_remote_tip_ignores_branches_whose_names_end_alike(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    git(repository, "update-ref", "refs/heads/a/refs/heads/main", sha(repository))
+    bucket.put(KEY, b"2")
+    assert sync().exit == 0
+    assert sync.state["last_run"]["push_attempts"] == 1
+    git(repository, "update-ref", "-d", "refs/heads/main")
+    assert sync().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+
+
+@pytest.mark.usefixtures("synced")
+def test_repository_refuses_to_replace_a_foreign_clone_or_gitconfig(sync: Sync, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "init", "--quiet", str(clone))
+    outcome = sync(WORK_DIR=str(clone))
+    assert outcome.exit == 40
+    assert "git-sync did not create" in outcome.errors
+    assert (clone / ".git" / "HEAD").exists()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[alias]\n\tst = status\n")
+    assert sync("run", "--dry-run", WORK_DIR=str(home)).exit == 40
+    assert "alias" in (home / ".gitconfig").read_text()
+
+
+@pytest.mark.usefixtures("synced")
+def test_repository_replaces_its_own_incomplete_files(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    (sync.work_dir / ".gitconfig").write_bytes(b"")
+    shutil.rmtree(sync.work_dir / ".git")
+    (sync.work_dir / ".git").mkdir()
+    (sync.work_dir / ".git-sync" / "old.git" / "objects").mkdir(parents=True)
+    bucket.put(KEY, b"2")
+    assert sync().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert not (sync.work_dir / ".git-sync" / "old.git").exists()
+
+
+@pytest.mark.usefixtures("synced")
+def test_repository_ignores_planted_repositories_hooks_and_links(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    marker = tmp_path / "ran"
+    bucket.put(KEY, b"2")
+    shutil.rmtree(sync.work_dir)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (sync.work_dir / "clusterbackup").mkdir(parents=True)
+    (sync.work_dir / "clusterbackup" / "east").symlink_to(outside)
+    (sync.work_dir / ".gitconfig").symlink_to(outside / "gitconfig")
+    planted = bare_repository(tmp_path / "planted.git")
+    for hook in ("pre-push", "reference-transaction", "post-commit"):
+        script = planted / "hooks" / hook
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f"#!/bin/sh\ntouch {marker}\n")
+        script.chmod(0o755)
+    git(planted, "config", "core.fsmonitor", f"touch {marker}")
+    (sync.work_dir / ".git").symlink_to(planted)
+    assert sync().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert not marker.exists()
+    assert list(outside.iterdir()) == []
+    assert planted.exists()
+
+
+@pytest.mark.usefixtures("synced")
+def test_repository_runs_no_hook_planted_during_the_run(
+    over_http: Sync, git_server: GitServer, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    hooks, marker = over_http.work_dir / ".git" / "hooks", tmp_path / "ran"
+
+    def plant(_: GitRequest) -> None:
+        hooks.mkdir(exist_ok=True)
+        for name in ("reference-transaction", "pre-push"):
+            (hooks / name).write_text(f"#!/bin/sh\ntouch {marker}\n")
+            (hooks / name).chmod(0o755)
+
+    git_server.before = plant
+    (over_http.work_dir / ".git-sync" / "tip").unlink()
+    bucket.put(KEY, b"2")
+    assert over_http().exit == 0
+    assert contents(repository)[KEY] == b"2"
+    assert hooks.exists()
+    assert not marker.exists()

@@ -1,0 +1,166 @@
+"""Reading trees and blobs of a repository, and writing a commit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.clients.git.objects import NEW, Objects
+from steps.clients.git.process import Git
+from steps.core import fast_import
+from steps.core.changes import TreeRow
+from steps.core.git_objects import Change
+from steps.errors import SyncError
+from steps.kubernetes.change_summary import BlobChange
+from tests.support.repositories import (
+    GITLINK,
+    commit_files,
+    contents,
+    git_environment,
+    log,
+    message,
+    sha,
+    tree,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def objects(repository: Path) -> Objects:
+    """The objects of the test's repository."""
+    found = Objects()
+    found._git = Git(repository, git_environment(), [])
+    return found
+
+
+@pytest.fixture
+def commit(repository: Path) -> str:
+    """A commit with every kind of entry."""
+    return commit_files(
+        repository,
+        {
+            "README.md": b"read",
+            "x/east/a.yaml": b"a",
+            "x/east/deep/b\tc\n.yaml": b"b",
+            "x/link": ("120000", b"east"),
+            "x/module": (GITLINK, b"1" * 40),
+            "x/west/run.sh": ("100755", b"run"),
+        },
+    )
+
+
+def test_tree_yields_files_links_and_submodules_in_byte_order(
+    objects: Objects, repository: Path, commit: str
+) -> None:
+    rows = list(objects.tree(commit))
+    found = tree(repository)
+    assert rows == [TreeRow(path.encode(), entry.mode, entry.sha) for path, entry in found.items()]
+    assert rows == sorted(rows)
+    assert [row.path for row in objects.tree(commit, "x/east/")] == [
+        b"x/east/a.yaml",
+        b"x/east/deep/b\tc\n.yaml",
+    ]
+    assert list(objects.tree(commit, "absent/")) == []
+
+
+def test_tree_of_a_path_with_wildcards_is_taken_literally(objects: Objects, commit: str) -> None:
+    assert list(objects.tree(commit, "x/*/")) == []
+
+
+def test_children_are_the_entries_of_one_directory(objects: Objects, commit: str) -> None:
+    found = {row.path: row.mode for row in objects.children(commit, "x/")}
+    assert found == {
+        b"east": "040000",
+        b"link": "120000",
+        b"module": "160000",
+        b"west": "040000",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "obstructed"),
+    [("x/", False), ("absent/", False), ("README.md/", True), ("x/link/", True), ("x/east/a.yaml/b/", True)],
+)
+def test_is_obstructed_by_anything_but_a_directory(
+    path: str, *, obstructed: bool, objects: Objects, commit: str
+) -> None:
+    assert objects.is_obstructed(commit, path) is obstructed
+
+
+@pytest.mark.usefixtures("commit")
+def test_changes_have_blob_ids_of_plain_files_only(objects: Objects, repository: Path) -> None:
+    old = tree(repository)
+    newer = commit_files(
+        repository,
+        {
+            "README.md": None,
+            "x/east/a.yaml": b"changed",
+            "x/link": b"now a file",
+            "x/new.yaml": b"new",
+            "x/west/run.sh": None,
+        },
+    )
+    new = tree(repository)
+    assert list(objects.changes(newer)) == [
+        BlobChange(b"README.md", Change.DELETED, old["README.md"].sha, ""),
+        BlobChange(b"x/east/a.yaml", Change.MODIFIED, old["x/east/a.yaml"].sha, new["x/east/a.yaml"].sha),
+        BlobChange(b"x/link", Change.MODIFIED, "", new["x/link"].sha),
+        BlobChange(b"x/new.yaml", Change.ADDED, "", new["x/new.yaml"].sha),
+        BlobChange(b"x/west/run.sh", Change.DELETED, "", ""),
+    ]
+    assert [change.path for change in objects.changes(newer, "x/east/")] == [b"x/east/a.yaml"]
+
+
+def test_changes_of_a_first_commit_are_all_its_files(objects: Objects, repository: Path, commit: str) -> None:
+    assert [change.path.decode() for change in objects.changes(commit)] == list(tree(repository))
+
+
+def test_blobs_among_leaves_out_absent_objects_and_other_kinds(
+    objects: Objects, repository: Path, commit: str
+) -> None:
+    blob = tree(repository)["README.md"].sha
+    assert objects.blobs_among([blob, commit, "1" * 40]) == {blob}
+    assert objects.blobs_among([]) == set()
+
+
+def test_contents_skip_absent_blobs_and_those_beyond_the_limits(objects: Objects, repository: Path) -> None:
+    commit_files(repository, {"a": b"12345\n", "b": b"", "c": b"1234567890", "d": b"678"})
+    blobs = {path: entry.sha for path, entry in tree(repository).items()}
+    names = {oid: path for path, oid in blobs.items()}
+    asked = [*blobs.values(), "1" * 40]
+
+    def read(each: int, total: int) -> dict[str, bytes]:
+        return {names[oid]: content for oid, content in objects.contents(asked, each=each, total=total)}
+
+    assert read(100, 100) == {"a": b"12345\n", "b": b"", "c": b"1234567890", "d": b"678"}
+    assert read(9, 100) == {"a": b"12345\n", "b": b"", "d": b"678"}
+    assert read(100, 9) == {"a": b"12345\n", "b": b"", "d": b"678"}
+    assert read(100, 8) == {"a": b"12345\n", "b": b""}
+
+
+def test_fast_import_returns_the_new_commit(objects: Objects, repository: Path, commit: str) -> None:
+    oid = objects.fast_import(_commands(parent=commit))
+    assert oid == sha(repository, NEW)
+    assert log(repository, NEW) == [oid, commit]
+    assert message(repository, NEW) == "message"
+    assert contents(repository, NEW) == contents(repository) | {"a.yaml": b"1"}
+
+
+def test_fast_import_reports_why_git_refuses_its_input(objects: Objects) -> None:
+    with pytest.raises(SyncError, match="Failed to commit: fatal: "):
+        objects.fast_import([b"nonsense\n"] * 100_000)
+
+
+def _commands(parent: str) -> list[bytes]:
+    at = datetime(2025, 7, 12, tzinfo=UTC)
+    return [
+        fast_import.commit(ref=NEW, name="a", email="a@b", at=at, message="message", parent=parent),
+        fast_import.write_inline(b"a.yaml", 1),
+        b"1",
+        fast_import.END_OF_DATA,
+        fast_import.DONE,
+    ]

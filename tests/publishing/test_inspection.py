@@ -1,0 +1,134 @@
+"""Inspecting changed files: what is fetched and compared, and what happens when that fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.clients.git.repository import Repository
+from steps.publishing.inspection import inspect_changes
+from steps.runtime import logs
+from steps.runtime.logs import LogFormat, LogLevel
+from steps.runtime.settings.reading import read
+from tests.support.repositories import (
+    bare_repository,
+    commit_files,
+    git,
+    tree,
+)
+from tests.support.sync import Said, Sync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+
+
+@pytest.fixture(autouse=True)
+def _json_log() -> None:
+    logs.set_up(LogLevel.INFO, LogFormat.JSON, list)
+
+
+def test_inspection_is_partial_on_a_server_without_old_blobs(bucket: Bucket, tmp_path: Path) -> None:
+    """Over file:// a server without partial clone sends all objects, so either outcome is right."""
+    repository = bare_repository(tmp_path / "old.git", partial_clone=False)
+    sync = Sync.between(bucket, repository, tmp_path / "workspace")
+    bucket.put(
+        "clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\nspec: {containers: [{name: a, image: b}]}\n"
+    )
+    assert sync().exit == 0
+    bucket.put(
+        "clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\nspec: {containers: [{name: a, image: c}]}\n"
+    )
+    assert sync().exit == 0
+    changes = sync.state["last_run"]["changes"]
+    assert changes["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 0}}
+    assert len(changes["images"]) == changes["inspected"] == 1 - changes["not_inspected"]
+
+
+def test_inspection_skips_links_and_executables(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
+    commit_files(
+        repository,
+        {
+            "clusterbackup/east/shop/Pod/a.yaml": ("120000", b"/etc/passwd"),
+            "clusterbackup/east/shop/Pod/gone.yaml": ("100755", b"kind: Pod\n"),
+        },
+    )
+    outcome = sync()
+    assert outcome.exit == 0
+    assert outcome.of("git_diff") == []
+    assert sync.state["last_run"]["changes"]["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 1}}
+
+
+def test_inspection_is_empty_if_git_fails(
+    sync: Sync, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
+    assert sync().exit == 0
+    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+        assert inspect_changes(repository, "clusterbackup/", "0" * 40) == {}
+    assert "Failed to inspect the changes" in capsys.readouterr().out
+
+
+def test_inspection_is_empty_after_an_unexpected_error(
+    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+        assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
+    outcome = Said(0, capsys.readouterr().out).of("git_diff", "warning")
+    assert [(line["message"], line["error"]) for line in outcome] == [
+        ("Failed to inspect all changes", "ValueError")
+    ]
+
+
+def test_inspection_skips_yaml_directives_and_stops_at_its_deadline(
+    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
+        pods = [f"kind: Pod\nspec: {{containers: [{{name: a, image: {i}}}]}}\n".encode() for i in "bc"]
+        _, oid = (
+            commit_files(
+                scratch, {"x/east/shop/Pod/a.yaml": pod, "x/east/shop/Pod/b.yaml": b"%TAG !a! b\n---\n" + pod}
+            )
+            for pod in pods
+        )
+        found = inspect_changes(repository, "x/", oid)
+        assert {path: len(file.images) for path, file in found.items()} == {b"east/shop/Pod/a.yaml": 1}
+        assert "in time" not in capsys.readouterr().out
+        assert inspect_changes(repository, "x/", oid, seconds=0) == {}
+    (line,) = Said(0, capsys.readouterr().out).of("git_diff", "warning")
+    assert (line["message"], line["data"]) == ("Failed to inspect all changes in time", {"files": 2})
+
+
+def test_inspection_fetches_old_versions_of_inspected_files_only(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    paths = [f"clusterbackup/east/shop/Pod/{n:02}.yaml" for n in range(11)]
+    commit_files(repository, {path: f"kind: Pod\n# {path}\n".encode() for path in paths})
+    old = {path: entry.sha for path, entry in tree(repository).items()}
+    bucket.put_many({path: f"kind: Pod\n# {path} ".encode() + b"x" * 500_000 for path in paths[1:]})
+    bucket.put(paths[0], b"kind: Pod\n#" + b"x" * 600_000)
+    assert sync().exit == 0
+    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    fetched = {path for path, oid in old.items() if oid in listed.decode().split()}
+    assert len(fetched) == sync.state["last_run"]["changes"]["inspected"] == 8
+    assert paths[0] not in fetched
+
+
+def test_inspection_fetches_no_old_version_of_irrelevant_files(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    kinds = ("ConfigMap", "Deployment", "Service")
+    paths = {kind: f"clusterbackup/east/shop/{kind}/a.yaml" for kind in kinds}
+    commit_files(repository, {path: f"kind: {kind}\n".encode() for kind, path in paths.items()})
+    old = {path: entry.sha for path, entry in tree(repository).items()}
+    bucket.put_many({path: f"kind: {kind}\na: b\n".encode() for kind, path in paths.items()})
+    assert sync().exit == 0
+    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    assert [kind for kind in kinds if old[paths[kind]] in listed.decode()] == ["Deployment"]
+    changes = sync.state["last_run"]["changes"]
+    assert (changes["inspected"], changes["not_inspected"]) == (3, 0)
+    assert changes["kinds"].keys() == set(kinds)

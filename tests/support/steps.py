@@ -1,0 +1,40 @@
+"""The steps of one run, called one by one, on a bucket that was synced before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.support.sync import Said, Sync
+
+FIRST = {
+    f"clusterbackup/{cluster}/object-{number}.yaml": b"1"
+    for cluster in ("east", "west")
+    for number in range(6)
+}
+KEY = "clusterbackup/east/object-0.yaml"
+
+
+def prepare(sync: Sync, run_id: str) -> None:
+    """Call every step before publish."""
+    for step in ("discover", "download", "detect"):
+        assert sync(step, "--run-id", run_id).exit == 0
+
+
+def publish(sync: Sync, run_id: str) -> Said:
+    """Call publish."""
+    return sync("publish", "--run-id", run_id)
+
+
+def publish_again(sync: Sync, run_id: str) -> Said:
+    """Call publish as after a kill between its push and its result."""
+    (sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").unlink()
+    return publish(sync, run_id)
+
+
+def result(sync: Sync, run_id: str) -> dict[str, Any]:
+    """Return the run's result.json."""
+    loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())
+    assert isinstance(loaded, dict)
+    return loaded
