@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -19,15 +20,26 @@ from tests.support.sync import Sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.gitserver import GitServer
 
-# How long an example takes is for the machine to say.
+# An example may take any time: machines differ.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 environment.clean()
+
+# Tests below these folders, or with these fixtures, start servers or run for long: `make test-fast` skips them.
+_SLOW_FOLDERS = ("bench", "demo", "e2e", "hostile", "images", "mutants", "runs", "scale", "soak")
+_SLOW_FIXTURES = {"ca", "s3", "server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    folders = {Path(__file__).parent / name for name in _SLOW_FOLDERS}
+    for item in items:
+        if folders & set(item.path.parents) or _SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +51,13 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def ca() -> trustme.CA:
-    """A certificate authority that only these tests know."""
+    """A certificate authority that no system trusts."""
     return trustme.CA()
 
 
 @pytest.fixture
 def bucket(s3: S3Server) -> Bucket:
-    """An empty bucket of the test's own."""
+    """An empty bucket."""
     return new_bucket(s3)
 
 
@@ -63,14 +75,14 @@ def sync(bucket: Bucket, repository: Path, tmp_path: Path) -> Sync:
 
 @pytest.fixture
 def proxy(s3: S3Server) -> Iterator[S3FaultProxy]:
-    """A proxy before the S3 server in which things can be made to go wrong."""
+    """A proxy in front of the S3 server that can inject faults."""
     with fault_proxy(s3) as running:
         yield running
 
 
 @pytest.fixture
 def faulty(proxy: S3FaultProxy, sync: Sync) -> Sync:
-    """The same sync through the proxy."""
+    """git-sync through the proxy."""
     return sync.with_settings(MINIO_ENDPOINT=proxy.server.endpoint)
 
 

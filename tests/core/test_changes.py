@@ -302,8 +302,8 @@ def test_where_a_kept_file_stands_the_accepted_objects_below_it_wait() -> None:
 
 # -- memory -----------------------------------------------------------------------------------
 
-MANY = 200_000
-FEW_BYTES = 10 * 1024 * 1024  # a list of one stream's rows would take several times as much
+MANY = 20_000
+FEW_BYTES = 1024 * 1024  # a list of one stream's rows would take several times as much
 
 
 def many_files() -> Iterator[TreeRow]:
@@ -321,7 +321,7 @@ def many_pairs() -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
     return outer_join(many_files(), many_objects())
 
 
-def test_two_hundred_thousand_objects_are_planned_in_little_memory() -> None:
+def test_planning_does_not_keep_the_rows_in_memory() -> None:
     tally = Tally()
     tracemalloc.start()
     try:
@@ -335,4 +335,4 @@ def test_two_hundred_thousand_objects_are_planned_in_little_memory() -> None:
         tracemalloc.stop()
     assert peak < FEW_BYTES
     assert (surveyed.in_git, surveyed.deletions, tally.kept_deletions) == (MANY, MANY // 4, MANY // 4)
-    assert (yielded, tally.modified, tally.files) == (30_000, 30_000, MANY)
+    assert (yielded, tally.modified, tally.files) == (3_000, 3_000, MANY)

@@ -1,4 +1,4 @@
-"""Argo Workflows as far as it can be had without a cluster: its CRDs and its linter."""
+"""The parts of Argo Workflows that need no cluster: its CRDs and its linter."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ _MODULE = f"github.com/argoproj/argo-workflows/v4@{_VERSION}"
 
 @cache
 def crds() -> Path | None:
-    """The folder of the full CRDs: $ARGO_CRDS, or out of Argo's Go module; None where neither can be had."""
+    """The folder of the full CRDs: $ARGO_CRDS, or from Argo's Go module; None if neither is available."""
     if given := os.environ.get("ARGO_CRDS"):
         return Path(given)
     if shutil.which("go") is None:
         return None
-    said = subprocess.run(
+    done = subprocess.run(
         ["go", "mod", "download", "-json", _MODULE],
-        cwd="/",  # in no other module
+        cwd="/",  # outside of other modules
         env=os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"},
         capture_output=True,
         check=False,
     )
-    if said.returncode:
+    if done.returncode:
         return None
-    return Path(json.loads(said.stdout)["Dir"]) / "manifests" / "base" / "crds" / "full"
+    return Path(json.loads(done.stdout)["Dir"]) / "manifests" / "base" / "crds" / "full"
 
 
+@cache
 def strict_schema(folder: Path, kind: str) -> dict[str, Any]:
-    """The JSON schema of a kind; what the CRD does not name, it refuses (a server would drop it)."""
-    crd = yaml.safe_load((folder / f"argoproj.io_{kind.lower()}s.yaml").read_text())
+    """The JSON schema of a kind. It refuses fields that the CRD does not name; a server would drop them."""
+    crd = yaml.load((folder / f"argoproj.io_{kind.lower()}s.yaml").read_bytes(), yaml.CSafeLoader)
     (version,) = crd["spec"]["versions"]
     schema = _closed(version["schema"]["openAPIV3Schema"])
     assert isinstance(schema, dict)
-    # The API server checks these itself.
+    # The API server itself checks the metadata.
     schema["properties"]["metadata"] = {"type": "object"}
     return schema
 
@@ -60,13 +61,13 @@ def _closed(schema: Any) -> Any:
 
 @cache
 def linter() -> str | None:
-    """The argo binary: on PATH, or built for the end-to-end tests."""
+    """The argo binary: built for the end-to-end tests, or on PATH."""
     return _found("argo", "argo-*")
 
 
 @cache
 def kubectl() -> str | None:
-    """The kubectl that the end-to-end tests use, or one on PATH: kustomize is part of it."""
+    """The kubectl that the end-to-end tests use, or one on PATH. It includes kustomize."""
     return _found("kubectl", "k8s-*")
 
 
