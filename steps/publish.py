@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan
 from steps.publishing.commit import commit
 from steps.publishing.inspection import inspect_changes
-from steps.publishing.push import PushCount, pauses, push
+from steps.publishing.push import PushCount, push
 from steps.publishing.replan import (
     clusters_with_newer_listing,
     history_since_base,
@@ -26,7 +25,7 @@ from steps.publishing.replan import (
     replan,
     settled_clusters,
 )
-from steps.runtime import logs
+from steps.runtime import logs, retry
 from steps.workdir.cache import Caches
 from steps.workdir.files import read_document, write_document
 from steps.workdir.mirror import apply_locally
@@ -85,7 +84,7 @@ def _publish_to_branch(
     if detected.is_empty:
         return _nothing_to_commit(detected)
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
-        for pause in pauses():
+        for _ in retry.PUSHES.tries():
             tip = repository.fetch_tip()
             if tip == run.base and not newer:
                 plan = detected
@@ -106,7 +105,6 @@ def _publish_to_branch(
             if new_tip == oid:
                 return _pushed(volume, run, repository, plan, oid)
             _log_moved_branch(run, new_tip)
-            time.sleep(pause)
     raise TryAgain(
         Operation.GIT_PUSH,
         "Failed to push to repository",

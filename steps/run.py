@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from functools import wraps
+import time
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
-
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_result,
-    stop_after_attempt,
-    wait_exponential_jitter,
-)
 
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
@@ -26,25 +17,23 @@ from steps.report import previous_state, report
 from steps.reporting.delivery import inform
 from steps.reporting.outcome import failed
 from steps.runtime import logs, signals
+from steps.runtime.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steps.contracts import RunResult, RunStart
     from steps.runtime.settings.reading import Settings
-    from steps.runtime.settings.sync import RetrySettings
     from steps.workdir.volume import Volume
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_LONGEST_PAUSE_SECONDS = 300
-
 
 def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
-    """Sync once and report it, whatever happens; WORK_DIR is ours alone meanwhile."""
+    """Sync once, and report the result in every case. WORK_DIR is locked until that is done."""
     with volume.locked():
-        previous_state(volume.state)  # damaged? Then say so before any work
+        previous_state(volume.state)  # a damaged state is logged before any work
         pushes = PushCount()
         try:
             result = _sync(settings, volume, start, progress, pushes)
@@ -62,50 +51,45 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
 def _sync(
     settings: Settings, volume: Volume, start: RunStart, progress: Progress, pushes: PushCount
 ) -> RunResult:
-    again = _retrying(settings.retry)
-    found = again(_step(discover), settings, volume, start)
-    again(_step(download), settings, volume, found, found.clusters, progress)
-    verdict = again(_step(detect), volume, found)
-    return again(_step(publish), settings, volume, found, verdict, pushes)
+    policy = RetryPolicy(settings.retry.attempts, settings.retry.delay.total_seconds())
+    found = _retrying(policy, discover)(settings, volume, start)
+    _retrying(policy, download)(settings, volume, found, found.clusters, progress)
+    verdict = _retrying(policy, detect)(volume, found)
+    return _retrying(policy, publish)(settings, volume, found, verdict, pushes)
 
 
-def _step(step: Callable[P, T]) -> Callable[P, T]:
-    """The step, with no errors but ours: a volume in trouble may be itself again at the next try."""
+def _retrying(policy: RetryPolicy, step: Callable[P, T]) -> Callable[P, T]:
+    """Return the step with retries: it runs again while it fails for a transient reason.
 
-    @wraps(step)
-    def ours(*arguments: P.args, **options: P.kwargs) -> T:
-        with translated():
-            return step(*arguments, **options)
+    The outcome of the last attempt counts. Errors of the volume are translated in each attempt,
+    because some of them are transient too.
+    """
 
-    return ours
+    def attempts(*arguments: P.args, **options: P.kwargs) -> T:
+        for number, pause in enumerate(policy.pauses(), 1):
+            problem = None
+            try:
+                with translated():
+                    outcome = step(*arguments, **options)
+            except SyncError as raised:
+                if pause is None or not raised.transient:
+                    raise
+                problem = raised
+            else:
+                if pause is None or outcome is not Exit.TRANSIENT:
+                    return outcome
+            _log_retry(step.__name__, problem, number + 1, policy.attempts, pause)
+            time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
 
-
-def _retrying(settings: RetrySettings) -> Retrying:
-    """Try a step RETRY_ATTEMPTS times while what is wrong may pass; its last outcome counts."""
-    return Retrying(
-        retry=retry_if_exception(_may_pass) | retry_if_result(lambda exit_: exit_ is Exit.TRANSIENT),
-        stop=stop_after_attempt(settings.attempts),
-        wait=wait_exponential_jitter(
-            multiplier=settings.delay.total_seconds(),
-            max=_LONGEST_PAUSE_SECONDS,
-            jitter=settings.delay.total_seconds(),
-        ),
-        before_sleep=_announce,
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-    )
-
-
-def _may_pass(problem: BaseException) -> bool:
-    return isinstance(problem, SyncError) and problem.transient
+    return attempts
 
 
-def _announce(state: RetryCallState) -> None:
-    step = state.fn.__name__ if state.fn else ""
-    problem = state.outcome.exception() if state.outcome else None
+def _log_retry(step: str, problem: SyncError | None, number: int, attempts: int, pause: float) -> None:
     logs.warning(
-        problem.operation if isinstance(problem, SyncError) else Operation.DOWNLOAD,
-        f"{step} is tried again",
+        problem.operation if problem else Operation.DOWNLOAD,
+        f"Retrying {step} (attempt {number} of {attempts}) in {pause:.1f} s",
         error=str(problem) if problem else None,
-        attempt=state.attempt_number + 1,
-        pause_seconds=round(state.upcoming_sleep, 1),
+        attempt=number,
+        pause_seconds=round(pause, 1),
     )

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("untimed")
 
 environment.clean()
 
-# Tests below these folders, or with these fixtures, start servers or run for long: `make test-fast` skips them.
+# `make test-fast` skips tests below these folders or with these fixtures: they start servers or run long.
 _SLOW_FOLDERS = ("bench", "demo", "e2e", "hostile", "images", "mutants", "runs", "scale", "soak")
 _SLOW_FIXTURES = {"ca", "s3", "server"}
 

@@ -1,4 +1,4 @@
-"""Sending something to a web address: to the Pushgateway, to a webhook."""
+"""HTTP without S3: requests to the Pushgateway and the webhook, and what all clients share."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from urllib.parse import unquote
 import certifi
 import urllib3
 
+from steps.runtime import retry
 from steps.runtime.logs import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from steps.runtime.retry import RetryPolicy
+
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10
-_QUICK_RETRIES = 2
-_REFUSED = 300  # redirects are not followed: what is sent is meant for this address
-
-
-_SAID_BYTES = 1000
+_FIRST_REFUSAL = 300  # redirects are not followed: the content is meant for this address only
+_ANSWER_BYTES = 1000
 
 
 class Undelivered(Exception):
-    """It did not arrive, for this reason. The address is not part of it: it may be a secret."""
+    """The server did not accept the content. ``reason`` never has the address, which may be a secret."""
 
-    def __init__(self, reason: str, said: str = "") -> None:
-        super().__init__(f"{reason}: {said}" if said else reason)
+    def __init__(self, reason: str, answer: str = "") -> None:
+        super().__init__(f"{reason}: {answer}" if answer else reason)
         self.reason = reason
 
 
-def post(  # noqa: PLR0913 - what a request is made of
+def post(  # noqa: PLR0913 - the parts of a request
     url: str,
     body: bytes,
     headers: Mapping[str, str],
@@ -42,25 +42,24 @@ def post(  # noqa: PLR0913 - what a request is made of
     ca_file: Path | None = None,
     proxy: str | None = None,
 ) -> None:
-    """Send ``body``; Undelivered unless the server accepts it, also at a second and third try."""
+    """Send ``body``, with retries. Raises Undelivered unless the server accepts it."""
     if ca_file and not os.access(ca_file, os.R_OK):
         raise Undelivered(f"{ca_file} cannot be read")
     try:
         address = urllib3.util.parse_url(url)
     except ValueError as problem:
-        raise Undelivered("the address is none") from problem
+        raise Undelivered("the URL is invalid") from problem
     login = ":".join(credentials) if credentials else unquote(address.auth or "")
     options: dict[str, Any] = {
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": str(ca_file) if ca_file else certifi.where(),
         "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-        "retries": urllib3.Retry(
-            total=_QUICK_RETRIES,
-            backoff_factor=0.5,
+        "retries": urllib3_retry(
+            retry.DELIVERIES,
             status_forcelist=(429, 502, 503, 504),
             allowed_methods=None,
             raise_on_status=False,
-            respect_retry_after_header=False,  # a server must not say how long a run lasts
+            respect_retry_after_header=False,  # the server must not decide how long a run takes
         ),
     }
     try:
@@ -74,36 +73,48 @@ def post(  # noqa: PLR0913 - what a request is made of
                 redirect=False,
                 preload_content=False,
             )
-            said = response.read1(_SAID_BYTES) if response.status >= _REFUSED else b""
+            answer = response.read1(_ANSWER_BYTES) if response.status >= _FIRST_REFUSAL else b""
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
         cause = root_cause(problem)
         raise Undelivered(
             first_line((cause.strerror if isinstance(cause, OSError) else None) or str(cause))
         ) from None
-    if response.status >= _REFUSED:
-        raise Undelivered(f"the server answered {response.status}", first_line(said.decode(errors="replace")))
+    if response.status >= _FIRST_REFUSAL:
+        raise Undelivered(
+            f"the server answered {response.status}", first_line(answer.decode(errors="replace"))
+        )
+
+
+def urllib3_retry(policy: RetryPolicy, **options: Any) -> urllib3.Retry:
+    """Return the policy in urllib3's terms. Its first retry comes without a pause."""
+    return urllib3.Retry(
+        total=policy.attempts - 1,
+        backoff_factor=policy.first_pause,
+        backoff_max=policy.longest_pause,
+        **options,
+    )
 
 
 def through(proxy: str) -> dict[str, Any]:
-    """The arguments that make a pool go through ``proxy``: urllib3 finds no credentials in an address."""
+    """Return a pool's arguments for ``proxy``. urllib3 ignores credentials in the proxy's address."""
     login = unquote(urllib3.util.parse_url(proxy).auth or "")
     headers = {"Proxy-Authorization": _basic(login)} if login else {}
     return {"proxy_url": proxy, "proxy_headers": headers}
 
 
 def _basic(login: str) -> str:
-    return f"Basic {b64encode(login.encode()).decode()}"  # urllib3's own helper knows Latin-1 alone
+    return f"Basic {b64encode(login.encode()).decode()}"  # urllib3's own helper encodes Latin-1 only
 
 
 def root_cause(problem: BaseException) -> BaseException:
-    """Follow urllib3's nesting (MaxRetryError.reason, __cause__) to what the network said."""
+    """Return the network's own error: urllib3 nests it in MaxRetryError.reason and __cause__."""
     inner = getattr(problem, "reason", None) or problem.__cause__
     return root_cause(inner) if isinstance(inner, BaseException) else problem
 
 
 def first_line(text: str) -> str:
-    """The first line, cut and in lower case, as it goes into an error.
+    """Return the first line, in lower case and cut to 300 characters, for an error.
 
-    Secrets go before that: nobody would know one again afterwards.
+    Secrets are redacted first, because a secret in lower case or cut is no longer recognized.
     """
     return redacted(text.strip().split("\n", 1)[0])[:300].lower()

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
 from steps.errors import SyncError, TryAgain
-from steps.runtime import logs
+from steps.runtime import logs, retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from steps.clients.git.repository import Repository
     from steps.contracts import Run
-
-_ATTEMPTS = 5
-_FIRST_PAUSE_SECONDS = 0.5
 
 
 @dataclass
@@ -36,7 +29,7 @@ def push(repository: Repository, run: Run, oid: str, base: str | None, count: Pu
     branch stays at ``base``.
     """
     problem: SyncError | None = None
-    for pause in pauses():
+    for _ in retry.PUSHES.tries():
         count.attempts += 1
         with logs.timed() as elapsed:
             problem = _attempt(repository, oid, base)
@@ -55,7 +48,6 @@ def push(repository: Repository, run: Run, oid: str, base: str | None, count: Pu
         if not problem.transient:
             break
         logs.warning(Operation.GIT_PUSH, "The push did not reach the branch; retrying", error=problem.error)
-        time.sleep(pause)
     assert problem is not None  # noqa: S101 - there is at least one attempt
     raise problem
 
@@ -70,12 +62,4 @@ def _attempt(repository: Repository, oid: str, base: str | None) -> SyncError:
         Operation.GIT_PUSH,
         "Failed to push to repository",
         "the server reported success but did not update the branch",
-    )
-
-
-def pauses() -> Iterator[float]:
-    """Yield the seconds to wait after each attempt: doubling, with jitter."""
-    return (
-        _FIRST_PAUSE_SECONDS * 2**n * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
-        for n in range(_ATTEMPTS)
     )

@@ -70,19 +70,19 @@ MUTANTS = (
     Mutant(
         "404 believed without a second request",
         "steps/clients/s3/store.py::ObjectStore._chunks",
-        Replace("self._stat(...)", "raise Gone from None"),
+        Replace("raise _NotFound", "raise Gone"),
         "tests/runs/test_failures.py::test_a_404_that_the_store_does_not_stand_by_is_no_deletion",
     ),
     Mutant(
         "no MD5 check",
-        "steps/clients/s3/store.py::ObjectStore._fetch_checked",
-        always("A.md5 == B.etag"),
+        "steps/clients/s3/store.py::ObjectStore.fetch",
+        Replace("is_md5 = A == B", "is_md5 = True"),
         "tests/runs/test_failures.py::test_what_passes_is_tried_again[a flipped bit]",
     ),
     Mutant(
         "damaged bytes taken for those of a store without MD5 ETags",
-        "steps/clients/s3/store.py::ObjectStore._fetch_checked",
-        never("A.oid != B.oid"),
+        "steps/clients/s3/store.py::ObjectStore.fetch",
+        Replace("is_md5 or A or not B", "is_md5 or mismatch or not B"),
         "tests/runs/test_failures.py::test_what_passes_is_tried_again[a flipped bit]",
     ),
     Mutant(
@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     Mutant(
         "MAX_OBJECT_BYTES ignored for an object that changed after the listing",
-        "steps/clients/s3/store.py::ObjectStore._fetch",
+        "steps/clients/s3/store.py::ObjectStore._current",
         never("A.size > max_bytes"),
         "tests/clients/s3/test_store.py::test_an_object_that_outgrew_the_limit_is_too_large",
     ),
@@ -530,8 +530,8 @@ MUTANTS = (
     ),
     Mutant(
         "an object is requested twice instead of three times",
-        "steps/clients/s3/store.py",
-        Replace("_PAUSES = ...", "_PAUSES = (0.2,)"),
+        "steps/runtime/retry.py",
+        Replace("REQUESTS = ...", "REQUESTS = RetryPolicy(attempts=2, first_pause=0.2)"),
         "tests/runs/test_failures.py::test_an_object_is_tried_three_times_before_its_cluster_has_failed",
     ),
     Mutant(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
-    from tests.support.faults import Request, Rule
+    from tests.support.faults import Action, Request, Rule
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
 
@@ -135,17 +135,74 @@ def test_what_passes_is_tried_again(
     assert contents(repository) == OBJECTS
 
 
-@pytest.mark.parametrize(("spoilt", "exit_"), [(2, 0), (3, 10)])
-def test_an_object_is_tried_three_times_before_its_cluster_has_failed(
-    spoilt: int, exit_: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+ONE = f"{EAST}default/object-3.yaml"
+
+
+@pytest.mark.parametrize(("failures", "exit_"), [(3, 0), (4, 10)])
+def test_download_requests_an_object_four_times_before_its_cluster_fails(
+    failures: int, exit_: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
-    one = f"{EAST}default/object-3.yaml"
-    gets = iter(range(99))
-    longer = body(lambda data: data + b"x" if next(gets) < spoilt else data)
-    proxy.install(when(lambda request: request.is_get and request.key == one, longer))
+    proxy.install(
+        times(failures, body(lambda data: data + b"x"), lambda request: request.is_get and request.key == ONE)
+    )
     assert faulty(RETRY_ATTEMPTS="1").exit == exit_
-    assert next(gets) == 3
+    assert proxy.fetched.count(ONE) == 4
+
+
+def _other_bytes_each_time() -> Change:
+    serial = iter(range(10, 99))
+    return body(lambda data: b"%2d" % next(serial) if len(data) == 2 else data)  # OBJECTS have two bytes
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Status(503, "SlowDown"),
+        Status(429, "TooManyRequests"),
+        Status(400, "RequestTimeout"),
+        Status(404, "NoSuchKey"),
+        Reset(),
+        Cut(0),
+        Cut(1),
+        body(lambda data: data + b"x"),
+        _other_bytes_each_time(),
+    ],
+    ids=["503", "429", "400", "404 but HEAD finds it", "reset", "no body", "cut", "too long", "damaged"],
+)
+def test_an_object_that_always_fails_costs_4_gets_and_2_lists_per_attempt_of_download(
+    action: Action, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    """The numbers of docs/settings.md, "Retries"."""
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda request: request.is_get and request.key == ONE, action))
+    assert faulty(RETRY_ATTEMPTS="3").exit == 10
+    assert proxy.fetched.count(ONE) == 12
+    assert len([request for request in proxy.listings if request.concerns(EAST)]) == 6
+    assert len([request for request in proxy.listings if request.concerns("clusterbackup/west/")]) == 2
+    heads = [request for request in proxy.requests if request.method == "HEAD"]
+    assert len(heads) == (12 if action == Status(404, "NoSuchKey") else 0)
+
+
+def test_a_listing_that_always_fails_costs_4_requests_per_attempt(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(listing_of(EAST), Status(503, "SlowDown")))
+    assert faulty(RETRY_ATTEMPTS="3").exit == 10
+    assert len([request for request in proxy.listings if request.concerns(EAST)]) == 12
+
+
+def test_a_proof_of_absence_that_always_fails_costs_4_requests_per_attempt(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    bucket.delete(ONE)
+    proxy.clear()
+    proxy.install(when(lambda request: request.method == "HEAD", Status(503, "SlowDown")))
+    assert faulty(RETRY_ATTEMPTS="3").exit == 10
+    assert len([request for request in proxy.requests if request.method == "HEAD"]) == 12
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ import random
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steps import publish
-from steps.clients.s3 import transport
+from steps.runtime import retry
 from tests.soak.oracle import Chronicle, Oracle, Unsafe
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.proxy import S3FaultProxy, fault_proxy
@@ -27,7 +26,10 @@ PREFIX = "clusterbackup/"
 _UNGUARDED = {"MAX_DELETE_PERCENT": "100", "MAX_DELETE_COUNT": "1000000", "CLUSTER_VANISHED": "delete"}
 
 # What git-sync waits for in the world outside, for seconds and minutes.
-_HASTE = ((publish, "_FIRST_PAUSE_SECONDS", 0.005), (transport, "_BACKOFF_SECONDS", 0.001))
+_HASTE = (
+    (retry, "PUSHES", replace(retry.PUSHES, first_pause=0.005)),
+    (retry, "REQUESTS", replace(retry.REQUESTS, first_pause=0.001)),
+)
 
 
 @dataclass

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import random
 import re
 import time
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from steps.clients.s3.listing import Listed, Listing, Pages
 from steps.clients.s3.transport import open_clients
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
-from steps.runtime import logs
+from steps.runtime import logs, retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
     from steps.runtime.settings.s3 import S3Settings
 
-# Between the three times that an object is tried, at most. (A loop, for tenacity takes as long to be
-# ready for it as it takes to read a small object.)
-_PAUSES = (0.2, 0.4)
 _CHUNK_BYTES = 1024 * 1024
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MAX_PREFIXES_SHOWN = 10
@@ -60,6 +55,10 @@ class TooLarge(Exception):
 
 class _Changed(Exception):
     """The object has another ETag than the requested one."""
+
+
+class _NotFound(Exception):
+    """GET returned 404."""
 
 
 class ObjectStore:
@@ -120,6 +119,9 @@ class ObjectStore:
 
     def exists(self, key: str) -> bool:
         """Ask for this one object; ``key`` is one that the key rules accept."""
+        return retry.REQUESTS.call(lambda: self._head(key))
+
+    def _head(self, key: str) -> bool:
         try:
             obstore.head(self._obstore, key)
         except FileNotFoundError:
@@ -131,39 +133,48 @@ class ObjectStore:
     def fetch(self, listed: Listed, target: bytes, *, max_bytes: int) -> Fetched:
         """Write the object's bytes to ``target``, checked against ETag, length and MD5.
 
-        If the object has changed since it was listed, its new content is fetched, once. Raises Gone or
-        TooLarge if there is nothing to write.
+        If the object has changed since it was listed, its new content is fetched. Whatever goes wrong,
+        the object is requested REQUESTS.attempts times at most. Raises Gone or TooLarge if there is
+        nothing to write.
         """
-        for longest in _PAUSES:
-            with contextlib.suppress(TryAgain):
-                return self._fetch(listed, target, max_bytes)
-            time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
-        return self._fetch(listed, target, max_bytes)
+        mismatch = ""  # the blob id of the last content whose MD5 is not the ETag
+        failure = ""
+        for pause in retry.REQUESTS.pauses():
+            try:
+                content = self._get(listed, target)
+            except TryAgain:
+                if pause is None:
+                    raise
+                time.sleep(pause)
+                continue
+            except _Changed:
+                listed, mismatch = self._current(listed, max_bytes), ""
+                failure = "the object keeps changing"
+                continue
+            except _NotFound:
+                listed, mismatch = self._current(listed, max_bytes), ""
+                failure = "GET returned 404 but HEAD says the object exists"
+                time.sleep(pause or 0)
+                continue
+            is_md5 = content.md5 == listed.etag
+            # The bytes were damaged in transit, or this store's ETags are not MD5s (SSE-C, KMS). The
+            # same bytes twice prove the latter.
+            if is_md5 or content.oid == mismatch or not _MD5.fullmatch(listed.etag):
+                return Fetched(listed.etag, content.size, content.oid, non_md5_etag=content.oid == mismatch)
+            mismatch = content.oid
+            failure = "the content does not match its ETag"
+        raise TryAgain(Operation.DOWNLOAD, "Failed to download", failure)
 
-    def _fetch(self, listed: Listed, target: bytes, max_bytes: int) -> Fetched:
-        try:
-            return self._fetch_checked(listed, target)
-        except _Changed:
-            current = self._stat(listed.key)
+    def _current(self, listed: Listed, max_bytes: int) -> Listed:
+        """Return what HEAD says of the object now. Raises Gone or TooLarge."""
+        current = self._stat(listed.key)
         if current.size > max_bytes:
             raise TooLarge
-        logs.debug(
-            Operation.DOWNLOAD, "Object changed since it was listed", key=listed.key, etag=current.etag
-        )
-        try:
-            return self._fetch_checked(current, target)
-        except _Changed as again:
-            raise TryAgain(Operation.DOWNLOAD, "Failed to download", "the object keeps changing") from again
-
-    def _fetch_checked(self, listed: Listed, target: bytes) -> Fetched:
-        first = self._get(listed, target)
-        if first.md5 == listed.etag or not _MD5.fullmatch(listed.etag):
-            return Fetched(listed.etag, first.size, first.oid)
-        # Either the bytes were damaged in transit, or this store's ETags are not MD5s (SSE-C, KMS).
-        # The same bytes twice prove the latter.
-        if self._get(listed, target).oid != first.oid:
-            raise TryAgain(Operation.DOWNLOAD, "Failed to download", "the content does not match its ETag")
-        return Fetched(listed.etag, first.size, first.oid, non_md5_etag=True)
+        if current.etag != listed.etag:
+            logs.debug(
+                Operation.DOWNLOAD, "Object changed since it was listed", key=listed.key, etag=current.etag
+            )
+        return current
 
     def _get(self, listed: Listed, target: bytes) -> _Content:
         md5 = hashlib.md5(usedforsecurity=False)
@@ -196,12 +207,7 @@ class ObjectStore:
                 raise _Changed  # some stores ignore If-Match
             yield from response.stream(min_chunk_size=_CHUNK_BYTES)
         except FileNotFoundError:
-            self._stat(listed.key)  # raises Gone if HEAD agrees
-            raise TryAgain(
-                Operation.DOWNLOAD,
-                "Failed to download",
-                "GET returned 404 but HEAD says the object exists",
-            ) from None
+            raise _NotFound from None
         except PreconditionError:
             raise _Changed from None
         except BaseError as problem:

@@ -14,17 +14,15 @@ import minio
 import urllib3
 from obstore.store import S3Store
 
-from steps.clients.http import through
+from steps.clients.http import through, urllib3_retry
 from steps.core.operations import Operation
-from steps.runtime import logs
+from steps.runtime import logs, retry
 
 if TYPE_CHECKING:
     from steps.runtime.settings.s3 import S3Settings
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
-_QUICK_RETRIES = 3
-_BACKOFF_SECONDS = 0.2
 _MAX_CLOCK_SKEW = timedelta(minutes=15)
 _MAX_PAGES = 100_000
 
@@ -73,10 +71,7 @@ def open_clients(settings: S3Settings) -> Clients:
             "virtual_hosted_style_request": False,
         },
         client_options=cast("Any", client_options),
-        retry_config={
-            "max_retries": _QUICK_RETRIES,
-            "backoff": {"init_backoff": timedelta(seconds=_BACKOFF_SECONDS)},
-        },
+        retry_config={"max_retries": 0},  # ObjectStore retries
     )
     return Clients(client, store, pool.clock)
 
@@ -144,9 +139,7 @@ class _ProxiedPool(_Pool, urllib3.ProxyManager):
 def _open_pool(proxy: str | None, ca_file: str | None) -> _Pool:
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-        "retries": urllib3.Retry(
-            total=_QUICK_RETRIES, backoff_factor=_BACKOFF_SECONDS, status_forcelist=(429, 500, 502, 503, 504)
-        ),
+        "retries": urllib3_retry(retry.REQUESTS, status_forcelist=(429, 500, 502, 503, 504)),
         "maxsize": 16,
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": ca_file or certifi.where(),

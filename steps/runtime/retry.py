@@ -1,0 +1,69 @@
+"""How often a failure is retried, and after which pauses; docs/settings.md has the resulting numbers.
+
+A request is retried in exactly one place:
+
+- GET and HEAD through obstore: by ObjectStore, which also checks the content (REQUESTS)
+- LIST and HEAD through minio: by urllib3 (REQUESTS)
+- a push: by publish, which asks the remote after each one whether it landed (PUSHES)
+- Pushgateway and webhook: by urllib3 (DELIVERIES)
+
+Around them a whole step is retried RETRY_ATTEMPTS times, by ``git-sync run`` or by Argo.
+
+This is not tenacity: fetch() uses it for every object, and a tenacity loop takes as long to set up as
+a small object takes to read (measured with tenacity 9.2).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from steps.errors import SyncError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """At most ``attempts`` attempts, with pauses between them that start at ``first_pause`` seconds."""
+
+    attempts: int
+    first_pause: float
+    longest_pause: float = 300.0
+
+    def pauses(self) -> Iterator[float | None]:
+        """Yield for each attempt the seconds to wait after it; None for the last.
+
+        They double, and each is up to 50 % shorter or longer at random.
+        """
+        for retries in range(self.attempts - 1):
+            yield min(self.longest_pause, self.first_pause * 2**retries) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+        yield None
+
+    def tries(self) -> Iterator[int]:
+        """Yield the number of each attempt, from 1, and pause before every one but the first."""
+        for number, pause in enumerate(self.pauses(), 1):
+            yield number
+            if pause is not None:
+                time.sleep(pause)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call the function, and again while it raises a transient error, ``attempts`` times at most."""
+        for pause in self.pauses():
+            try:
+                return function()
+            except SyncError as problem:
+                if pause is None or not problem.transient:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+
+REQUESTS = RetryPolicy(attempts=4, first_pause=0.2)
+PUSHES = RetryPolicy(attempts=5, first_pause=0.5)
+DELIVERIES = RetryPolicy(attempts=3, first_pause=0.5)
