@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "404 believed without a second request",
         "steps/clients/s3/store.py::ObjectStore._chunks",
-        Replace("raise _NotFound", "raise Gone"),
+        Replace("raise _NotFound from None", "raise Gone from None"),
         "tests/runs/test_failures.py::test_a_404_that_the_store_does_not_stand_by_is_no_deletion",
     ),
     Mutant(
