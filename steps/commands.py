@@ -23,6 +23,7 @@ from steps.report import report
 from steps.reporting.delivery import inform
 from steps.reporting.health import health
 from steps.reporting.outcome import failed, lost
+from steps.reporting.result import cause
 from steps.reporting.serve import answering_while_working, serve
 from steps.reporting.state_source import state_source
 from steps.run import run
@@ -119,7 +120,7 @@ class Commands:
         exit_ = Exit(result.exit_code)
         if exit_ in _UNFINISHED:
             logs.error(
-                Operation.PUBLISH, _UNFINISHED[exit_], result.cause, run=found.run_id, commit=result.commit
+                Operation.PUBLISH, _UNFINISHED[exit_], cause(result), run=found.run_id, commit=result.commit
             )
         return exit_
 
@@ -174,7 +175,7 @@ class Commands:
             mode=configured.sync.mode,
             dry_run=configured.sync.dry_run,
             # Filters in the environment are what this installation is for, options are one run's.
-            narrowed=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
+            filtered_by_options=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
         )
 
     def serve(self) -> Exit:

@@ -166,7 +166,7 @@ def _refused(run: Run, files: RunFiles, cluster: str) -> Iterator[str]:
 
 def _log_approvals(run: Run, verdict: Verdict) -> None:
     """Say which allowances were for nothing, and how to allow several losses at once."""
-    used = [(result.name, result.allowed) for result in verdict.clusters if result.allowed]
+    used = [(result.name, result.allowed_deletion) for result in verdict.clusters if result.allowed_deletion]
     for given in sorted(set(run.allow_delete)):
         if not any(is_approved(name, token, (given,)) for name, token in used):
             logs.warning(

@@ -163,7 +163,7 @@ def _emptied(objects: Path, cluster: str) -> ObjectDirectory:
 
 def _fetch_cluster(job: _Job, cluster: str, directory: Future[ObjectDirectory]) -> None:
     """List, prove, compare, fetch; the manifest comes last, and only if all went well."""
-    if cluster in job.run.obstructed:
+    if cluster in job.run.clusters_blocked_by_file:
         where = f"{job.run.git_path}{cluster}"
         raise FixConfiguration(
             Operation.DOWNLOAD, "Failed to download", f"Git holds a file at {printable(where)}"
@@ -230,7 +230,7 @@ def _listed(run: Run, listing: Listing, figures: _Figures) -> Iterator[ListedRow
         if size == 0 and text.endswith("/"):
             continue  # a marker that some tools leave for a directory
         if not run.selection.has_path(path):
-            figures.left_out += 1
+            figures.excluded += 1
             continue
         reason = rejection(text) or (Reason.TOO_LARGE if size > run.max_object_bytes else "")
         if not reason:
@@ -265,7 +265,7 @@ def _check_new_bytes(job: _Job, cluster: str, figures: _Figures) -> None:
 
 @dataclass
 class _Figures:
-    left_out: int = 0
+    excluded: int = 0
     conflicts: set[bytes] = field(default_factory=set)
     listed_bytes: int = 0
     new_objects: int = 0
@@ -302,7 +302,7 @@ class _Figures:
         return ManifestFooter(
             quarantined=dict(self.quarantined),
             quarantined_sample=tuple(self.quarantined_sample),
-            left_out=self.left_out,
+            excluded=self.excluded,
             unchanged=self.unchanged,
             new_objects=self.new_objects,
             new_bytes=self.new_bytes,

@@ -11,7 +11,7 @@ from steps.contracts import ClusterResult, Run, RunResult, Verdict
 from steps.core.changes import PlanRow
 from steps.core.operations import Operation
 from steps.errors import TryAgain
-from steps.kubernetes.change_summary import ChangeSummary, digest
+from steps.kubernetes.change_summary import ChangeSummary, summarize
 from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan
 from steps.publishing.commit import commit
@@ -25,6 +25,7 @@ from steps.publishing.replan import (
     replan,
     settled_clusters,
 )
+from steps.reporting.result import completed
 from steps.runtime import logs, retry
 from steps.workdir.cache import Caches
 from steps.workdir.files import read_document, write_document
@@ -44,7 +45,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
     """
     files = volume.files(run.run_id)
     if run.download_only or run.dry_run:
-        published = _Published(verdict.clusters, digest(read_rows(files.plan_rows, PlanRow), {}))
+        published = _Published(verdict.clusters, summarize(read_rows(files.plan_rows, PlanRow), {}))
     else:
         published = _publish_to_branch(settings, volume, run, verdict, pushes)
     if run.download_only and not run.dry_run:
@@ -54,7 +55,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         for cluster in published.clusters:
             if cluster.processed:
                 caches.update(cluster.name, files)
-    result = RunResult.of(
+    result = completed(
         run,
         verdict,
         finished_at=datetime.now(UTC),
@@ -122,7 +123,7 @@ def _already_pushed(files: RunFiles, detected: Plan, oid: str) -> _Published:
     rows, clusters = detected.rows, detected.clusters
     if files.replan_verdict.exists():
         rows, clusters = files.replan_rows, read_document(files.replan_verdict, Verdict).clusters
-    return _Published(clusters, digest(read_rows(rows, PlanRow), {}), oid)
+    return _Published(clusters, summarize(read_rows(rows, PlanRow), {}), oid)
 
 
 def _pushed(volume: Volume, run: Run, repository: Repository, plan: Plan, oid: str) -> _Published:
@@ -130,7 +131,7 @@ def _pushed(volume: Volume, run: Run, repository: Repository, plan: Plan, oid: s
     Caches(volume, run.identity).note_tip(oid, entries)
     # On a new branch every file is new, and there are no old versions to compare with.
     inspected = inspect_changes(repository, run.git_path, oid) if plan.tip else {}
-    return _Published(plan.clusters, digest(read_rows(plan.rows, PlanRow), inspected), oid)
+    return _Published(plan.clusters, summarize(read_rows(plan.rows, PlanRow), inspected), oid)
 
 
 def _log_moved_branch(run: Run, tip: str | None) -> None:

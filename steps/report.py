@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from steps.contracts import RunResult, State
 from steps.core.operations import Operation
 from steps.reporting.delivery import Reported
-from steps.reporting.state import advanced, is_other_sync
+from steps.reporting.state import is_other_sync, state_after
 from steps.runtime import logs
 from steps.workdir.files import read_document, write_document
 
@@ -26,7 +26,7 @@ def report(state_file: Path, result: RunResult, *, output: Path | None = None) -
     old = previous_state(state_file)
     if is_other_sync(old, result):
         logs.warning(Operation.SETUP_WORKDIR, "This volume now serves another bucket or branch")
-    reported = Reported(old, advanced(old, result), (output or state_file.parent) / state_file.name)
+    reported = Reported(old, state_after(old, result), (output or state_file.parent) / state_file.name)
     write_document(reported.file, reported.state)
     return reported
 

@@ -5,46 +5,28 @@ from __future__ import annotations
 import html.parser
 import json
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from markdown_it import MarkdownIt
 
-from steps.contracts import ClusterResult, Mode, Outcome, RunResult, Status
-from steps.core.deletion_guard import Decision
-from steps.core.git_objects import Change
-from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
+from steps.clients.git.repository import Repository
+from steps.contracts import ClusterResult, Outcome, Status
+from steps.publishing.inspection import inspect_changes
 from steps.report import report
 from steps.reporting.html import html as as_html
 from steps.reporting.markdown import markdown
 from steps.reporting.run_page import headline, run_page
 from steps.runtime.settings.reading import read
 from tests.demo import dataset
-from tests.support.repositories import commit_files
-from tests.support.sync import Sync
+from tests.support.repositories import bare_repository, commit_files, git, tree
+from tests.support.results import EVIL, hostile, result
+from tests.support.sync import Said, Sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
-
-NOON = datetime(2025, 7, 12, 12, tzinfo=UTC)
-
-
-def result(**fields: object) -> RunResult:
-    basic = {
-        "run_id": "20250712T120000Z-abcdef",
-        "identity": "0" * 16,
-        "started_at": NOON,
-        "finished_at": NOON,
-        "outcome": Outcome.SUCCESS,
-        "exit_code": 0,
-        "exit_codes": (0,),
-        "mode": Mode.INCREMENTAL,
-        "branch": "main",
-    }
-    return RunResult.model_validate(basic | fields)
 
 
 class Tags(html.parser.HTMLParser):
@@ -61,31 +43,6 @@ class Tags(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
-
-
-EVIL = '<script>alert("1")</script>\n\x1b[31m|`|``|**x**[x](javascript:x)&amp;<!--' + "m" * 60
-
-
-def hostile() -> RunResult:
-    """A result in which everything that others choose is chosen by an enemy."""
-    cluster = ClusterResult(
-        name=EVIL,
-        status=Status.REFUSED,
-        decision=Decision.REFUSED_VANISHED,
-        deletions_refused=1,
-        allow_delete=f"{EVIL}:{'0' * 16}",
-        quarantined={EVIL: 1},
-        quarantined_sample=(EVIL,),
-        error=EVIL,
-    )
-    changes = ChangeSummary(
-        kinds={EVIL: Count(added=1)},
-        namespaces={EVIL: Count(added=1)},
-        images=(ImageChange(path=EVIL, container=EVIL, before=EVIL, after=EVIL),),
-        marked=(MarkedChange(path=EVIL, change=Change.ADDED, mark=Mark.RBAC, gained=(EVIL,), lost=(EVIL,)),),
-    )
-    failed = cluster.model_copy(update={"status": Status.FAILED})
-    return result(clusters=(cluster, failed), changes=changes, branch=EVIL, quarantined={EVIL: 1})
 
 
 def test_hostile_names_stay_text_in_html() -> None:
@@ -149,7 +106,7 @@ def test_a_run_leaves_its_report_as_html_and_markdown(changed: Sync) -> None:
     assert f"[{commit[:12]}](<https://git.example.com/your-org/backups/commit/{commit}>)" in text
     assert "**Success** 23 new, 15 modified, 2 deleted in 3 clusters." in text
     assert "| `production-east` | **ok** | 245 | 13 | 7 | 1 | 20 |" in text
-    assert "lost `patch for */configmaps, */deployments, */pods`" in text
+    assert "revoked `patch for */configmaps, */deployments, */pods`" in text
     assert "- **Secret** `production-east/loyalty/Secret/points-credentials.yaml` new" in text
     assert (
         "- `production-east/storefront/Deployment/cart.yaml` `cart`: "
@@ -165,7 +122,7 @@ def test_what_changed_is_in_the_state_for_whoever_has_no_volume(changed: Sync) -
     changes = changed.state["last_run"]["changes"]
     assert (changes["inspected"], changes["not_inspected"]) == (15, 0)
     assert len(changes["images"]) == 6
-    assert {mark["mark"] for mark in changes["marked"]} == {"rbac", "secret"}
+    assert {mark["category"] for mark in changes["security_changes"]} == {"rbac", "secret"}
 
 
 def test_values_of_secrets_are_in_no_report_and_no_state(sync: Sync, bucket: Bucket) -> None:
@@ -181,7 +138,9 @@ def test_values_of_secrets_are_in_no_report_and_no_state(sync: Sync, bucket: Buc
     left = [path.read_text() for path in sync.work_dir.glob("*.*") if path.is_file()]
     assert len(left) >= 3
     assert not any("hunter" in text for text in (*left, said.text))
-    marked = {mark["path"]: mark["mark"] for mark in sync.state["last_run"]["changes"]["marked"]}
+    marked = {
+        mark["path"]: mark["category"] for mark in sync.state["last_run"]["changes"]["security_changes"]
+    }
     assert marked == {path.removeprefix("clusterbackup/"): "secret" for path in keys}
     diffs = [line["message"] for line in said.of("git_diff")]
     assert "east/shop/b.yaml: 1 lines added, 1 removed" in diffs
@@ -206,10 +165,117 @@ def test_a_failed_run_has_a_report_too(sync: Sync) -> None:
     assert text.startswith("# git-sync run report\n\n**Failed** Exit code 40: `Failed to connect to MinIO: ")
 
 
+def test_a_server_that_gives_no_old_blobs_costs_the_details_and_no_more(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    """file:// is given all objects at once without partial clone; the filter is what makes them lack."""
+    repository = bare_repository(tmp_path / "old.git", partial_clone=False)
+    sync = Sync.between(bucket, repository, tmp_path / "workspace")
+    bucket.put(
+        "clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\nspec: {containers: [{name: a, image: b}]}\n"
+    )
+    assert sync().exit == 0
+    bucket.put(
+        "clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\nspec: {containers: [{name: a, image: c}]}\n"
+    )
+    assert sync().exit == 0
+    changes = sync.state["last_run"]["changes"]
+    assert changes["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 0}}
+    assert len(changes["images"]) == changes["inspected"] == 1 - changes["not_inspected"]
+
+
+def test_links_and_programs_in_git_are_looked_at_as_files_only(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
+    commit_files(
+        repository,
+        {
+            "clusterbackup/east/shop/Pod/a.yaml": ("120000", b"/etc/passwd"),
+            "clusterbackup/east/shop/Pod/gone.yaml": ("100755", b"kind: Pod\n"),
+        },
+    )
+    said = sync()
+    assert said.exit == 0
+    assert said.of("git_diff") == []
+    assert sync.state["last_run"]["changes"]["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 1}}
+
+
+def test_git_in_trouble_costs_the_details_and_no_more(
+    sync: Sync, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
+    assert sync().exit == 0
+    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+        assert inspect_changes(repository, "clusterbackup/", "0" * 40) == {}
+    assert "The changes were not looked into" in capsys.readouterr().out
+
+
+def test_what_nobody_foresaw_costs_the_details_and_no_more(
+    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
+        assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
+    said = Said(0, capsys.readouterr().out).of("git_diff", "warning")
+    assert [(line["message"], line["error"]) for line in said] == [
+        ("The changes were not all looked into", "ValueError")
+    ]
+
+
+def test_time_and_directives_cost_the_details_and_no_more(
+    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
+        pods = [f"kind: Pod\nspec: {{containers: [{{name: a, image: {i}}}]}}\n".encode() for i in "bc"]
+        _, oid = (
+            commit_files(
+                scratch, {"x/east/shop/Pod/a.yaml": pod, "x/east/shop/Pod/b.yaml": b"%TAG !a! b\n---\n" + pod}
+            )
+            for pod in pods
+        )
+        found = inspect_changes(repository, "x/", oid)
+        assert {path: len(looked.images) for path, looked in found.items()} == {b"east/shop/Pod/a.yaml": 1}
+        assert "time is up" not in capsys.readouterr().out
+        assert inspect_changes(repository, "x/", oid, seconds=0) == {}
+    assert "2 changed files were not looked into: time is up" in capsys.readouterr().out
+
+
+def test_old_blobs_are_fetched_of_those_files_only_that_are_looked_into(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    paths = [f"clusterbackup/east/shop/Pod/{n:02}.yaml" for n in range(11)]
+    commit_files(repository, {path: f"kind: Pod\n# {path}\n".encode() for path in paths})
+    old = {path: entry.sha for path, entry in tree(repository).items()}
+    bucket.put_many({path: f"kind: Pod\n# {path} ".encode() + b"x" * 500_000 for path in paths[1:]})
+    bucket.put(paths[0], b"kind: Pod\n#" + b"x" * 600_000)
+    assert sync().exit == 0
+    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    fetched = {path for path, oid in old.items() if oid in listed.decode().split()}
+    assert len(fetched) == sync.state["last_run"]["changes"]["inspected"] == 8
+    assert paths[0] not in fetched
+
+
+def test_of_a_file_that_has_nothing_more_to_tell_no_old_blob_is_fetched(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    kinds = ("ConfigMap", "Deployment", "Service")
+    paths = {kind: f"clusterbackup/east/shop/{kind}/a.yaml" for kind in kinds}
+    commit_files(repository, {path: f"kind: {kind}\n".encode() for kind, path in paths.items()})
+    old = {path: entry.sha for path, entry in tree(repository).items()}
+    bucket.put_many({path: f"kind: {kind}\na: b\n".encode() for kind, path in paths.items()})
+    assert sync().exit == 0
+    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    assert [kind for kind in kinds if old[paths[kind]] in listed.decode()] == ["Deployment"]
+    changes = sync.state["last_run"]["changes"]
+    assert (changes["inspected"], changes["not_inspected"]) == (3, 0)
+    assert changes["kinds"].keys() == set(kinds)
+
+
 def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -> None:
     state = tmp_path / "sync-metadata.json"
     clusters = (
-        ClusterResult(name="east", status=Status.OK, left_for_next_run=1),
+        ClusterResult(name="east", status=Status.OK, changes_deferred=1),
         ClusterResult(name="west", status=Status.OK),
     )
     report(state, result(clusters=clusters, exit_code=10, outcome=Outcome.PARTIAL))

@@ -1,7 +1,7 @@
-"""What a run changed, in words that an operator thinks in: kinds, namespaces, images, rules.
+"""Summary of what a run changed: kinds, namespaces, images, RBAC rules.
 
-Computed from paths, and for a bounded number of files from their content. Of a Secret's content
-nothing is told, and whatever comes out of files is escaped and cut, for it is shown to people.
+Computed from paths, and from the content of a bounded number of files. The summary contains nothing
+from the content of a Secret. All text from files is made printable and truncated, because people read it.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ if TYPE_CHECKING:
     from steps.core.changes import PlanRow
     from steps.kubernetes.objects import Grant, Resource
 
-# How many changed files are looked into: what bounds the time and the transfer.
-MOST_FILES = 500
+# How many changed files are inspected. Bounds time and transfer.
+MAX_FILES = 500
 
-_MOST_NAMES = 20
-_MOST_IMAGES = 100
-_MOST_MARKED = 100
-_MOST_RULES = 20
-_KIND_CHARACTERS = 63
-_PATH_CHARACTERS = 300
-_MOST_DISTINCT = 10_000
+_MAX_NAMES = 20
+_MAX_IMAGES = 100
+_MAX_SECURITY_CHANGES = 100
+_MAX_RULES = 20
+_MAX_KIND_CHARACTERS = 63
+_MAX_PATH_CHARACTERS = 300
+_MAX_DISTINCT = 10_000
 _DEPTH_WITH_KIND = 3  # parts of a directory: cluster, namespace, kind
 UNKNOWN = "unknown"
 OTHERS = "others"
 
 
-class Mark(StrEnum):
-    """Why a change deserves a second look."""
+class SecurityCategory(StrEnum):
+    """Why a change is security-relevant."""
 
     RBAC = "rbac"
     SECRET = "secret"  # noqa: S105 - a kind of resource
     NETWORK_POLICY = "network_policy"
 
 
-_MARKS = {
-    "secret": Mark.SECRET,
-    "networkpolicy": Mark.NETWORK_POLICY,
-    "role": Mark.RBAC,
-    "rolebinding": Mark.RBAC,
-    "clusterrole": Mark.RBAC,
-    "clusterrolebinding": Mark.RBAC,
+_CATEGORIES = {
+    "secret": SecurityCategory.SECRET,
+    "networkpolicy": SecurityCategory.NETWORK_POLICY,
+    "role": SecurityCategory.RBAC,
+    "rolebinding": SecurityCategory.RBAC,
+    "clusterrole": SecurityCategory.RBAC,
+    "clusterrolebinding": SecurityCategory.RBAC,
 }
 
-# Kubernetes' own kinds without containers and rules: mostly all that a report says of them stands in their
-# paths, and in a file that claims to be one a word like these is worth a second look.
-_TELLING = re.compile(rb"\bimage\b|Role|\bSecret\b|NetworkPolicy|\\[xuU]")
-_BARE = frozenset(
+# Built-in kinds without containers and rules. Their paths usually say everything that the report shows.
+# The content of such a file is relevant only if it contains one of these words.
+_RELEVANT_WORDS = re.compile(rb"\bimage\b|Role|\bSecret\b|NetworkPolicy|\\[xuU]")
+_KINDS_WITHOUT_DETAILS = frozenset(
     [
         "configmap",
         "endpoint",
@@ -88,7 +88,7 @@ class _Model(BaseModel):
 
 
 class Count(_Model):
-    """Files that are new, modified and deleted."""
+    """Numbers of new, modified and deleted files."""
 
     added: int = 0
     modified: int = 0
@@ -96,12 +96,12 @@ class Count(_Model):
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The sum."""
         return self.added + self.modified + self.deleted
 
 
 class ImageChange(_Model):
-    """A container with another image; empty before or after where there was or is none."""
+    """A container whose image changed; ``before`` or ``after`` is empty if there is none."""
 
     path: str
     container: str
@@ -109,31 +109,31 @@ class ImageChange(_Model):
     after: str
 
 
-class MarkedChange(_Model):
-    """A change of RBAC, a Secret or a NetworkPolicy; of RBAC with what is granted more and less."""
+class SecurityChange(_Model):
+    """A change to RBAC, a Secret or a NetworkPolicy; for RBAC with the grants that it adds and removes."""
 
     path: str
     change: Change = Field(description="A new, M modified, D deleted")
-    mark: Mark
-    gained: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
+    category: SecurityCategory
+    granted: tuple[str, ...] = Field(default=(), description="RBAC: grants that the change adds")
+    revoked: tuple[str, ...] = Field(default=(), description="RBAC: grants that the change removes")
 
 
 class ChangeSummary(_Model):
-    """The digest of one run. Lists are cut; the ``more`` fields say by how much."""
+    """What one run changed. Lists are truncated; the ``more_…`` fields count the rest."""
 
-    kinds: dict[str, Count] = Field(default={}, description="the 20 with the most changes")
-    namespaces: dict[str, Count] = Field(default={}, description="the same, as <cluster>/<namespace>")
+    kinds: dict[str, Count] = Field(default={}, description="the 20 kinds with the most changes")
+    namespaces: dict[str, Count] = Field(default={}, description="the same for <cluster>/<namespace>")
     images: tuple[ImageChange, ...] = ()
     more_images: int = 0
-    marked: tuple[MarkedChange, ...] = ()
-    more_marked: int = 0
-    inspected: int = Field(default=0, description="files whose content was looked into")
-    not_inspected: int = Field(default=0, description="modified files whose content was not")
+    security_changes: tuple[SecurityChange, ...] = ()
+    more_security_changes: int = 0
+    inspected: int = Field(default=0, description="files whose content was inspected")
+    not_inspected: int = Field(default=0, description="modified files whose content was not inspected")
 
 
 class BlobChange(NamedTuple):
-    """One changed file with its blobs' ids, "" for none; ``path`` is ``<cluster>/<rest>``."""
+    """One changed file and its blob ids, "" if there is none; ``path`` is ``<cluster>/<rest>``."""
 
     path: bytes
     change: Change
@@ -142,131 +142,133 @@ class BlobChange(NamedTuple):
 
 
 class FileInspection(NamedTuple):
-    """What was found in one changed file, cut: many of these are kept. ``kind`` is "" for no resource."""
+    """What one changed file contains, truncated. ``kind`` is "" if it contains no resource."""
 
     kind: str
     images: tuple[ImageChange, ...] = ()
     more_images: int = 0
-    gained: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
+    granted: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
 
 
-def compared(path: bytes, before: Resource | None, after: Resource | None) -> FileInspection:
-    """Return what has changed between two versions of a file; None where there is no resource."""
-    from steps.kubernetes.objects import MOST_GRANTS
+def compare_versions(path: bytes, before: Resource | None, after: Resource | None) -> FileInspection:
+    """Compare two versions of a file; a version without a resource is None."""
+    from steps.kubernetes.objects import MAX_GRANTS
 
     versions = [one for one in (after, before) if one is not None]
     if not versions:
         return FileInspection("")
     images = list(_image_changes(path, before.images if before else {}, after.images if after else {}))
     old, new = (one.grants if one else frozenset() for one in (before, after))
-    rest = (f"and more: only {MOST_GRANTS} grants of a file are compared",)
-    note = rest if any(one.grants_more for one in versions) else ()
+    truncated = any(one.grants_truncated for one in versions)
+    note = (f"and more: only {MAX_GRANTS} grants of a file are compared",) if truncated else ()
     return FileInspection(
-        printable(versions[0].kind, _KIND_CHARACTERS),
-        tuple(images[:_MOST_IMAGES]),
-        max(0, len(images) - _MOST_IMAGES),
-        _logged(new - old) + note,
-        _logged(old - new) + note,
+        printable(versions[0].kind, _MAX_KIND_CHARACTERS),
+        tuple(images[:_MAX_IMAGES]),
+        max(0, len(images) - _MAX_IMAGES),
+        _describe_grants(new - old) + note,
+        _describe_grants(old - new) + note,
     )
 
 
 def files_to_inspect(changes: Iterable[BlobChange]) -> list[BlobChange]:
-    """Choose the files to look into: modified ones, RBAC first; others where the path names no kind.
+    """Choose the files to inspect: modified files, RBAC first; other files if the path names no kind.
 
-    A Secret is none of them.
+    A Secret is never inspected.
     """
-    worth = (change for change in changes if _is_worth_a_look(change))
-    return heapq.nsmallest(MOST_FILES, worth, key=_rank)
+    chosen = (change for change in changes if _needs_inspection(change))
+    return heapq.nsmallest(MAX_FILES, chosen, key=_rank)
 
 
-def _is_worth_a_look(change: BlobChange) -> bool:
+def _needs_inspection(change: BlobChange) -> bool:
     place = _place(_directory(change.path))
-    return place.mark is not Mark.SECRET and (change.change == Change.MODIFIED or place.kind == UNKNOWN)
+    is_secret = place.category is SecurityCategory.SECRET
+    return not is_secret and (change.change == Change.MODIFIED or place.kind == UNKNOWN)
 
 
 def _rank(change: BlobChange) -> tuple[bool, bool, bool, bytes]:
     place = _place(_directory(change.path))
-    return change.change != Change.MODIFIED, place.mark is not Mark.RBAC, place.is_bare, change.path
+    is_rbac = place.category is SecurityCategory.RBAC
+    return change.change != Change.MODIFIED, not is_rbac, place.has_no_details, change.path
 
 
 def is_relevant(path: bytes, content: bytes) -> bool:
-    """Whether a chosen file, of which this is the new content, may tell more than its path does."""
-    return not _place(_directory(path)).is_bare or _TELLING.search(content) is not None
+    """Whether a chosen file with this new content may contain more than its path says."""
+    return not _place(_directory(path)).has_no_details or _RELEVANT_WORDS.search(content) is not None
 
 
-def digest(changes: Iterable[PlanRow], looked: Mapping[bytes, FileInspection]) -> ChangeSummary:
-    """Sum up a run's changes, with what was found in those files that were looked into."""
+def summarize(changes: Iterable[PlanRow], inspections: Mapping[bytes, FileInspection]) -> ChangeSummary:
+    """Summarize a run's changes; ``inspections`` are those of the inspected files, by path."""
     kinds = _Counts()
     namespaces = _Counts()
     images: list[ImageChange] = []
-    marked: list[MarkedChange] = []
-    more_images = more_marked = modified_and_not_inspected = 0
+    security_changes: list[SecurityChange] = []
+    more_images = more_security_changes = modified_and_not_inspected = 0
     for path, change, _, _ in changes:
         place = _place(_directory(path))
-        kind, mark = place.kind, place.mark
-        found = looked.get(path)
-        if found is not None and found.kind:
-            kind, mark = found.kind, mark_of(found.kind)
+        kind, category = place.kind, place.category
+        inspection = inspections.get(path)
+        if inspection is not None and inspection.kind:
+            kind, category = inspection.kind, category_of(inspection.kind)
         kinds.add(kind, change)
         namespaces.add(place.namespace, change)
-        modified_and_not_inspected += found is None and change == Change.MODIFIED
-        if mark and len(marked) < _MOST_MARKED:
-            marked.append(_marked(path, change, mark, found))
-        elif mark:
-            more_marked += 1
-        if found is not None and change == Change.MODIFIED:
-            images += found.images
-            more_images += found.more_images + max(0, len(images) - _MOST_IMAGES)
-            del images[_MOST_IMAGES:]
+        modified_and_not_inspected += inspection is None and change == Change.MODIFIED
+        if category and len(security_changes) < _MAX_SECURITY_CHANGES:
+            security_changes.append(_security_change(path, change, category, inspection))
+        elif category:
+            more_security_changes += 1
+        if inspection is not None and change == Change.MODIFIED:
+            images += inspection.images
+            more_images += inspection.more_images + max(0, len(images) - _MAX_IMAGES)
+            del images[_MAX_IMAGES:]
     return ChangeSummary(
         kinds=kinds.most(),
         namespaces=namespaces.most(),
         images=tuple(images),
         more_images=more_images,
-        marked=tuple(marked),
-        more_marked=more_marked,
-        inspected=len(looked),
+        security_changes=tuple(security_changes),
+        more_security_changes=more_security_changes,
+        inspected=len(inspections),
         not_inspected=modified_and_not_inspected,
     )
 
 
 class _Place(NamedTuple):
-    """What a directory, ``<cluster>/<namespace>/<kind>``, says of the files in it."""
+    """What a directory name, ``<cluster>/<namespace>/<kind>``, says about its files."""
 
     namespace: str
     kind: str
-    mark: Mark | None
-    is_bare: bool
+    category: SecurityCategory | None
+    has_no_details: bool
 
 
 def _directory(path: bytes) -> bytes:
     return path.rpartition(b"/")[0]
 
 
-@lru_cache(maxsize=1024)  # the files of a directory come one after another
+@lru_cache(maxsize=1024)  # changes are sorted by path
 def _place(directory: bytes) -> _Place:
     parts = directory.decode(errors="replace").split("/")
-    kind = printable(parts[-1], _KIND_CHARACTERS) if len(parts) >= _DEPTH_WITH_KIND else UNKNOWN
-    namespace = printable("/".join(parts[:2]), _PATH_CHARACTERS)
-    return _Place(namespace, kind, mark_of(kind), not _BARE.isdisjoint(_spellings(kind)))
+    kind = printable(parts[-1], _MAX_KIND_CHARACTERS) if len(parts) >= _DEPTH_WITH_KIND else UNKNOWN
+    namespace = printable("/".join(parts[:2]), _MAX_PATH_CHARACTERS)
+    return _Place(namespace, kind, category_of(kind), not _KINDS_WITHOUT_DETAILS.isdisjoint(_spellings(kind)))
 
 
 class _Counts:
-    """Changes by name. Beyond many names, which somebody may have made up, the rest share one."""
+    """Changes by name. Bucket writers choose the names, so their number is bounded; the rest share one."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
 
     def add(self, name: str, change: str) -> None:
-        if name not in self._counts and len(self._counts) >= _MOST_DISTINCT:
+        if name not in self._counts and len(self._counts) >= _MAX_DISTINCT:
             name = OTHERS
         self._counts.setdefault(name, Counter())[change] += 1
 
     def most(self) -> dict[str, Count]:
         """The names with the most changes."""
         ordered = heapq.nsmallest(
-            _MOST_NAMES, self._counts, key=lambda name: (-self._counts[name].total(), name)
+            _MAX_NAMES, self._counts, key=lambda name: (-self._counts[name].total(), name)
         )
         return {
             name: Count(
@@ -276,20 +278,24 @@ class _Counts:
         }
 
 
-def mark_of(kind: str) -> Mark | None:
-    """The mark of a kind, however it is spelt."""
-    return next((_MARKS[name] for name in _spellings(kind) if name in _MARKS), None)
+def category_of(kind: str) -> SecurityCategory | None:
+    """The category of a kind, in any spelling; None if it is not security-relevant."""
+    return next((_CATEGORIES[name] for name in _spellings(kind) if name in _CATEGORIES), None)
 
 
 def _spellings(kind: str) -> list[str]:
-    """The names that a kind may have in the singular, as of ``networkpolicies.networking.k8s.io``."""
+    """The possible singular names of a kind, for example of ``networkpolicies.networking.k8s.io``."""
     plain = kind.lower().partition(".")[0]
     return [plain, re.sub(r"ies$", "y", plain), plain.removesuffix("es"), plain.removesuffix("s")]
 
 
-def _marked(path: bytes, change: Change, mark: Mark, found: FileInspection | None) -> MarkedChange:
-    gained, lost = (found.gained, found.lost) if found is not None else ((), ())
-    return MarkedChange(path=_shown(path), change=change, mark=mark, gained=gained, lost=lost)
+def _security_change(
+    path: bytes, change: Change, category: SecurityCategory, inspection: FileInspection | None
+) -> SecurityChange:
+    granted, revoked = (inspection.granted, inspection.revoked) if inspection is not None else ((), ())
+    return SecurityChange(
+        path=_printable(path), change=change, category=category, granted=granted, revoked=revoked
+    )
 
 
 def _image_changes(path: bytes, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[ImageChange]:
@@ -297,19 +303,24 @@ def _image_changes(path: bytes, before: Mapping[str, str], after: Mapping[str, s
         old, new = before.get(container, ""), after.get(container, "")
         if old != new:
             yield ImageChange(
-                path=_shown(path), container=printable(container), before=printable(old), after=printable(new)
+                path=_printable(path),
+                container=printable(container),
+                before=printable(old),
+                after=printable(new),
             )
 
 
-def _logged(grants: Iterable[Grant]) -> tuple[str, ...]:
-    """One line for each thing granted, as in ``patch for apps/deployments, pods``."""
+def _describe_grants(grants: Iterable[Grant]) -> tuple[str, ...]:
+    """One line per verb or role, as in ``patch for apps/deployments, pods``."""
     scopes: dict[str, list[str]] = defaultdict(list)
     for what, scope in sorted(grants):
         scopes[what].append(scope)
-    lines = [printable(f"{what} for {', '.join(named)}", _PATH_CHARACTERS) for what, named in scopes.items()]
-    more = len(lines) - _MOST_RULES
-    return tuple(lines[:_MOST_RULES] + ([f"and {more} more"] if more > 0 else []))
+    lines = [
+        printable(f"{what} for {', '.join(named)}", _MAX_PATH_CHARACTERS) for what, named in scopes.items()
+    ]
+    more = len(lines) - _MAX_RULES
+    return tuple(lines[:_MAX_RULES] + ([f"and {more} more"] if more > 0 else []))
 
 
-def _shown(path: bytes) -> str:
-    return printable(path.decode(errors="replace"), _PATH_CHARACTERS)
+def _printable(path: bytes) -> str:
+    return printable(path.decode(errors="replace"), _MAX_PATH_CHARACTERS)

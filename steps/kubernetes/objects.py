@@ -1,7 +1,7 @@
-"""Reading Kubernetes resources out of YAML, for what a report says of them.
+"""Read Kubernetes resources from YAML, for the report.
 
-The content is whatever the bucket's writers chose, so nothing is constructed by tags, aliases are not
-expanded (a few lines of them can stand for gigabytes), and what cannot be read is no resource.
+Anyone who can write to the bucket chooses the content. Therefore tags construct nothing, aliases are not
+expanded (a few lines of them can expand to gigabytes), and unreadable content counts as "no resource".
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# The parser in C is many times as fast; PyYAML can be built without it.
+# The C parser is many times faster, but PyYAML can be built without it.
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-# Larger than nearly every resource, and read in a second at worst.
-MOST_BYTES = 512 * 1024
+# Larger than nearly every resource; takes at most a second to parse.
+MAX_BYTES = 512 * 1024
 
-# No resource is nested so deep, and the parser takes the square of the depth in time.
-_DEEPEST = 200
+# No resource is nested this deeply, and parse time grows with the square of the depth.
+_MAX_DEPTH = 200
 
-# Of one file; rules multiply: a few lines of them can grant billions of single things.
-MOST_GRANTS = 5000
+# Per file. Rules multiply: a few lines can grant billions of verb and resource pairs.
+MAX_GRANTS = 5000
 
-_TEXT_CHARACTERS = 100
+_MAX_TEXT_CHARACTERS = 100
 
-# No resource has directives, and of thousands the parser takes the square in time.
+# No resource has directives, and parse time grows with the square of their number.
 _DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
 
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 _SECRET = "Secret"  # noqa: S105 - the kind's name
-_RULED = frozenset({"Role", "ClusterRole"})
-_BOUND = frozenset({"RoleBinding", "ClusterRoleBinding"})
+_ROLE_KINDS = frozenset({"Role", "ClusterRole"})
+_BINDING_KINDS = frozenset({"RoleBinding", "ClusterRoleBinding"})
 
 
 class Grant(NamedTuple):
@@ -49,26 +49,26 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True)
 class Resource:
-    """What is of interest in one file: ``images`` by container, and what RBAC grants for what."""
+    """The relevant parts of one file: ``images`` by container name, and RBAC grants."""
 
     kind: str
     images: Mapping[str, str] = field(default_factory=dict)
     grants: frozenset[Grant] = frozenset()
-    grants_more: bool = False
+    grants_truncated: bool = False
 
 
 def is_readable(content: bytes) -> bool:
-    """Whether the parser can be trusted with ``content``, in time and memory."""
-    return len(content) <= MOST_BYTES and not (b"%" in content and _DIRECTIVE.search(content))
+    """Whether the parser can read ``content`` with bounded time and memory."""
+    return len(content) <= MAX_BYTES and not (b"%" in content and _DIRECTIVE.search(content))
 
 
 def read_resource(content: bytes) -> Resource | None:
-    """Return the resource in ``content``, None if it is none. The first of several names the kind."""
+    """Return the resource in ``content``, None if there is none. The first of several names the kind."""
     if not is_readable(content):
         return None
     try:
-        # Decoded here, for in UTF-16 a directive would look different.
-        found = [one for document in _documents(content.decode()) for one in _unpacked(document)]
+        # Decode here: the directive check does not recognize UTF-16.
+        found = [one for document in _documents(content.decode()) for one in _unpack_list(document)]
     except (yaml.YAMLError, UnicodeError, RecursionError):
         return None
     if not found:
@@ -77,19 +77,19 @@ def read_resource(content: bytes) -> Resource | None:
     for one in found:
         if _text(one.get("kind")) != _SECRET:
             images.update(_images(one))
-    grants = list(islice(chain.from_iterable(map(_grants, found)), MOST_GRANTS + 1))
+    grants = list(islice(chain.from_iterable(map(_grants, found)), MAX_GRANTS + 1))
     return Resource(
-        _text(found[0].get("kind")), images, frozenset(grants[:MOST_GRANTS]), len(grants) > MOST_GRANTS
+        _text(found[0].get("kind")), images, frozenset(grants[:MAX_GRANTS]), len(grants) > MAX_GRANTS
     )
 
 
 def _documents(content: str) -> Iterator[Any]:
-    """Yield the documents as mappings, lists and texts; an alias stands as its own name."""
+    """Yield the documents as mappings, lists and strings; an alias becomes the string ``*name``."""
     stack: list[Any] = []
     keys: list[Any] = []
     for event in yaml.parse(content, Loader=_Loader):
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if len(stack) >= _DEEPEST:
+            if len(stack) >= _MAX_DEPTH:
                 raise yaml.YAMLError("too deep")
             opened: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
             stack.append(opened)
@@ -115,8 +115,8 @@ def _documents(content: str) -> Iterator[Any]:
             keys[-1] = None
 
 
-def _unpacked(document: Any) -> Iterator[dict[str, Any]]:
-    """The document's resources: those of a List, or itself."""
+def _unpack_list(document: Any) -> Iterator[dict[str, Any]]:
+    """The resources in a document: the items of a List, or the document itself."""
     if isinstance(document, dict):
         if _text(document.get("kind")).endswith("List") and "items" in document:
             yield from _mappings(document["items"])
@@ -125,7 +125,7 @@ def _unpacked(document: Any) -> Iterator[dict[str, Any]]:
 
 
 def _images(resource: Any) -> Iterator[tuple[str, str]]:
-    """Every container's name and image, wherever the containers stand in a resource."""
+    """Yield the name and image of every container, at any depth of the resource."""
     waiting = [resource]
     while waiting:
         node = waiting.pop()
@@ -141,42 +141,42 @@ def _images(resource: Any) -> Iterator[tuple[str, str]]:
 
 def _grants(resource: dict[str, Any]) -> Iterator[Grant]:
     kind = _text(resource.get("kind"))
-    if kind in _RULED:
+    if kind in _ROLE_KINDS:
         for rule in _mappings(resource.get("rules")):
-            yield from _granted(rule)
-    if kind in _BOUND:
-        yield from _bound(resource)
+            yield from _rule_grants(rule)
+    if kind in _BINDING_KINDS:
+        yield from _binding_grants(resource)
 
 
-def _granted(rule: dict[str, Any]) -> Iterator[Grant]:
-    """Every verb of a role's rule with every resource, as in ``get`` and ``apps/deployments``."""
+def _rule_grants(rule: dict[str, Any]) -> Iterator[Grant]:
+    """Yield every verb of a rule with every resource, as in ``get`` and ``apps/deployments``."""
     groups, resources, verbs, urls = (
-        [_short(text) for text in _texts(rule.get(name))]
+        [_truncate(text) for text in _texts(rule.get(name))]
         for name in ("apiGroups", "resources", "verbs", "nonResourceURLs")
     )
     names = _texts(rule.get("resourceNames"))
-    only = f" ({_short(', '.join(sorted(names)))})" if names else ""
+    only = f" ({_truncate(', '.join(sorted(names)))})" if names else ""
     for verb, group, one in product(verbs, groups or [""], resources):
         yield Grant(verb, f"{group}/{one}{only}" if group else f"{one}{only}")
     for verb, url in product(verbs, urls):
         yield Grant(verb, url)
 
 
-def _bound(binding: dict[str, Any]) -> Iterator[Grant]:
-    """The role for each subject, as in ``ClusterRole admin`` and ``ServiceAccount ci/deployer``."""
+def _binding_grants(binding: dict[str, Any]) -> Iterator[Grant]:
+    """Yield the role for each subject, as in ``ClusterRole admin`` and ``ServiceAccount ci/deployer``."""
     role = binding.get("roleRef")
-    what = _short(f"{_text(role.get('kind'))} {_text(role.get('name'))}") if isinstance(role, dict) else ""
+    what = _truncate(f"{_text(role.get('kind'))} {_text(role.get('name'))}") if isinstance(role, dict) else ""
     for subject in _mappings(binding.get("subjects")):
         name = "/".join(filter(None, (_text(subject.get("namespace")), _text(subject.get("name")))))
-        yield Grant(what, _short(f"{_text(subject.get('kind'))} {name}"))
+        yield Grant(what, _truncate(f"{_text(subject.get('kind'))} {name}"))
 
 
-def _short(text: str) -> str:
-    """Cut ``text``, before it is multiplied; texts that differ stay different."""
-    if len(text) <= _TEXT_CHARACTERS:
+def _truncate(text: str) -> str:
+    """Truncate ``text``; different texts stay different."""
+    if len(text) <= _MAX_TEXT_CHARACTERS:
         return text
     whole = sha256(text.encode(errors="backslashreplace")).hexdigest()
-    return f"{text[:_TEXT_CHARACTERS]}… (sha256 {whole[:12]})"
+    return f"{text[:_MAX_TEXT_CHARACTERS]}… (sha256 {whole[:12]})"
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:

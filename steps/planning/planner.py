@@ -84,7 +84,7 @@ class Planner:
                 changed, unchanged = self._changed(name)
                 surveys[name] = survey(name, changed, self._run.selection.has_path, unchanged=unchanged)
         # What a filter leaves out, a guard, or another run's commit, is there all the same.
-        left_out = self._run.clusters_left_out + sum(footer.left_out for footer in self._footers.values())
+        left_out = self._run.clusters_excluded + sum(footer.excluded for footer in self._footers.values())
         elsewhere = any(result.status in {Status.OVER_LIMIT, Status.SUPERSEDED} for result in self.results)
         bucket_is_empty = not (left_out or elsewhere or any(one.accepted for one in surveys.values()))
         too_much = over_run_limits(
@@ -108,9 +108,9 @@ class Planner:
         footer = self._footers[name]
         decision = rule(
             surveyed,
-            self._run.limits,
+            self._run.deletion_limits,
             allowed=allowed,
-            left_out=footer.left_out > 0,
+            left_out=footer.excluded > 0,
             bucket_is_empty=bucket_is_empty,
         )
         changed, unchanged = self._changed(name)
@@ -139,9 +139,9 @@ class Planner:
             decision=decision,
             deletions_refused=tally.kept_deletions if decision.refused else 0,
             allow_delete=approval(name, surveyed.token) if decision.refused else None,
-            allowed=surveyed.token if allowed and tally.deleted else None,
+            allowed_deletion=surveyed.token if allowed and tally.deleted else None,
             quarantined=dict(+quarantined),
-            left_for_next_run=footer.unavailable,
+            changes_deferred=footer.unavailable,
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
             listed_at=read_header(self._files.manifest(name), ManifestHeader).listed_at,
             newest_object_at=footer.newest_object_at,

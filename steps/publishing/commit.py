@@ -108,7 +108,7 @@ def _message(run: Run, plan: Plan) -> str:
         clusters=[ClusterLine(c.name, c.files, c.listed_at) for c in processed if c.listed_at],
         changes=plan.changes,
         run_id=run.run_id,
-        allowed=[(c.name, c.allowed) for c in processed if c.allowed],
+        allowed=[(c.name, c.allowed_deletion) for c in processed if c.allowed_deletion],
         refused=[
             *((c.name, c.decision) for c in processed if c.status is Status.REFUSED),
             *((c.name, c.over_limit) for c in plan.clusters if c.over_limit),

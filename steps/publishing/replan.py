@@ -178,6 +178,6 @@ def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterRes
             "files": cluster.files - added,
             "added": cluster.added - added,
             "modified": cluster.modified - modified,
-            "left_for_next_run": cluster.left_for_next_run + added + modified,
+            "changes_deferred": cluster.changes_deferred + added + modified,
         }
     )

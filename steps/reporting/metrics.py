@@ -130,7 +130,8 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
     yield _gauge("last_run_push_failed", "1 if the last run could not push its commit.", push_failed)
     new = run.clusters_skipped
     yield _gauge("new_clusters_skipped", "New clusters that MAX_CLUSTERS leaves out, at least.", new)
-    yield _gauge("stray_keys", "Quarantined keys that are in no cluster.", sum(run.quarantined.values()))
+    outside = sum(run.quarantined.values())
+    yield _gauge("keys_outside_clusters", "Quarantined keys outside every cluster.", outside)
     if run.step_seconds:
         steps = {(step,): seconds for step, seconds in run.step_seconds.items()}
         yield _gauge("step_duration_seconds", "Duration of each step of the last run.", steps, "step")

@@ -10,6 +10,7 @@ from steps.core.exit_codes import Exit
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import SyncError, Terminated, TryAgain
+from steps.reporting.result import cause
 from steps.runtime import logs
 
 _SHOWN_FAILURES = 5
@@ -50,7 +51,7 @@ def failed(problem: SyncError | Terminated, start: RunStart, push_attempts: int 
         exit_codes=(problem.exit,),
         mode=start.mode,
         dry_run=start.dry_run,
-        narrowed=start.narrowed,
+        filtered_by_options=start.filtered_by_options,
         push_attempts=push_attempts,
         operation=problem.operation,
         error=logs.redacted(f"{problem.message}: {problem.error}"),
@@ -81,7 +82,7 @@ def tell(result: RunResult) -> None:
         logs.error(
             Operation.SYNC_COMPLETE,
             f"Git synchronization ended with exit code {result.exit_code}",
-            result.cause,
+            cause(result),
             took=duration_ms,
             **data,
         )

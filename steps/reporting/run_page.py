@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
 from steps.core.deletion_guard import Decision
 from steps.core.keys import printable
-from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
+from steps.core.wording import plural
+from steps.kubernetes.change_summary import (
+    ChangeSummary,
+    Count,
+    ImageChange,
+    SecurityCategory,
+    SecurityChange,
+)
 from steps.reporting.page import (
     Badge,
     Block,
@@ -46,10 +53,10 @@ _REFUSALS = {
     Decision.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
     Decision.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
 }
-_MARKS = {
-    Mark.RBAC: Badge("RBAC", Tone.WARN),
-    Mark.SECRET: Badge("Secret", Tone.WARN),
-    Mark.NETWORK_POLICY: Badge("NetworkPolicy", Tone.WARN),
+_CATEGORIES = {
+    SecurityCategory.RBAC: Badge("RBAC", Tone.WARN),
+    SecurityCategory.SECRET: Badge("Secret", Tone.WARN),
+    SecurityCategory.NETWORK_POLICY: Badge("NetworkPolicy", Tone.WARN),
 }
 _SHOWN_KEYS = 5
 _SHORT_ID = 12
@@ -88,9 +95,9 @@ def _lead(result: RunResult) -> Parts:
         if counts.total
         else "Nothing changed"
     )
-    done = f"{changed} in {_plural(len(result.processed), 'cluster')}."
+    done = f"{changed} in {plural(len(result.processed), 'cluster')}."
     wrong = [
-        f"{_plural(count, 'cluster')} {word}"
+        f"{plural(count, 'cluster')} {word}"
         for word, count in (
             (_STATUSES[status].text, sum(cluster.status is status for cluster in result.clusters))
             for status in (Status.FAILED, Status.REFUSED, Status.OVER_LIMIT, Status.SUPERSEDED)
@@ -106,7 +113,7 @@ def _to_do(result: RunResult) -> Iterator[Block]:
     if result.clusters_skipped:
         sample = result.clusters_skipped_sample[:_SHOWN_KEYS]
         names = [part for name in sample for part in (" ", Code(name))]
-        new = _plural(result.clusters_skipped, "new cluster")
+        new = plural(result.clusters_skipped, "new cluster")
         items.append((f"{new} held back, for there are more than MAX_CLUSTERS allows:", *names, " …"))
     for cluster in result.clusters:
         items += _cluster_to_do(cluster)
@@ -127,7 +134,7 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
         why = _REFUSALS[cluster.decision]
         yield (
             name,
-            f": {_plural(cluster.deletions_refused, 'deletion')} refused, for {why}. ",
+            f": {plural(cluster.deletions_refused, 'deletion')} refused, for {why}. ",
             "Mend the backup job; or, if the loss is meant, allow just this one: ",
             Code(f"git-sync run --allow-delete {shlex.quote(cluster.allow_delete or '')}"),
         )
@@ -138,8 +145,8 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
             Code(cluster.error or ""),
             ". Mend the backup job; or, if the growth is meant, raise that setting for a run.",
         )
-    if cluster.left_for_next_run:
-        left = _plural(cluster.left_for_next_run, "change")
+    if cluster.changes_deferred:
+        left = plural(cluster.changes_deferred, "change")
         yield name, f": {left} left for the next run, for the branch had moved."
 
 
@@ -147,7 +154,7 @@ def _quarantined(where: str, reasons: Mapping[str, int], sample: tuple[str, ...]
     if not reasons:
         return
     counted = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
-    quarantined = f"{_plural(sum(reasons.values()), 'key')} quarantined ({counted})"
+    quarantined = f"{plural(sum(reasons.values()), 'key')} quarantined ({counted})"
     keys = [part for key in sample[:_SHOWN_KEYS] for part in (" ", Code(key))]
     yield (
         Code(where),
@@ -168,7 +175,7 @@ def _facts(result: RunResult) -> Iterator[Block]:
     facts: list[Parts] = [
         ("Run ", Code(result.run_id), *((" on ", Code(result.branch)) if result.branch else ())),
         (f"Ended {at(result.finished_at)}, after {_duration(result.duration_seconds)}",),
-        (f"Mode {result.mode.value}{', narrowed by options' if result.narrowed else ''}",),
+        (f"Mode {result.mode.value}{', narrowed by options' if result.filtered_by_options else ''}",),
     ]
     if result.step_seconds:
         steps = (f"{step} {_duration(seconds)}" for step, seconds in result.step_seconds.items())
@@ -197,10 +204,10 @@ def _clusters(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
 
 
 def _changes(changes: ChangeSummary) -> Iterator[Block]:
-    if changes.marked:
-        yield Heading("Look twice at these")
-        yield Items(tuple(map(_marked, changes.marked)))
-        yield from _more(changes.more_marked)
+    if changes.security_changes:
+        yield Heading("Security-relevant changes")
+        yield Items(tuple(map(_security_change, changes.security_changes)))
+        yield from _more(changes.more_security_changes)
     if changes.images:
         yield Heading("Images")
         yield Items(tuple(map(_image, changes.images)))
@@ -212,7 +219,7 @@ def _changes(changes: ChangeSummary) -> Iterator[Block]:
                 ("", "New", "Modified", "Deleted"), tuple(map(_counted, *zip(*counts.items(), strict=True)))
             )
     if changes.not_inspected:
-        files = _plural(changes.not_inspected, "modified file")
+        files = plural(changes.not_inspected, "modified file")
         yield Paragraph((f"{files} were not looked into for images and rules.",))
 
 
@@ -220,10 +227,10 @@ def _counted(name: str, count: Count) -> tuple[Inline | int, ...]:
     return Code(name), count.added, count.modified, count.deleted
 
 
-def _marked(change: MarkedChange) -> Parts:
-    rules = [("gained", rule) for rule in change.gained] + [("lost", rule) for rule in change.lost]
-    told = [part for word, rule in rules for part in (f" {word} ", Code(rule))]
-    return (_MARKS[change.mark], " ", Code(change.path), f" {change.change.word}", *told)
+def _security_change(change: SecurityChange) -> Parts:
+    rules = [("granted", rule) for rule in change.granted] + [("revoked", rule) for rule in change.revoked]
+    parts = [part for word, rule in rules for part in (f" {word} ", Code(rule))]
+    return (_CATEGORIES[change.category], " ", Code(change.path), f" {change.change.word}", *parts)
 
 
 def _image(image: ImageChange) -> Parts:
@@ -242,10 +249,6 @@ def _sum(result: RunResult) -> Count:
         modified=sum(cluster.modified for cluster in result.processed),
         deleted=sum(cluster.deleted for cluster in result.processed),
     )
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def at(moment: datetime | None) -> str:

@@ -1,96 +1,131 @@
-"""How a run changes the state: a pure function of the state so far and the run's result."""
+"""How a run changes the state. Pure: a function of the state so far and the run's result."""
 
 from __future__ import annotations
 
-from steps.contracts import ClusterState, LastSuccess, RunResult, State, Status
+from typing import TYPE_CHECKING
+
+from steps.contracts import ClusterResult, ClusterState, LastSuccess, RunResult, State, Status
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
 
-def advanced(old: State | None, result: RunResult) -> State:
-    """Add the run to the state.
 
-    What is known of a bucket and branch (the last success, the listings, the clusters) is not carried
-    over to another; but a run that achieved nothing there, by a mistyped setting, must not forget it
-    either. The counters go on whatever happens: they are the volume's, and may never fall.
+def state_after(old: State | None, result: RunResult) -> State:
+    """Return the state after the run; ``old`` is None before the first run.
+
+    A state describes one sync: one bucket, repository and branch. A run of another sync replaces what is
+    known (last success, listings, clusters) only if it published something. A run that failed because of a
+    mistyped setting keeps it. The counters belong to the volume: they continue and never fall.
+
+    A result can arrive late (after the result of a newer run) or repeatedly: it is counted once, and it
+    never replaces newer facts.
     """
-    moved = is_other_sync(old, result)
-    known = None if moved else old
-    ours = known is None or known.identity == result.identity
-    listed = dict(known.listed) if known else {}
-    last_success = known.last_success if known else None
-    for cluster in result.processed:
-        if cluster.listed_at and ours:
-            listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
-    superseded = any(cluster.status is Status.SUPERSEDED for cluster in result.clusters)
-    if result.exit_code == Exit.OK and not result.narrowed and not superseded:
-        success = LastSuccess(run_id=result.run_id, at=result.finished_at)
-        # An old run may be reported late, or again.
-        last_success = max(filter(None, (last_success, success)), key=lambda known: known.at)
-    late = old is not None and old.last_run.started_at > result.started_at
-    counters = old.counters if old else Counters()
-    again = result.run_id in counters.counted_runs
-    in_a_row = old.consecutive_failures if old else 0
-    if not late and not again and not result.narrowed:
-        in_a_row = in_a_row + 1 if result.exit_code != Exit.OK else 0
+    known = None if is_other_sync(old, result) else old
+    is_same_sync = known is None or known.identity == result.identity
+    is_late = old is not None and old.last_run.started_at > result.started_at
+    is_repeated = old is not None and result.run_id in old.counters.counted_runs
+    listed = known.listed if known else {}
     clusters = known.clusters if known else {}
-    if ours and not again:
-        clusters = _clusters(clusters, result, late=late)
+    if is_same_sync:
+        listed = _listed(listed, result)
+        if not is_repeated:
+            clusters = _clusters(clusters, result, is_late=is_late)
     return State(
         identity=known.identity if known else result.identity,
-        last_run=old.last_run if old and late else result,
-        last_success=last_success,
-        consecutive_failures=in_a_row,
+        last_run=old.last_run if old and is_late else result,
+        last_success=_last_success(known, result),
+        consecutive_failures=_consecutive_failures(old, result, is_counted=not (is_late or is_repeated)),
         listed=listed,
         clusters=clusters,
-        counters=counters.with_run(
-            result.run_id,
-            duration_seconds=result.duration_seconds,
-            failed=result.exit_code != Exit.OK,
-            files_processed=sum(cluster.accepted for cluster in result.processed),
-            bytes_downloaded=sum(cluster.fetched_bytes for cluster in result.clusters),
-            push_attempts=result.push_attempts,
-            push_failed=result.operation == Operation.GIT_PUSH,
-        ),
+        counters=_counters(old, result),
     )
 
 
 def is_other_sync(old: State | None, result: RunResult) -> bool:
-    """Whether this run makes the state that of another bucket or branch."""
-    achieved = result.exit_code in {Exit.OK, Exit.PARTIAL}
-    return old is not None and old.identity != result.identity and achieved
+    """Whether the state is of another bucket or branch, and this run replaces what is known."""
+    published = result.exit_code in {Exit.OK, Exit.PARTIAL}
+    return old is not None and old.identity != result.identity and published
 
 
-def _clusters(known: dict[str, ClusterState], result: RunResult, *, late: bool) -> dict[str, ClusterState]:
-    """Add the run to what is known of each cluster; forget those that neither bucket nor Git holds."""
-    clusters = dict(known)
-    if not late:
-        for cluster in result.clusters:
-            if cluster.processed or cluster.over_limit:
-                before = clusters.get(cluster.name, ClusterState())
-                over_limit = cluster.over_limit is not None
-                clusters[cluster.name] = before.model_copy(update={"over_limit": over_limit})
+def _last_success(known: State | None, result: RunResult) -> LastSuccess | None:
+    before = known.last_success if known else None
+    is_superseded = any(cluster.status is Status.SUPERSEDED for cluster in result.clusters)
+    if result.exit_code != Exit.OK or result.filtered_by_options or is_superseded:
+        return before
+    if before is not None and before.at >= result.finished_at:
+        return before
+    return LastSuccess(run_id=result.run_id, at=result.finished_at)
+
+
+def _consecutive_failures(old: State | None, result: RunResult, *, is_counted: bool) -> int:
+    before = old.consecutive_failures if old else 0
+    if not is_counted or result.filtered_by_options:
+        return before
+    return before + 1 if result.exit_code != Exit.OK else 0
+
+
+def _counters(old: State | None, result: RunResult) -> Counters:
+    counters = old.counters if old else Counters()
+    return counters.with_run(
+        result.run_id,
+        duration_seconds=result.duration_seconds,
+        failed=result.exit_code != Exit.OK,
+        files_processed=sum(cluster.accepted for cluster in result.processed),
+        bytes_downloaded=sum(cluster.fetched_bytes for cluster in result.clusters),
+        push_attempts=result.push_attempts,
+        push_failed=result.operation == Operation.GIT_PUSH,
+    )
+
+
+def _listed(before: Mapping[str, datetime], result: RunResult) -> dict[str, datetime]:
+    listed = dict(before)
     for cluster in result.processed:
-        before = clusters.get(cluster.name, ClusterState())
-        update: dict[str, object] = {
-            "added": before.added + cluster.added,
-            "modified": before.modified + cluster.modified,
-            "deleted": before.deleted + cluster.deleted,
+        if cluster.listed_at:
+            listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
+    return listed
+
+
+def _clusters(
+    before: Mapping[str, ClusterState], result: RunResult, *, is_late: bool
+) -> dict[str, ClusterState]:
+    """Add the run to each cluster; forget clusters that are neither in the bucket nor in Git.
+
+    A run that options filter sees only a part of each cluster and of the bucket, so it forgets nothing.
+    """
+    after = dict(before)
+    for cluster in result.clusters:
+        known = after.get(cluster.name, ClusterState())
+        if cluster.processed:
+            after[cluster.name] = _processed(known, cluster, result, is_late=is_late)
+        elif cluster.over_limit is not None and not is_late:
+            after[cluster.name] = known.model_copy(update={"over_limit": True})
+    if not result.clusters or result.filtered_by_options or is_late:
+        return after
+    present = {cluster.name for cluster in result.clusters}
+    return {name: cluster for name, cluster in after.items() if name in present}
+
+
+def _processed(
+    known: ClusterState, cluster: ClusterResult, result: RunResult, *, is_late: bool
+) -> ClusterState:
+    update: dict[str, object] = {
+        "added": known.added + cluster.added,
+        "modified": known.modified + cluster.modified,
+        "deleted": known.deleted + cluster.deleted,
+    }
+    if not is_late:
+        update |= {"files": cluster.files, "over_limit": cluster.over_limit is not None}
+    if not is_late and not result.filtered_by_options:
+        update |= {
+            "quarantined": sum(cluster.quarantined.values()),
+            "deletions_refused": cluster.deletions_refused,
+            "missing": cluster.accepted == 0 and cluster.files_before > 0,
+            "newest_object_at": cluster.newest_object_at or known.newest_object_at,
         }
-        if not late:
-            update["files"] = cluster.files
-        if not late and not result.narrowed:  # which has seen a part only
-            update |= {
-                "quarantined": sum(cluster.quarantined.values()),
-                "deletions_refused": cluster.deletions_refused,
-                "missing": cluster.accepted == 0 and cluster.files_before > 0,
-                "newest_object_at": cluster.newest_object_at or before.newest_object_at,
-            }
-            if cluster.status is Status.OK and not cluster.left_for_next_run:
-                update["last_success_at"] = result.finished_at
-        clusters[cluster.name] = before.model_copy(update=update)
-    if result.clusters and not result.narrowed and not late:
-        there = {cluster.name for cluster in result.clusters}
-        clusters = {name: cluster for name, cluster in clusters.items() if name in there}
-    return clusters
+        if cluster.status is Status.OK and not cluster.changes_deferred:
+            update["last_success_at"] = result.finished_at
+    return known.model_copy(update=update)

@@ -7,16 +7,16 @@ import pytest
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
 from steps.kubernetes.change_summary import (
-    MOST_FILES,
+    MAX_FILES,
     BlobChange,
     Count,
     ImageChange,
-    Mark,
-    compared,
-    digest,
+    SecurityCategory,
+    category_of,
+    compare_versions,
     files_to_inspect,
     is_relevant,
-    mark_of,
+    summarize,
 )
 from steps.kubernetes.objects import Grant, Resource
 
@@ -36,29 +36,29 @@ def rows(*changes: tuple[str, str]) -> list[PlanRow]:
     ],
 )
 def test_the_kind_is_the_directory_below_the_namespace(path: str, kind: str) -> None:
-    assert list(digest(rows(("A", path)), {}).kinds) == [kind]
+    assert list(summarize(rows(("A", path)), {}).kinds) == [kind]
 
 
 @pytest.mark.parametrize(
-    ("kind", "mark"),
+    ("kind", "category"),
     [
-        ("Secret", Mark.SECRET),
-        ("secrets", Mark.SECRET),
-        ("NetworkPolicy", Mark.NETWORK_POLICY),
-        ("networkpolicies.networking.k8s.io", Mark.NETWORK_POLICY),
-        ("ClusterRoleBinding", Mark.RBAC),
-        ("rolebindings", Mark.RBAC),
+        ("Secret", SecurityCategory.SECRET),
+        ("secrets", SecurityCategory.SECRET),
+        ("NetworkPolicy", SecurityCategory.NETWORK_POLICY),
+        ("networkpolicies.networking.k8s.io", SecurityCategory.NETWORK_POLICY),
+        ("ClusterRoleBinding", SecurityCategory.RBAC),
+        ("rolebindings", SecurityCategory.RBAC),
         ("Deployment", None),
         ("secretstores", None),
         ("unknown", None),
     ],
 )
-def test_kinds_that_deserve_a_second_look_are_known_in_every_spelling(kind: str, mark: Mark | None) -> None:
-    assert mark_of(kind) is mark
+def test_category_of_recognizes_every_spelling(kind: str, category: SecurityCategory | None) -> None:
+    assert category_of(kind) is category
 
 
 def test_changes_are_counted_by_kind_and_namespace() -> None:
-    summed = digest(
+    summed = summarize(
         rows(
             ("A", "east/shop/Deployment/a.yaml"),
             ("M", "east/shop/Deployment/b.yaml"),
@@ -79,11 +79,11 @@ def test_changes_are_counted_by_kind_and_namespace() -> None:
 def test_content_tells_the_kind_the_images_and_the_grants() -> None:
     before = Resource("Role", {}, frozenset({Grant("get", "pods"), Grant("patch", "pods")}))
     after = Resource("Role", {}, frozenset({Grant("get", "pods"), Grant("*", "pods"), Grant("*", "secrets")}))
-    summed = digest(
+    summed = summarize(
         rows(("M", "east/shop/a.yaml"), ("M", "east/shop/b.yaml")),
         {
-            b"east/shop/a.yaml": compared(b"east/shop/a.yaml", before, after),
-            b"east/shop/b.yaml": compared(
+            b"east/shop/a.yaml": compare_versions(b"east/shop/a.yaml", before, after),
+            b"east/shop/b.yaml": compare_versions(
                 b"east/shop/b.yaml",
                 Resource("Pod", {"a": "x:1", "b": "same", "gone": "y"}),
                 Resource("Pod", {"a": "x:2", "b": "same"}),
@@ -91,9 +91,9 @@ def test_content_tells_the_kind_the_images_and_the_grants() -> None:
         },
     )
     assert list(summed.kinds) == ["Pod", "Role"]
-    (marked,) = summed.marked
-    assert (marked.path, marked.mark) == ("east/shop/a.yaml", Mark.RBAC)
-    assert (marked.gained, marked.lost) == (("* for pods, secrets",), ("patch for pods",))
+    (marked,) = summed.security_changes
+    assert (marked.path, marked.category) == ("east/shop/a.yaml", SecurityCategory.RBAC)
+    assert (marked.granted, marked.revoked) == (("* for pods, secrets",), ("patch for pods",))
     assert summed.images == (
         ImageChange(path="east/shop/b.yaml", container="a", before="x:1", after="x:2"),
         ImageChange(path="east/shop/b.yaml", container="gone", before="y", after=""),
@@ -103,13 +103,17 @@ def test_content_tells_the_kind_the_images_and_the_grants() -> None:
 
 def test_lists_are_cut_and_say_by_how_much() -> None:
     many = rows(*(("A", f"east/ns{n}/Secret/{n}.yaml") for n in range(150)))
-    summed = digest(many, {})
-    assert (len(summed.namespaces), len(summed.marked), summed.more_marked) == (20, 100, 50)
+    summed = summarize(many, {})
+    assert (len(summed.namespaces), len(summed.security_changes), summed.more_security_changes) == (
+        20,
+        100,
+        50,
+    )
     assert summed.kinds["Secret"].added == 150
     images = {f"c{n}": str(n) for n in range(130)}
-    found = compared(b"a/b/c.yaml", Resource("Pod"), Resource("Pod", images))
+    found = compare_versions(b"a/b/c.yaml", Resource("Pod"), Resource("Pod", images))
     assert len(found.images) == 100, "no more is kept of one file"
-    summed = digest(
+    summed = summarize(
         rows(("M", "a/b/c.yaml"), ("M", "a/b/d.yaml")), {b"a/b/c.yaml": found, b"a/b/d.yaml": found}
     )
     assert (len(summed.images), summed.more_images) == (100, 160)
@@ -117,34 +121,34 @@ def test_lists_are_cut_and_say_by_how_much() -> None:
 
 def test_what_is_kept_of_a_file_is_small_and_says_that_it_was_cut() -> None:
     grants = frozenset(Grant(f"verb{n}", "x" * 300) for n in range(5000))
-    gained = compared(b"a", None, Resource("Role", {}, grants, grants_more=True)).gained
-    assert gained[-2:] == ("and 4980 more", "and more: only 5000 grants of a file are compared")
-    assert sum(map(len, gained)) < 10_000
-    assert compared(b"a", None, Resource("Role", {}, grants)).gained[-1] == "and 4980 more"
+    granted = compare_versions(b"a", None, Resource("Role", {}, grants, grants_truncated=True)).granted
+    assert granted[-2:] == ("and 4980 more", "and more: only 5000 grants of a file are compared")
+    assert sum(map(len, granted)) < 10_000
+    assert compare_versions(b"a", None, Resource("Role", {}, grants)).granted[-1] == "and 4980 more"
 
 
 def test_countless_names_share_one() -> None:
     many = rows(*(("A", f"east/n{n}/kind{n}/a.yaml") for n in range(10_100)))
-    summed = digest(many, {})
+    summed = summarize(many, {})
     assert summed.kinds["others"] == summed.namespaces["others"] == Count(added=100)
 
 
 def test_what_comes_out_of_files_is_escaped_and_cut() -> None:
     evil = "\x1b[31m\n" + "x" * 5000
-    found = compared(b"a", None, Resource(evil, {evil: evil}, frozenset({Grant(evil, evil)})))
-    summed = digest(rows(("M", "east/shop/a.yaml")), {b"east/shop/a.yaml": found}).model_dump_json()
+    found = compare_versions(b"a", None, Resource(evil, {evil: evil}, frozenset({Grant(evil, evil)})))
+    summed = summarize(rows(("M", "east/shop/a.yaml")), {b"east/shop/a.yaml": found}).model_dump_json()
     assert "\\u001b" not in summed
     assert len(summed) < 2000
 
 
 def test_modified_files_are_looked_into_and_rbac_first() -> None:
     changes = [
-        BlobChange(b"east/shop/ConfigMap/%04d.yaml" % n, Change.MODIFIED, "a", "b") for n in range(MOST_FILES)
+        BlobChange(b"east/shop/ConfigMap/%04d.yaml" % n, Change.MODIFIED, "a", "b") for n in range(MAX_FILES)
     ]
     role = BlobChange(b"west/shop/Role/x.yaml", Change.MODIFIED, "a", "b")
     new = BlobChange(b"east/shop/ConfigMap/new.yaml", Change.ADDED, "", "b")
     chosen = files_to_inspect([*changes, new, role])
-    assert len(chosen) == MOST_FILES
+    assert len(chosen) == MAX_FILES
     assert chosen[0] == role
     assert new not in files_to_inspect([new]), "its path says what it is"
     unknown = BlobChange(b"east/shop/new.yaml", Change.ADDED, "", "b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steps.kubernetes.objects import MOST_BYTES, MOST_GRANTS, Grant, is_readable, read_resource
+from steps.kubernetes.objects import MAX_BYTES, MAX_GRANTS, Grant, is_readable, read_resource
 
 DEPLOYMENT = b"""
 kind: Deployment
@@ -88,7 +88,7 @@ def test_nothing_is_taken_out_of_a_secret() -> None:
         b"a: [",
         b"\xff\xfe\xff",
         b"!!python/object/apply:os.system [true]",
-        b"kind: Deployment\n" + b"x" * MOST_BYTES,
+        b"kind: Deployment\n" + b"x" * MAX_BYTES,
     ],
 )
 def test_what_is_no_resource_is_none(content: bytes) -> None:
@@ -127,17 +127,17 @@ DOZEN = ", ".join(f"w{n}" for n in range(12))
     ],
     ids=["in one rule", "in many rules"],
 )
-def test_no_file_grants_more_than_can_be_compared(rules: str) -> None:
+def test_no_file_grants_truncated_than_can_be_compared(rules: str) -> None:
     found = read_resource(f"kind: Role\nrules: {rules}".encode())
     assert found is not None
-    assert 1000 < len(found.grants) <= MOST_GRANTS
-    assert found.grants_more
+    assert 1000 < len(found.grants) <= MAX_GRANTS
+    assert found.grants_truncated
 
 
 def test_rules_that_grant_nothing_cost_nothing() -> None:
     found = read_resource(f"kind: Role\nrules: [{{apiGroups: [{MANY}], verbs: [{MANY}]}}]".encode())
     assert found is not None
-    assert (found.grants, found.grants_more) == (frozenset(), False)
+    assert (found.grants, found.grants_truncated) == (frozenset(), False)
 
 
 def test_long_texts_are_cut_before_they_are_multiplied_and_stay_different() -> None:

@@ -561,7 +561,7 @@ MUTANTS = (
     Mutant(
         "file in Git replaced by a cluster of that name",
         "steps/download.py::_fetch_cluster",
-        never("... in A.obstructed"),
+        never("... in A.clusters_blocked_by_file"),
         "tests/runs/test_deletion_guard.py::test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster",
     ),
     Mutant(
@@ -682,24 +682,21 @@ MUTANTS = (
     ),
     Mutant(
         "last success moved by a filtered run",
-        "steps/reporting/state.py::advanced",
-        Replace("A.exit_code == Exit.OK and not A.narrowed and not B", "A.exit_code == Exit.OK and not B"),
+        "steps/reporting/state.py::_last_success",
+        Without("A.filtered_by_options"),
         "tests/runs/test_deletion_guard.py::test_what_filters_leave_out_is_neither_written_nor_deleted",
     ),
     Mutant(
         "last success moved by a run with a failed cluster",
-        "steps/reporting/state.py::advanced",
-        Replace(
-            "A.exit_code == Exit.OK and not A.narrowed and not B",
-            "A.exit_code in {Exit.OK, Exit.PARTIAL} and not A.narrowed and not B",
-        ),
+        "steps/reporting/state.py::_last_success",
+        Replace("A.exit_code != Exit.OK", "A.exit_code not in {Exit.OK, Exit.PARTIAL}"),
         "tests/runs/test_failures.py::test_one_failing_cluster_keeps_its_files_and_does_not_stop_the_others"
         "[the prefix is forbidden]",
     ),
     Mutant(
         "last success moved back by a run that is reported late",
-        "steps/reporting/state.py::advanced",
-        Replace("last_success = max(...)", "last_success = success"),
+        "steps/reporting/state.py::_last_success",
+        never("A.at >= B.finished_at"),
         "tests/test_cli.py::test_an_old_run_that_is_reported_late_turns_nothing_back",
     ),
     Mutant(
@@ -724,14 +721,14 @@ MUTANTS = (
     ),
     Mutant(
         "failed cluster hidden by those that succeeded",
-        "steps/contracts.py::_exits",
+        "steps/reporting/result.py::exit_codes",
         Delete("if failed: ..."),
         "tests/runs/test_failures.py::test_one_failing_cluster_keeps_its_files_and_does_not_stop_the_others"
         "[the prefix is forbidden]",
     ),
     Mutant(
         "refusal hidden",
-        "steps/contracts.py::_exits",
+        "steps/reporting/result.py::exit_codes",
         Delete("A.add(Exit.REFUSED)"),
         "tests/runs/test_deletion_guard.py::test_a_mass_deletion_is_refused_and_the_rest_is_committed",
     ),

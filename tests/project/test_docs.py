@@ -27,7 +27,13 @@ from steps.core.message import Changes, ClusterLine, commit_message
 from steps.core.operations import Operation
 from steps.detect import _REASONS
 from steps.errors import FixConfiguration
-from steps.kubernetes.change_summary import ChangeSummary, Count, ImageChange, Mark, MarkedChange
+from steps.kubernetes.change_summary import (
+    ChangeSummary,
+    Count,
+    ImageChange,
+    SecurityCategory,
+    SecurityChange,
+)
 from steps.runtime.settings.catalogue import catalogue
 from steps.runtime.settings.reading import Needs, read
 from steps.workdir.rowfile import read_footer, read_header, read_rows
@@ -219,7 +225,7 @@ PUBLISHED = (
     ChangeSummary,
     Count,
     ImageChange,
-    MarkedChange,
+    SecurityChange,
     contracts.Run,
     contracts.Shard,
     contracts.Verdict,
@@ -240,7 +246,7 @@ def test_every_field_of_every_document_is_described(model: type[contracts.Docume
 
 @pytest.mark.parametrize(
     "values",
-    [contracts.Status, contracts.Outcome, Decision, Excess, Mark],
+    [contracts.Status, contracts.Outcome, Decision, Excess, SecurityCategory],
     ids=lambda values: values.__name__,
 )
 def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> None:

@@ -17,7 +17,7 @@ from steps.core.counters import Counters
 from steps.reporting.html import html as as_html
 from steps.reporting.run_page import run_page
 from steps.reporting.status_page import status_page
-from tests.test_report import EVIL, hostile, result
+from tests.support.results import EVIL, hostile, result
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -235,7 +235,7 @@ def test_a_flood_of_new_clusters_is_held_back_and_those_that_git_holds_go_on(
     assert "New clusters are held back" in said.errors
     assert sync.state["last_run"]["clusters_skipped"] >= 2
     assert "b0" in sync.state["last_run"]["clusters_skipped_sample"]
-    assert "new clusters are held back (MAX_CLUSTERS)" in said.errors
+    assert "new clusters skipped: over MAX_CLUSTERS" in said.errors
     assert "b0" in (sync.work_dir / "report.md").read_text()
     assert sync("run", "--clusters", "a,b0,m,z", MAX_CLUSTERS="4").exit == 0  # the others do not count
     assert sync(MAX_CLUSTERS="7").exit == 0

@@ -46,7 +46,7 @@ HEADER = RowsHeader(identity="größe\n%")
 FOOTER = ManifestFooter(
     quarantined={"too_large": 3},
     quarantined_sample=("a\tb", "%0A"),
-    left_out=0,
+    excluded=0,
     unchanged=0,
     new_objects=2,
     new_bytes=10,

@@ -309,7 +309,7 @@ def test_only_filter_options_make_a_run_narrowed(sync: Sync, bucket: Bucket) -> 
     assert sync("run", "--clusters=east", CLUSTERS="east,west").exit == 0
     state = sync.state
     assert state["last_success"] is None
-    assert state["last_run"]["narrowed"] is True
+    assert state["last_run"]["filtered_by_options"] is True
     assert sync("run", "--clusters=", "--namespaces=", "--allow-delete=", CLUSTERS="east,west").exit == 0
     state = sync.state
     assert state["last_success"]["run_id"] == state["last_run"]["run_id"]

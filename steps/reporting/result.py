@@ -1,0 +1,127 @@
+"""The result of a completed run: its exit codes, and the causes of a code other than 0. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from steps.contracts import ClusterResult, Outcome, Run, RunResult, Status, Verdict
+from steps.core.deletion_guard import Decision
+from steps.core.exit_codes import Exit, most_severe
+from steps.core.keys import printable
+from steps.core.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from steps.kubernetes.change_summary import ChangeSummary
+
+_OUTCOMES = {
+    Exit.OK: Outcome.SUCCESS,
+    Exit.PARTIAL: Outcome.PARTIAL,
+    Exit.REFUSED: Outcome.REFUSED,
+}
+
+
+def completed(  # noqa: PLR0913 - one argument per fact that publish knows
+    run: Run,
+    verdict: Verdict,
+    *,
+    finished_at: datetime,
+    clusters: tuple[ClusterResult, ...],
+    commit: str | None,
+    push_attempts: int,
+    changes: ChangeSummary,
+) -> RunResult:
+    """Return the result of a run whose last step ended."""
+    codes = exit_codes(clusters, clusters_skipped=run.clusters_skipped, dry_run=run.dry_run)
+    code = most_severe(codes)
+    return RunResult(
+        run_id=run.run_id,
+        identity=run.identity,
+        started_at=run.started_at,
+        finished_at=finished_at,
+        outcome=_OUTCOMES.get(code, Outcome.FAILED),
+        exit_code=code,
+        exit_codes=codes,
+        mode=run.mode,
+        dry_run=run.dry_run,
+        filtered_by_options=run.filtered_by_options,
+        branch=run.branch,
+        commit=commit,
+        push_attempts=push_attempts,
+        clusters_added=tuple(c.name for c in clusters if c.files and not c.files_before),
+        clusters_removed=tuple(c.name for c in clusters if c.files_before and not c.files),
+        clusters=tuple(sorted(clusters, key=lambda cluster: cluster.name)),
+        clusters_skipped=run.clusters_skipped,
+        clusters_skipped_sample=run.clusters_skipped_sample,
+        quarantined=run.quarantined,
+        quarantined_sample=run.quarantined_sample,
+        changes=changes,
+        step_seconds=_step_seconds(run, verdict, finished_at),
+    )
+
+
+def exit_codes(
+    clusters: tuple[ClusterResult, ...], *, clusters_skipped: int = 0, dry_run: bool = False
+) -> tuple[Exit, ...]:
+    """Return every exit code that applies, ascending; only OK if no other applies.
+
+    A dry run neither loses nor refuses anything, so PARTIAL and REFUSED do not apply to it.
+    """
+    codes: set[Exit] = set()
+    failed = [cluster for cluster in clusters if cluster.status is Status.FAILED]
+    if failed and len(failed) == len(clusters):
+        codes |= {Exit.TRANSIENT if cluster.transient else Exit.CONFIGURATION for cluster in failed}
+    elif failed:
+        codes.add(Exit.PARTIAL)
+    if any(cluster.changes_deferred for cluster in clusters):
+        codes.add(Exit.PARTIAL)
+    refused = {Status.REFUSED, Status.OVER_LIMIT}
+    if clusters_skipped or any(cluster.status in refused for cluster in clusters):
+        codes.add(Exit.REFUSED)
+    if dry_run:
+        codes -= {Exit.PARTIAL, Exit.REFUSED}
+    return tuple(sorted(codes or {Exit.OK}))
+
+
+def cause(result: RunResult) -> str:
+    """Why a run did not exit 0, in one line with one part per cluster; "" if there is no cause."""
+    if result.error:
+        return result.error
+    causes = [part for cluster in result.clusters for part in _causes(cluster)]
+    if result.clusters_skipped:
+        causes.insert(0, f"{plural(result.clusters_skipped, 'new cluster')} skipped: over MAX_CLUSTERS")
+    return "; ".join(causes)
+
+
+def _causes(cluster: ClusterResult) -> Iterator[str]:
+    name = printable(cluster.name)
+    if cluster.status is Status.FAILED:
+        yield f"{name}: {cluster.error}"
+    if cluster.status is Status.OVER_LIMIT:
+        yield f"{name} skipped: {cluster.error}"
+    if cluster.decision is Decision.REFUSED_EMPTY_BUCKET:
+        # Usually a wrong setting, so the message does not suggest --allow-delete.
+        yield f"{name}: the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX"
+    elif cluster.status is Status.REFUSED:
+        approval = shlex.quote(cluster.allow_delete or "")
+        yield f"{name}: {cluster.decision.value} (to approve: --allow-delete={approval})"
+    if cluster.changes_deferred:
+        yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run"
+
+
+def _step_seconds(run: Run, verdict: Verdict, finished_at: datetime) -> dict[str, float]:
+    """The duration of each step, measured from end to end: waiting for the step's pod is included."""
+    ends = {
+        "discover": run.finished_at,
+        "download": verdict.started_at,  # detect starts when the last download ends
+        "detect": verdict.finished_at,
+        "publish": finished_at,
+    }
+    starts = (run.started_at, *ends.values())
+    return {
+        step: max(0.0, (end - start).total_seconds())
+        for (step, end), start in zip(ends.items(), starts, strict=False)
+    }

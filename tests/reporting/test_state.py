@@ -1,0 +1,325 @@
+"""The transition of the state: old state and result in, new state out; one case per rule."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from steps.contracts import ClusterResult, ClusterState, LastSuccess, Mode, Outcome, RunResult, State, Status
+from steps.core.counters import Counters
+from steps.core.exit_codes import Exit
+from steps.core.intake_limits import Excess
+from steps.core.operations import Operation
+from steps.reporting.state import is_other_sync, state_after
+
+START = datetime(2025, 7, 12, 4, tzinfo=UTC)
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+
+
+def run(day: int = 0, exit_code: Exit = Exit.OK, **fields: Any) -> RunResult:
+    """The result of a run that started ``day`` days after the first one and took a minute."""
+    basic: dict[str, Any] = {
+        "run_id": f"run-{day}",
+        "identity": "ours",
+        "started_at": START + day * DAY,
+        "finished_at": START + day * DAY + MINUTE,
+        "outcome": Outcome.SUCCESS if exit_code == Exit.OK else Outcome.FAILED,
+        "exit_code": exit_code,
+        "exit_codes": (exit_code,),
+        "mode": Mode.INCREMENTAL,
+    }
+    return RunResult.model_validate(basic | fields)
+
+
+def cluster(name: str = "east", status: Status = Status.OK, **fields: Any) -> ClusterResult:
+    return ClusterResult(name=name, status=status, **fields)
+
+
+def after(*results: RunResult) -> State:
+    """The state after these runs, reported in this order."""
+    state: State | None = None
+    for result in results:
+        state = state_after(state, result)
+    assert state is not None
+    return state
+
+
+FULL = cluster(
+    files=10,
+    added=10,
+    accepted=10,
+    listed_at=START,
+    newest_object_at=START - DAY,
+    quarantined={"git_file": 2},
+)
+
+
+# -- the first run ----------------------------------------------------------------------------
+
+
+def test_first_run_starts_every_field() -> None:
+    state = after(run(clusters=(FULL,)))
+    assert state == State(
+        identity="ours",
+        last_run=run(clusters=(FULL,)),
+        last_success=LastSuccess(run_id="run-0", at=START + MINUTE),
+        consecutive_failures=0,
+        listed={"east": START},
+        clusters={
+            "east": ClusterState(
+                last_success_at=START + MINUTE,
+                files=10,
+                added=10,
+                quarantined=2,
+                newest_object_at=START - DAY,
+            )
+        },
+        counters=Counters().with_run("run-0", duration_seconds=60, failed=False, files_processed=10),
+    )
+
+
+def test_first_run_that_fails_leaves_no_success_and_no_cluster() -> None:
+    state = after(run(exit_code=Exit.CONFIGURATION))
+    assert (state.last_success, state.listed, state.clusters) == (None, {}, {})
+    assert (state.consecutive_failures, state.counters.runs, state.counters.errors) == (1, 1, 1)
+
+
+# -- the last success -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        pytest.param(run(1), "run-1", id="exit 0"),
+        pytest.param(run(1, Exit.PARTIAL), "run-0", id="partial"),
+        pytest.param(run(1, Exit.REFUSED), "run-0", id="refused"),
+        pytest.param(run(1, Exit.TRANSIENT), "run-0", id="failed"),
+        pytest.param(run(1, filtered_by_options=True), "run-0", id="filtered by options"),
+        pytest.param(run(1, clusters=(cluster(status=Status.SUPERSEDED),)), "run-0", id="superseded"),
+        pytest.param(run(-1), "run-0", id="late"),
+        pytest.param(run(0), "run-0", id="repeated"),
+        pytest.param(run(1, identity="theirs"), "run-1", id="another sync that succeeded"),
+        pytest.param(run(1, Exit.PARTIAL, identity="theirs"), None, id="another sync, in part"),
+        pytest.param(run(1, Exit.CONFIGURATION, identity="theirs"), "run-0", id="another sync that failed"),
+    ],
+)
+def test_last_success_is_the_newest_whole_success(second: RunResult, expected: str | None) -> None:
+    state = after(run(0), second)
+    assert (state.last_success.run_id if state.last_success else None) == expected
+
+
+# -- another bucket or branch -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "replaces"),
+    [
+        (Exit.OK, True),
+        (Exit.PARTIAL, True),
+        (Exit.REFUSED, False),
+        (Exit.TRANSIENT, False),
+        (Exit.CONFIGURATION, False),
+        (Exit.TERMINATED, False),
+    ],
+)
+def test_another_sync_replaces_what_is_known_only_if_it_published(exit_code: Exit, replaces: bool) -> None:
+    old = after(run(0, clusters=(FULL,)))
+    west = cluster("west", files=1, added=1, accepted=1, listed_at=START + DAY)
+    other = run(1, exit_code, identity="theirs", clusters=(west,))
+    state = state_after(old, other)
+    assert is_other_sync(old, other) is replaces
+    assert state.identity == ("theirs" if replaces else "ours")
+    assert set(state.clusters) == set(state.listed) == ({"west"} if replaces else {"east"})
+    assert state.last_run == other
+    assert state.counters.runs == 2, "the counters belong to the volume"
+
+
+def test_the_same_sync_is_no_other_sync() -> None:
+    assert not is_other_sync(None, run(0))
+    assert not is_other_sync(after(run(0)), run(1))
+
+
+# -- late and repeated reports ----------------------------------------------------------------
+
+
+def test_a_late_report_is_counted_and_replaces_nothing_newer() -> None:
+    newer = run(2, clusters=(cluster(files=12, accepted=12, listed_at=START + 2 * DAY),))
+    late = run(1, Exit.REFUSED, clusters=(cluster(status=Status.REFUSED, files=3, added=3, accepted=3),))
+    state = after(newer, late)
+    assert state.last_run == newer
+    assert state.consecutive_failures == 0
+    assert state.listed == {"east": START + 2 * DAY}
+    assert (state.clusters["east"].files, state.clusters["east"].added) == (12, 3), "totals still grow"
+    assert (state.counters.runs, state.counters.errors) == (2, 1)
+
+
+def test_a_late_report_forgets_no_cluster_and_marks_none_over_limit() -> None:
+    over = cluster("west", Status.OVER_LIMIT, over_limit=Excess.OBJECTS)
+    state = after(run(1, clusters=(FULL, cluster("west", accepted=1))), run(0, clusters=(over,)))
+    assert set(state.clusters) == {"east", "west"}
+    assert not state.clusters["west"].over_limit
+
+
+def test_a_repeated_report_changes_nothing() -> None:
+    failed = run(
+        1, Exit.REFUSED, clusters=(cluster(status=Status.REFUSED, files=10, modified=2, accepted=8),)
+    )
+    state = after(run(0, clusters=(FULL,)), failed)
+    assert state_after(state, failed) == state
+
+
+# -- consecutive failures ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([run(0, Exit.TRANSIENT), run(1, Exit.REFUSED)], 2),
+        ([run(0, Exit.TRANSIENT), run(1)], 0),
+        ([run(0, Exit.TRANSIENT), run(0, Exit.TRANSIENT)], 1),
+        ([run(1, Exit.TRANSIENT), run(0, Exit.TRANSIENT)], 1),
+        ([run(1, Exit.TRANSIENT), run(0)], 1),
+        ([run(0, Exit.TRANSIENT), run(1, filtered_by_options=True)], 1),
+        ([run(0, Exit.TRANSIENT), run(1, Exit.TRANSIENT, filtered_by_options=True)], 1),
+        ([run(0, Exit.TRANSIENT), run(1, Exit.CONFIGURATION, identity="theirs")], 2),
+    ],
+    ids=[
+        "each failure counts",
+        "a success resets",
+        "a repeated report does not count",
+        "a late failure does not count",
+        "a late success does not reset",
+        "a filtered success does not reset",
+        "a filtered failure does not count",
+        "a mistyped setting counts",
+    ],
+)
+def test_consecutive_failures(results: list[RunResult], expected: int) -> None:
+    assert after(*results).consecutive_failures == expected
+
+
+# -- listings ---------------------------------------------------------------------------------
+
+
+def test_listed_keeps_the_newest_listing_of_processed_clusters_only() -> None:
+    first = (
+        cluster("east", listed_at=START + DAY, accepted=1),
+        cluster("west", listed_at=START, accepted=1),
+        cluster("failed", Status.FAILED, listed_at=START),
+    )
+    second = (
+        cluster("east", listed_at=START, accepted=1),
+        cluster("west", listed_at=START + DAY, accepted=1),
+    )
+    state = after(run(0, clusters=first), run(1, clusters=second))
+    assert state.listed == {"east": START + DAY, "west": START + DAY}
+
+
+# -- clusters ---------------------------------------------------------------------------------
+
+
+def east_after(second: ClusterResult, **fields: Any) -> ClusterState:
+    """The state of cluster east after a whole first run and a second one with this result."""
+    return after(run(0, clusters=(FULL,)), run(1, clusters=(second,), **fields)).clusters["east"]
+
+
+EAST = after(run(0, clusters=(FULL,))).clusters["east"]
+
+
+def test_a_processed_cluster_adds_to_its_totals() -> None:
+    state = east_after(cluster(files=9, added=1, modified=3, deleted=2, accepted=9))
+    assert (state.added, state.modified, state.deleted, state.files) == (11, 3, 2, 9)
+    assert state.quarantined == 0
+    assert state.last_success_at == START + DAY + MINUTE
+
+
+def test_an_empty_listing_keeps_the_newest_object() -> None:
+    assert east_after(cluster(files=10)).newest_object_at == START - DAY
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.SUPERSEDED])
+def test_a_cluster_that_is_not_processed_keeps_its_state(status: Status) -> None:
+    assert east_after(cluster(status=status, error="x")) == EAST
+
+
+def test_over_limit_is_set_until_the_cluster_is_processed() -> None:
+    over = cluster(status=Status.OVER_LIMIT, over_limit=Excess.BYTES)
+    assert east_after(over) == EAST.model_copy(update={"over_limit": True})
+    state = after(run(0, clusters=(over,)), run(1, clusters=(cluster(status=Status.FAILED),)))
+    assert state.clusters["east"].over_limit, "a failure says nothing about the limit"
+    state = after(run(0, clusters=(over,)), run(1, clusters=(FULL,)))
+    assert not state.clusters["east"].over_limit
+
+
+def test_a_refused_cluster_keeps_its_last_success_and_counts_refusals() -> None:
+    state = east_after(cluster(status=Status.REFUSED, files=10, accepted=1, deletions_refused=9))
+    assert (state.deletions_refused, state.missing) == (9, False)
+    assert state.last_success_at == EAST.last_success_at
+
+
+def test_a_cluster_with_deferred_changes_keeps_its_last_success() -> None:
+    assert (
+        east_after(cluster(files=10, accepted=10, changes_deferred=1)).last_success_at == EAST.last_success_at
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "missing"),
+    [
+        (cluster(status=Status.REFUSED, files=10), True),
+        (cluster(files=0, deleted=10), True),
+        (cluster(files=10, accepted=10), False),
+        (cluster(files=0, accepted=0), False),
+    ],
+    ids=["kept in Git", "deleted from Git", "in the bucket", "in neither"],
+)
+def test_a_cluster_is_missing_if_git_had_files_and_the_bucket_has_none(
+    result: ClusterResult, missing: bool
+) -> None:
+    assert east_after(result).missing is missing
+
+
+def test_a_filtered_run_updates_only_what_it_has_seen() -> None:
+    state = east_after(cluster(files=11, added=1, accepted=0), filtered_by_options=True)
+    assert state == EAST.model_copy(update={"files": 11, "added": 11})
+
+
+def test_a_cluster_in_neither_bucket_nor_git_is_forgotten() -> None:
+    assert set(after(run(0, clusters=(FULL,)), run(1, clusters=(cluster("west"),))).clusters) == {"west"}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [run(1, clusters=(cluster("west"),), filtered_by_options=True), run(1, Exit.TRANSIENT)],
+    ids=["filtered by options", "failed before it listed anything"],
+)
+def test_a_cluster_is_not_forgotten_by_a_run_that_did_not_look_for_it(second: RunResult) -> None:
+    assert "east" in after(run(0, clusters=(FULL,)), second).clusters
+
+
+# -- counters ---------------------------------------------------------------------------------
+
+
+def test_counters_never_fall() -> None:
+    results = [
+        run(0, clusters=(FULL,)),
+        run(1, Exit.CONFIGURATION, operation=Operation.GIT_PUSH, push_attempts=3),
+        run(2, identity="theirs"),
+        run(2, identity="theirs"),
+        run(1, Exit.TRANSIENT, run_id="late", finished_at=START),
+        run(3, clusters=(cluster("west", fetched_bytes=5, accepted=2),)),
+    ]
+    state: State | None = None
+    before = Counters()
+    for result in results:
+        state = state_after(state, result)
+        now = state.counters
+        for name in Counters.model_fields.keys() - {"duration_buckets", "counted_runs"}:
+            assert getattr(now, name) >= getattr(before, name), name
+        assert all(a >= b for a, b in zip(now.duration_buckets, before.duration_buckets, strict=True))
+        before = now
+    assert (before.runs, before.errors, before.push_attempts, before.push_failures) == (5, 2, 3, 1)
+    assert (before.files_processed, before.bytes_downloaded) == (12, 5)

@@ -1,0 +1,67 @@
+"""Run results for the tests of everything that shows one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from steps.contracts import ClusterResult, Mode, Outcome, RunResult, Status
+from steps.core.deletion_guard import Decision
+from steps.core.git_objects import Change
+from steps.kubernetes.change_summary import (
+    ChangeSummary,
+    Count,
+    ImageChange,
+    SecurityCategory,
+    SecurityChange,
+)
+
+NOON = datetime(2025, 7, 12, 12, tzinfo=UTC)
+
+
+def result(**fields: object) -> RunResult:
+    """A successful run without clusters, except for ``fields``."""
+    basic = {
+        "run_id": "20250712T120000Z-abcdef",
+        "identity": "0" * 16,
+        "started_at": NOON,
+        "finished_at": NOON,
+        "outcome": Outcome.SUCCESS,
+        "exit_code": 0,
+        "exit_codes": (0,),
+        "mode": Mode.INCREMENTAL,
+        "branch": "main",
+    }
+    return RunResult.model_validate(basic | fields)
+
+
+EVIL = '<script>alert("1")</script>\n\x1b[31m|`|``|**x**[x](javascript:x)&amp;<!--' + "m" * 60
+
+
+def hostile() -> RunResult:
+    """A result in which an attacker chose everything that comes from outside."""
+    cluster = ClusterResult(
+        name=EVIL,
+        status=Status.REFUSED,
+        decision=Decision.REFUSED_VANISHED,
+        deletions_refused=1,
+        allow_delete=f"{EVIL}:{'0' * 16}",
+        quarantined={EVIL: 1},
+        quarantined_sample=(EVIL,),
+        error=EVIL,
+    )
+    changes = ChangeSummary(
+        kinds={EVIL: Count(added=1)},
+        namespaces={EVIL: Count(added=1)},
+        images=(ImageChange(path=EVIL, container=EVIL, before=EVIL, after=EVIL),),
+        security_changes=(
+            SecurityChange(
+                path=EVIL,
+                change=Change.ADDED,
+                category=SecurityCategory.RBAC,
+                granted=(EVIL,),
+                revoked=(EVIL,),
+            ),
+        ),
+    )
+    failed = cluster.model_copy(update={"status": Status.FAILED})
+    return result(clusters=(cluster, failed), changes=changes, branch=EVIL, quarantined={EVIL: 1})
