@@ -1,4 +1,7 @@
-"""Looking into what a commit changed: images, rules; for the report, and so never at any price."""
+"""Inspecting the files that a commit changed, for images and permissions in the report.
+
+The commit has been pushed by then. So an inspection is limited in time and memory, and never fails a run.
+"""
 
 from __future__ import annotations
 
@@ -10,85 +13,105 @@ from typing import TYPE_CHECKING
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import SyncError
-from steps.kubernetes.change_summary import FileInspection, compare_versions, files_to_inspect, is_relevant
+from steps.kubernetes.change_summary import FileInspection, compared, files_to_inspect, is_relevant
 from steps.runtime import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from steps.clients.git.repository import Repository
     from steps.kubernetes.change_summary import BlobChange
 
 _SECONDS = 20
-_MAX_BYTES_IN_ALL = 8 * 1024 * 1024
+_MOST_BYTES = 8 * 1024 * 1024  # of all versions together
 
 
 def inspect_changes(
     repository: Repository, git_path: str, commit: str, seconds: float = _SECONDS
 ) -> Mapping[bytes, FileInspection]:
-    """Return what is in the changed files of ``commit``, by ``<cluster>/<rest>``; less where git gives less.
+    """Return what changed inside the files of ``commit``, by path ``<cluster>/<rest>``.
 
-    The commit is pushed: nothing that goes wrong here may end the run, or keep it for long.
+    Files are missing where the time or the memory does not suffice, or where git fails; that is logged.
     """
     found: dict[bytes, FileInspection] = {}
     try:
-        found.update(_looked(repository, git_path, commit, time.monotonic() + seconds))
+        found.update(_inspections(repository, git_path, commit, time.monotonic() + seconds))
     except SyncError as problem:
-        logs.warning(Operation.GIT_DIFF, "The changes were not looked into", error=problem.error)
-    except Exception as bug:  # noqa: BLE001 - the backup is made, and a detail of its report can be done without
-        # Not the error's own words: they may quote a file, and it a secret.
+        logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
+    except Exception as bug:  # noqa: BLE001 - the commit is pushed, and the report works with less
+        # Without the error's message, which may quote a file and so a secret.
         at = traceback.format_tb(bug.__traceback__)
-        logs.warning(
-            Operation.GIT_DIFF, "The changes were not all looked into", error=type(bug).__name__, at=at
-        )
+        logs.warning(Operation.GIT_DIFF, "Failed to inspect all changes", error=type(bug).__name__, at=at)
     return found
 
 
-def _looked(
+def _inspections(
     repository: Repository, git_path: str, commit: str, deadline: float
 ) -> Iterator[tuple[bytes, FileInspection]]:
-    from steps.kubernetes.objects import is_readable, read_resource
-
-    cut = len(git_path.encode())
-    chosen = files_to_inspect(c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
-    # What the run wrote is here, so it tells, before anything is fetched, which files are too large.
-    contents = _contents(repository, [c.after for c in chosen], _MAX_BYTES_IN_ALL // 2)
-    chosen = [c for c in chosen if not c.after or c.after in contents]
-    if not logs.is_debug():  # which wants to know of each line that came or went
-        silent = {c.path for c in chosen if c.after and not is_relevant(c.path, contents[c.after])}
-        yield from ((path, FileInspection("")) for path in silent)
-        chosen = [c for c in chosen if c.path not in silent]
-    before = [c.before for c in chosen if c.before]
-    if before:
-        repository.fetch_blobs(before, timeout=max(0, deadline - time.monotonic()))
-    contents |= _contents(repository, before, _MAX_BYTES_IN_ALL - sum(map(len, contents.values())))
-    for number, change in enumerate(chosen):
+    """Yield the inspection of each file; those without relevant content first, because they cost nothing."""
+    changes, contents = _read_new_versions(repository, git_path, commit)
+    if not logs.is_debug():  # the debug log counts the changed lines of every file
+        irrelevant = {c.path for c in changes if c.after and not is_relevant(c.path, contents[c.after])}
+        yield from ((path, FileInspection("")) for path in irrelevant)
+        changes = [c for c in changes if c.path not in irrelevant]
+    contents |= _read_old_versions(repository, changes, contents, deadline)
+    for number, change in enumerate(changes):
         if time.monotonic() >= deadline:
-            left = len(chosen) - number
-            logs.warning(
-                Operation.GIT_DIFF, f"{left} changed files were not looked into: time is up", files=left
-            )
+            left = len(changes) - number
+            logs.warning(Operation.GIT_DIFF, "Failed to inspect all changes in time", files=left)
             return
-        oids = [oid for oid in (change.before, change.after) if oid]
-        if all(oid in contents and is_readable(contents[oid]) for oid in oids):
-            if logs.is_debug():
-                _tell(change, contents)
-            versions = (
-                read_resource(contents[oid]) if oid else None for oid in (change.before, change.after)
-            )
-            yield change.path, compare_versions(change.path, *versions)
+        if (inspection := _compare(change, contents)) is not None:
+            yield change.path, inspection
 
 
-def _contents(repository: Repository, oids: list[str], total: int) -> dict[str, bytes]:
-    """The blobs that are here, the first ones if they are too much."""
+def _read_new_versions(
+    repository: Repository, git_path: str, commit: str
+) -> tuple[list[BlobChange], dict[str, bytes]]:
+    """Choose the files to inspect, and return them with their new contents by blob id.
+
+    The new versions are present, because this run wrote them. Files of which they are too large are left
+    out before any old version is fetched.
+    """
+    cut = len(git_path.encode())
+    below = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
+    changes = files_to_inspect(below)
+    contents = _contents(repository, [c.after for c in changes], _MOST_BYTES // 2)
+    return [c for c in changes if not c.after or c.after in contents], contents
+
+
+def _read_old_versions(
+    repository: Repository, changes: Iterable[BlobChange], new: Mapping[str, bytes], deadline: float
+) -> dict[str, bytes]:
+    """Fetch the old versions of these files, and return their contents by blob id."""
+    oids = [c.before for c in changes if c.before]
+    if oids:
+        repository.fetch_blobs(oids, timeout=max(0, deadline - time.monotonic()))
+    return _contents(repository, oids, _MOST_BYTES - sum(map(len, new.values())))
+
+
+def _contents(repository: Repository, oids: Iterable[str], total: int) -> dict[str, bytes]:
+    """Return the contents of those of these blobs that are present, up to ``total`` bytes."""
     from steps.kubernetes.objects import MAX_BYTES
 
     wanted = dict.fromkeys(filter(None, oids))
     return dict(repository.contents(wanted, each=MAX_BYTES, total=total))
 
 
-def _tell(change: BlobChange, contents: Mapping[str, bytes]) -> None:
-    """How much of a file has changed, but not what: that may be a secret."""
+def _compare(change: BlobChange, contents: Mapping[str, bytes]) -> FileInspection | None:
+    """Compare both versions of a file; None if one of them is absent or not readable as YAML."""
+    from steps.kubernetes.objects import is_readable, read_resource
+
+    oids = (change.before, change.after)
+    if not all(oid in contents and is_readable(contents[oid]) for oid in oids if oid):
+        return None
+    if logs.is_debug():
+        _log_changed_lines(change, contents)
+    versions = (read_resource(contents[oid]) if oid else None for oid in oids)
+    return compared(change.path, *versions)
+
+
+def _log_changed_lines(change: BlobChange, contents: Mapping[str, bytes]) -> None:
+    """Log how many lines of a file changed. The lines are not logged, because they may be secret."""
     before, after = (
         Counter(contents[oid].splitlines()) if oid else Counter() for oid in (change.before, change.after)
     )
