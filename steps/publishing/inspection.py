@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import SyncError
-from steps.kubernetes.change_summary import FileInspection, compare, files_to_inspect, is_relevant
+from steps.kubernetes.change_summary import FileInspection, compare_versions, files_to_inspect, is_relevant
 from steps.runtime import logs
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _compare(change: BlobChange, contents: Mapping[str, bytes]) -> FileInspectio
     if logs.is_debug():
         _log_changed_lines(change, contents)
     versions = (read_resource(contents[oid]) if oid else None for oid in oids)
-    return compare(change.path, *versions)
+    return compare_versions(change.path, *versions)
 
 
 def _log_changed_lines(change: BlobChange, contents: Mapping[str, bytes]) -> None:
