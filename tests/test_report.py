@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from markdown_it import MarkdownIt
 
-from steps.clients.git.repository import Repository
 from steps.contracts import ClusterResult, Outcome, Status
-from steps.publishing.inspection import inspect_changes
 from steps.report import report
 from steps.reporting.html import html as as_html
 from steps.reporting.markdown import markdown
@@ -21,7 +19,7 @@ from steps.runtime.settings.reading import read
 from tests.demo import dataset
 from tests.support.repositories import bare_repository, commit_files, git, tree
 from tests.support.results import EVIL, hostile, result
-from tests.support.sync import Said, Sync
+from tests.support.sync import Sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,46 +197,6 @@ def test_links_and_programs_in_git_are_looked_at_as_files_only(
     assert said.exit == 0
     assert said.of("git_diff") == []
     assert sync.state["last_run"]["changes"]["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 1}}
-
-
-def test_git_in_trouble_costs_the_details_and_no_more(
-    sync: Sync, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
-    assert sync().exit == 0
-    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert inspect_changes(repository, "clusterbackup/", "0" * 40) == {}
-    assert "The changes were not looked into" in capsys.readouterr().out
-
-
-def test_what_nobody_foresaw_costs_the_details_and_no_more(
-    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
-    said = Said(0, capsys.readouterr().out).of("git_diff", "warning")
-    assert [(line["message"], line["error"]) for line in said] == [
-        ("The changes were not all looked into", "ValueError")
-    ]
-
-
-def test_time_and_directives_cost_the_details_and_no_more(
-    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scratch = tmp_path / "scratch.git"
-    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
-        pods = [f"kind: Pod\nspec: {{containers: [{{name: a, image: {i}}}]}}\n".encode() for i in "bc"]
-        _, oid = (
-            commit_files(
-                scratch, {"x/east/shop/Pod/a.yaml": pod, "x/east/shop/Pod/b.yaml": b"%TAG !a! b\n---\n" + pod}
-            )
-            for pod in pods
-        )
-        found = inspect_changes(repository, "x/", oid)
-        assert {path: len(looked.images) for path, looked in found.items()} == {b"east/shop/Pod/a.yaml": 1}
-        assert "time is up" not in capsys.readouterr().out
-        assert inspect_changes(repository, "x/", oid, seconds=0) == {}
-    assert "2 changed files were not looked into: time is up" in capsys.readouterr().out
 
 
 def test_old_blobs_are_fetched_of_those_files_only_that_are_looked_into(
