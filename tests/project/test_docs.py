@@ -281,7 +281,7 @@ def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket
 
 
 _ERRORS = {
-    *("TryAgain", "FixConfiguration", "FixCommandLine", "Damaged", "NotThePlan"),
+    *("TryAgain", "FixConfiguration", "FixCommandLine", "Damaged"),
     *("kind", "_translated", "ValueError"),
 }
 _LINES = {"logs.warning", "logs.error"}
