@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import durationpy
 import pytest
+import yaml
 
 from steps import contracts
 from steps.cli import cli
@@ -136,6 +138,66 @@ def test_only_make_targets_that_exist_are_named() -> None:
         assert named <= targets, page
 
 
+def code_lines() -> Iterator[tuple[str, str]]:
+    """Every line of code in the pages, from blocks and between back-ticks, with its page."""
+    for page, text in PAGES.items():
+        fenced = (
+            line
+            for language in ("bash", "console")
+            for block in blocks(text, language)
+            for line in block.splitlines()
+        )
+        for line in [*fenced, *re.findall(r"`([^`\n]+)`", text)]:
+            yield page, line
+
+
+def test_documented_shell_blocks_parse() -> None:
+    for page, text in PAGES.items():
+        for block in blocks(text, "bash"):
+            checked = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+            assert (checked.returncode, checked.stderr) == (0, ""), f"{page}:\n{block}"
+
+
+def test_documented_git_sync_commands_exist_with_their_options() -> None:
+    found = [
+        (page, name, set(re.findall(r"--[a-z][a-z-]*", arguments)))
+        for page, line in code_lines()
+        for name, arguments in re.findall(r"(?<![\w/-])git-sync ([a-z]+)((?: [^ `|>#&]+)*)", line)
+    ]
+    assert len(found) > 20
+    for page, name, used in found:
+        assert name in cli.commands, f"{page}: git-sync {name}"
+        known = {option for parameter in cli.commands[name].params for option in parameter.opts}
+        assert used <= known | {"--help"}, f"{page}: git-sync {name} {used}"
+
+
+def test_documented_workflow_parameters_exist() -> None:
+    template = yaml.safe_load((ROOT / "workflows/manifests/base/workflowtemplate.yaml").read_text())
+    known = {parameter["name"] for parameter in template["spec"]["arguments"]["parameters"]}
+    used = {name for _, line in code_lines() for name in re.findall(r" -p ([a-z-]+)=", line)}
+    assert used
+    assert used <= known
+    rows = DOCS["install.md"].split("| Parameter | Meaning |", 1)[1].split("\n\n", 1)[0]
+    assert set(re.findall(r"`([a-z-]+)`(?=[^|]*\| )", rows)) == known
+
+
+_PATH = r"(?<![\w/.-])((?:workflows|images|requirements|tests|examples|steps)/[\w./-]*\w)(?![\w<])"
+
+
+def test_documented_paths_exist() -> None:
+    for page, line in code_lines():
+        for path in re.findall(_PATH, line):
+            assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+def test_documented_jq_filters_compile() -> None:
+    filters = [found for _, line in code_lines() for found in re.findall(r"\bjq (?:-\w+ )?'([^']+)'", line)]
+    assert len(filters) > 8
+    for filter_ in filters:
+        line = json.dumps({"operation": "git_push", "level": "error", "data": {}, "message": ""})
+        assert jq(filter_, json.dumps(line) if "fromjson" in filter_ else line) is not None
+
+
 def blocks(text: str, language: str) -> list[str]:
     """The fenced blocks in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -168,7 +230,7 @@ def jq_filters() -> list[str]:
     return [found for block in blocks(section, "bash") for found in re.findall(r"\bjq '([^']+)'", block)]
 
 
-def test_the_users_jq_lines_work_as_they_stand(sync: Sync, bucket: Bucket) -> None:
+def test_documented_jq_lines_select_the_right_log_lines(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
     log = program_output(sync)
     bucket.delete("clusterbackup/west/b.yaml")
@@ -288,14 +350,14 @@ _LINES = {"logs.warning", "logs.error"}
 _SHORTEST = 5
 
 
-class Said(NamedTuple):
+class LoggedText(NamedTuple):
     """A text that the code can put into a log line, without its variable parts."""
 
     where: str
     text: str
 
 
-def sayings() -> Iterator[Said]:
+def logged_texts() -> Iterator[LoggedText]:
     """Every literal argument of an error or of a warning, its longest constant part."""
     for path in sorted((ROOT / "steps").rglob("*.py")):
         where = path.relative_to(ROOT).as_posix()
@@ -310,14 +372,14 @@ def sayings() -> Iterator[Said]:
             for argument in [*call.args, *keyed]:
                 text = max(_constants(argument), key=len, default="").strip(" :;")
                 if len(text) >= _SHORTEST:
-                    yield Said(f"{where}:{call.lineno}", text)
+                    yield LoggedText(f"{where}:{call.lineno}", text)
     for text in [
         *MESSAGES.values(),
         *(cause for _, cause in PERMANENT),
         *_REASONS.values(),
         *REASONS.values(),
     ]:
-        yield Said("steps/clients/git/errors.py, steps/detect.py", text)
+        yield LoggedText("steps/clients/git/errors.py, steps/detect.py", text)
 
 
 def _constants(argument: ast.expr) -> list[str]:
@@ -332,7 +394,7 @@ def plain(text: str) -> str:
 
 def test_every_error_and_warning_has_its_entry() -> None:
     page = plain(DOCS["troubleshooting.md"] + DOCS["guards.md"])
-    missing = sorted({said for said in sayings() if plain(said.text) not in page})
+    missing = sorted({logged for logged in logged_texts() if plain(logged.text) not in page})
     assert not missing, "docs/troubleshooting.md lacks:\n" + "\n".join(
         f"{m.where}: {m.text}" for m in missing
     )
