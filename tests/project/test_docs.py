@@ -162,7 +162,7 @@ def test_documented_git_sync_commands_exist_with_their_options() -> None:
     found = [
         (page, name, set(re.findall(r"--[a-z][a-z-]*", arguments)))
         for page, line in code_lines()
-        for name, arguments in re.findall(r"(?<![\w/-])git-sync ([a-z]+)((?: [^ `|>#&]+)*)", line)
+        for name, arguments in re.findall(r"(?:^|&& |: |/bin/)git-sync ([a-z]+)((?: [^ `|>#&]+)*)", line)
     ]
     assert len(found) > 20
     for page, name, used in found:
