@@ -166,6 +166,8 @@ def test_documented_git_sync_commands_exist_with_their_options() -> None:
     ]
     assert len(found) > 20
     for page, name, used in found:
+        if name in {"cannot", "did", "does", "has", "is"}:  # a message that begins with the product's name
+            continue
         assert name in cli.commands, f"{page}: git-sync {name}"
         known = {option for parameter in cli.commands[name].params for option in parameter.opts}
         assert used <= known | {"--help"}, f"{page}: git-sync {name} {used}"
