@@ -1,4 +1,4 @@
-"""The documentation says what the code does: tables, names, examples and the users' jq lines."""
+"""Documentation and code agree: tables, names, examples, commands and links."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_commit_message_example_is_what_git_sync_writes() -> None:
+def test_commit_message_example_equals_the_code() -> None:
     listed_at = datetime(2025, 7, 12, 22, 6, 59, tzinfo=UTC)
     files = {"production-east": 245, "production-west": 189, "staging": 67}
     example = commit_message(
@@ -312,13 +312,13 @@ def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> No
     assert not missing, f"docs/contracts.md should describe {values.__name__}: {missing}"
 
 
-def test_the_state_example_is_a_state() -> None:
+def test_state_example_is_a_complete_state() -> None:
     (example,) = blocks(DOCS["contracts.md"], "json")
     state = State.model_validate_json(example)
     assert json.loads(example) == state.model_dump(mode="json"), "no field is left out"
 
 
-def test_the_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
+def test_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
     (example,) = re.findall(r"^```\n(\{.*?)^```$", DOCS["contracts.md"], re.MULTILINE | re.DOTALL)
     manifest = tmp_path / "east"
     manifest.write_text(example)
@@ -328,7 +328,7 @@ def test_the_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
     assert read_footer(manifest, contracts.ManifestFooter).fetched == 1
 
 
-def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket) -> None:
+def test_contracts_lists_every_file_of_a_run(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
     assert sync().exit == 0
     table = DOCS["contracts.md"]
@@ -394,7 +394,7 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.replace("`", "").replace("\\|", "|"))
 
 
-def test_every_error_and_warning_has_its_entry() -> None:
+def test_troubleshooting_lists_every_error_and_warning() -> None:
     page = plain(DOCS["troubleshooting.md"] + DOCS["guards.md"])
     missing = sorted({logged for logged in logged_texts() if plain(logged.text) not in page})
     assert not missing, "docs/troubleshooting.md lacks:\n" + "\n".join(
@@ -402,7 +402,7 @@ def test_every_error_and_warning_has_its_entry() -> None:
     )
 
 
-def test_every_quarantine_reason_refusal_and_limit_has_its_entry() -> None:
+def test_guards_lists_every_reason_refusal_and_limit() -> None:
     refusals = [decision.value for decision in Decision if decision.refused]
     listed = [row.split("`")[1] for row in table_rows(DOCS["guards.md"], "`[a-z_]+`")]
     assert sorted(listed) == sorted([*Reason, *refusals, *Excess])
@@ -423,7 +423,7 @@ def listed_modules(tree: str) -> Iterator[str]:
             yield "".join(folders) + name
 
 
-def test_the_tree_of_modules_is_complete() -> None:
+def test_architecture_lists_every_module() -> None:
     (tree,) = re.findall(r"```\n(steps/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
     modules = [path for folder in ("steps", "workflows") for path in (ROOT / folder).rglob("*.py")]
     there = {path.relative_to(ROOT).as_posix() for path in modules if not path.stem.startswith("__")}
@@ -431,7 +431,7 @@ def test_the_tree_of_modules_is_complete() -> None:
     assert listed == there, f"docs/architecture.md: add {there - listed}, remove {listed - there}"
 
 
-def test_the_map_of_the_tests_is_complete() -> None:
+def test_architecture_lists_every_folder_of_tests() -> None:
     (tree,) = re.findall(r"```\n(tests/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/*.py")}
     assert not [name for name in folders if f"{name}/" not in tree]
@@ -439,14 +439,14 @@ def test_the_map_of_the_tests_is_complete() -> None:
     assert {line.split()[1] for line in tree.splitlines() if line.startswith("    ")} == support
 
 
-def test_the_tests_that_security_md_cites_exist() -> None:
+def test_security_cites_tests_that_exist() -> None:
     cited = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", DOCS["security.md"])
     assert cited
     for path, name in cited:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
-def test_every_threat_that_is_defended_names_its_test() -> None:
+def test_security_names_a_test_for_every_defence() -> None:
     tables = DOCS["security.md"].split("| Threat | Defence | Test |\n|---|---|---|\n")[1:]
     rows = [row for table in tables for row in table.split("\n\n")[0].split("\n") if row.startswith("|")]
     assert rows
@@ -460,7 +460,7 @@ def test_contributing_names_files_that_exist() -> None:
     assert not sorted(path for path in named if not (ROOT / path).exists())
 
 
-def test_no_link_is_dead() -> None:
+def test_links_and_anchors_exist() -> None:
     for page, text in PAGES.items():
         for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", text)):
             if "://" in target:
