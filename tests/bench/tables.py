@@ -120,7 +120,7 @@ def grown(reports: Sequence[Report]) -> Iterator[str]:
 
 def histories(reports: Sequence[Report]) -> Iterator[str]:
     """How the repository grows over many runs."""
-    yield "| Objects | Runs of 1 % | Each grows it by, kB | Packed anew, kB | Packed anew, bytes per change |"
+    yield "| Objects | Runs of 1 % | Growth per run, kB | Repacked, kB | Repacked, bytes per change |"
     yield "|---|---|---|---|---|"
     for report in reports:
         if history := report.get("history"):

@@ -617,7 +617,7 @@ MUTANTS = (
         "any certificate trusted: the bucket's",
         "steps/clients/s3/transport.py::_open_pool",
         Value("cert_reqs", "'CERT_NONE'"),
-        "tests/clients/git/test_config.py::test_the_bucket_over_https_with_an_own_ca",
+        "tests/clients/s3/test_transport.py::test_bucket_over_https_requires_the_private_ca",
     ),
     Mutant(
         "any certificate trusted: the webhook's",
@@ -629,13 +629,13 @@ MUTANTS = (
         "any certificate trusted: the Git server's",
         "steps/clients/git/config.py::repository_config",
         Text(r"\tlowSpeedLimit = 1\n", "\tlowSpeedLimit = 1\n\tsslVerify = false\n"),
-        "tests/clients/git/test_config.py::test_a_certificate_that_nobody_vouches_for_needs_a_person",
+        "tests/clients/git/test_config.py::test_untrusted_certificate_is_a_configuration_error",
     ),
     Mutant(
         "any SSH host key trusted",
         "steps/clients/git/config.py::_ssh_command",
         Value("StrictHostKeyChecking", "'no'"),
-        "tests/clients/git/test_config.py::test_an_unknown_host_key_is_refused",
+        "tests/clients/git/test_config.py::test_ssh_refuses_an_unknown_host_key",
     ),
     Mutant(
         "secret not redacted",

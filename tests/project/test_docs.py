@@ -1,10 +1,11 @@
-"""The documentation says what the code does: tables, names, examples and the users' jq lines."""
+"""Documentation and code agree: tables, names, examples, commands and links."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import durationpy
 import pytest
+import yaml
 
 from steps import contracts
 from steps.cli import cli
@@ -142,12 +144,74 @@ def test_only_make_targets_that_exist_are_named() -> None:
         assert named <= targets, page
 
 
+def code_lines() -> Iterator[tuple[str, str]]:
+    """Every line of code in the pages, from blocks and between back-ticks, with its page."""
+    for page, text in PAGES.items():
+        fenced = (
+            line
+            for language in ("bash", "console")
+            for block in blocks(text, language)
+            for line in block.splitlines()
+        )
+        for line in [*fenced, *re.findall(r"`([^`\n]+)`", text)]:
+            yield page, line
+
+
+def test_documented_shell_blocks_parse() -> None:
+    for page, text in PAGES.items():
+        for block in blocks(text, "bash"):
+            checked = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+            assert (checked.returncode, checked.stderr) == (0, ""), f"{page}:\n{block}"
+
+
+def test_documented_git_sync_commands_exist_with_their_options() -> None:
+    found = [
+        (page, name, set(re.findall(r"--[a-z][a-z-]*", arguments)))
+        for page, line in code_lines()
+        for name, arguments in re.findall(r"(?:^|&& |: |/bin/)git-sync ([a-z]+)((?: [^ `|>#&]+)*)", line)
+    ]
+    assert len(found) > 20
+    for page, name, used in found:
+        if name in {"cannot", "did", "does", "has", "is"}:  # a message that begins with the product's name
+            continue
+        assert name in cli.commands, f"{page}: git-sync {name}"
+        known = {option for parameter in cli.commands[name].params for option in parameter.opts}
+        assert used <= known | {"--help"}, f"{page}: git-sync {name} {used}"
+
+
+def test_documented_workflow_parameters_exist() -> None:
+    template = yaml.safe_load((ROOT / "workflows/manifests/base/workflowtemplate.yaml").read_text())
+    known = {parameter["name"] for parameter in template["spec"]["arguments"]["parameters"]}
+    used = {name for _, line in code_lines() for name in re.findall(r" -p ([a-z-]+)=", line)}
+    assert used
+    assert used <= known
+    rows = DOCS["install.md"].split("| Parameter | Meaning |", 1)[1].split("\n\n", 1)[0]
+    assert set(re.findall(r"`([a-z-]+)`(?=[^|]*\| )", rows)) == known
+
+
+_PATH = r"(?<![\w/.-])((?:workflows|images|requirements|tests|examples|steps)/[\w./-]*\w)(?![\w<])"
+
+
+def test_documented_paths_exist() -> None:
+    for page, line in code_lines():
+        for path in re.findall(_PATH, line):
+            assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+def test_documented_jq_filters_compile() -> None:
+    filters = [found for _, line in code_lines() for found in re.findall(r"\bjq (?:-\w+ )?'([^']+)'", line)]
+    assert len(filters) > 8
+    for filter_ in filters:
+        line = json.dumps({"operation": "git_push", "level": "error", "data": {}, "message": ""})
+        assert jq(filter_, json.dumps(line) if "fromjson" in filter_ else line) is not None
+
+
 def blocks(text: str, language: str) -> list[str]:
     """The fenced blocks in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_commit_message_example_is_what_git_sync_writes() -> None:
+def test_commit_message_example_equals_the_code() -> None:
     listed_at = datetime(2025, 7, 12, 22, 6, 59, tzinfo=UTC)
     files = {"production-east": 245, "production-west": 189, "staging": 67}
     example = commit_message(
@@ -174,7 +238,7 @@ def jq_filters() -> list[str]:
     return [found for block in blocks(section, "bash") for found in re.findall(r"\bjq '([^']+)'", block)]
 
 
-def test_the_users_jq_lines_work_as_they_stand(sync: Sync, bucket: Bucket) -> None:
+def test_documented_jq_lines_select_the_right_log_lines(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
     log = program_output(sync)
     bucket.delete("clusterbackup/west/b.yaml")
@@ -254,13 +318,13 @@ def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> No
     assert not missing, f"docs/contracts.md should describe {values.__name__}: {missing}"
 
 
-def test_the_state_example_is_a_state() -> None:
+def test_state_example_is_a_complete_state() -> None:
     (example,) = blocks(DOCS["contracts.md"], "json")
     state = State.model_validate_json(example)
     assert json.loads(example) == state.model_dump(mode="json"), "no field is left out"
 
 
-def test_the_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
+def test_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
     (example,) = re.findall(r"^```\n(\{.*?)^```$", DOCS["contracts.md"], re.MULTILINE | re.DOTALL)
     manifest = tmp_path / "east"
     manifest.write_text(example)
@@ -270,7 +334,7 @@ def test_the_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
     assert read_footer(manifest, contracts.ManifestFooter).fetched == 1
 
 
-def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket) -> None:
+def test_contracts_lists_every_file_of_a_run(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
     assert sync().exit == 0
     table = DOCS["contracts.md"]
@@ -287,21 +351,21 @@ def test_every_file_that_a_run_leaves_is_in_the_table(sync: Sync, bucket: Bucket
 
 
 _ERRORS = {
-    *("TryAgain", "FixConfiguration", "FixCommandLine", "Damaged", "NotThePlan"),
+    *("TryAgain", "FixConfiguration", "FixCommandLine", "Damaged"),
     *("kind", "_translated", "ValueError"),
 }
 _LINES = {"logs.warning", "logs.error"}
 _SHORTEST = 5
 
 
-class Said(NamedTuple):
+class LoggedText(NamedTuple):
     """A text that the code can put into a log line, without its variable parts."""
 
     where: str
     text: str
 
 
-def sayings() -> Iterator[Said]:
+def logged_texts() -> Iterator[LoggedText]:
     """Every literal argument of an error or of a warning, its longest constant part."""
     for path in sorted((ROOT / "steps").rglob("*.py")):
         where = path.relative_to(ROOT).as_posix()
@@ -316,14 +380,14 @@ def sayings() -> Iterator[Said]:
             for argument in [*call.args, *keyed]:
                 text = max(_constants(argument), key=len, default="").strip(" :;")
                 if len(text) >= _SHORTEST:
-                    yield Said(f"{where}:{call.lineno}", text)
+                    yield LoggedText(f"{where}:{call.lineno}", text)
     for text in [
         *MESSAGES.values(),
         *(cause for _, cause in PERMANENT),
         *_REASONS.values(),
         *REASONS.values(),
     ]:
-        yield Said("steps/clients/git/errors.py, steps/detect.py", text)
+        yield LoggedText("steps/clients/git/errors.py, steps/detect.py", text)
 
 
 def _constants(argument: ast.expr) -> list[str]:
@@ -336,15 +400,15 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.replace("`", "").replace("\\|", "|"))
 
 
-def test_every_error_and_warning_has_its_entry() -> None:
+def test_troubleshooting_lists_every_error_and_warning() -> None:
     page = plain(DOCS["troubleshooting.md"] + DOCS["guards.md"])
-    missing = sorted({said for said in sayings() if plain(said.text) not in page})
+    missing = sorted({logged for logged in logged_texts() if plain(logged.text) not in page})
     assert not missing, "docs/troubleshooting.md lacks:\n" + "\n".join(
         f"{m.where}: {m.text}" for m in missing
     )
 
 
-def test_every_quarantine_reason_refusal_and_limit_has_its_entry() -> None:
+def test_guards_lists_every_reason_refusal_and_limit() -> None:
     refusals = [decision.value for decision in Decision if decision.refused]
     listed = [row.split("`")[1] for row in table_rows(DOCS["guards.md"], "`[a-z_]+`")]
     assert sorted(listed) == sorted([*Reason, *refusals, *Excess])
@@ -365,7 +429,7 @@ def listed_modules(tree: str) -> Iterator[str]:
             yield "".join(folders) + name
 
 
-def test_the_tree_of_modules_is_complete() -> None:
+def test_architecture_lists_every_module() -> None:
     (tree,) = re.findall(r"```\n(steps/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
     modules = [path for folder in ("steps", "workflows") for path in (ROOT / folder).rglob("*.py")]
     there = {path.relative_to(ROOT).as_posix() for path in modules if not path.stem.startswith("__")}
@@ -373,7 +437,7 @@ def test_the_tree_of_modules_is_complete() -> None:
     assert listed == there, f"docs/architecture.md: add {there - listed}, remove {listed - there}"
 
 
-def test_the_map_of_the_tests_is_complete() -> None:
+def test_architecture_lists_every_folder_of_tests() -> None:
     (tree,) = re.findall(r"```\n(tests/\n.*?)```", DOCS["architecture.md"], flags=re.DOTALL)
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/*.py")}
     assert not [name for name in folders if f"{name}/" not in tree]
@@ -381,14 +445,14 @@ def test_the_map_of_the_tests_is_complete() -> None:
     assert {line.split()[1] for line in tree.splitlines() if line.startswith("    ")} == support
 
 
-def test_the_tests_that_security_md_cites_exist() -> None:
+def test_security_cites_tests_that_exist() -> None:
     cited = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", DOCS["security.md"])
     assert cited
     for path, name in cited:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
 
 
-def test_every_threat_that_is_defended_names_its_test() -> None:
+def test_security_names_a_test_for_every_defence() -> None:
     tables = DOCS["security.md"].split("| Threat | Defence | Test |\n|---|---|---|\n")[1:]
     rows = [row for table in tables for row in table.split("\n\n")[0].split("\n") if row.startswith("|")]
     assert rows
@@ -402,7 +466,7 @@ def test_contributing_names_files_that_exist() -> None:
     assert not sorted(path for path in named if not (ROOT / path).exists())
 
 
-def test_no_link_is_dead() -> None:
+def test_links_and_anchors_exist() -> None:
     for page, text in PAGES.items():
         for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", text)):
             if "://" in target:

@@ -1,4 +1,4 @@
-"""HTTPS with a token, SSH with a key; and the secrets stay where they are."""
+"""Access to the remote: HTTPS with a token and a private CA, SSH with a key."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ import pytest
 
 from steps.clients.git.config import token_user
 from steps.runtime.settings.reading import read
-from tests.support.bucket import Bucket, new_bucket
 from tests.support.gitserver import https_git_server
-from tests.support.receiver import receiver
-from tests.support.repositories import bare_repository, commit_files, contents
-from tests.support.s3 import moto_server
+from tests.support.repositories import commit_files, contents
 from tests.support.sshserver import ssh_git_server
-from tests.support.sync import Sync
-from tests.support.tunnel import tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +19,10 @@ if TYPE_CHECKING:
 
     import trustme
 
+    from tests.support.bucket import Bucket
     from tests.support.gitserver import GitServer
     from tests.support.sshserver import SSHServer
+    from tests.support.sync import Sync
 
 TOKEN = "glpat-CANARY_7f3b/+x%40"
 OBJECTS = {"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"}
@@ -45,7 +42,7 @@ def https(sync: Sync, server: GitServer, repository: Path, bucket: Bucket) -> Sy
     )
 
 
-def test_https_with_a_token_and_an_own_ca(
+def test_https_works_with_a_token_and_a_private_ca(
     https: Sync, server: GitServer, bucket: Bucket, repository: Path
 ) -> None:
     assert https().exit == 0
@@ -56,7 +53,7 @@ def test_https_with_a_token_and_an_own_ca(
     assert server.user_names == {"git-sync"}
 
 
-def test_bytes_are_taken_by_id_over_https(https: Sync, bucket: Bucket, repository: Path) -> None:
+def test_replan_fetches_blobs_by_id_over_https(https: Sync, bucket: Bucket, repository: Path) -> None:
     https()
     bucket.put("clusterbackup/east/a.yaml", b"changed")
     for step in ("discover", "download", "detect"):
@@ -66,7 +63,7 @@ def test_bytes_are_taken_by_id_over_https(https: Sync, bucket: Bucket, repositor
     assert contents(repository) == OBJECTS | {"clusterbackup/east/a.yaml": b"changed"}
 
 
-def test_the_tokens_user_name_can_be_chosen(https: Sync, server: GitServer) -> None:
+def test_git_token_user_overrides_the_user_name(https: Sync, server: GitServer) -> None:
     assert https(GIT_TOKEN_USER="deploy-token-1").exit == 0
     assert server.user_names == {"deploy-token-1"}
 
@@ -79,11 +76,11 @@ def test_the_tokens_user_name_can_be_chosen(https: Sync, server: GitServer) -> N
         ("https://gitea.example.com/o/r.git", "git-sync"),
     ],
 )
-def test_the_user_name_follows_the_hosts_convention(url: str, user: str) -> None:
+def test_token_user_follows_the_convention_of_the_host(url: str, user: str) -> None:
     assert token_user(read({"GIT_REPOSITORY": url}).git) == user
 
 
-def test_a_token_file_is_read_anew_at_each_use(
+def test_token_file_is_read_at_each_use(
     https: Sync, server: GitServer, bucket: Bucket, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
@@ -96,35 +93,35 @@ def test_a_token_file_is_read_anew_at_each_use(
     assert filed().exit == 0
 
 
-def test_a_wrong_token_is_an_authentication_failure(https: Sync) -> None:
-    said = https(GIT_TOKEN="expired")
-    assert said.exit == 40
-    (line,) = said.of("git_clone", "error")
+def test_wrong_token_is_an_authentication_failure(https: Sync) -> None:
+    outcome = https(GIT_TOKEN="expired")
+    assert outcome.exit == 40
+    (line,) = outcome.of("git_clone", "error")
     assert line["error"].startswith("authentication failed")
 
 
-def test_a_token_that_may_only_read_fails_at_the_push(https: Sync, server: GitServer) -> None:
+def test_read_only_token_fails_at_the_push(https: Sync, server: GitServer) -> None:
     server.anonymous_read = True
-    said = https(GIT_TOKEN="read-only")
-    assert said.exit == 40
-    (line,) = said.of("git_push", "error")
+    outcome = https(GIT_TOKEN="read-only")
+    assert outcome.exit == 40
+    (line,) = outcome.of("git_push", "error")
     assert line["message"] == "Failed to push to repository"
     assert line["error"].startswith("authentication failed")
 
 
-def test_a_missing_repository_needs_a_person(https: Sync, server: GitServer) -> None:
-    said = https(GIT_REPOSITORY=server.url_for("nothing-here.git"))
-    assert said.exit == 40
-    assert "repository not found" in said.errors
+def test_missing_repository_is_a_configuration_error(https: Sync, server: GitServer) -> None:
+    outcome = https(GIT_REPOSITORY=server.url_for("nothing-here.git"))
+    assert outcome.exit == 40
+    assert "repository not found" in outcome.errors
 
 
-def test_a_certificate_that_nobody_vouches_for_needs_a_person(https: Sync) -> None:
-    said = https(GIT_CA_FILE="")
-    assert said.exit == 40
-    assert "certificate" in said.errors
+def test_untrusted_certificate_is_a_configuration_error(https: Sync) -> None:
+    outcome = https(GIT_CA_FILE="")
+    assert outcome.exit == 40
+    assert "certificate" in outcome.errors
 
 
-def test_a_server_that_is_down_may_come_back(https: Sync) -> None:
+def test_unreachable_server_is_a_transient_error(https: Sync) -> None:
     assert https(GIT_REPOSITORY="https://127.0.0.1:1/x.git").exit == 30
 
 
@@ -152,7 +149,7 @@ def ssh(sync: Sync, ssh_server: SSHServer, repository: Path, bucket: Bucket) -> 
 
 
 @needs_ssh
-def test_ssh_with_a_key(ssh: Sync, bucket: Bucket, repository: Path) -> None:
+def test_ssh_works_with_a_key(ssh: Sync, bucket: Bucket, repository: Path) -> None:
     assert ssh().exit == 0
     bucket.put("clusterbackup/east/a.yaml", b"changed")
     assert ssh().exit == 0
@@ -160,78 +157,27 @@ def test_ssh_with_a_key(ssh: Sync, bucket: Bucket, repository: Path) -> None:
 
 
 @needs_ssh
-def test_an_unknown_host_key_is_refused(ssh: Sync, ssh_server: SSHServer) -> None:
-    said = ssh(SSH_KNOWN_HOSTS_PATH=str(ssh_server.wrong_known_hosts_path))
-    assert said.exit == 40
-    assert "host key verification failed" in said.errors
+def test_ssh_refuses_an_unknown_host_key(ssh: Sync, ssh_server: SSHServer) -> None:
+    outcome = ssh(SSH_KNOWN_HOSTS_PATH=str(ssh_server.wrong_known_hosts_path))
+    assert outcome.exit == 40
+    assert "host key verification failed" in outcome.errors
     assert ssh_server.commands == []
 
 
 @needs_ssh
-def test_a_key_that_the_server_does_not_know_is_an_authentication_failure(
-    ssh: Sync, ssh_server: SSHServer
-) -> None:
-    said = ssh(SSH_KEY_PATH=str(ssh_server.other_key_path))
-    assert said.exit == 40
-    assert "authentication failed" in said.errors
+def test_ssh_key_unknown_to_the_server_is_an_authentication_failure(ssh: Sync, ssh_server: SSHServer) -> None:
+    outcome = ssh(SSH_KEY_PATH=str(ssh_server.other_key_path))
+    assert outcome.exit == 40
+    assert "authentication failed" in outcome.errors
 
 
 @needs_ssh
-def test_a_key_that_others_may_read_is_named(ssh: Sync, ssh_server: SSHServer, tmp_path: Path) -> None:
+def test_ssh_key_readable_by_others_asks_for_chmod_600(
+    ssh: Sync, ssh_server: SSHServer, tmp_path: Path
+) -> None:
     key = tmp_path / "key"
     key.write_bytes(ssh_server.key_path.read_bytes())
     key.chmod(0o644)
-    said = ssh(SSH_KEY_PATH=str(key))
-    assert said.exit == 40
-    assert "chmod 600" in said.errors
-
-
-# -- the bucket over TLS --------------------------------------------------------------------------
-
-
-def test_the_bucket_over_https_with_an_own_ca(tmp_path: Path, ca: trustme.CA) -> None:
-    with moto_server(tls=ca) as server:
-        bucket = new_bucket(server)
-        bucket.put_many(OBJECTS)
-        repository = bare_repository(tmp_path / "r.git")
-        secure = Sync.between(bucket, repository, tmp_path / "w")
-        assert secure(MINIO_CA_FILE=str(server.ca_file)).exit == 0
-        assert contents(repository) == OBJECTS
-        said = secure()
-        assert said.exit == 40
-        assert "TLS" in said.of("minio_connect", "error")[0]["error"]
-
-
-@pytest.mark.parametrize(
-    ("login", "spelt"), [("", ""), ("us er:p@ss/w:rd", "us%20er:p%40ss%2Fw%3Ard@")], ids=["open", "password"]
-)
-def test_a_proxy_is_used_for_bucket_git_and_webhook_but_for_what_is_excepted(
-    login: str, spelt: str, tmp_path: Path, ca: trustme.CA
-) -> None:
-    repository = bare_repository(tmp_path / "r.git")
-    with (
-        moto_server(tls=ca) as s3,
-        https_git_server(tmp_path, ca, TOKEN) as git,
-        receiver(tls=ca) as hook,
-        tunnel(login) as proxy,
-    ):
-        bucket = new_bucket(s3)
-        bucket.put_many(OBJECTS)
-        through = Sync.between(bucket, repository, tmp_path / "w").with_settings(
-            MINIO_CA_FILE=str(s3.ca_file),
-            GIT_REPOSITORY=git.url_for(repository),
-            GIT_TOKEN=TOKEN,
-            GIT_CA_FILE=str(git.ca_file),
-            WEBHOOK_URL=f"{hook.url}/hook",
-            WEBHOOK_CA_FILE=str(git.ca_file),
-            HTTPS_PROXY=proxy.url.replace("//", f"//{spelt}"),
-        )
-        said = through()
-        assert (said.exit, said.errors) == (0, "")
-        assert contents(repository) == OBJECTS
-        assert set(proxy.asked) == {s3.endpoint, *(u.removeprefix("https://") for u in (git.url, hook.url))}
-        proxy.asked.clear()
-        assert through(NO_PROXY="127.0.0.1").exit == 0
-        assert proxy.asked == []
-        assert through(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
-        assert not login or "407" in through(HTTPS_PROXY=proxy.url).errors
+    outcome = ssh(SSH_KEY_PATH=str(key))
+    assert outcome.exit == 40
+    assert "chmod 600" in outcome.errors

@@ -12,9 +12,17 @@ import pytest
 
 from steps.clients.s3.transport import EndlessListing, ServerClock, _PageLoopGuard
 from steps.errors import TryAgain
+from tests.support.bucket import new_bucket
 from tests.support.faults import Change, when
+from tests.support.repositories import bare_repository, contents
+from tests.support.s3 import moto_server
+from tests.support.sync import Sync
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import trustme
+
     from steps.clients.s3.store import ObjectStore
     from tests.support.bucket import Bucket
     from tests.support.proxy import S3FaultProxy
@@ -92,3 +100,17 @@ def test_minio_is_imported_without_its_client_for_administrators() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+def test_bucket_over_https_requires_the_private_ca(tmp_path: Path, ca: trustme.CA) -> None:
+    objects = {"clusterbackup/east/a.yaml": b"a"}
+    with moto_server(tls=ca) as server:
+        bucket = new_bucket(server)
+        bucket.put_many(objects)
+        repository = bare_repository(tmp_path / "r.git")
+        secure = Sync.between(bucket, repository, tmp_path / "w")
+        assert secure(MINIO_CA_FILE=str(server.ca_file)).exit == 0
+        assert contents(repository) == objects
+        outcome = secure()
+        assert outcome.exit == 40
+        assert "TLS" in outcome.of("minio_connect", "error")[0]["error"]
