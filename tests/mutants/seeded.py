@@ -532,7 +532,7 @@ MUTANTS = (
         "an object is requested twice instead of three times",
         "steps/runtime/retry.py",
         Replace("REQUESTS = ...", "REQUESTS = RetryPolicy(attempts=2, first_pause=0.2)"),
-        "tests/runs/test_failures.py::test_an_object_is_tried_three_times_before_its_cluster_has_failed",
+        "tests/runs/test_failures.py::test_download_requests_an_object_four_times_before_its_cluster_fails",
     ),
     Mutant(
         "branch absent by one answer",
