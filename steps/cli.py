@@ -251,7 +251,7 @@ def publish(context: click.Context, run_id: str | None) -> Exit:
 @click.option(
     "--started-at",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
-    help="With --artifacts: when the run began, should it have left no result.",
+    help="With --artifacts: start of the run, used if it wrote no result.",
 )
 @click.pass_context
 def report(

@@ -20,11 +20,11 @@ from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated
 from steps.publish import publish
 from steps.publishing.push import PushCount
 from steps.report import report
-from steps.reporting.delivery import inform
+from steps.reporting.delivery import deliver
 from steps.reporting.health import health
-from steps.reporting.outcome import failed, lost
+from steps.reporting.outcome import failed_result, missing_result
 from steps.reporting.result import cause
-from steps.reporting.serve import answering_while_working, serve
+from steps.reporting.serve import serve, serve_during_run
 from steps.reporting.state_source import state_source
 from steps.run import run
 from steps.runtime import logs, signals
@@ -61,7 +61,7 @@ class Commands:
     def run(self) -> Exit:
         """All steps in one process."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        with _shown(configured) as progress, answering_while_working(configured.http, volume):
+        with _shown(configured) as progress, serve_during_run(configured.http, volume):
             result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
@@ -125,7 +125,7 @@ class Commands:
         return exit_
 
     def report(self, run_id: str | None) -> Exit:
-        """Update the state; a run that left no result has failed."""
+        """Update the state; a run without a result has failed."""
         configured, volume = self._set_up()
         name = _checked(run_id) if run_id else volume.newest_run()
         files = volume.files(name)
@@ -134,10 +134,10 @@ class Commands:
         else:
             document = files.run_document
             known = read_document(document, Run) if document.exists() else self._start(configured, name)
-            result = lost(known)
+            result = missing_result(known)
         with volume.locked():
             reported = report(volume.state, result)
-        inform(configured.delivery, reported, result, volume.locked)
+        deliver(configured.delivery, reported, result, volume.locked)
         return Exit.OK
 
     def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
@@ -151,9 +151,9 @@ class Commands:
             result = read_document(result_file, RunResult)
         else:
             start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
-            result = lost(start, failures.read_text() if failures.is_file() else "")
+            result = missing_result(start, failures.read_text() if failures.is_file() else "")
         state = Volume(artifacts).state
-        inform(configured.delivery, report(state, result, output=output), result, nullcontext)
+        deliver(configured.delivery, report(state, result, output=output), result, nullcontext)
         return Exit.OK
 
     def health(self) -> Exit:
@@ -255,5 +255,5 @@ def _failure_recorded(volume: Volume, start: RunStart, pushes: PushCount | None 
         if isinstance(problem, Terminated):
             signals.caught()
         attempts = pushes.attempts if pushes else 0
-        write_document(volume.files(start.run_id).result, failed(problem, start, attempts))
+        write_document(volume.files(start.run_id).result, failed_result(problem, start, attempts))
         raise

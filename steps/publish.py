@@ -25,7 +25,7 @@ from steps.publishing.replan import (
     replan,
     settled_clusters,
 )
-from steps.reporting.result import completed
+from steps.reporting.result import completed_result
 from steps.runtime import logs, retry
 from steps.workdir.cache import Caches
 from steps.workdir.files import read_document, write_document
@@ -55,7 +55,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         for cluster in published.clusters:
             if cluster.processed:
                 caches.update(cluster.name, files)
-    result = completed(
+    result = completed_result(
         run,
         verdict,
         finished_at=datetime.now(UTC),

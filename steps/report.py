@@ -1,4 +1,4 @@
-"""report: the run's last word, and the state that outlives it (sync-metadata.json)."""
+"""report, step 5: add the run to the state across runs (sync-metadata.json)."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 def report(state_file: Path, result: RunResult, *, output: Path | None = None) -> Reported | None:
-    """Add the run to the state, once however often it is reported; it goes into ``output``, if given.
+    """Add the run to the state and write it, to the directory ``output`` if given.
 
-    None for a dry run, which leaves no trace. A state that is there and cannot be read is an error:
-    writing zeros over it would make every counter lie.
+    A repeated report changes nothing. A dry run is not reported: the result is None. An unreadable state is
+    an error, because a new one would reset every counter to zero.
     """
     if result.dry_run:
         return None
     old = previous_state(state_file)
     if is_other_sync(old, result):
-        logs.warning(Operation.SETUP_WORKDIR, "This volume now serves another bucket or branch")
+        logs.warning(Operation.SETUP_WORKDIR, "The working directory now belongs to another bucket or branch")
     reported = Reported(old, state_after(old, result), (output or state_file.parent) / state_file.name)
     write_document(reported.file, reported.state)
     return reported
 
 
 def previous_state(state_file: Path) -> State | None:
-    """Return the state so far, None if there is none. FixConfiguration if it is damaged."""
+    """Return the state so far, None if there is none. Raises FixConfiguration if it is damaged."""
     try:
         return read_document(state_file, State)
-    except (FileNotFoundError, IsADirectoryError):  # the latter is Argo's way to say "no artifact"
+    except (FileNotFoundError, IsADirectoryError):  # Argo creates a directory if there is no artifact
         return None

@@ -14,8 +14,8 @@ from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
 from steps.publishing.push import PushCount
 from steps.report import previous_state, report
-from steps.reporting.delivery import inform
-from steps.reporting.outcome import failed
+from steps.reporting.delivery import deliver
+from steps.reporting.outcome import failed_result
 from steps.runtime import logs, signals
 from steps.runtime.retry import RetryPolicy
 
@@ -42,9 +42,9 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
                 signals.caught()
             else:
                 logs.failure(problem)
-            result = failed(problem, start, pushes.attempts)
+            result = failed_result(problem, start, pushes.attempts)
         reported = report(volume.state, result)
-    inform(settings.delivery, reported, result, volume.locked)
+    deliver(settings.delivery, reported, result, volume.locked)
     return result
 
 

@@ -418,7 +418,7 @@ def test_health_is_the_last_successs_age(sync: Sync, bucket: Bucket) -> None:
     assert sync("--health-check").exit == 0
     said = sync("health", HEALTH_MAX_AGE="0s")
     assert said.exit == 1
-    assert "too old since" in said.errors
+    assert "stale since" in said.errors
     _age(sync, hours=3)
     assert sync("health").exit == 1, "two hours by default"
     assert sync("health", HEALTH_MAX_AGE="4h").exit == 0

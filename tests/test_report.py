@@ -281,4 +281,4 @@ def test_the_result_stays_small_however_much_changes(sync: Sync, bucket: Bucket,
     assert (changes["inspected"], changes["not_inspected"]) == (500, 10)
     assert (len(changes["images"]), changes["more_images"]) == (100, 400)
     assert len(json.dumps(changes)) < 40_000
-    assert "10 modified files were not looked into" in (sync.work_dir / "report.md").read_text()
+    assert "10 modified files not inspected" in (sync.work_dir / "report.md").read_text()

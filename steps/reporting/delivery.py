@@ -1,4 +1,4 @@
-"""Delivering a reported run: pages, webhook, metrics, and sync_complete last."""
+"""Deliver a reported run: pages, webhook, Pushgateway, and the log line sync_complete."""
 
 from __future__ import annotations
 
@@ -15,59 +15,61 @@ from steps.errors import SyncError, Terminated, translated
 from steps.reporting import webhook
 from steps.reporting.html import html
 from steps.reporting.markdown import markdown
-from steps.reporting.outcome import tell
+from steps.reporting.outcome import log_sync_complete
 from steps.reporting.run_page import run_page
 from steps.runtime import logs, signals
 from steps.workdir.files import atomic_file, read_document, write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from steps.runtime.settings.delivery import DeliverySettings, PushgatewaySettings
+    from steps.runtime.settings.delivery import DeliverySettings, PushgatewaySettings, WebhookSettings
     from steps.runtime.settings.git import CommitPages
 
 
 @dataclass(frozen=True)
 class Reported:
-    """The state before and after a run was added, and where that now stands."""
+    """The state before and after a run was added, and the file that contains the latter."""
 
     old: State | None
     state: State
     file: Path
 
 
-def inform(
+def deliver(
     settings: DeliverySettings,
     reported: Reported | None,
     result: RunResult,
     lock: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Tell whoever is to know: pages, webhook, metrics, and the log last.
+    """Write the pages, call the webhook, push the metrics, and log sync_complete last.
 
-    The sync is what it is: whatever goes wrong here is logged, and counted where ``lock`` can be had.
-    Nothing is held meanwhile, for others may take their time.
+    ``reported`` is None for a dry run, which is only logged. A delivery error never changes the result of
+    the run: it is logged, and counted in the state. Only that update takes the ``lock``, because a receiver
+    may answer slowly and the next run must not wait for it.
     """
     try:
         if reported is not None:
-            with _logged(Operation.REPORT, "Failed to write the report"):
+            with _errors_logged(Operation.REPORT, "Failed to write the report"):
                 _write_pages(settings.pages, reported.file.parent, result)
-            undelivered = _deliver(settings, reported, result)
-            if undelivered:
-                with _logged(Operation.REPORT, "Failed to count what was not delivered"), lock():
-                    state = read_document(reported.file, State)  # another run's, by now, perhaps
-                    counters = state.counters.with_delivery_errors(**undelivered)
-                    write_document(reported.file, state.model_copy(update={"counters": counters}))
+            errors = {
+                "webhook": _call_webhook(settings.webhook, result),
+                "pushgateway": _push_metrics(settings.pushgateway, reported, result),
+            }
+            if any(errors.values()):
+                with _errors_logged(Operation.REPORT, "Failed to count the delivery errors"), lock():
+                    _count(errors, reported.file)
     except Terminated as stop:
         signals.caught()
-        logs.warning(Operation.REPORT, "Stopped while telling of the run", error=stop.error)
+        logs.warning(Operation.REPORT, "Stopped while delivering the report", error=stop.error)
     finally:
-        tell(result)
+        log_sync_complete(result)
 
 
 @contextmanager
-def _logged(operation: Operation, message: str) -> Iterator[None]:
+def _errors_logged(operation: Operation, message: str) -> Iterator[None]:
     try:
         with translated():
             yield
@@ -82,46 +84,60 @@ def _write_pages(pages: CommitPages, directory: Path, result: RunResult) -> None
             out.write(text.encode(errors="replace"))
 
 
-def _deliver(settings: DeliverySettings, reported: Reported, result: RunResult) -> dict[str, int]:
-    """Call the webhook and push the metrics; return what failed of that."""
-    failed = {}
-    if settings.webhook and webhook.wanted(settings.webhook, result):
-        try:
-            webhook.tell(settings.webhook, result)
-        except Undelivered as problem:
-            logs.error(Operation.WEBHOOK, "Failed to call the webhook", str(problem))
-            failed["webhook"] = 1
-    if settings.pushgateway:
-        state = reported.state
-        if state.identity != result.identity:
-            # After a mistyped setting it is still another bucket's or branch's, and the group may be not.
-            state = state.model_copy(update={"last_success": None, "clusters": {}})
-        try:
-            _push(settings.pushgateway, reported.old, state)
-        except Undelivered as problem:
-            logs.error(Operation.METRICS_PUSH, "Failed to push the metrics", str(problem))
-            failed["pushgateway"] = 1
-    return failed
+def _call_webhook(settings: WebhookSettings | None, result: RunResult) -> bool:
+    """Call the webhook if one is configured for this run; return whether that failed."""
+    if settings is None or not webhook.is_wanted(settings, result):
+        return False
+    try:
+        webhook.send(settings, result)
+    except Undelivered as problem:
+        logs.error(Operation.WEBHOOK, "Failed to call the webhook", str(problem))
+        return True
+    return False
+
+
+def _push_metrics(settings: PushgatewaySettings | None, reported: Reported, result: RunResult) -> bool:
+    """Push the metrics if a Pushgateway is configured; return whether that failed."""
+    if settings is None:
+        return False
+    state = reported.state
+    if state.identity != result.identity:
+        # A run with a mistyped setting failed. The state still describes another bucket or branch, and the
+        # Pushgateway group may be named after the mistyped branch.
+        state = state.model_copy(update={"last_success": None, "clusters": {}})
+    try:
+        _push(settings, reported.old, state)
+    except Undelivered as problem:
+        logs.error(Operation.METRICS_PUSH, "Failed to push the metrics", str(problem))
+        return True
+    return False
 
 
 def _push(settings: PushgatewaySettings, old: State | None, state: State) -> None:
-    """Push the metrics; new series first at zero, or their first increase would be seen by nobody."""
+    """Push the metrics. A new series is pushed as 0 first: ``increase()`` ignores a series' first value."""
     from steps.reporting import metrics
 
     known = old.clusters if old and old.identity == state.identity else {}
-    begin = state.clusters.keys() - known.keys()
-    if old is None or begin:
+    new = state.clusters.keys() - known.keys()
+    if old is None or new:
         zeros = {
             "counters": old.counters if old else Counters(),
-            "clusters": known | {name: ClusterState() for name in begin},
+            "clusters": known | {name: ClusterState() for name in new},
             "last_success": old.last_success if old else None,
         }
         metrics.push(settings, state.model_copy(update=zeros))
         pause = settings.scrape_interval.total_seconds()
         logs.info(
             Operation.METRICS_PUSH,
-            "New series begin at zero, and stand so for SCRAPE_INTERVAL",
+            "Pushed new series as 0; pushing their values after SCRAPE_INTERVAL",
             seconds=pause,
         )
         time.sleep(pause)
     metrics.push(settings, state)
+
+
+def _count(errors: Mapping[str, bool], file: Path) -> None:
+    """Add delivery errors to the counters in ``file``, into which another run may have been reported."""
+    state = read_document(file, State)
+    counters = state.counters.with_delivery_errors(**errors)
+    write_document(file, state.model_copy(update={"counters": counters}))

@@ -1,4 +1,4 @@
-"""health: is the last success recent enough? For probes and for people."""
+"""health: whether the last success is recent enough. For probes and for people."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Health:
-    """``healthy``, and why in one sentence."""
+    """The result of the check; ``reason`` is one sentence."""
 
     healthy: bool
     reason: str
 
 
 def health(settings: HealthSettings, state: State | None, where: str, now: datetime) -> Health:
-    """Judge by the state, which lies at ``where``; None: there is none."""
+    """Check the state that was read from ``where``; None if there is none."""
     if state is None:
         return Health(healthy=False, reason=f"no run has been reported yet: {where} does not exist")
     last = state.last_run
@@ -40,5 +40,5 @@ def health(settings: HealthSettings, state: State | None, where: str, now: datet
     )
     success = f"the last success was at {state.last_success.at:%Y-%m-%d %H:%M:%S} UTC"
     if now > limit:
-        return Health(healthy=False, reason=f"{success}, too old since {limit:%Y-%m-%d %H:%M:%S %Z}; {ended}")
+        return Health(healthy=False, reason=f"{success}, stale since {limit:%Y-%m-%d %H:%M:%S %Z}; {ended}")
     return Health(healthy=True, reason=f"{success}; {ended}")

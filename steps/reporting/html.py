@@ -1,28 +1,14 @@
-"""A page as one HTML file that needs nothing else: no script, no font, no image, no network."""
+"""Render a page as one self-contained HTML file: no script, font, image or network access."""
 
 from __future__ import annotations
 
 from html import escape
 
-from steps.core.keys import printable
-from steps.reporting.page import (
-    Badge,
-    Block,
-    Code,
-    Heading,
-    Inline,
-    Items,
-    Link,
-    Page,
-    Paragraph,
-    Table,
-    is_figures,
-)
+from steps.reporting import page
 
-_LONGEST = 1000
-_FIGURE = ' class="figure"'
+_NUMERIC = ' class="number"'
 
-# Made for a phone first: on a narrow screen each row of a table is a card of its own.
+# Narrow screens: each table row becomes a card.
 _STYLE = """
 :root { color-scheme: light dark; --paper: #f6f7f9; --card: #fff; --ink: #1b1f24; --soft: #5b6570;
   --line: #dfe3e8; --good: #146c2e; --good-bg: #dcf5e3; --warn: #7a4b00; --warn-bg: #fdeccb;
@@ -54,25 +40,25 @@ table { width: 100%; border-collapse: collapse; }
 th { text-align: left; color: var(--soft); font-size: .85em; font-weight: 600; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
-.figure { text-align: right; font-variant-numeric: tabular-nums; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 @media (max-width: 40rem) {
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody { display: block; }
   tr { display: flex; flex-wrap: wrap; gap: .1rem .9rem; padding: .5rem 0;
     border-bottom: 1px solid var(--line); }
   tr:last-child { border-bottom: 0; }
-  td, td.figure { border: 0; padding: 0; text-align: left; }
+  td, td.number { border: 0; padding: 0; text-align: left; }
   td:first-child { flex-basis: 100%; font-weight: 600; }
   td:not(:first-child)::before { content: attr(data-head) " "; color: var(--soft); font-size: .85em; }
 }
 """
 
 
-def html(page: Page) -> str:
+def html(content: page.Page) -> str:
     """Return the page as HTML."""
     sections: list[list[str]] = []
-    for block in page.blocks:
-        if isinstance(block, Heading) or not sections:
+    for block in content.blocks:
+        if isinstance(block, page.Heading) or not sections:
             sections.append([])
         sections[-1].append(_block(block))
     body = "\n".join("\n".join(["<section>", *blocks, "</section>"]) for blocks in sections)
@@ -82,14 +68,14 @@ def html(page: Page) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{_text(page.badge.text)}: {_text(page.title)}</title>
+<title>{_text(content.badge.text)}: {_text(content.title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
 <header>
-<h1>{_text(page.title)}</h1>
-<p class="lead">{_inline(page.badge)} {"".join(map(_inline, page.lead))}</p>
+<h1>{_text(content.title)}</h1>
+<p class="lead">{_inline(content.badge)} {"".join(map(_inline, content.lead))}</p>
 </header>
 {body}
 </main>
@@ -98,24 +84,24 @@ def html(page: Page) -> str:
 """
 
 
-def _block(block: Block) -> str:
+def _block(block: page.Block) -> str:
     match block:
-        case Heading(text):
+        case page.Heading(text):
             return f"<h2>{_text(text)}</h2>"
-        case Paragraph(parts):
+        case page.Paragraph(parts):
             return f"<p>{''.join(map(_inline, parts))}</p>"
-        case Items(items):
+        case page.Items(items):
             return "".join(
                 ["<ul>", *(f"<li>{''.join(map(_inline, parts))}</li>" for parts in items), "</ul>"]
             )
-        case Table():
+        case page.Table():
             return _table(block)
 
 
-def _table(table: Table) -> str:
+def _table(table: page.Table) -> str:
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.head)
     head = "".join(
-        f'<th scope="col"{_FIGURE if is_figures(cells) else ""}>{_text(name)}</th>'
+        f'<th scope="col"{_NUMERIC if page.is_numeric(cells) else ""}>{_text(name)}</th>'
         for name, cells in zip(table.head, columns, strict=True)
     )
     rows = "\n".join(
@@ -125,23 +111,23 @@ def _table(table: Table) -> str:
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
 
 
-def _cell(head: str, cell: Inline | int) -> str:
-    return f'<td{_FIGURE if isinstance(cell, int) else ""} data-head="{_text(head)}">{_inline(cell)}</td>'
+def _cell(head: str, cell: page.Inline | int) -> str:
+    return f'<td{_NUMERIC if isinstance(cell, int) else ""} data-head="{_text(head)}">{_inline(cell)}</td>'
 
 
-def _inline(part: Inline | int) -> str:
+def _inline(part: page.Inline | int) -> str:
     match part:
         case int():
             return f"{part:,}"
-        case Code(text):
+        case page.Code(text):
             return f"<code>{_text(text)}</code>"
-        case Link(text, url):
+        case page.Link(text, url):
             return f'<a href="{escape(url, quote=True)}">{_text(text)}</a>'
-        case Badge(text, tone):
+        case page.Badge(text, tone):
             return f'<span class="badge {tone.value}">{_text(text)}</span>'
         case str():
             return _text(part)
 
 
 def _text(text: str) -> str:
-    return escape(printable(text, _LONGEST), quote=True)
+    return escape(page.shown(text), quote=True)

@@ -1,8 +1,8 @@
-"""The metrics: what the state says, in the words of Prometheus.
+"""The state as Prometheus metrics.
 
-They are computed from the cumulative state whenever somebody asks, and never counted up in a process:
-a run's process is gone before anyone could scrape it. None carries a label of ours but ``cluster`` and
-words of which there are few (``change``, ``step``, ``target``).
+Each scrape or push computes them from the cumulative state. No process counts anything, because the process
+of a run ends before Prometheus could scrape it. Labels are ``cluster`` and some with few values (``change``,
+``step``, ``target``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def exposition(settings: HealthSettings, state: State | None, accept: str = "") -> tuple[bytes, str]:
-    """Return all metrics and their content type; ``accept`` is the scraper's header."""
+    """Return all metrics and their content type; ``accept`` is the Accept header of the scraper."""
     encode, content_type = choose_encoder(accept)
     return encode(_registry(settings, state)), content_type
 
@@ -41,8 +41,8 @@ def exposition(settings: HealthSettings, state: State | None, accept: str = "") 
 def push(settings: PushgatewaySettings, state: State) -> None:
     """Push all metrics to PUSHGATEWAY_URL. Raises Undelivered.
 
-    Grouped by job and branch, so that the next run's pod takes the place of this one's; what this
-    state does not know (a success that came before it) stays there as it is.
+    The group is job and branch, so that the next run replaces the metrics of this one. A metric that this
+    state lacks (an earlier success) keeps its pushed value.
     """
     branch = {} if settings.download_only else {"branch": settings.branch}
     pushadd_to_gateway(
@@ -58,7 +58,7 @@ def _sender(settings: PushgatewaySettings) -> Callable[..., Callable[[], None]]:
     def handler(
         url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
     ) -> Callable[[], None]:
-        del method, timeout  # pushadd is a POST; ours has time-outs of its own
+        del method, timeout  # pushadd is a POST; post() has its own timeouts
         password = settings.password
         name = settings.username
         return lambda: post(
@@ -92,11 +92,11 @@ class _Collector(Collector):
             return
         yield from _last_run(self._state.last_run)
         yield _gauge(
-            "consecutive_failures", "Newest runs that did not exit 0.", self._state.consecutive_failures
+            "consecutive_failures", "Consecutive runs that did not exit 0.", self._state.consecutive_failures
         )
         if self._state.last_success:
             at = self._state.last_success.at
-            yield _gauge("last_success_timestamp", "When the last success ended.", at.timestamp())
+            yield _gauge("last_success_timestamp", "When the last successful run ended.", at.timestamp())
         yield from _schedule(self._settings, self._state)
         yield from _clusters(self._state.clusters, self._state.listed)
 
@@ -110,8 +110,8 @@ def _totals(counters: Counters) -> Iterator[Metric]:
         sum_value=counters.duration_sum_seconds,
     )
     yield _counter("errors", "Runs that did not exit 0.", counters.errors)
-    yield _counter("files_processed", "Objects of the bucket that are in Git.", counters.files_processed)
-    yield _counter("bytes_downloaded", "Bytes fetched from the bucket.", counters.bytes_downloaded)
+    yield _counter("files_processed", "Objects that runs synced to Git.", counters.files_processed)
+    yield _counter("bytes_downloaded", "Bytes downloaded from the bucket.", counters.bytes_downloaded)
     yield _counter("push_attempts", "Attempts to push to the Git remote.", counters.push_attempts)
     yield _counter("push_failures", "Runs that could not push their commit.", counters.push_failures)
     undelivered = {
@@ -129,7 +129,7 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
     push_failed = run.operation == Operation.GIT_PUSH
     yield _gauge("last_run_push_failed", "1 if the last run could not push its commit.", push_failed)
     new = run.clusters_skipped
-    yield _gauge("new_clusters_skipped", "New clusters that MAX_CLUSTERS leaves out, at least.", new)
+    yield _gauge("new_clusters_skipped", "New clusters that MAX_CLUSTERS excludes (a lower bound).", new)
     outside = sum(run.quarantined.values())
     yield _gauge("keys_outside_clusters", "Quarantined keys outside every cluster.", outside)
     if run.step_seconds:
@@ -138,7 +138,7 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
 
 
 def _schedule(settings: HealthSettings, state: State) -> Iterator[Metric]:
-    """When runs are due: computed here, for Prometheus knows no cron."""
+    """When runs are due. Computed here because PromQL cannot evaluate a cron expression."""
     schedule, timezone = settings.schedule, settings.timezone
     if schedule:
         began = state.last_run.started_at
@@ -154,38 +154,42 @@ def _schedule(settings: HealthSettings, state: State) -> Iterator[Metric]:
             timezone=timezone,
             firings=OVERDUE_FIRINGS,
         )
-        yield _gauge("overdue_timestamp_seconds", "When a next success is overdue.", overdue.timestamp())
+        yield _gauge("overdue_timestamp_seconds", "When the next success is overdue.", overdue.timestamp())
 
 
 _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], ...] = (
     (
         "last_success_timestamp_seconds",
-        "When the last run ended that found nothing wrong with the cluster.",
+        "When the last run ended in which the cluster had no problem.",
         lambda cluster: _seconds(cluster.last_success_at),
     ),
     (
         "newest_object_timestamp_seconds",
-        "When the cluster's youngest object was written to the bucket.",
+        "When the cluster's newest object was written to the bucket.",
         lambda cluster: _seconds(cluster.newest_object_at),
     ),
-    ("files", "Files that Git holds of the cluster.", lambda cluster: cluster.files),
-    ("quarantined_keys", "Keys of the cluster that are quarantined.", lambda cluster: cluster.quarantined),
-    ("deletions_refused", "Deletions that a guard refuses.", lambda cluster: cluster.deletions_refused),
+    ("files", "Files of the cluster in Git.", lambda cluster: cluster.files),
+    ("quarantined_keys", "Quarantined keys of the cluster.", lambda cluster: cluster.quarantined),
+    (
+        "deletions_refused",
+        "Deletions that a guard refused in the last run.",
+        lambda cluster: cluster.deletions_refused,
+    ),
     (
         "over_limit",
-        "1 if the flood guard did not let the last run take the cluster.",
+        "1 if the last run skipped the cluster because it exceeds an intake limit.",
         lambda cluster: cluster.over_limit,
     ),
-    ("missing", "1 if the bucket holds nothing of the cluster.", lambda cluster: cluster.missing),
+    ("missing", "1 if the bucket contains no object of the cluster.", lambda cluster: cluster.missing),
 )
 
 
 def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetime]) -> Iterator[Metric]:
-    # The instant that a youngest object's age is of: until the next run looks, now would be too late.
-    looked = {(_label(name),): at.timestamp() for name, at in listed.items() if name in clusters}
-    if looked:
-        text = "When the cluster's newest processed listing began."
-        yield _gauge("cluster_listed_timestamp_seconds", text, looked, "cluster")
+    # The time to compare the newest object with: until the next run, the state does not change.
+    listed_at = {(_label(name),): at.timestamp() for name, at in listed.items() if name in clusters}
+    if listed_at:
+        text = "When the newest processed listing of the cluster started."
+        yield _gauge("cluster_listed_timestamp_seconds", text, listed_at, "cluster")
     for name, text, value in _CLUSTER_GAUGES:
         found = ((cluster, value(known)) for cluster, known in clusters.items())
         values = {(_label(cluster),): float(at) for cluster, at in found if at is not None}
@@ -198,12 +202,12 @@ def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetim
     }
     if changed:
         yield _counter(
-            "cluster_files_changed", "Files of the cluster that changed in Git.", changed, "cluster", "change"
+            "cluster_files_changed", "Files of the cluster changed in Git.", changed, "cluster", "change"
         )
 
 
 def _label(cluster: str) -> str:
-    """The cluster's whole name: cut, two might become one, and Prometheus takes nothing twice."""
+    """The whole name: truncated names could be equal, and Prometheus rejects duplicates."""
     return printable(cluster, MAX_SEGMENT_BYTES)
 
 
@@ -215,14 +219,14 @@ Values = float | Mapping[Any, float]
 
 
 def _gauge(name: str, text: str, values: Values, *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"git_sync_{name}", text, labels=labels), values)
+    return _with_samples(GaugeMetricFamily(f"git_sync_{name}", text, labels=labels), values)
 
 
 def _counter(name: str, text: str, values: Values, *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(f"git_sync_{name}", text, labels=labels), values)
+    return _with_samples(CounterMetricFamily(f"git_sync_{name}", text, labels=labels), values)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
+def _with_samples(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
     for labels, value in values.items() if isinstance(values, Mapping) else (((), values),):
         family.add_metric(labels, value)
     return family

@@ -1,4 +1,4 @@
-"""The outcome of a run: results of runs that left none, and the log line sync_complete."""
+"""Results of runs that wrote none, and the log line sync_complete."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from steps.errors import SyncError, Terminated, TryAgain
 from steps.reporting.result import cause
 from steps.runtime import logs
 
-_SHOWN_FAILURES = 5
+_MAX_FAILURES = 5
 
 
-def lost(start: RunStart, argo: str = "") -> RunResult:
-    """The result of a run that left none: stopped, killed, or never begun.
+def missing_result(start: RunStart, failures: str = "") -> RunResult:
+    """Return the result of a run that wrote none: it was stopped or killed, or it never started.
 
-    ``argo`` is the workflow.failures of an exit handler, the only witness then; "" for none.
+    ``failures`` is ``workflow.failures`` of Argo's exit handler, the only source then; "" without Argo.
     """
-    said = "; ".join(_failures(argo)) or "the run left no result"
-    return failed(TryAgain(Operation.SYNC_COMPLETE, "Git synchronization did not finish", said), start)
+    error = "; ".join(_argo_failures(failures)) or "the run wrote no result"
+    problem = TryAgain(Operation.SYNC_COMPLETE, "Git synchronization did not finish", error)
+    return failed_result(problem, start)
 
 
-def _failures(argo: str) -> list[str]:
-    """What Argo says of the nodes that failed, in the order in which they ended.
+def _argo_failures(failures: str) -> list[str]:
+    """Return name and message of each failed node, in the order in which they ended.
 
-    It is a JSON list inside a JSON string; ``null`` in there if none failed.
+    Argo passes a JSON list inside a JSON string, or ``null`` inside the string if no node failed.
     """
     try:
-        nodes = json.loads(json.loads(argo)) or []
+        nodes = json.loads(json.loads(failures)) or []
         ended = sorted(nodes, key=lambda node: node["finishedAt"] or "")
-        said = [f"{node['displayName']}: {node['message']}" for node in ended if node["message"]]
+        messages = [f"{node['displayName']}: {node['message']}" for node in ended if node["message"]]
     except (ValueError, TypeError, KeyError):
         return []
-    return [printable(words) for words in said[:_SHOWN_FAILURES]]
+    return [printable(message) for message in messages[:_MAX_FAILURES]]
 
 
-def failed(problem: SyncError | Terminated, start: RunStart, push_attempts: int = 0) -> RunResult:
-    """The result of a run that an error ended: what the log has said, and no secret either."""
+def failed_result(problem: SyncError | Terminated, start: RunStart, push_attempts: int = 0) -> RunResult:
+    """Return the result of a run that ended with an error. Secrets are redacted as in the log."""
     return RunResult(
         run_id=start.run_id,
         identity=start.identity,
@@ -58,8 +59,8 @@ def failed(problem: SyncError | Terminated, start: RunStart, push_attempts: int 
     )
 
 
-def tell(result: RunResult) -> None:
-    """Log sync_complete."""
+def log_sync_complete(result: RunResult) -> None:
+    """Log the last line of a run."""
     duration_ms = round(result.duration_seconds * 1000, 2)
     data = {
         "clusters_processed": len(result.processed),

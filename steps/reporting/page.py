@@ -1,7 +1,6 @@
-"""A page for people, before it is Markdown or HTML: what stands on it, and in which tone.
+"""The content of a page, independent of Markdown and HTML.
 
-Texts come from buckets, files and servers. Whoever renders a page escapes every one of them; nothing
-here is markup.
+Texts come from buckets, files and servers. They contain no markup; a renderer must escape each of them.
 """
 
 from __future__ import annotations
@@ -9,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from steps.core.keys import printable
+
+_MAX_TEXT_CHARACTERS = 1000
+
 
 class Tone(StrEnum):
-    """How a reader should take it."""
+    """The meaning of a badge, shown by its color."""
 
     GOOD = "good"
     WARN = "warn"
@@ -21,14 +24,14 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Code:
-    """A name, a path or a command, to be read letter by letter."""
+    """A name, a path or a command, shown in a monospaced font."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Link:
-    """A text that leads somewhere; ``url`` is ours, never from a bucket."""
+    """A link; ``url`` comes from the settings or from the code, never from a bucket."""
 
     text: str
     url: str
@@ -36,7 +39,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Badge:
-    """One word that is seen first."""
+    """A status in one or two words, shown in color."""
 
     text: str
     tone: Tone
@@ -48,35 +51,35 @@ Parts = tuple[Inline, ...]
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of what follows."""
+    """The heading of a section."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A sentence or two."""
+    """One paragraph of text."""
 
     parts: Parts
 
 
 @dataclass(frozen=True)
 class Items:
-    """A list."""
+    """A bulleted list."""
 
     items: tuple[Parts, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a head; on a narrow screen each row is a card. Cells of figures are ints."""
+    """A table; on a narrow screen each row becomes a card. Numeric cells are ints."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[Inline | int, ...], ...]
 
 
-def is_figures(column: tuple[Inline | int, ...]) -> bool:
-    """Whether a column holds figures, and so stands to the right."""
+def is_numeric(column: tuple[Inline | int, ...]) -> bool:
+    """Whether a column contains only numbers, so that it is aligned to the right."""
     return bool(column) and all(isinstance(cell, int) for cell in column)
 
 
@@ -85,9 +88,14 @@ Block = Heading | Paragraph | Items | Table
 
 @dataclass(frozen=True)
 class Page:
-    """``badge`` and ``lead`` answer the first question: is it fine?"""
+    """A page; ``badge`` and ``lead`` answer the first question: is everything fine?"""
 
     title: str
     badge: Badge
     lead: Parts
     blocks: tuple[Block, ...]
+
+
+def shown(text: str) -> str:
+    """Return ``text`` without control characters and truncated, as every renderer must show it."""
+    return printable(text, _MAX_TEXT_CHARACTERS)

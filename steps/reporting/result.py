@@ -24,7 +24,7 @@ _OUTCOMES = {
 }
 
 
-def completed(  # noqa: PLR0913 - one argument per fact that publish knows
+def completed_result(  # noqa: PLR0913 - one argument per fact that publish knows
     run: Run,
     verdict: Verdict,
     *,

@@ -1,9 +1,10 @@
-"""The report of one run, as a page: is it fine, what must I do, what has changed."""
+"""The report of one run as a page: whether it succeeded, what to do, what changed."""
 
 from __future__ import annotations
 
 import shlex
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
@@ -45,34 +46,34 @@ _STATUSES = {
     Status.OK: Badge("ok", Tone.GOOD),
     Status.FAILED: Badge("failed", Tone.BAD),
     Status.REFUSED: Badge("refused", Tone.WARN),
-    Status.OVER_LIMIT: Badge("held back", Tone.WARN),
+    Status.OVER_LIMIT: Badge("over limit", Tone.WARN),
     Status.SUPERSEDED: Badge("superseded", Tone.PLAIN),
 }
 _REFUSALS = {
-    Decision.REFUSED_MASS_DELETION: "more are gone from the bucket than the limits allow",
-    Decision.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
-    Decision.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
+    Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow",
+    Decision.REFUSED_VANISHED: "the bucket no longer contains this cluster",
+    Decision.REFUSED_EMPTY_BUCKET: "the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX",
 }
 _CATEGORIES = {
     SecurityCategory.RBAC: Badge("RBAC", Tone.WARN),
     SecurityCategory.SECRET: Badge("Secret", Tone.WARN),
     SecurityCategory.NETWORK_POLICY: Badge("NetworkPolicy", Tone.WARN),
 }
-_SHOWN_KEYS = 5
+_MAX_KEYS = 5
 _SHORT_ID = 12
-# Chat programs take <!here>, @everyone and [a](link) for more than text. These only look like it.
-_NO_CHAT = str.maketrans("<>[]@", "\u2039\u203a()\uff20")
+# Chat programs interpret <!here>, @everyone and [a](link). These characters only look similar.
+_CHAT_SAFE = str.maketrans("<>[]@", "\u2039\u203a()\uff20")
 
 
 def headline(result: RunResult) -> str:
-    """The run in one line of plain text, for chats: no control character, no mention, no hidden link."""
+    """The run in one line of plain text for chats, without control characters, mentions or links."""
     where = f" on {result.branch}" if result.branch else ""
     lead = "".join(part if isinstance(part, str) else part.text for part in _lead(result))
-    return printable(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_NO_CHAT)
+    return printable(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_CHAT_SAFE)
 
 
 def run_page(result: RunResult, commit_url: str | None) -> Page:
-    """Return the page; ``commit_url`` is where people look at its commit, None where nobody knows."""
+    """Return the page; ``commit_url`` is the web page of its commit, None if unknown."""
     return Page(
         title="git-sync run report",
         badge=_OUTCOMES[result.outcome],
@@ -95,8 +96,8 @@ def _lead(result: RunResult) -> Parts:
         if counts.total
         else "Nothing changed"
     )
-    done = f"{changed} in {plural(len(result.processed), 'cluster')}."
-    wrong = [
+    processed = f"{changed} in {plural(len(result.processed), 'cluster')}."
+    problems = [
         f"{plural(count, 'cluster')} {word}"
         for word, count in (
             (_STATUSES[status].text, sum(cluster.status is status for cluster in result.clusters))
@@ -104,22 +105,23 @@ def _lead(result: RunResult) -> Parts:
         )
         if count
     ]
-    return (f"{done} {', '.join(wrong)}.".removesuffix(" ."),)
+    return (f"{processed} {', '.join(problems)}.".removesuffix(" ."),)
 
 
 def _to_do(result: RunResult) -> Iterator[Block]:
-    """What a person must do; nothing where there is nothing."""
+    """The section of what a person must do; empty if there is nothing to do."""
     items: list[Parts] = []
     if result.clusters_skipped:
-        sample = result.clusters_skipped_sample[:_SHOWN_KEYS]
+        sample = result.clusters_skipped_sample[:_MAX_KEYS]
         names = [part for name in sample for part in (" ", Code(name))]
         new = plural(result.clusters_skipped, "new cluster")
-        items.append((f"{new} held back, for there are more than MAX_CLUSTERS allows:", *names, " …"))
+        more = " …" if result.clusters_skipped > len(sample) else ""
+        items.append((f"{new} skipped, because there are more clusters than MAX_CLUSTERS:", *names, more))
     for cluster in result.clusters:
         items += _cluster_to_do(cluster)
-    items += _quarantined("outside every cluster", result.quarantined, result.quarantined_sample)
+    items += _quarantined("Outside every cluster", result.quarantined, result.quarantined_sample)
     for cluster in result.clusters:
-        items += _quarantined(cluster.name, cluster.quarantined, cluster.quarantined_sample)
+        items += _quarantined(Code(cluster.name), cluster.quarantined, cluster.quarantined_sample)
     if items:
         yield Heading("What to do")
         yield Items(tuple(items))
@@ -128,39 +130,39 @@ def _to_do(result: RunResult) -> Iterator[Block]:
 def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
     name = Code(cluster.name)
     if cluster.status is Status.FAILED:
-        advice = "The next run tries again." if cluster.transient else "Somebody must act."
-        yield name, " failed and is left as it was: ", Code(cluster.error or ""), f". {advice}"
+        advice = "The next run retries it." if cluster.transient else "Fix the cause; a retry does not help."
+        yield name, " failed and is unchanged in Git: ", Code(cluster.error or ""), f". {advice}"
     if cluster.status is Status.REFUSED:
-        why = _REFUSALS[cluster.decision]
         yield (
             name,
-            f": {plural(cluster.deletions_refused, 'deletion')} refused, for {why}. ",
-            "Mend the backup job; or, if the loss is meant, allow just this one: ",
+            f": {plural(cluster.deletions_refused, 'deletion')} refused: {_REFUSALS[cluster.decision]}. ",
+            "Fix the backup job. If the deletions are intended, approve exactly these: ",
             Code(f"git-sync run --allow-delete {shlex.quote(cluster.allow_delete or '')}"),
         )
     if cluster.status is Status.OVER_LIMIT:
         yield (
             name,
-            " is held back and left as it was: ",
+            " is over an intake limit, was skipped and is unchanged in Git: ",
             Code(cluster.error or ""),
-            ". Mend the backup job; or, if the growth is meant, raise that setting for a run.",
+            ". Fix the backup job. If the growth is intended, raise that setting for one run.",
         )
     if cluster.changes_deferred:
-        left = plural(cluster.changes_deferred, "change")
-        yield name, f": {left} left for the next run, for the branch had moved."
+        changes = plural(cluster.changes_deferred, "change")
+        yield name, f": {changes} deferred to the next run, because this run did not download the content."
 
 
-def _quarantined(where: str, reasons: Mapping[str, int], sample: tuple[str, ...]) -> Iterator[Parts]:
+def _quarantined(where: Inline, reasons: Mapping[str, int], sample: tuple[str, ...]) -> Iterator[Parts]:
     if not reasons:
         return
-    counted = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
-    quarantined = f"{plural(sum(reasons.values()), 'key')} quarantined ({counted})"
-    keys = [part for key in sample[:_SHOWN_KEYS] for part in (" ", Code(key))]
+    total = sum(reasons.values())
+    counts = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
+    what = "it" if total == 1 else "them"
+    keys = [part for key in sample[:_MAX_KEYS] for part in (" ", Code(key))]
     yield (
-        Code(where),
-        f": {quarantined}. Rename or remove them in the bucket:",
+        where,
+        f": {plural(total, 'key')} quarantined ({counts}). Rename or remove {what} in the bucket:",
         *keys,
-        " …" if sum(reasons.values()) > _SHOWN_KEYS else "",
+        " …" if total > _MAX_KEYS else "",
     )
 
 
@@ -175,7 +177,7 @@ def _facts(result: RunResult) -> Iterator[Block]:
     facts: list[Parts] = [
         ("Run ", Code(result.run_id), *((" on ", Code(result.branch)) if result.branch else ())),
         (f"Ended {at(result.finished_at)}, after {_duration(result.duration_seconds)}",),
-        (f"Mode {result.mode.value}{', narrowed by options' if result.filtered_by_options else ''}",),
+        (f"Mode {result.mode.value}{', filtered by options' if result.filtered_by_options else ''}",),
     ]
     if result.step_seconds:
         steps = (f"{step} {_duration(seconds)}" for step, seconds in result.step_seconds.items())
@@ -186,7 +188,7 @@ def _facts(result: RunResult) -> Iterator[Block]:
 def _clusters(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
     if clusters:
         yield Heading("Clusters")
-        head = ("Cluster", "Status", "Files", "New", "Modified", "Deleted", "Fetched", "Youngest object")
+        head = ("Cluster", "Status", "Files", "New", "Modified", "Deleted", "Fetched", "Newest object")
         rows = [
             (
                 Code(cluster.name),
@@ -212,15 +214,13 @@ def _changes(changes: ChangeSummary) -> Iterator[Block]:
         yield Heading("Images")
         yield Items(tuple(map(_image, changes.images)))
         yield from _more(changes.more_images)
-    for title, counts in (("Kinds", changes.kinds), ("Namespaces", changes.namespaces)):
+    for noun, counts in (("Kind", changes.kinds), ("Namespace", changes.namespaces)):
         if counts:
-            yield Heading(title)
-            yield Table(
-                ("", "New", "Modified", "Deleted"), tuple(map(_counted, *zip(*counts.items(), strict=True)))
-            )
+            yield Heading(f"{noun}s")
+            yield Table((noun, "New", "Modified", "Deleted"), tuple(starmap(_counted, counts.items())))
     if changes.not_inspected:
         files = plural(changes.not_inspected, "modified file")
-        yield Paragraph((f"{files} were not looked into for images and rules.",))
+        yield Paragraph((f"{files} not inspected for images and RBAC rules.",))
 
 
 def _counted(name: str, count: Count) -> tuple[Inline | int, ...]:
@@ -252,13 +252,13 @@ def _sum(result: RunResult) -> Count:
 
 
 def at(moment: datetime | None) -> str:
-    """A moment as people read it; a dash for none."""
+    """Date and time in UTC; a dash for None."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else "–"
 
 
 def _duration(seconds: float) -> str:
-    """As people say it: 0.4 s, 45 s, 2 min 5 s, 1 h 2 min."""
-    if seconds < 10:  # noqa: PLR2004 - below, tenths matter
+    """A duration as in 0.4 s, 45 s, 2 min 5 s or 1 h 2 min."""
+    if seconds < 10:  # noqa: PLR2004 - below, tenths are shown
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,4 +1,4 @@
-"""serve: metrics, health and the last report over HTTP, and each run's last word in the log."""
+"""serve: metrics, health and the last report over HTTP; logs the result of each run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, Terminated, translated
-from steps.reporting.outcome import tell
-from steps.reporting.server import answering
+from steps.reporting.outcome import log_sync_complete
+from steps.reporting.server import http_server
 from steps.reporting.state_source import StateFile
 from steps.runtime import logs, signals
 
@@ -23,53 +23,55 @@ if TYPE_CHECKING:
 
 
 def serve(settings: HttpSettings, source: StateSource) -> None:
-    """Answer until a signal comes. FixConfiguration if the port cannot be had."""
+    """Answer requests until a signal arrives. Raises FixConfiguration if the port is unavailable."""
     if settings.port == 0:
         raise FixConfiguration(
-            Operation.SERVE, "Failed to listen on METRICS_PORT", "it is 0, which means nowhere"
+            Operation.SERVE,
+            "Failed to listen on METRICS_PORT",
+            "METRICS_PORT=0 disables the server; set a port",
         )
-    with answering(settings, source):
+    with http_server(settings, source):
         logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.port, state=source.where)
         try:
-            _follow(source)
+            _log_new_runs(source)
         except Terminated as stop:
             signals.caught()
             logs.info(Operation.SERVE, f"Stopped by {stop.error}")
 
 
 @contextmanager
-def answering_while_working(settings: HttpSettings, volume: Volume) -> Iterator[None]:
-    """Answer for a run while it works; that nobody can ask is no reason not to work."""
+def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
+    """Answer requests while a run works. An unavailable port is logged and does not stop the run."""
     with ExitStack() as stack:
         if settings.port:
             try:
-                stack.enter_context(answering(settings, StateFile(volume.state)))
+                stack.enter_context(http_server(settings, StateFile(volume.state)))
             except FixConfiguration as problem:
                 logs.warning(problem.operation, problem.message, error=problem.error)
         yield
 
 
-def _follow(source: StateSource) -> None:
-    """Tell each new run; an unreadable state once, until it changes its words."""
-    told = trouble = ""
+def _log_new_runs(source: StateSource) -> None:
+    """Log each new run. An unreadable state is logged once per error."""
+    logged_run = logged_error = ""
     while True:
         try:
             with translated():
                 state = source.read()
         except SyncError as problem:
-            if str(problem) != trouble:
+            if str(problem) != logged_error:
                 logs.failure(problem)
-            trouble = str(problem)
+            logged_error = str(problem)
         else:
-            trouble = ""
-            if state and state.last_run.run_id != told:
-                told = state.last_run.run_id
-                _retell(state.last_run)
+            logged_error = ""
+            if state and state.last_run.run_id != logged_run:
+                logged_run = state.last_run.run_id
+                _log_run(state.last_run)
         time.sleep(source.pause_seconds)
 
 
-def _retell(run: RunResult) -> None:
-    """What the run's own log has said of its commit and its end: its pod is gone, and its log with it."""
+def _log_run(run: RunResult) -> None:
+    """Repeat the run's log lines about its commit and its result, because the log of its pod is gone."""
     if run.commit:
         logs.info(
             Operation.GIT_PUSH,
@@ -81,4 +83,4 @@ def _retell(run: RunResult) -> None:
         )
     elif run.operation and run.error and run.operation != Operation.SYNC_COMPLETE:
         logs.error(run.operation, "The run failed", run.error, run=run.run_id)
-    tell(run)
+    log_sync_complete(run)

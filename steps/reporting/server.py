@@ -1,7 +1,7 @@
-"""The little web server behind `serve`, and behind `run` while it works.
+"""The HTTP server of `serve`, and of `run` while it works.
 
-It only reads, and says nothing that is secret; but names of clusters and files are nobody else's
-business either: keep the port inside.
+It only reads. Its pages contain no secret, but they name clusters and files: do not expose the port outside
+the cluster.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _HEADERS = {
 
 
 @contextmanager
-def answering(settings: HttpSettings, source: StateSource) -> Iterator[None]:
-    """Answer on METRICS_PORT while the block runs. FixConfiguration if the port cannot be had."""
+def http_server(settings: HttpSettings, source: StateSource) -> Iterator[None]:
+    """Listen on METRICS_PORT while the block runs. Raises FixConfiguration if the port is unavailable."""
 
     class Handler(_Handler):
-        answers = Answers(settings, source)
+        routes = Routes(settings, source)
 
     try:
         server = _Server(settings.port, Handler)
@@ -58,30 +58,30 @@ def answering(settings: HttpSettings, source: StateSource) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # wakes the thread, which looks for its end now and then
+        with suppress(OSError):  # wakes the thread, which otherwise polls for its end
             server.socket.shutdown(socket.SHUT_RDWR)
         server.shutdown()
         server.server_close()
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a request gets."""
+class Response:
+    """One HTTP response."""
 
     status: HTTPStatus
     content_type: str
     body: bytes
 
 
-class Answers:
-    """The paths there are. Each reads the state anew: nothing here is counted or remembered."""
+class Routes:
+    """The paths of the server. Each request reads the state again; nothing is cached or counted here."""
 
     def __init__(self, settings: HttpSettings, source: StateSource) -> None:
         self._settings = settings
         self._source = source
 
-    def answer(self, path: str, accept: str) -> Answer:
-        """Answer one request; 503 where the state cannot be read, for no figure is better than zeros."""
+    def respond(self, path: str, accept: str) -> Response:
+        """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
         paths = {"/": self._status, "/report": self._report, "/health": self._health}
         try:
             with translated():
@@ -89,48 +89,48 @@ class Answers:
                     from steps.reporting.metrics import exposition
 
                     body, content_type = exposition(self._settings, self._source.read(), accept)
-                    return Answer(HTTPStatus.OK, content_type, body)
+                    return Response(HTTPStatus.OK, content_type, body)
                 if path in paths:
                     return paths[path](self._source.read())
         except SyncError as problem:
-            said = logs.redacted(str(problem))
+            error = logs.redacted(str(problem))
             if path == "/health":
-                return _health(Health(healthy=False, reason=said))
-            return _text(HTTPStatus.SERVICE_UNAVAILABLE, said)
-        return _text(HTTPStatus.NOT_FOUND, "There are: / /report /health /metrics")
+                return _health(Health(healthy=False, reason=error))
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, error)
+        return _text(HTTPStatus.NOT_FOUND, "Not found. Paths: / /report /health /metrics")
 
-    def _status(self, state: State | None) -> Answer:
-        judged = self._judge(state)
-        return _html(html(status_page(state, healthy=judged.healthy, reason=judged.reason)))
+    def _status(self, state: State | None) -> Response:
+        found = self._check(state)
+        return _html(html(status_page(state, healthy=found.healthy, reason=found.reason)))
 
-    def _report(self, state: State | None) -> Answer:
+    def _report(self, state: State | None) -> Response:
         if state is None:
             return _text(HTTPStatus.NOT_FOUND, "No run has been reported yet")
         run = state.last_run
         return _html(html(run_page(run, self._settings.commit_page(run.commit) if run.commit else None)))
 
-    def _health(self, state: State | None) -> Answer:
-        return _health(self._judge(state))
+    def _health(self, state: State | None) -> Response:
+        return _health(self._check(state))
 
-    def _judge(self, state: State | None) -> Health:
+    def _check(self, state: State | None) -> Health:
         return health(self._settings, state, self._source.where, datetime.now(UTC))
 
 
-def _health(judged: Health) -> Answer:
-    status = HTTPStatus.OK if judged.healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return Answer(status, "application/json", json.dumps(asdict(judged)).encode() + b"\n")
+def _health(found: Health) -> Response:
+    status = HTTPStatus.OK if found.healthy else HTTPStatus.SERVICE_UNAVAILABLE
+    return Response(status, "application/json", json.dumps(asdict(found)).encode() + b"\n")
 
 
-def _html(page: str) -> Answer:
-    return Answer(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(errors="replace"))
+def _html(page: str) -> Response:
+    return Response(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(errors="replace"))
 
 
-def _text(status: HTTPStatus, text: str) -> Answer:
-    return Answer(status, "text/plain; charset=utf-8", text.encode(errors="replace") + b"\n")
+def _text(status: HTTPStatus, text: str) -> Response:
+    return Response(status, "text/plain; charset=utf-8", text.encode(errors="replace") + b"\n")
 
 
 class _Server(ThreadingHTTPServer):
-    """On every address of this machine, by IPv4 and IPv6 where there is both."""
+    """Listens on every address of this machine, IPv4 and IPv6 if both are available."""
 
     daemon_threads = True
 
@@ -141,31 +141,31 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        # Not the parent's, which asks the DNS for this machine's name.
+        # The parent's method would look up this machine's name in DNS.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = "git-sync", self.socket.getsockname()[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that went away is none of our errors."""
+        """Log nothing: a client that disconnected is not an error of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    answers: ClassVar[Answers]
+    routes: ClassVar[Routes]
     server_version, sys_version = "git-sync", ""
     timeout = _SECONDS_PER_REQUEST
 
     def do_GET(self) -> None:
-        answer = self.answers.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
-        self.send_response(answer.status)
-        headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+        response = self.routes.respond(self.path.partition("?")[0], self.headers.get("Accept", ""))
+        self.send_response(response.status)
+        headers = {"Content-Type": response.content_type, "Content-Length": str(len(response.body))}
         for name, value in (headers | _HEADERS).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: probes come every few seconds."""
+        """Log nothing: probes arrive every few seconds."""

@@ -1,4 +1,4 @@
-"""Where the state is read from by whoever did not write it: WORK_DIR, or its artifact in S3."""
+"""Read the state that report wrote: from WORK_DIR, or from its artifact in S3."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from steps.runtime.settings.state import StateSettings
 
 
-_FRESH_SECONDS = 2
+_CACHE_SECONDS = 2
 
 
 class StateSource(Protocol):
-    """Something that has the state; ``pause_seconds`` is how often it may be asked for news."""
+    """A source of the state; ``pause_seconds`` is the interval at which serve polls it."""
 
     where: str
     pause_seconds: float
 
     def read(self) -> State | None:
-        """Return the state as it is now, None if there is none yet. A SyncError if it cannot be had."""
+        """Return the current state, None if there is none yet. Raises SyncError if it cannot be read."""
 
 
 def state_source(settings: StateSettings | None, work_dir: Path) -> StateSource:
-    """The state's artifact where STATE_ENDPOINT names one, else the file in WORK_DIR."""
+    """Return the artifact in S3 if STATE_ENDPOINT is set, otherwise the file in WORK_DIR."""
     return _InS3(settings) if settings else StateFile(Volume(work_dir).state)
 
 
@@ -46,7 +46,7 @@ class StateFile:
         self._path = path
 
     def read(self) -> State | None:
-        """Read the file."""
+        """Read and check the file."""
         try:
             return read_document(self._path, State)
         except FileNotFoundError:
@@ -65,8 +65,8 @@ class _InS3:
         self._read_at = -math.inf
 
     def read(self) -> State | None:
-        with self._lock:  # whoever may ask us must not make us ask S3 as often
-            if time.monotonic() - self._read_at > _FRESH_SECONDS:
+        with self._lock:  # clients of the HTTP server must not cause one S3 request each
+            if time.monotonic() - self._read_at > _CACHE_SECONDS:
                 self._content = self._store.read(self._key)
                 self._read_at = time.monotonic()
             content = self._content

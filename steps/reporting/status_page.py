@@ -1,4 +1,4 @@
-"""The status page: is it fine, since when not, which cluster?"""
+"""The status page: whether the sync is healthy, the last run, and the state of each cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status_page(state: State | None, *, healthy: bool, reason: str) -> Page:
-    """Return the page; ``reason`` is what the health check says."""
+    """Return the page; ``reason`` is the sentence of the health check."""
     badge = Badge("Healthy", Tone.GOOD) if healthy else Badge("Unhealthy", Tone.BAD)
     links: tuple[Inline, ...] = (Link("Metrics", "metrics"), " · ", Link("Health", "health"))
     if state is None:
@@ -34,7 +34,15 @@ def _clusters(state: State) -> Iterator[Block]:
     if state.clusters:
         yield Heading("Clusters")
         failed = {c.name for c in state.last_run.clusters if c.status is Status.FAILED}
-        head = ("Cluster", "", "Files", "Last success", "Youngest object", "Quarantined", "Deletions refused")
+        head = (
+            "Cluster",
+            "Status",
+            "Files",
+            "Last success",
+            "Newest object",
+            "Quarantined",
+            "Deletions refused",
+        )
         rows = [
             (
                 Code(name),
@@ -52,9 +60,9 @@ def _clusters(state: State) -> Iterator[Block]:
 
 def _badge(known: ClusterState) -> Badge:
     if known.over_limit:
-        return Badge("held back", Tone.WARN)
+        return Badge("over limit", Tone.WARN)
     if known.missing:
         return Badge("missing", Tone.BAD)
     if known.deletions_refused:
         return Badge("refused", Tone.WARN)
-    return Badge("quarantine", Tone.WARN) if known.quarantined else Badge("ok", Tone.GOOD)
+    return Badge("quarantined keys", Tone.WARN) if known.quarantined else Badge("ok", Tone.GOOD)

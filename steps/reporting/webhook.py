@@ -1,4 +1,4 @@
-"""Telling a web address of a run: signed JSON, with a line that chat programs show."""
+"""The webhook: a run as signed JSON, with a line of text that chat programs show."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 SIGNATURE = "X-Git-Sync-Signature-256"
 
 
-def wanted(settings: WebhookSettings, result: RunResult) -> bool:
-    """Whether WEBHOOK_ON names this run: no failure, and no change, are missed by ``always``."""
+def is_wanted(settings: WebhookSettings, result: RunResult) -> bool:
+    """Whether WEBHOOK_ON selects this run."""
     return any(
         {On.ALWAYS: True, On.CHANGE: result.files_changed > 0, On.FAILURE: result.exit_code != 0}[on]
         for on in settings.on
     )
 
 
-def tell(settings: WebhookSettings, result: RunResult) -> None:
+def send(settings: WebhookSettings, result: RunResult) -> None:
     """Send the run to WEBHOOK_URL. Raises Undelivered.
 
-    The signature is the HMAC-SHA256 of the body under WEBHOOK_SECRET, spelt as Git hosts do.
+    The signature is the HMAC-SHA256 of the body with WEBHOOK_SECRET, in the format of GitHub's
+    X-Hub-Signature-256.
     """
     url = settings.url.get_secret_value()
     body = json.dumps(
@@ -46,5 +47,5 @@ def tell(settings: WebhookSettings, result: RunResult) -> None:
         headers[SIGNATURE] = f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
     try:
         post(url, body, headers, ca_file=settings.ca_file, proxy=settings.proxy_to(url))
-    except Undelivered as problem:  # the server's words may have the address in them, a part of it too
+    except Undelivered as problem:  # the server's message may quote the URL, which is a secret
         raise Undelivered(problem.reason) from None

@@ -651,7 +651,7 @@ MUTANTS = (
     ),
     Mutant(
         "secret not redacted in documents",
-        "steps/reporting/outcome.py::failed",
+        "steps/reporting/outcome.py::failed_result",
         Replace("logs.redacted(A)", "A"),
         "tests/runs/test_secrets.py::test_whatever_goes_wrong_shows_no_secret[S3 says 403]",
     ),

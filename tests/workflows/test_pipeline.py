@@ -235,9 +235,9 @@ def failures(*nodes: tuple[str, str, str | None]) -> str:
             ),
             "download(0:east): pod deleted\\x1b[2J; detect: main: OOMKilled (exit code 137)",
         ),
-        (failures(), "the run left no result"),
-        ("{{workflow.failures}}", "the run left no result"),
-        (None, "the run left no result"),
+        (failures(), "the run wrote no result"),
+        ("{{workflow.failures}}", "the run wrote no result"),
+        (None, "the run wrote no result"),
     ],
 )
 def test_report_takes_the_cause_from_argo_if_a_run_has_no_result(
