@@ -107,7 +107,7 @@ def test_a_run_leaves_its_report_as_html_and_markdown(changed: Sync) -> None:
     assert "revoked `patch for */configmaps, */deployments, */pods`" in text
     assert "- **Secret** `production-east/loyalty/Secret/points-credentials.yaml` new" in text
     assert (
-        "- `production-east/storefront/Deployment/cart.yaml` `cart`: "
+        "- `production-east/storefront/Deployment/cart.yaml`, container `cart`: "
         "`registry.example.com/storefront/cart:1.9.0` → `registry.example.com/storefront/cart:1.9.1`"
     ) in text
     assert "| `Deployment` | 3 | 5 | 0 |" in text

@@ -41,6 +41,8 @@ th { text-align: left; color: var(--soft); font-size: .85em; font-weight: 600; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
+.badge, th, .number { overflow-wrap: normal; } .badge, td.number { white-space: nowrap; }
+@media (min-width: 40.01rem) { .number + :not(.number) { padding-left: 1rem; } }
 @media (max-width: 40rem) {
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody { display: block; }

@@ -229,13 +229,17 @@ def _counted(name: str, count: Count) -> tuple[Inline | int, ...]:
 
 def _security_change(change: SecurityChange) -> Parts:
     rules = [("granted", rule) for rule in change.granted] + [("revoked", rule) for rule in change.revoked]
-    parts = [part for word, rule in rules for part in (f" {word} ", Code(rule))]
-    return (_CATEGORIES[change.category], " ", Code(change.path), f" {change.change.word}", *parts)
+    grants = [
+        part
+        for number, (verb, rule) in enumerate(rules)
+        for part in (f"{', ' if number else ': '}{verb} ", Code(rule))
+    ]
+    return (_CATEGORIES[change.category], " ", Code(change.path), f" {change.change.word}", *grants)
 
 
 def _image(image: ImageChange) -> Parts:
     before, after = (Code(name) if name else "none" for name in (image.before, image.after))
-    return Code(image.path), " ", Code(image.container), ": ", before, " → ", after
+    return Code(image.path), ", container ", Code(image.container), ": ", before, " → ", after
 
 
 def _more(count: int) -> Iterator[Block]:
