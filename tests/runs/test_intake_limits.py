@@ -68,7 +68,7 @@ def test_a_flood_is_held_back_until_a_person_raises_the_limit(
     assert "m is held back: it would flood the repository" in said.errors
     assert next(iter(limits)) in said.errors
     assert sync.state["clusters"]["m"]["over_limit"] is True
-    assert "held back" in (sync.work_dir / "report.md").read_text()
+    assert "over limit" in (sync.work_dir / "report.md").read_text()
     bucket.put("clusterbackup/m/shop/00.yaml", b"x" * 100)
     assert sync().exit == 0
     assert contents(repository) == FEW | FLOOD | {"clusterbackup/a/new.yaml": b"new"}
