@@ -17,7 +17,7 @@ from steps.reporting.markdown import markdown
 from steps.reporting.run_page import headline, run_page
 from steps.runtime.settings.reading import read
 from tests.demo import dataset
-from tests.support.repositories import bare_repository, commit_files, git, tree
+from tests.support.repositories import commit_files
 from tests.support.results import EVIL, hostile, result
 from tests.support.sync import Sync
 
@@ -161,73 +161,6 @@ def test_a_failed_run_has_a_report_too(sync: Sync) -> None:
     assert sync(MINIO_BUCKET="absent").exit == 40
     text = (sync.work_dir / "report.md").read_text()
     assert text.startswith("# git-sync run report\n\n**Failed** Exit code 40: `Failed to connect to MinIO: ")
-
-
-def test_a_server_that_gives_no_old_blobs_costs_the_details_and_no_more(
-    bucket: Bucket, tmp_path: Path
-) -> None:
-    """file:// is given all objects at once without partial clone; the filter is what makes them lack."""
-    repository = bare_repository(tmp_path / "old.git", partial_clone=False)
-    sync = Sync.between(bucket, repository, tmp_path / "workspace")
-    bucket.put(
-        "clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\nspec: {containers: [{name: a, image: b}]}\n"
-    )
-    assert sync().exit == 0
-    bucket.put(
-        "clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\nspec: {containers: [{name: a, image: c}]}\n"
-    )
-    assert sync().exit == 0
-    changes = sync.state["last_run"]["changes"]
-    assert changes["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 0}}
-    assert len(changes["images"]) == changes["inspected"] == 1 - changes["not_inspected"]
-
-
-def test_links_and_programs_in_git_are_looked_at_as_files_only(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
-    commit_files(
-        repository,
-        {
-            "clusterbackup/east/shop/Pod/a.yaml": ("120000", b"/etc/passwd"),
-            "clusterbackup/east/shop/Pod/gone.yaml": ("100755", b"kind: Pod\n"),
-        },
-    )
-    said = sync()
-    assert said.exit == 0
-    assert said.of("git_diff") == []
-    assert sync.state["last_run"]["changes"]["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 1}}
-
-
-def test_old_blobs_are_fetched_of_those_files_only_that_are_looked_into(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    paths = [f"clusterbackup/east/shop/Pod/{n:02}.yaml" for n in range(11)]
-    commit_files(repository, {path: f"kind: Pod\n# {path}\n".encode() for path in paths})
-    old = {path: entry.sha for path, entry in tree(repository).items()}
-    bucket.put_many({path: f"kind: Pod\n# {path} ".encode() + b"x" * 500_000 for path in paths[1:]})
-    bucket.put(paths[0], b"kind: Pod\n#" + b"x" * 600_000)
-    assert sync().exit == 0
-    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
-    fetched = {path for path, oid in old.items() if oid in listed.decode().split()}
-    assert len(fetched) == sync.state["last_run"]["changes"]["inspected"] == 8
-    assert paths[0] not in fetched
-
-
-def test_of_a_file_that_has_nothing_more_to_tell_no_old_blob_is_fetched(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    kinds = ("ConfigMap", "Deployment", "Service")
-    paths = {kind: f"clusterbackup/east/shop/{kind}/a.yaml" for kind in kinds}
-    commit_files(repository, {path: f"kind: {kind}\n".encode() for kind, path in paths.items()})
-    old = {path: entry.sha for path, entry in tree(repository).items()}
-    bucket.put_many({path: f"kind: {kind}\na: b\n".encode() for kind, path in paths.items()})
-    assert sync().exit == 0
-    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
-    assert [kind for kind in kinds if old[paths[kind]] in listed.decode()] == ["Deployment"]
-    changes = sync.state["last_run"]["changes"]
-    assert (changes["inspected"], changes["not_inspected"]) == (3, 0)
-    assert changes["kinds"].keys() == set(kinds)
 
 
 def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -> None:
