@@ -95,8 +95,8 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
             max_object_bytes=settings.sync.max_object_bytes,
             shards=_shards(sorted(clusters), settings.sync.max_shards),
             intake_limits=settings.intake.limits,
-            clusters_excluded=found.left_out + new.over_limit,
-            clusters_skipped=new.over_limit,
+            clusters_excluded=found.left_out + new.skipped,
+            clusters_skipped=new.skipped,
             clusters_skipped_sample=new.sample,
             clusters_blocked_by_file=tuple(sorted(clusters & held.plain_files)),
             quarantined=dict(found.strays),
@@ -115,13 +115,13 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         only_in_git=sorted(map(printable, held.clusters - found.clusters)) if found.is_whole else [],
         shards=len(run.shards),
     )
-    if new.over_limit:
+    if new.skipped:
         logs.error(
             Operation.DISCOVER,
             "New clusters are held back",
             f"there are more than MAX_CLUSTERS={settings.intake.max_clusters}. Those that Git holds go on; "
             "if the new ones are meant, raise it",
-            clusters=new.over_limit,
+            clusters=new.skipped,
             names=new.sample,
         )
     if found.strays:
@@ -181,10 +181,10 @@ def _look_around(settings: Settings, store: ObjectStore) -> _Found:
 
 @dataclass(frozen=True)
 class _New:
-    """The clusters that Git does not hold; ``skipped`` is their number, at least."""
+    """The clusters that Git does not have: those to sync, or at least how many are skipped."""
 
     taken: frozenset[str] = frozenset()
-    over_limit: int = 0
+    skipped: int = 0
     sample: tuple[str, ...] = ()
 
 
@@ -197,9 +197,7 @@ def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
     ):
         return _New(frozenset(new))
     unseen = found.count - len(found.clusters) - len(in_git - found.clusters)
-    return _New(
-        over_limit=len(new) + max(0, unseen), sample=tuple(islice(sorted(map(printable, new)), _SAMPLE))
-    )
+    return _New(skipped=len(new) + max(0, unseen), sample=tuple(islice(sorted(map(printable, new)), _SAMPLE)))
 
 
 def _selected(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:

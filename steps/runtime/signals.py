@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _AGAIN_SECONDS = 2.0
 
-# Those that came while they were held back; None while they are not.
+# Signals that arrived while they were deferred; None outside such a block.
 _waiting: list[int] | None = None
 
 
@@ -33,8 +33,8 @@ def caught() -> None:
 
 
 @contextmanager
-def over_limit() -> Iterator[None]:
-    """Let them raise at the end of the block at the earliest: what it begins must be known to be ended."""
+def deferred() -> Iterator[None]:
+    """Defer both signals to the end of the block, so that a process it starts is known before they raise."""
     global _waiting  # noqa: PLW0603 - signals are the process's
     came: list[int] = []
     _waiting = came

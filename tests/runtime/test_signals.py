@@ -36,7 +36,7 @@ def _begin(begun: list[str]) -> None:
 
 def test_a_signal_that_is_held_back_stops_the_process_at_the_end_of_the_block() -> None:
     begun: list[str] = []
-    with pytest.raises(Terminated, match="SIGTERM"), signals.over_limit():
+    with pytest.raises(Terminated, match="SIGTERM"), signals.deferred():
         _begin(begun)
     assert begun
 
@@ -47,7 +47,7 @@ def test_one_that_was_lost_does_not_come_again_inside_of_the_block(monkeypatch: 
         _begin([])
     begun: list[str] = []
     with pytest.raises(Terminated):  # noqa: PT012 - where it is raised is the question
-        with signals.over_limit():
+        with signals.deferred():
             signal.sigtimedwait([signal.SIGUSR1], 0.1)
             begun.append("git")
         signal.pause()
@@ -55,7 +55,7 @@ def test_one_that_was_lost_does_not_come_again_inside_of_the_block(monkeypatch: 
 
 
 def test_afterwards_it_stops_the_process_at_once() -> None:
-    with signals.over_limit():
+    with signals.deferred():
         pass
     begun: list[str] = []
     with pytest.raises(Terminated):

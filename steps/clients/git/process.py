@@ -95,7 +95,7 @@ class Git:
         """Start git in its own process group; kill the group when the block ends, however it ends."""
         process: subprocess.Popen[bytes] | None = None
         try:
-            with signals.over_limit():  # a signal between the start and the assignment would orphan git
+            with signals.deferred():  # a signal between the start and the assignment would orphan git
                 started = gitpython.Git(self.directory).execute(
                     ["git", "--literal-pathspecs", *arguments],
                     as_process=True,
