@@ -16,6 +16,7 @@ from steps.clients.http import first_line
 from steps.clients.s3.errors import MINIO_ERRORS, is_not_found, translated
 from steps.clients.s3.listing import Listed, Listing, Pages
 from steps.clients.s3.transport import open_clients
+from steps.core.git_objects import blob_header
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 from steps.runtime import logs, retry
@@ -178,7 +179,7 @@ class ObjectStore:
 
     def _get(self, listed: Listed, target: bytes) -> _Content:
         md5 = hashlib.md5(usedforsecurity=False)
-        blob = hashlib.sha1(b"blob %d\0" % listed.size, usedforsecurity=False)
+        blob = hashlib.sha1(blob_header(listed.size), usedforsecurity=False)
         size = 0
         with open(target, "wb") as out:
             for chunk in self._chunks(listed):
