@@ -54,9 +54,9 @@ def main(*, keep: bool) -> None:
         _show_runs(environment, bucket, repository)
         settings = directory / "settings.env"
         settings.write_text("".join(f"export {shlex.join([f'{k}={v}'])}\n" for k, v in environment.items()))
-        _show_places(directory, bucket, keep=keep)
-        if keep:
-            with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # from before Ctrl-C is offered
+            _show_places(directory, bucket, keep=keep)
+            if keep:
                 signal.pause()
 
 
