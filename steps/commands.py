@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", Run, RunResult, Verdict)
 
-# What a run that is not done leaves to its reader: in Argo, the message beside the failed workflow.
+# The last error of a run that is not complete. Argo shows it beside the failed workflow.
 _UNFINISHED = {
     Exit.PARTIAL: "Published in part: a new run (Resubmit, not Retry) completes it",
-    Exit.REFUSED: "A guard refused, all else is published",
+    Exit.REFUSED: "A guard refused a part; the rest is published",
     Exit.TRANSIENT: "Failed to publish anything: every cluster failed, and may succeed later",
     Exit.CONFIGURATION: "Failed to publish anything: every cluster failed, and somebody must act",
 }

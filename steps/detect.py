@@ -113,8 +113,9 @@ def _tell(result: ClusterResult) -> None:
     if result.status is Status.OVER_LIMIT:
         logs.error(
             Operation.DETECT_CHANGES,
-            f"{name} is held back: it would flood the repository",
-            f"{result.error}. Git keeps what it has; if this growth is meant, raise that setting for a run",
+            f"{name} skipped: over its limits",
+            f"{result.error}. Git keeps what it has; if the growth is intended, "
+            "raise that setting for one run",
             cluster=name,
             over_limit=result.over_limit,
         )
@@ -165,13 +166,13 @@ def _refused(run: Run, files: RunFiles, cluster: str) -> Iterator[str]:
 
 
 def _log_approvals(run: Run, verdict: Verdict) -> None:
-    """Say which allowances were for nothing, and how to allow several losses at once."""
+    """Log the approvals that match nothing, and one command that approves all refused deletions."""
     used = [(result.name, result.allowed_deletion) for result in verdict.clusters if result.allowed_deletion]
     for given in sorted(set(run.allow_delete)):
         if not any(is_approved(name, token, (given,)) for name, token in used):
             logs.warning(
                 Operation.DETECT_CHANGES,
-                f"The leave given with {printable(given)} is for no deletions of this run",
+                f"--allow-delete {printable(given)} matches no refused deletion",
                 allow_delete=printable(given),
             )
     refused = [result.allow_delete for result in verdict.clusters if result.allow_delete is not None]

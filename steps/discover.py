@@ -118,9 +118,9 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     if new.skipped:
         logs.error(
             Operation.DISCOVER,
-            "New clusters are held back",
-            f"there are more than MAX_CLUSTERS={settings.intake.max_clusters}. Those that Git holds go on; "
-            "if the new ones are meant, raise it",
+            "New clusters skipped: over MAX_CLUSTERS",
+            f"there are more than MAX_CLUSTERS={settings.intake.max_clusters}; clusters in Git go on. "
+            "To sync the new ones, raise MAX_CLUSTERS",
             clusters=new.skipped,
             names=new.sample,
         )

@@ -1,7 +1,7 @@
-"""The flood guard: how much one cluster, and one run, may bring.
+"""Intake limits: how much one cluster, and one run, may add.
 
-A cluster that brings more is held back before its objects are fetched: nothing of it is written, Git
-keeps what it has, and the other clusters go on. A limit of 0 is none.
+A cluster over a limit is skipped before its objects are fetched: nothing of it is written, Git keeps
+what it has, and the other clusters are synced. 0 means no limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BLOCK = 4096
 
 
 class Excess(StrEnum):
-    """Why a cluster is held back."""
+    """Why a cluster is skipped: the limit that it exceeds."""
 
     OBJECTS = "too_many_objects"
     BYTES = "too_many_bytes"
@@ -98,9 +98,9 @@ class Usage:
 def over_run_limits(demands: Mapping[str, Usage], limits: IntakeLimits) -> dict[str, OverLimit]:
     """Return the clusters that do not fit into the run, with the reason.
 
-    Those that bring least come first, whatever the order in which they were listed: the flood is
-    held back, and not those whom it would crowd out. (With max_run_objects that holds for the run in
-    which the flood comes; what was let in once counts with all the others.)
+    Clusters that add least come first, in whatever order they were listed: the cluster that exceeds a
+    limit is skipped, not the clusters that it would crowd out. (With max_run_objects this holds for the
+    run in which the growth arrives; objects that were accepted once count like all others.)
     """
     over_limit: dict[str, OverLimit] = {}
     objects = new_bytes = 0

@@ -65,7 +65,7 @@ def test_a_flood_is_held_back_until_a_person_raises_the_limit(
     assert f"Git-Sync-Refused: m {reason}\n" in message(repository)
     assert "- m: " not in message(repository)
     assert over_limit(sync) == {"m": reason}
-    assert "m is held back: it would flood the repository" in said.errors
+    assert "m skipped: over its limits" in said.errors
     assert next(iter(limits)) in said.errors
     assert sync.state["clusters"]["m"]["over_limit"] is True
     assert "over limit" in (sync.work_dir / "report.md").read_text()
@@ -146,7 +146,7 @@ def test_a_dry_run_tells_of_a_flood_and_ends_with_zero(sync: Sync, bucket: Bucke
     flood(bucket)
     said = sync("run", "--dry-run", MAX_OBJECTS="10")
     assert (said.exit, sha(repository)) == (0, tip)
-    assert "m is held back" in said.errors
+    assert "m skipped: over its limits" in said.errors
 
 
 @pytest.mark.parametrize("limits", [limits for limits, _ in OVER])
@@ -232,7 +232,7 @@ def test_a_flood_of_new_clusters_is_held_back_and_those_that_git_holds_go_on(
     said = sync(MAX_CLUSTERS="4")
     assert said.exit == 20
     assert contents(repository) == before | {"clusterbackup/z/new.yaml": b"new"}
-    assert "New clusters are held back" in said.errors
+    assert "New clusters skipped: over MAX_CLUSTERS" in said.errors
     assert sync.state["last_run"]["clusters_skipped"] >= 2
     assert "b0" in sync.state["last_run"]["clusters_skipped_sample"]
     assert "new clusters skipped: over MAX_CLUSTERS" in said.errors
