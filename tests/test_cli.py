@@ -57,9 +57,9 @@ def test_a_wrong_command_line_is_a_usage_error(
 
 @pytest.mark.parametrize("command", ["run", "discover", "download"])
 def test_missing_settings_are_named_all_at_once(command: str, sync: Sync) -> None:
-    said = sync(command, MINIO_ENDPOINT="", MINIO_SECRET_KEY="", CONCURRENCY="many", RETRY_DELAY="5")
-    assert said.exit == 40
-    (line,) = said.of("configuration", "error")
+    result = sync(command, MINIO_ENDPOINT="", MINIO_SECRET_KEY="", CONCURRENCY="many", RETRY_DELAY="5")
+    assert result.exit == 40
+    (line,) = result.of("configuration", "error")
     problems = (
         "MINIO_ENDPOINT is required",
         "MINIO_SECRET_KEY is required",
@@ -72,9 +72,9 @@ def test_missing_settings_are_named_all_at_once(command: str, sync: Sync) -> Non
 
 def test_steps_without_a_run_say_what_to_call_first(sync: Sync) -> None:
     for command in ("download", "detect", "publish", "report"):
-        said = sync(command)
-        assert said.exit == 40
-        assert "git-sync discover" in said.errors
+        result = sync(command)
+        assert result.exit == 40
+        assert "git-sync discover" in result.errors
 
 
 @pytest.mark.parametrize("run_id", ["../../etc", "a/b", " ", "-x", "a" * 200])
@@ -140,18 +140,18 @@ def test_no_command_loads_what_only_some_runs_need() -> None:
 @pytest.mark.parametrize("name", ["SSH_KEY_PATH", "SSH_KNOWN_HOSTS_PATH", "GIT_TOKEN_FILE", "MINIO_CA_FILE"])
 def test_a_secret_where_its_file_belongs_is_not_shown(name: str, sync: Sync) -> None:
     scheme = "ssh" if name.startswith("SSH") else "https"
-    said = sync(
+    result = sync(
         **{name: "ghp_secret\n-----BEGIN KEY-----", "GIT_REPOSITORY": f"{scheme}://example.com/x.git"}
     )
-    assert said.exit == 40
-    assert f"{name}: " in said.errors
-    assert "ghp_secret" not in said.text
+    assert result.exit == 40
+    assert f"{name}: " in result.errors
+    assert "ghp_secret" not in result.text
 
 
 def test_a_misspelt_variable_is_told(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
-    said = sync(CLUSTER="east", MINIO_USESSL="true", HOSTNAME="x")
-    assert [line["message"] for line in said.of("configuration", "warning")] == [
+    result = sync(CLUSTER="east", MINIO_USESSL="true", HOSTNAME="x")
+    assert [line["message"] for line in result.of("configuration", "warning")] == [
         "unknown setting CLUSTER; did you mean CLUSTERS?",
         "unknown setting MINIO_USESSL; did you mean MINIO_USE_SSL?",
     ]
@@ -173,17 +173,17 @@ def test_nobody_listening_does_not_stop_a_run(sync: Sync, bucket: Bucket, reposi
 
 def test_a_working_directory_that_cannot_be_made_is_one_clear_error(sync: Sync, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    said = sync(WORK_DIR=str(tmp_path / "file" / "workspace"))
-    assert said.exit == 40
-    (line,) = said.of("setup_workdir", "error")
+    result = sync(WORK_DIR=str(tmp_path / "file" / "workspace"))
+    assert result.exit == 40
+    (line,) = result.of("setup_workdir", "error")
     assert line["message"] == "Failed to create working directory"
     assert line["error"].startswith("not a directory")
 
 
 def test_a_working_directory_without_permission_is_one_clear_error(sync: Sync) -> None:
-    said = sync(WORK_DIR="/proc/1/workspace")
-    assert said.exit == 40
-    assert said.of("setup_workdir", "error")[0]["message"] == "Failed to create working directory"
+    result = sync(WORK_DIR="/proc/1/workspace")
+    assert result.exit == 40
+    assert result.of("setup_workdir", "error")[0]["message"] == "Failed to create working directory"
 
 
 def test_planted_links_and_pipes_in_the_working_directory_lead_nowhere(
@@ -235,9 +235,9 @@ def test_a_second_run_on_the_same_volume_leaves_with_a_clear_word(sync: Sync, bu
     assert sync().exit == 0
     with (sync.work_dir / ".git-sync" / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        said = sync()
-    assert said.exit == 30
-    assert f"locked by process {os.getpid()}" in said.errors
+        result = sync()
+    assert result.exit == 30
+    assert f"locked by process {os.getpid()}" in result.errors
     assert sync().exit == 0
 
 
@@ -288,9 +288,9 @@ def test_another_runs_document_is_refused(file: str, step: str, sync: Sync, buck
         for command in ("discover", "download", "detect", "publish"):
             assert sync(command, "--run-id", run_id).exit == 0
     shutil.copyfile(runs / "old" / file, runs / "new" / file)
-    said = sync(step, "--run-id", "new")
-    assert said.exit == 40
-    assert f"{runs / 'new' / file} is of run old" in said.errors
+    result = sync(step, "--run-id", "new")
+    assert result.exit == 40
+    assert f"{runs / 'new' / file} is of run old" in result.errors
 
 
 def test_an_old_run_that_is_reported_late_turns_nothing_back(sync: Sync, bucket: Bucket) -> None:
@@ -324,9 +324,9 @@ def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket)
         whole.replace('"schema_version": 1', '"schema_version": 9'),
     ):
         state.write_text(damaged)
-        said = sync()
-        assert said.exit == 40
-        assert "sync-metadata.json is damaged" in said.errors
+        result = sync()
+        assert result.exit == 40
+        assert "sync-metadata.json is damaged" in result.errors
         assert state.read_text() == damaged
 
 
@@ -395,18 +395,18 @@ def test_a_step_refuses_the_run_of_another_configuration(
     assert sync("download", MINIO_BUCKET="other-bucket").exit == 40
     assert sync("download").exit == 0
     assert sync("detect").exit == 0
-    said = sync("publish", GIT_BRANCH="production")
-    assert said.exit == 40
-    assert "GIT_BRANCH is 'production', the run's is 'main'" in said.errors
+    result = sync("publish", GIT_BRANCH="production")
+    assert result.exit == 40
+    assert "GIT_BRANCH is 'production', the run's is 'main'" in result.errors
     assert branches(repository) == {}
 
 
 def test_a_run_that_left_no_result_is_reported_as_failed(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
-    said = sync("report")
-    assert said.exit == 0
-    assert said.of("sync_complete", "error")
+    result = sync("report")
+    assert result.exit == 0
+    assert result.of("sync_complete", "error")
     assert sync.state["last_run"]["exit_code"] == 30
 
 
@@ -416,9 +416,9 @@ def test_health_is_the_last_successs_age(sync: Sync, bucket: Bucket) -> None:
     assert sync().exit == 0
     assert sync("health").exit == 0
     assert sync("--health-check").exit == 0
-    said = sync("health", HEALTH_MAX_AGE="0s")
-    assert said.exit == 1
-    assert "stale since" in said.errors
+    result = sync("health", HEALTH_MAX_AGE="0s")
+    assert result.exit == 1
+    assert "stale since" in result.errors
     _age(sync, hours=3)
     assert sync("health").exit == 1, "two hours by default"
     assert sync("health", HEALTH_MAX_AGE="4h").exit == 0

@@ -92,9 +92,9 @@ def changed(sync: Sync, bucket: Bucket) -> Sync:
     bucket.put_many({key: body for key, body in after.items() if before.get(key) != body})
     for key in before.keys() - after.keys():
         bucket.delete(key)
-    said = sync(GIT_COMMIT_URL="https://git.example.com/your-org/backups/commit/{commit}")
-    assert said.exit == 0
-    assert said.of("git_diff", "warning") == []
+    result = sync(GIT_COMMIT_URL="https://git.example.com/your-org/backups/commit/{commit}")
+    assert result.exit == 0
+    assert result.of("git_diff", "warning") == []
     return sync
 
 
@@ -131,16 +131,16 @@ def test_values_of_secrets_are_in_no_report_and_no_state(sync: Sync, bucket: Buc
     bucket.put_many({key: secret("hunter1") for key in keys})
     assert sync().exit == 0
     bucket.put_many({key: secret("hunter2") for key in keys})
-    said = sync(LOG_LEVEL="debug")
-    assert said.exit == 0
+    result = sync(LOG_LEVEL="debug")
+    assert result.exit == 0
     left = [path.read_text() for path in sync.work_dir.glob("*.*") if path.is_file()]
     assert len(left) >= 3
-    assert not any("hunter" in text for text in (*left, said.text))
+    assert not any("hunter" in text for text in (*left, result.text))
     marked = {
         mark["path"]: mark["category"] for mark in sync.state["last_run"]["changes"]["security_changes"]
     }
     assert marked == {path.removeprefix("clusterbackup/"): "secret" for path in keys}
-    diffs = [line["message"] for line in said.of("git_diff")]
+    diffs = [line["message"] for line in result.of("git_diff")]
     assert "east/shop/b.yaml: 1 lines added, 1 removed" in diffs
 
 

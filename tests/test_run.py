@@ -49,8 +49,8 @@ def test_after_a_run_git_holds_the_bucket_byte_for_byte_and_all_else_is_untouche
 ) -> None:
     commit_files(repository, {"README.md": b"ours", "clusterbackup.txt": b"x", "other/east/web.yaml": b"y"})
     bucket.put_many(OBJECTS)
-    said = sync()
-    assert said.exit == 0
+    result = sync()
+    assert result.exit == 0
     assert contents(repository) == OBJECTS | {
         "README.md": b"ours",
         "clusterbackup.txt": b"x",
@@ -65,8 +65,8 @@ def test_a_second_run_makes_no_commit_and_no_get(faulty: Sync, bucket: Bucket, p
     assert faulty().complete["files_downloaded"] == len(OBJECTS)
     tip = sha(faulty.repository)
     proxy.clear()
-    said = faulty()
-    assert (said.exit, said.complete["git_commit"], said.complete["files_changed"]) == (0, None, 0)
+    result = faulty()
+    assert (result.exit, result.complete["git_commit"], result.complete["files_changed"]) == (0, None, 0)
     assert proxy.fetched == []
     assert sha(faulty.repository) == tip
 
@@ -80,7 +80,7 @@ def test_only_what_changed_is_fetched_and_committed(
     bucket.put("clusterbackup/east/new.yaml", b"new")
     bucket.put("clusterbackup/west/default/binary", b"other")
     bucket.delete("clusterbackup/east/empty.yaml")
-    said = faulty()
+    result = faulty()
     assert sorted(proxy.fetched) == ["clusterbackup/east/new.yaml", "clusterbackup/west/default/binary"]
     expected = {
         **OBJECTS,
@@ -90,7 +90,7 @@ def test_only_what_changed_is_fetched_and_committed(
     del expected["clusterbackup/east/empty.yaml"]
     assert contents(repository) == expected
     assert "Changes: 1 new, 1 modified, 1 deleted" in message(repository)
-    assert said.complete["git_commit"] == sha(repository)
+    assert result.complete["git_commit"] == sha(repository)
 
 
 def test_a_lost_cache_costs_downloads_but_changes_nothing(
@@ -115,9 +115,9 @@ def test_a_damaged_cache_is_told_and_does_no_harm(sync: Sync, bucket: Bucket, pl
     damaged[place] ^= 1
     cache.write_bytes(damaged)
     bucket.put("clusterbackup/east/new.yaml", b"new")
-    said = sync()
-    assert said.exit == 0
-    assert "Ignoring a damaged cache" in said.text
+    result = sync()
+    assert result.exit == 0
+    assert "Ignoring a damaged cache" in result.text
     assert contents(sync.repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
 
 
@@ -172,9 +172,9 @@ def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(
             "notes/theirs.md": b"stays",
         },
     )
-    said = sync()
-    assert said.exit == 0
-    assert [line["error"] for line in said.of("git_commit", "error")] == [
+    result = sync()
+    assert result.exit == 0
+    assert [line["error"] for line in result.of("git_commit", "error")] == [
         "merge conflict in clusterbackup/east/default/Service/web.yaml",
         "merge conflict in clusterbackup/east/empty.yaml",
         "merge conflict in clusterbackup/east/rbac/system:admin.yaml",
@@ -195,10 +195,10 @@ def test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid(
     _forge_etag(cache, b"east/default/Service/web.yaml", etag)
     assert faulty().complete["files_changed"] == 0, "the forged cache hides the change"
     proxy.clear()
-    said = faulty("run", "--mode", "full")
+    result = faulty("run", "--mode", "full")
     assert len(proxy.fetched) == len(OBJECTS)
     assert contents(faulty.repository)[key] == b"kind: Servicf\n"
-    assert [line["data"]["objects"] for line in said.of("download", "warning")] == [1]
+    assert [line["data"]["objects"] for line in result.of("download", "warning")] == [1]
 
 
 def _forge_etag(cache: Path, path: bytes, etag: str) -> None:
@@ -309,6 +309,6 @@ def test_git_streams_large_objects(sync: Sync, bucket: Bucket, repository: Path)
 def test_many_clusters_share_shards(sync: Sync, bucket: Bucket, repository: Path) -> None:
     objects = {f"clusterbackup/c{number:02}/a.yaml": b"%d" % number for number in range(12)}
     bucket.put_many(objects)
-    said = sync(MAX_SHARDS="5")
-    assert said.of("discover")[0]["data"]["shards"] == 5
+    result = sync(MAX_SHARDS="5")
+    assert result.of("discover")[0]["data"]["shards"] == 5
     assert contents(repository) == objects

@@ -312,13 +312,13 @@ def watched(bench: Bench, number: int, runs: int) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, str]:
-    def said(*command: str) -> str:
+    def output_of(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     return {
         "system": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-        "git": said("git", "--version"),
+        "git": output_of("git", "--version"),
     }
 
 

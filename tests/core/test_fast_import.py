@@ -144,9 +144,9 @@ def test_author_and_committer_are_the_configured_one_at_the_runs_start(
 ) -> None:
     branch = new_branch()
     feed(repository, commit(branch, name=name, email=email), written("a", b"1"))
-    said = git(repository, "log", "-1", "--date=raw", "--format=%an|%ae|%ad|%cn|%ce|%cd", branch).decode()
+    shown = git(repository, "log", "-1", "--date=raw", "--format=%an|%ae|%ad|%cn|%ce|%cd", branch).decode()
     who = f"{name}|{email}|1752358018 +0000"
-    assert said == f"{who}|{who}\n"
+    assert shown == f"{who}|{who}\n"
 
 
 def test_the_same_commit_made_twice_has_the_same_id(repository: Path) -> None:

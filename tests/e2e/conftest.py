@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests; without a cluster they are left out, and that is said."""
+"""Fixtures of the end-to-end tests; without a cluster they are left out, and that is result."""
 
 from __future__ import annotations
 

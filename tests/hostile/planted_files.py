@@ -24,7 +24,7 @@ from steps.cli import invoke
 from tests.hostile.damage import fingerprint
 from tests.support.bucket import new_bucket
 from tests.support.repositories import bare_repository, contents
-from tests.support.sync import Said, Sync
+from tests.support.sync import CommandResult, Sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,14 +196,14 @@ def trial(sync: Sync, plant: Plant, place: str, room: Path) -> int:
     if place in PLACES_OF_A_RUN:
         for step in ("download", "detect", "publish"):
             _call(sync, where, step, "--run-id", _RUN)
-        said = _call(sync, where, "report", "--run-id", _RUN)
+        result = _call(sync, where, "report", "--run-id", _RUN)
     else:
-        said = _call(sync, where, "run")
+        result = _call(sync, where, "run")
     assert fingerprint(outside) == before, where
-    if said.exit == 0 and place not in PLACES_OF_A_RUN:
+    if result.exit == 0 and place not in PLACES_OF_A_RUN:
         held = contents(sync.repository) if sync.settings["GIT_REPOSITORY"] else _local(sync.work_dir)
         assert held == OBJECTS, where
-    return said.exit
+    return result.exit
 
 
 def _local(work_dir: Path) -> Mapping[str, bytes]:
@@ -217,7 +217,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["steps.commands"])
 
 
-def _call(sync: Sync, where: str, *arguments: str) -> Said:
+def _call(sync: Sync, where: str, *arguments: str) -> CommandResult:
     """A command in a process of its own, which must end, and say why if it does not end well."""
     answer, question = _context.Pipe(duplex=False)
     process = _context.Process(target=_answer, args=(question, arguments, dict(sync.settings)))
@@ -226,16 +226,16 @@ def _call(sync: Sync, where: str, *arguments: str) -> Said:
     if not answer.poll(_SECONDS):
         process.kill()
         raise AssertionError(f"{where}: {arguments[0]} hangs")
-    said = Said(*answer.recv())
+    result = CommandResult(*answer.recv())
     process.join()
     # 10: a cluster's files were damaged; 20: what lies among the objects without Git is taken for lost ones.
-    assert said.exit in {0, 10, 20, 30, 40}, f"{where}: {said.exit}"
-    if said.exit:
-        assert said.errors, f"{where}: {arguments[0]} says nothing"
+    assert result.exit in {0, 10, 20, 30, 40}, f"{where}: {result.exit}"
+    if result.exit:
+        assert result.errors, f"{where}: {arguments[0]} says nothing"
         # What is in the way must be named, and not our own temporary file; and it is no bug to report.
         for word in ("please report it", ".git-sync-tmp-"):
-            assert word not in said.errors, f"{where}: {said.errors}"
-    return said
+            assert word not in result.errors, f"{where}: {result.errors}"
+    return result
 
 
 def _answer(question: Connection, arguments: tuple[str, ...], settings: dict[str, str]) -> None:

@@ -44,10 +44,10 @@ def test_a_store_that_lists_what_is_no_unicode_costs_that_cluster_alone(
     odd = {b"clusterbackup/east/\xff": b"1", b"clusterbackup/east/\xfe": b"2", b"clusterbackup/east/z": b"3"}
     with shelf(odd | {b"clusterbackup/west/x": b"x", b"clusterbackup/\xff/x": b"x"}) as bucket:
         sync = Sync.between(bucket, repository, tmp_path / "workspace")
-        said = sync()
-        assert said.exit == 10
+        result = sync()
+        assert result.exit == 10
         assert git(repository, "ls-tree", "-r", "--name-only", "main") == b"clusterbackup/west/x\n"
-        assert "east: Failed to list: keys out of order at 'clusterbackup/east/\ufffd'" in said.errors
+        assert "east: Failed to list: keys out of order at 'clusterbackup/east/\ufffd'" in result.errors
         assert sync.state["last_run"]["quarantined"] == {"replacement_character": 1}
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 NAMES = [
     *CLUSTERS,
@@ -107,10 +107,10 @@ def test_a_run_of_hostile_clusters_is_told_truly_everywhere(
     _check_pages(sync.work_dir)
     all_gone_but_east(bucket)
     with receiver() as hook:
-        said = sync(WEBHOOK_URL=hook.url, LOG_LEVEL="debug")
+        result = sync(WEBHOOK_URL=hook.url, LOG_LEVEL="debug")
         (delivery,) = hook.got
-    assert said.exit == 20
-    _check_log(said)
+    assert result.exit == 20
+    _check_log(result)
     _check_arguments(sync.elsewhere(sync.work_dir.with_name("new"))("discover", LOG_LEVEL="debug"))
     _check_pages(sync.work_dir)
     body = json.loads(delivery.body)
@@ -208,53 +208,53 @@ def _cells(row: str) -> list[str]:
     return re.findall(r"(?:\\.|[^|\\])+", row.strip("|"))
 
 
-def _check_log(said: Said) -> None:
-    assert said.text.isascii()
-    assert not CONTROL.search(said.text.replace("\n", ""))
-    refusals = said.of("detect_changes", "error")
+def _check_log(result: CommandResult) -> None:
+    assert result.text.isascii()
+    assert not CONTROL.search(result.text.replace("\n", ""))
+    refusals = result.of("detect_changes", "error")
     assert {line["data"]["cluster"] for line in refusals} == {
         shown(name)[:200] for name in NAMES if len(name) <= 200 and name != "east"
     } | {f"{name[:200]}\u2026 ({len(name)} characters)" for name in NAMES if len(name) > 200}
 
 
-def _check_arguments(said: Said) -> None:
+def _check_arguments(result: CommandResult) -> None:
     """No name is an argument of its own, and so none can be an option."""
-    lists = [line["data"]["arguments"] for line in said.of("git_command")]
+    lists = [line["data"]["arguments"] for line in result.of("git_command")]
     assert len(lists) > 3
     assert not {argument for arguments in lists for argument in arguments} & set(NAMES)
 
 
 def test_text_for_people_holds_no_control_character(few: Sync, bucket: Bucket) -> None:
     all_gone_but_east(bucket)
-    said = few(LOG_FORMAT="text", LOG_LEVEL="debug")
-    assert said.exit == 20
-    assert all(line.isprintable() for line in said.text.split("\n"))
+    result = few(LOG_FORMAT="text", LOG_LEVEL="debug")
+    assert result.exit == 20
+    assert all(line.isprintable() for line in result.text.split("\n"))
 
 
-def by_each_refusal(said: Said) -> list[str]:
+def by_each_refusal(result: CommandResult) -> list[str]:
     found = [
         re.search(r"git-sync run (--allow-delete .*)$", line["error"])
-        for line in said.of("detect_changes", "error")
+        for line in result.of("detect_changes", "error")
     ]
     return [word for match in found if match for word in shlex.split(match[1])]
 
 
-def by_the_one_command(said: Said) -> list[str]:
+def by_the_one_command(result: CommandResult) -> list[str]:
     (line,) = [
-        line["message"] for line in said.of("detect_changes", "warning") if "at once" in line["message"]
+        line["message"] for line in result.of("detect_changes", "warning") if "at once" in line["message"]
     ]
     return shlex.split(line.partition("git-sync run ")[2])
 
 
-def by_what_publish_says(said: Said) -> list[str]:
+def by_what_publish_says(result: CommandResult) -> list[str]:
     return [
         f"--allow-delete={shlex.split(found)[0]}"
-        for found in re.findall(r"allow-delete=(.*?)\)(?:; |$)", said.errors)
+        for found in re.findall(r"allow-delete=(.*?)\)(?:; |$)", result.errors)
     ]
 
 
-def by_the_setting(said: Said) -> list[str]:
-    data = [line["data"]["allow_delete"] for line in said.of("detect_changes", "error")]
+def by_the_setting(result: CommandResult) -> list[str]:
+    data = [line["data"]["allow_delete"] for line in result.of("detect_changes", "error")]
     return ["--allow-delete", ",".join(data)]
 
 
@@ -262,12 +262,12 @@ def by_the_setting(said: Said) -> list[str]:
     "reading", [by_each_refusal, by_the_one_command, by_what_publish_says, by_the_setting]
 )
 def test_the_loss_of_any_cluster_is_allowed_by_what_is_printed(
-    reading: Callable[[Said], list[str]], few: Sync, bucket: Bucket, repository: Path
+    reading: Callable[[CommandResult], list[str]], few: Sync, bucket: Bucket, repository: Path
 ) -> None:
     all_gone_but_east(bucket)
-    said = few()
-    assert said.exit == 20
-    allowed = few("run", *reading(said))
+    result = few()
+    assert result.exit == 20
+    allowed = few("run", *reading(result))
     assert allowed.exit == 0
     assert contents(repository) == {"clusterbackup/east/ns/x.yaml": b"x"}
     assert not [line for line in allowed.of("detect_changes", "warning") if "no deletions" in line["message"]]
@@ -307,9 +307,9 @@ def test_what_argo_and_kubernetes_are_told_is_harmless(few: Sync, bucket: Bucket
     word = tmp_path / "termination-log"
     word.touch()
     leave_word(word)
-    said = word.read_text()
-    assert "{{" not in said
-    (allowed,) = re.findall(r"allow-delete=(\S+)\)", said)
+    result = word.read_text()
+    assert "{{" not in result
+    (allowed,) = re.findall(r"allow-delete=(\S+)\)", result)
     assert few("run", "--allow-delete", allowed).exit == 0
 
 

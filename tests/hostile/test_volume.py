@@ -154,9 +154,9 @@ def test_planted_repositories_run_nothing(
     place = Path(os.path.normpath(sync.work_dir / where))
     _evil_repository(place, canary, ours=ours)
     around = fingerprint(tmp_path, without=(sync.work_dir, repository))
-    said = sync()
+    result = sync()
     refused = where == ".git" and not ours  # it may be somebody's
-    assert said.exit == (40 if refused else 0), said.errors
+    assert result.exit == (40 if refused else 0), result.errors
     if not refused:
         assert contents(repository) == OBJECTS
         assert git(repository, "rev-list", "--count", "main") == b"1\n"

@@ -19,7 +19,7 @@ from tests.support.repositories import commit_files
 if TYPE_CHECKING:
     from tests.support.bucket import Bucket
     from tests.support.proxy import S3FaultProxy
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
@@ -30,10 +30,10 @@ EXAMPLES = [
 ]
 
 
-def error_lines(said: Said) -> list[dict[str, str]]:
+def error_lines(result: CommandResult) -> list[dict[str, str]]:
     return [
         {name: line[name] for name in ("level", "operation", "message", "error")}
-        for line in said.lines
+        for line in result.lines
         if line["level"] == "error"
     ]
 

@@ -99,8 +99,10 @@ def test_what_ships_has_a_licence_that_allows_it(pin: str) -> None:
     classified = [
         text.rpartition(" :: ")[2] for text in known.get_all("Classifier", []) if "License ::" in text
     ]
-    said = [known["License-Expression"]] if known["License-Expression"] else classified or [known["License"]]
-    assert {licence for text in said for licence in re.split(r" AND | OR ", text)} <= LICENCES, pin
+    stated = (
+        [known["License-Expression"]] if known["License-Expression"] else classified or [known["License"]]
+    )
+    assert {licence for text in stated for licence in re.split(r" AND | OR ", text)} <= LICENCES, pin
 
 
 # -- our own code -------------------------------------------------------------------------------

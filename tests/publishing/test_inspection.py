@@ -17,7 +17,7 @@ from tests.support.repositories import (
     git,
     tree,
 )
-from tests.support.sync import Said, Sync
+from tests.support.sync import CommandResult, Sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_inspection_is_empty_after_an_unexpected_error(
 ) -> None:
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
         assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
-    outcome = Said(0, capsys.readouterr().out).of("git_diff", "warning")
+    outcome = CommandResult(0, capsys.readouterr().out).of("git_diff", "warning")
     assert [(line["message"], line["error"]) for line in outcome] == [
         ("Failed to inspect all changes", "ValueError")
     ]
@@ -99,7 +99,7 @@ def test_inspection_skips_yaml_directives_and_stops_at_its_deadline(
         assert {path: len(file.images) for path, file in found.items()} == {b"east/shop/Pod/a.yaml": 1}
         assert "in time" not in capsys.readouterr().out
         assert inspect_changes(repository, "x/", oid, seconds=0) == {}
-    (line,) = Said(0, capsys.readouterr().out).of("git_diff", "warning")
+    (line,) = CommandResult(0, capsys.readouterr().out).of("git_diff", "warning")
     assert (line["message"], line["data"]) == ("Failed to inspect all changes in time", {"files": 2})
 
 

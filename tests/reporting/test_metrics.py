@@ -330,10 +330,10 @@ def test_pages_that_cannot_be_written_fail_no_run(sync: Sync, bucket: Bucket) ->
     bucket.put_many(EAST)
     sync.work_dir.mkdir()
     (sync.work_dir / "report.html").mkdir()
-    said = sync()
-    assert said.exit == 0
-    assert "Failed to write the report: is a directory" in said.errors
-    assert said.lines[-1]["operation"] == "sync_complete"
+    result = sync()
+    assert result.exit == 0
+    assert "Failed to write the report: is a directory" in result.errors
+    assert result.lines[-1]["operation"] == "sync_complete"
 
 
 def test_a_dry_run_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:
@@ -359,13 +359,13 @@ def test_https_with_a_password_and_an_authority_of_ones_own(
             == "sync:p:ß-secret".encode()
         )
         gateway.got.clear()
-        said = secure()
-        assert (said.exit, gateway.got) == (0, [])
-        assert "certificate verify failed" in said.errors
-        said = secure(PUSHGATEWAY_CA_FILE=str(tmp_path / "absent.pem"))
-        assert (said.exit, gateway.got) == (0, [])
-        assert "absent.pem cannot be read" in said.errors
-        assert "p:ß-secret" not in said.text
+        result = secure()
+        assert (result.exit, gateway.got) == (0, [])
+        assert "certificate verify failed" in result.errors
+        result = secure(PUSHGATEWAY_CA_FILE=str(tmp_path / "absent.pem"))
+        assert (result.exit, gateway.got) == (0, [])
+        assert "absent.pem cannot be read" in result.errors
+        assert "p:ß-secret" not in result.text
 
 
 @pytest.mark.parametrize("trouble", ["nobody", "500", "redirect"])
@@ -379,15 +379,15 @@ def test_a_gateway_out_of_reach_is_an_error_that_is_counted_and_no_failure(
         gateway.status, gateway.headers = 302, {"Location": f"{gateway.url}/elsewhere"}
     else:
         gateway.status = 500
-    said = unwell()
-    assert said.exit == 0
-    (line,) = said.of("metrics_push", "error")
+    result = unwell()
+    assert result.exit == 0
+    (line,) = result.of("metrics_push", "error")
     assert line["message"] == "Failed to push the metrics"
     cause = {"nobody": "connection refused", "500": "the server answered 500: so be it", "redirect": "302"}[
         trouble
     ]
     assert cause in line["error"]
-    assert said.lines[-1]["operation"] == "sync_complete"
+    assert result.lines[-1]["operation"] == "sync_complete"
     assert not any(delivery.target == "/elsewhere" for delivery in gateway.got)
     assert pushing.state["counters"]["pushgateway_errors"] == 1
     gateway.status = 200

@@ -212,9 +212,9 @@ def test_a_damaged_state_is_503_everywhere_and_said_once(sync: Sync, bucket: Buc
 @pytest.mark.parametrize("port", ["taken", "0"])
 def test_a_port_that_cannot_be_had_ends_serve(port: str, sync: Sync) -> None:
     with serving(sync) as served:
-        said = sync("serve", METRICS_PORT=str(served.port) if port == "taken" else "0")
-    assert said.exit == 40
-    assert "Failed to listen on METRICS_PORT" in said.errors
+        result = sync("serve", METRICS_PORT=str(served.port) if port == "taken" else "0")
+    assert result.exit == 40
+    assert "Failed to listen on METRICS_PORT" in result.errors
 
 
 # -- the state as an artifact in S3 -----------------------------------------------------------
@@ -246,9 +246,9 @@ def test_the_state_is_read_from_its_artifact(
 ) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
-    said = remote("health")
-    assert said.exit == 1
-    assert "sync-metadata.json does not exist" in said.errors
+    result = remote("health")
+    assert result.exit == 1
+    assert "sync-metadata.json does not exist" in result.errors
     artifacts.put(remote.settings["STATE_KEY"], (sync.work_dir / "sync-metadata.json").read_bytes())
     assert remote("health").exit == 0
     with serving(remote) as served:
@@ -267,10 +267,10 @@ def test_an_artifact_out_of_reach_is_503_and_no_zeros(remote: Sync) -> None:
 
 
 def test_what_the_artifact_needs_is_asked_for_at_once(remote: Sync) -> None:
-    said = remote("serve", STATE_BUCKET="", STATE_KEY="", STATE_SECRET_KEY="", STATE_CA_FILE="/absent.pem")
-    assert said.exit == 40
+    result = remote("serve", STATE_BUCKET="", STATE_KEY="", STATE_SECRET_KEY="", STATE_CA_FILE="/absent.pem")
+    assert result.exit == 40
     for name in ("STATE_BUCKET", "STATE_KEY", "STATE_SECRET_KEY", "STATE_CA_FILE"):
-        assert re.search(rf"{name}(: | is required)", said.errors)
+        assert re.search(rf"{name}(: | is required)", result.errors)
 
 
 # -- a run, while it works --------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_a_run_answers_while_it_works_and_no_longer(
 def test_a_run_works_also_where_its_port_is_taken(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     with serving(sync) as served:
-        said = sync(METRICS_PORT=str(served.port))
-    assert said.exit == 0
-    (line,) = said.of("serve", "warning")
+        result = sync(METRICS_PORT=str(served.port))
+    assert result.exit == 0
+    (line,) = result.of("serve", "warning")
     assert "address already in use" in line["error"]

@@ -68,9 +68,9 @@ def test_what_the_hook_answers_is_not_repeated_for_it_may_be_the_address(
     telling: Sync, hook: Receiver
 ) -> None:
     hook.status = 404
-    said = telling()
-    assert said.exit == 0
-    (line,) = said.of("webhook", "error")
+    result = telling()
+    assert result.exit == 0
+    (line,) = result.of("webhook", "error")
     assert line["error"] == "the server answered 404"
 
 
@@ -101,9 +101,9 @@ def test_only_the_runs_that_are_wanted_are_told(
 
 
 def test_an_unknown_occasion_is_refused(telling: Sync) -> None:
-    said = telling(WEBHOOK_ON="never")
-    assert said.exit == 40
-    assert "WEBHOOK_ON: " in said.errors
+    result = telling(WEBHOOK_ON="never")
+    assert result.exit == 40
+    assert "WEBHOOK_ON: " in result.errors
 
 
 @pytest.mark.parametrize("trouble", ["nobody", "404", "cut"])
@@ -117,13 +117,13 @@ def test_a_hook_out_of_reach_is_an_error_that_is_counted_and_no_failure(
         hook.status = 404
     else:
         unwell = telling.with_settings(WEBHOOK_URL=f"{hook.url.replace('http:', 'https:')}/s3cret-path")
-    said = unwell()
-    assert said.exit == 0
-    (line,) = said.of("webhook", "error")
+    result = unwell()
+    assert result.exit == 0
+    (line,) = result.of("webhook", "error")
     assert line["message"] == "Failed to call the webhook"
-    assert said.lines[-1]["operation"] == "sync_complete"
-    assert "s3cret" not in said.text
-    assert "k3y" not in said.text
+    assert result.lines[-1]["operation"] == "sync_complete"
+    assert "s3cret" not in result.text
+    assert "k3y" not in result.text
     assert unwell.state["counters"]["webhook_errors"] == 1
 
 

@@ -15,31 +15,31 @@ def test_debug_shows_git_s3_each_object_and_each_difference(sync: Sync, bucket: 
     bucket.put_many({"clusterbackup/east/a.yaml": b"one\ntwo\n", "clusterbackup/east/b.yaml": b"x"})
     assert sync().exit == 0
     bucket.put("clusterbackup/east/a.yaml", b"one\nthree\nfour\n")
-    said = sync(LOG_LEVEL="debug")
-    assert said.exit == 0
+    result = sync(LOG_LEVEL="debug")
+    assert result.exit == 0
 
-    commands = {line["data"]["arguments"][0]: line["data"] for line in said.of("git_command", "debug")}
+    commands = {line["data"]["arguments"][0]: line["data"] for line in result.of("git_command", "debug")}
     assert {"ls-remote", "fetch", "ls-tree", "fast-import", "diff-tree", "push"} <= set(commands)
     assert all(data["status"] == 0 for data in commands.values())
 
-    requests = said.of("s3_request", "debug")
+    requests = result.of("s3_request", "debug")
     assert any("list-type=2" in line["data"].get("path", "") for line in requests)
     (get,) = [line["data"] for line in requests if line["message"] == "GET"]
     assert (get["key"], get["size"]) == ("clusterbackup/east/a.yaml", 15)
 
-    (came,) = [line["data"] for line in said.of("download", "debug")]
+    (came,) = [line["data"] for line in result.of("download", "debug")]
     assert (came["path"], came["size"]) == ("east/a.yaml", 15)
-    assert [line["message"] for line in said.of("detect_changes", "debug")] == ["modified east/a.yaml"]
-    assert [line["message"] for line in said.of("git_diff", "debug")] == [
+    assert [line["message"] for line in result.of("detect_changes", "debug")] == ["modified east/a.yaml"]
+    assert [line["message"] for line in result.of("git_diff", "debug")] == [
         "east/a.yaml: 2 lines added, 1 removed"
     ]
 
 
 def test_debug_shows_what_git_said_when_it_failed(sync: Sync, bucket: Bucket) -> None:
     bucket.put("clusterbackup/east/a.yaml", b"x")
-    said = sync(LOG_LEVEL="debug", GIT_REPOSITORY="file:///nonexistent.git", RETRY_ATTEMPTS="1")
-    assert said.exit == 40
-    failed = [line["data"] for line in said.of("git_command") if line["data"]["status"] != 0]
+    result = sync(LOG_LEVEL="debug", GIT_REPOSITORY="file:///nonexistent.git", RETRY_ATTEMPTS="1")
+    assert result.exit == 40
+    failed = [line["data"] for line in result.of("git_command") if line["data"]["status"] != 0]
     assert "does not appear to be a git repository" in failed[0]["output"]
 
 
@@ -47,13 +47,13 @@ def test_debug_shows_no_secret_of_the_report(sync: Sync, bucket: Bucket) -> None
     bucket.put("clusterbackup/east/a.yaml", b"x")
     nobody = f"http://127.0.0.1:{free_port()}"
     secrets = {"PUSHGATEWAY_PASSWORD": "pw-1234", "WEBHOOK_SECRET": "hook-1234"}
-    said = sync(
+    result = sync(
         LOG_LEVEL="debug",
         PUSHGATEWAY_URL=nobody,
         PUSHGATEWAY_USERNAME="sync",
         WEBHOOK_URL=f"{nobody}/hook-5678",
         **secrets,
     )
-    assert said.exit == 0
-    assert len(said.errors.splitlines()) == 2
-    assert not any(secret in said.text for secret in (*secrets.values(), "hook-5678"))
+    assert result.exit == 0
+    assert len(result.errors.splitlines()) == 2
+    assert not any(secret in result.text for secret in (*secrets.values(), "hook-5678"))

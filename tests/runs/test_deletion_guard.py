@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.bucket import Bucket
     from tests.support.s3 import S3Server
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 OBJECTS = {
     f"clusterbackup/{cluster}/default/object-{number:02}.yaml": b"%d\n" % number
@@ -38,9 +38,9 @@ def empty(bucket: Bucket, prefix: str = WEST) -> None:
         bucket.delete(key)
 
 
-def approval(said: Said) -> list[str]:
+def approval(result: CommandResult) -> list[str]:
     """The options of the command that the refusal names."""
-    found = re.search(r"git-sync run (--allow-delete .*)$", said.of("detect_changes", "error")[0]["error"])
+    found = re.search(r"git-sync run (--allow-delete .*)$", result.of("detect_changes", "error")[0]["error"])
     assert found
     return shlex.split(found[1])
 
@@ -71,11 +71,11 @@ def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
     assert callable(vanish)
     vanish(bucket)
     bucket.put("clusterbackup/east/new.yaml", b"new")
-    said = sync()
-    assert said.exit == 20
+    result = sync()
+    assert result.exit == 20
     assert contents(repository) == OBJECTS | {"clusterbackup/east/new.yaml": b"new"}
     assert "Git-Sync-Refused: west cluster_vanished" in message(repository)
-    assert sync("run", *approval(said)).exit == 0
+    assert sync("run", *approval(result)).exit == 0
     assert not [path for path in contents(repository) if path.startswith(WEST)]
     assert re.search(r"Git-Sync-Allowed-Deletion: west [0-9a-f]{16}", message(repository))
 
@@ -86,10 +86,10 @@ def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
     empty(bucket)
     options = approval(sync())
     bucket.put("clusterbackup/west/default/object-00.yaml", b"0\n")
-    said = sync("run", *options)
-    assert said.exit == 20
+    result = sync("run", *options)
+    assert result.exit == 20
     assert contents(repository) == OBJECTS
-    assert "matches no refused deletion" in said.text
+    assert "matches no refused deletion" in result.text
 
 
 @pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
@@ -145,8 +145,8 @@ def test_a_leftover_that_a_filter_hides_does_not_lift_the_guard(
 def test_several_refusals_are_allowed_by_one_command(sync: Sync, bucket: Bucket, repository: Path) -> None:
     for key in [*bucket.keys(WEST)[:10], *bucket.keys("clusterbackup/east/")[:10]]:
         bucket.delete(key)
-    said = sync()
-    (line,) = [line for line in said.of("detect_changes", "warning") if "at once" in line["message"]]
+    result = sync()
+    (line,) = [line for line in result.of("detect_changes", "warning") if "at once" in line["message"]]
     options = shlex.split(line["message"].partition("git-sync run ")[2])
     assert sync("run", *options).exit == 0
     assert len(contents(repository)) == 20
@@ -154,9 +154,9 @@ def test_several_refusals_are_allowed_by_one_command(sync: Sync, bucket: Bucket,
 
 def test_an_allowance_without_its_token_is_no_allowance(sync: Sync) -> None:
     assert sync("run", "--allow-delete", "west").exit == 40
-    said = sync("run", "--allow-delete", "wset:0123456789abcdef")
-    assert said.exit == 0
-    assert "matches no refused deletion" in said.text
+    result = sync("run", "--allow-delete", "wset:0123456789abcdef")
+    assert result.exit == 0
+    assert "matches no refused deletion" in result.text
 
 
 @pytest.mark.parametrize("options", [("--namespaces", "default"), ("--exclude", "*.txt")])
@@ -178,10 +178,10 @@ def test_an_empty_prefix_deletes_nothing_whatever_the_setting(
     tip = sha(repository)
     empty(bucket, "")
     bucket.put("wrong/place", b"x")
-    said = sync(CLUSTER_VANISHED=policy)
-    assert said.exit == 20
+    result = sync(CLUSTER_VANISHED=policy)
+    assert result.exit == 20
     assert sha(repository) == tip
-    assert "which holds: wrong/" in said.text
+    assert "which holds: wrong/" in result.text
 
 
 def test_the_wrong_bucket_deletes_nothing(sync: Sync, s3: S3Server, repository: Path) -> None:
@@ -197,13 +197,13 @@ def test_a_mass_deletion_is_refused_and_the_rest_is_committed(
     for number in range(6):
         bucket.delete(f"clusterbackup/west/default/object-{number:02}.yaml")
     bucket.put("clusterbackup/west/default/object-19.yaml", b"changed")
-    said = sync()
-    assert said.exit == 20
+    result = sync()
+    assert result.exit == 20
     assert contents(repository) == OBJECTS | {"clusterbackup/west/default/object-19.yaml": b"changed"}
     assert "- west: 20 files" in message(repository)
     assert "Changes: 0 new, 1 modified, 0 deleted" in message(repository)
     assert sync.state["last_run"]["outcome"] == "refused"
-    assert sync("run", *approval(said)).exit == 0
+    assert sync("run", *approval(result)).exit == 0
     assert len([path for path in contents(repository) if path.startswith(WEST)]) == 14
 
 
@@ -250,16 +250,16 @@ def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(
     for key in ("file", "dir/a"):
         bucket.delete(f"clusterbackup/west/{key}")
     bucket.put_many({"clusterbackup/west/file/inside": b"1", "clusterbackup/west/dir": b"2"})
-    said = sync(**strict)
-    assert said.exit == 20
+    result = sync(**strict)
+    assert result.exit == 20
     assert contents(repository) == OBJECTS | {
         "clusterbackup/west/file": b"file",
         "clusterbackup/west/dir/a": b"a",
     }
-    assert said.complete["clusters_processed"] == 2
+    assert result.complete["clusters_processed"] == 2
     (west,) = [cluster for cluster in sync.state["last_run"]["clusters"] if cluster["name"] == "west"]
     assert west["quarantined"] == {"path_conflict": 2}
-    assert sync("run", *approval(said), **strict).exit == 0
+    assert sync("run", *approval(result), **strict).exit == 0
     assert contents(repository) == OBJECTS | {
         "clusterbackup/west/file/inside": b"1",
         "clusterbackup/west/dir": b"2",
@@ -279,12 +279,12 @@ def test_of_a_key_that_is_file_and_directory_the_children_are_kept(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many({f"clusterbackup/west/{key}": b"x" for key in ("a", "a-x", "a.x", "a/b")})
-    said = sync()
-    assert said.exit == 0
+    result = sync()
+    assert result.exit == 0
     assert contents(repository) == OBJECTS | {
         f"clusterbackup/west/{key}": b"x" for key in ("a-x", "a.x", "a/b")
     }
-    assert "path_conflict" in said.text
+    assert "path_conflict" in result.text
 
 
 def test_bad_keys_are_quarantined_and_stop_no_good_one(sync: Sync, bucket: Bucket, repository: Path) -> None:
@@ -303,8 +303,8 @@ def test_bad_keys_are_quarantined_and_stop_no_good_one(sync: Sync, bucket: Bucke
     bucket.put_many(dict.fromkeys(bad, b"bad") | {"clusterbackup/west/large": b"x" * 101})
     bucket.put_many({"clusterbackup/stray.yaml": b"stray", "clusterbackup/.git/x": b"x"})
     bucket.put("clusterbackup/west/good.yaml", b"good")
-    said = sync(MAX_OBJECT_BYTES="100")
-    assert said.exit == 0
+    result = sync(MAX_OBJECT_BYTES="100")
+    assert result.exit == 0
     assert contents(repository) == OBJECTS | {"clusterbackup/west/good.yaml": b"good"}
     last = sync.state["last_run"]
     (west,) = [cluster for cluster in last["clusters"] if cluster["name"] == "west"]
@@ -313,7 +313,7 @@ def test_bad_keys_are_quarantined_and_stop_no_good_one(sync: Sync, bucket: Bucke
         expected[reason] = expected.get(reason, 0) + 1
     assert west["quarantined"] == expected
     assert last["quarantined"] == {"no_cluster": 1, "git_directory": 1}
-    assert [line for line in said.lines if line["level"] == "warning"]
+    assert [line for line in result.lines if line["level"] == "warning"]
 
 
 def test_a_quarantined_keys_path_in_git_is_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
@@ -327,16 +327,16 @@ def test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster(
 ) -> None:
     commit_files(repository, {"clusterbackup/north": b"a file"})
     bucket.put("clusterbackup/north/a.yaml", b"a")
-    said = sync()
-    assert said.exit == 10
+    result = sync()
+    assert result.exit == 10
     assert contents(repository) == OBJECTS | {"clusterbackup/north": b"a file"}
-    assert "Git holds a file at clusterbackup/north" in said.errors
+    assert "Git holds a file at clusterbackup/north" in result.errors
 
 
 def test_git_path_that_is_a_file_in_git_needs_a_person(sync: Sync, repository: Path) -> None:
     commit_files(repository, {"backups": b"a file"})
-    said = sync(GIT_PATH="backups/live")
-    assert said.exit == 40
+    result = sync(GIT_PATH="backups/live")
+    assert result.exit == 40
     assert contents(repository) == OBJECTS | {"backups": b"a file"}
 
 
@@ -379,15 +379,15 @@ def test_an_option_given_twice_means_both(sync: Sync, bucket: Bucket, repository
 
 
 def test_filters_that_leave_nothing_are_told(sync: Sync) -> None:
-    said = sync("run", "--namespaces", "no-such-namespace")
-    assert said.exit == 0
-    assert "leave no object of any cluster" in said.text
+    result = sync("run", "--namespaces", "no-such-namespace")
+    assert result.exit == 0
+    assert "leave no object of any cluster" in result.text
 
 
 def test_a_selection_without_a_cluster_needs_a_person(sync: Sync) -> None:
-    said = sync("run", "--clusters", "production-*")
-    assert said.exit == 40
-    assert "there are: east, west" in said.errors
+    result = sync("run", "--clusters", "production-*")
+    assert result.exit == 40
+    assert "there are: east, west" in result.errors
 
 
 # -- dry run ----------------------------------------------------------------------------------
@@ -398,11 +398,11 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(sync: Sync, bucket: Bucke
     bucket.put("clusterbackup/east/new.yaml", b"new")
     bucket.delete("clusterbackup/east/default/object-00.yaml")
     empty(bucket)
-    said = sync("run", "--dry-run")
-    assert said.exit == 0
-    planned = {line["message"] for line in said.of("detect_changes") if "path" in line["data"]}
+    result = sync("run", "--dry-run")
+    assert result.exit == 0
+    planned = {line["message"] for line in result.of("detect_changes") if "path" in line["data"]}
     refused = {f"deletion refused {key.removeprefix('clusterbackup/')}" for key in OBJECTS if "/west/" in key}
     assert planned == {"new east/new.yaml", "deleted east/default/object-00.yaml"} | refused
-    assert "Refused to delete 20 files of west" in said.text
+    assert "Refused to delete 20 files of west" in result.text
     assert sha(repository) == tip
     assert sync.state == state

@@ -38,10 +38,10 @@ def test_all_objects_come_and_then_only_what_changed(
     local: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
-    said = local()
-    assert (said.exit, said.complete["files_downloaded"]) == (0, 20)
+    result = local()
+    assert (result.exit, result.complete["files_downloaded"]) == (0, 20)
     assert files(local) == OBJECTS
-    assert not said.of("git_clone")
+    assert not result.of("git_clone")
     assert not (local.work_dir / ".git").exists()
     proxy.clear()
     assert local().complete["files_changed"] == 0
@@ -79,10 +79,10 @@ def test_local_deletions_obey_the_guards(local: Sync, bucket: Bucket) -> None:
     local()
     for key in bucket.keys("clusterbackup/west/"):
         bucket.delete(key)
-    said = local()
-    assert said.exit == 20
+    result = local()
+    assert result.exit == 20
     assert files(local) == OBJECTS
-    (line,) = said.of("detect_changes", "error")
+    (line,) = result.of("detect_changes", "error")
     assert local("run", "--allow-delete", line["data"]["allow_delete"]).exit == 0
     assert files(local) == {key: data for key, data in OBJECTS.items() if "/east/" in key}
 

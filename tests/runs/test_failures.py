@@ -95,13 +95,13 @@ def test_one_failing_cluster_keeps_its_files_and_does_not_stop_the_others(
     commit_files(repository, held)
     bucket.put_many(OBJECTS)
     proxy.install(rule)
-    said = faulty()
-    assert said.exit == 10
+    result = faulty()
+    assert result.exit == 10
     others = {key: data for key, data in OBJECTS.items() if not key.startswith(EAST)}
     assert contents(repository) == held | others
     assert "Git-Sync-Failed: east" in message(repository)
     assert "Clusters processed: 2\n- north: 8 files\n- west: 8 files\n" in message(repository)
-    assert "east" in said.errors
+    assert "east" in result.errors
     assert faulty.state["last_success"] is None
     proxy.clear()
     assert faulty().exit == 0
@@ -252,9 +252,9 @@ def test_what_the_last_run_has_fetched_and_cannot_be_removed_is_heard_of(
 
     monkeypatch.setattr(download, "remove", broken)
     assert faulty("discover").exit == 0
-    said = faulty("download")
-    assert said.exit == 30
-    assert "input/output error" in said.errors.lower()
+    result = faulty("download")
+    assert result.exit == 30
+    assert "input/output error" in result.errors.lower()
 
 
 def test_a_listing_that_ends_too_early_is_completed(
@@ -301,9 +301,9 @@ def test_endless_pages_end(delimiter: str, faulty: Sync, bucket: Bucket, proxy: 
     )
     endless = Change(body=lambda _: page, status=200)
     proxy.install(when(lambda r: r.is_list and r.query.get("delimiter", "") == delimiter, endless))
-    said = faulty()
-    assert said.exit == 30
-    assert "does not end" in said.errors
+    result = faulty()
+    assert result.exit == 30
+    assert "does not end" in result.errors
 
 
 def test_an_etag_that_is_no_header_fails_its_cluster_alone(
@@ -378,9 +378,9 @@ def test_a_listing_that_claims_to_go_on_and_does_not_say_where_ends(
             body(lambda xml: xml.replace(b">false<", b">true<")),
         )
     )
-    said = faulty()
-    assert said.exit == (10 if prefix == EAST else 30)
-    assert "the listing breaks off" in said.errors
+    result = faulty()
+    assert result.exit == (10 if prefix == EAST else 30)
+    assert "the listing breaks off" in result.errors
 
 
 def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
@@ -455,9 +455,9 @@ def test_an_object_that_is_listed_and_never_given_is_no_success(
     bucket.put_many(OBJECTS)
     proxy.install(when(lambda r: r.key == key, Status(404, "NoSuchKey")))
     for _ in range(2):
-        said = faulty()
-        assert said.exit == 10
-        assert "The store lists objects that it does not give" in said.errors
+        result = faulty()
+        assert result.exit == 10
+        assert "The store lists objects that it does not give" in result.errors
         assert contents(repository) == {path: body for path, body in OBJECTS.items() if path != key}
         assert faulty.state["last_success"] is None
     proxy.clear()
@@ -471,9 +471,9 @@ def test_a_store_that_spells_keys_in_another_way_is_no_success(
     """In a listing that is encoded for URLs a plus is a blank; some stores leave a key's own as it is."""
     bucket.put_many(OBJECTS | {f"{EAST}default/a+b.yaml": b"plus"})
     proxy.install(when(listing_of(EAST), body(lambda xml: xml.replace(b"%2B", b"+"))))
-    said = faulty()
-    assert said.exit == 10
-    assert "The store lists objects that it does not give" in said.errors
+    result = faulty()
+    assert result.exit == 10
+    assert "The store lists objects that it does not give" in result.errors
     assert contents(repository) == OBJECTS
 
 
@@ -484,9 +484,9 @@ def test_an_object_that_a_listing_leaves_out_is_asked_for_before_it_is_deleted(
     assert faulty().exit == 0
     first = sorted(key for key in OBJECTS if key.startswith(EAST))[0]
     proxy.install(when(listing_of(EAST), body(without_first_key)))
-    said = faulty()
-    assert said.exit == 10
-    assert f"Failed to list: the listing leaves out {first}, which is there" in said.errors
+    result = faulty()
+    assert result.exit == 10
+    assert f"Failed to list: the listing leaves out {first}, which is there" in result.errors
     assert contents(repository) == OBJECTS
     proxy.clear()
     proxy.install(nth(1, body(without_first_key), listing_of(EAST)))
@@ -510,10 +510,10 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
         when(listing_of(EAST), body(other)),
         when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(key, "0" * 32)),
     )
-    said = faulty()
-    assert said.exit == 0
+    result = faulty()
+    assert result.exit == 0
     assert contents(repository) == OBJECTS
-    assert "ETags are no MD5s" in said.text
+    assert "ETags are no MD5s" in result.text
 
 
 @pytest.mark.parametrize("in_answers", [True, False])
@@ -548,9 +548,9 @@ def _pretending(key: str, etag: str) -> Change:
 
 
 def test_a_refused_connection_is_one_clear_error_that_may_pass(sync: Sync, repository: Path) -> None:
-    said = sync(MINIO_ENDPOINT="127.0.0.1:1")
-    assert said.exit == 30
-    (line,) = said.of("minio_connect", "error")
+    result = sync(MINIO_ENDPOINT="127.0.0.1:1")
+    assert result.exit == 30
+    (line,) = result.of("minio_connect", "error")
     assert (line["message"], line["error"]) == ("Failed to connect to MinIO", "connection refused")
     assert log_is_empty(repository)
     assert sync.state["last_run"]["exit_code"] == 30
@@ -566,23 +566,23 @@ def test_a_refused_connection_is_one_clear_error_that_may_pass(sync: Sync, repos
 )
 def test_wrong_credentials_need_a_person(faulty: Sync, proxy: S3FaultProxy, code: str, cause: str) -> None:
     proxy.install(lambda _: Status(403, code))
-    said = faulty()
-    assert said.exit == 40
-    (line,) = said.of("minio_connect", "error")
+    result = faulty()
+    assert result.exit == 40
+    (line,) = result.of("minio_connect", "error")
     assert line["message"] == "Failed to connect to MinIO"
     assert cause in line["error"]
 
 
 def test_a_missing_bucket_needs_a_person(sync: Sync) -> None:
-    said = sync(MINIO_BUCKET="no-such-bucket")
-    assert said.exit == 40
-    assert "NoSuchBucket" in said.of("minio_connect", "error")[0]["error"]
+    result = sync(MINIO_BUCKET="no-such-bucket")
+    assert result.exit == 40
+    assert "NoSuchBucket" in result.of("minio_connect", "error")[0]["error"]
 
 
 def test_tls_to_a_plain_server_needs_a_person(sync: Sync) -> None:
-    said = sync(MINIO_USE_SSL="true")
-    assert said.exit == 40
-    assert "TLS" in said.of("minio_connect", "error")[0]["error"]
+    result = sync(MINIO_USE_SSL="true")
+    assert result.exit == 40
+    assert "TLS" in result.of("minio_connect", "error")[0]["error"]
 
 
 def test_something_else_than_an_s3_server_needs_a_person(faulty: Sync, proxy: S3FaultProxy) -> None:
@@ -590,23 +590,23 @@ def test_something_else_than_an_s3_server_needs_a_person(faulty: Sync, proxy: S3
         body=lambda _: b"<html>console</html>", headers=lambda _: {"content-type": "text/html"}, status=404
     )
     proxy.install(lambda _: page)
-    said = faulty()
-    assert said.exit == 40
-    assert "no S3 server" in said.of("minio_connect", "error")[0]["error"]
+    result = faulty()
+    assert result.exit == 40
+    assert "no S3 server" in result.of("minio_connect", "error")[0]["error"]
 
 
 def test_clusters_that_lie_elsewhere_are_named(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({"backups/east/a.yaml": b"a", "logs/b": b"b"})
-    said = sync()
-    assert said.exit == 40
-    assert "backups/, logs/" in said.errors
+    result = sync()
+    assert result.exit == 40
+    assert "backups/, logs/" in result.errors
     assert log_is_empty(repository)
 
 
 def test_an_empty_bucket_is_told_as_such(sync: Sync) -> None:
-    said = sync()
-    assert said.exit == 40
-    assert "which holds: nothing" in said.errors
+    result = sync()
+    assert result.exit == 40
+    assert "which holds: nothing" in result.errors
 
 
 def test_every_cluster_failing_is_the_runs_failure(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:

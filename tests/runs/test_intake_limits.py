@@ -59,14 +59,14 @@ def test_a_flood_is_held_back_until_a_person_raises_the_limit(
     before = contents(repository)
     flood(bucket)
     bucket.delete("clusterbackup/m/shop/00.yaml")
-    said = sync(**limits)
-    assert said.exit == 20
+    result = sync(**limits)
+    assert result.exit == 20
     assert contents(repository) == before | {"clusterbackup/a/new.yaml": b"new"}
     assert f"Git-Sync-Refused: m {reason}\n" in message(repository)
     assert "- m: " not in message(repository)
     assert over_limit(sync) == {"m": reason}
-    assert "m skipped: over its limits" in said.errors
-    assert next(iter(limits)) in said.errors
+    assert "m skipped: over its limits" in result.errors
+    assert next(iter(limits)) in result.errors
     assert sync.state["clusters"]["m"]["over_limit"] is True
     assert "over limit" in (sync.work_dir / "report.md").read_text()
     bucket.put("clusterbackup/m/shop/00.yaml", b"x" * 100)
@@ -127,9 +127,9 @@ def test_the_run_s_limit_holds_whatever_the_order_of_the_shards(
         assert own("discover", "--run-id", "r", "--dry-run", **limits).exit == 0
         for shard in order:
             assert own("download", "--run-id", "r", "--shard", str(shard)).exit == 0
-        said = own("detect", "--run-id", "r")
-        assert said.exit == 0
-        assert [line["data"]["cluster"] for line in said.of("detect_changes", "error")] == ["m"]
+        result = own("detect", "--run-id", "r")
+        assert result.exit == 0
+        assert [line["data"]["cluster"] for line in result.of("detect_changes", "error")] == ["m"]
     assert sha(repository) == tip
 
 
@@ -144,9 +144,9 @@ def test_a_bucket_that_holds_a_flood_is_not_taken_for_empty(sync: Sync, bucket: 
 def test_a_dry_run_tells_of_a_flood_and_ends_with_zero(sync: Sync, bucket: Bucket, repository: Path) -> None:
     tip = sha(repository)
     flood(bucket)
-    said = sync("run", "--dry-run", MAX_OBJECTS="10")
-    assert (said.exit, sha(repository)) == (0, tip)
-    assert "m skipped: over its limits" in said.errors
+    result = sync("run", "--dry-run", MAX_OBJECTS="10")
+    assert (result.exit, sha(repository)) == (0, tip)
+    assert "m skipped: over its limits" in result.errors
 
 
 @pytest.mark.parametrize("limits", [limits for limits, _ in OVER])
@@ -229,13 +229,13 @@ def test_a_flood_of_new_clusters_is_held_back_and_those_that_git_holds_go_on(
     before = contents(repository)
     bucket.put_many({f"clusterbackup/b{n}/x.yaml": b"x" for n in range(4)})
     bucket.put("clusterbackup/z/new.yaml", b"new")
-    said = sync(MAX_CLUSTERS="4")
-    assert said.exit == 20
+    result = sync(MAX_CLUSTERS="4")
+    assert result.exit == 20
     assert contents(repository) == before | {"clusterbackup/z/new.yaml": b"new"}
-    assert "New clusters skipped: over MAX_CLUSTERS" in said.errors
+    assert "New clusters skipped: over MAX_CLUSTERS" in result.errors
     assert sync.state["last_run"]["clusters_skipped"] >= 2
     assert "b0" in sync.state["last_run"]["clusters_skipped_sample"]
-    assert "new clusters skipped: over MAX_CLUSTERS" in said.errors
+    assert "new clusters skipped: over MAX_CLUSTERS" in result.errors
     assert "b0" in (sync.work_dir / "report.md").read_text()
     assert sync("run", "--clusters", "a,b0,m,z", MAX_CLUSTERS="4").exit == 0  # the others do not count
     assert sync(MAX_CLUSTERS="7").exit == 0
@@ -244,8 +244,8 @@ def test_a_flood_of_new_clusters_is_held_back_and_those_that_git_holds_go_on(
 
 def test_a_first_run_with_too_many_clusters_takes_none(sync: Sync, tmp_path: Path) -> None:
     own = sync.elsewhere(tmp_path / "other").with_settings(GIT_BRANCH="other")
-    said = own(MAX_CLUSTERS="2")
-    assert said.exit == 20
+    result = own(MAX_CLUSTERS="2")
+    assert result.exit == 20
     assert own.state["last_run"]["clusters"] == []
     assert own(MAX_CLUSTERS="3").exit == 0
 
@@ -282,8 +282,8 @@ def test_names_beyond_the_limit_are_counted_and_not_remembered() -> None:
 def test_a_listing_ends_where_it_is_too_much(sync: Sync) -> None:
     server = Counting(Objects(20_000, clusters=1))
     with server.running() as settings:
-        said = sync.with_settings(**settings)(MAX_OBJECTS="1500")
-    assert said.exit == 20
+        result = sync.with_settings(**settings)(MAX_OBJECTS="1500")
+    assert result.exit == 20
     of_cluster = [prefix for prefix in server.pages if "cluster-" in prefix]
     assert len(of_cluster) < 10, "20 pages are there"
     assert not list((sync.work_dir / ".git-sync" / "runs").rglob("listing/cluster-*"))

@@ -1,4 +1,4 @@
-"""Canaries for every secret, through runs of every kind, searched for wherever something is left or said."""
+"""Secret probes: every secret, through runs of every kind, searched for in everything that a run writes."""
 
 from __future__ import annotations
 
@@ -130,10 +130,10 @@ class Armed:
             check=True,
         ).stdout
 
-    def leaks(self, *said: str) -> dict[str, set[str]]:
+    def leaks(self, *result: str) -> dict[str, set[str]]:
         """Where a canary was seen, and which."""
         self.look()
-        self.seen |= {f"said {number}": text.encode() for number, text in enumerate(said)}
+        self.seen |= {f"said {number}": text.encode() for number, text in enumerate(result)}
         return {where: found for where, text in self.seen.items() if (found := CANARIES.seen_in(text))}
 
 
@@ -323,9 +323,9 @@ def hook(padding: int, end: str) -> Callable[[Armed, Echo], Sync]:
 
 def lying_s3(status: int, padding: int = 0) -> Callable[[Armed, Echo], Sync]:
     def prepared(armed: Armed, liar: Echo) -> Sync:
-        said = all_aloud(padding).replace("&", "&amp;").replace("<", "&lt;")
+        words = all_aloud(padding).replace("&", "&amp;").replace("<", "&lt;")
         liar.status, liar.headers = status, {"Content-Type": "application/xml"}
-        liar.body = f"<Error><Code>AccessDenied</Code><Message>{said}</Message></Error>"
+        liar.body = f"<Error><Code>AccessDenied</Code><Message>{words}</Message></Error>"
         return armed.sync.with_settings(
             MINIO_ENDPOINT=liar.endpoint, MINIO_USE_SSL="true", MINIO_CA_FILE=str(armed.git.ca_file)
         )
@@ -392,9 +392,9 @@ def test_whatever_goes_wrong_shows_no_secret(
 ) -> None:
     exit_, prepare = TROUBLE[name]
     prepared = prepare(armed, liar)
-    said = prepared()
-    assert said.exit == exit_, said.text
-    leaks = armed.leaks(said.text, *capfd.readouterr())
+    result = prepared()
+    assert result.exit == exit_, result.text
+    leaks = armed.leaks(result.text, *capfd.readouterr())
     assert not leaks, {where: armed.seen[where] for where in leaks}
     if exit_:
         assert armed.seen["termination message"]
@@ -414,13 +414,13 @@ def test_what_nobody_foresaw_shows_no_secret(
 
     cli.command("unforeseen")(unforeseen)
     try:
-        said = armed.sync("unforeseen", LOG_FORMAT=format_)
+        result = armed.sync("unforeseen", LOG_FORMAT=format_)
     finally:
         del cli.commands["unforeseen"]
-    assert said.exit == 40
-    assert "Unexpected error" in said.text
-    assert "RuntimeError" in said.text
-    leaks = armed.leaks(said.text, *capfd.readouterr())
+    assert result.exit == 40
+    assert "Unexpected error" in result.text
+    assert "RuntimeError" in result.text
+    leaks = armed.leaks(result.text, *capfd.readouterr())
     assert not leaks, {where: armed.seen[where] for where in leaks}
 
 
@@ -454,9 +454,9 @@ def test_no_usage_and_no_settings_error_shows_a_secret(
     armed: Armed,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    said = armed.sync(*arguments, **broken)
-    assert said.exit == exit_, said.text
-    assert armed.leaks(said.text, *capfd.readouterr()) == {}
+    result = armed.sync(*arguments, **broken)
+    assert result.exit == exit_, result.text
+    assert armed.leaks(result.text, *capfd.readouterr()) == {}
 
 
 @pytest.mark.skipif(which("ssh") is None, reason="no ssh client here: apt-get install openssh-client")
@@ -467,14 +467,14 @@ def test_nothing_of_an_ssh_key_is_shown(known: bool, armed: Armed, capfd: pytest
         private = "".join(
             key.splitlines()[3:-1]
         )  # before that come words that all keys share, and the public one
-        said = armed.sync(
+        result = armed.sync(
             GIT_REPOSITORY=server.url_for(armed.sync.repository),
             SSH_KEY_PATH=str(server.key_path if known else server.other_key_path),
             SSH_KNOWN_HOSTS_PATH=str(server.known_hosts_path),
         )
         refused = armed.sync(SSH_KEY_PATH=key, GIT_REPOSITORY="git@git.example.com:r.git", GIT_TOKEN="")
-    assert (said.exit, refused.exit) == (0 if known else 40, 40)
-    armed.leaks(said.text, refused.text, *capfd.readouterr())
+    assert (result.exit, refused.exit) == (0 if known else 40, 40)
+    armed.leaks(result.text, refused.text, *capfd.readouterr())
     assert [where for where, text in armed.seen.items() if Canaries({"key": private}).seen_in(text)] == []
 
 
@@ -580,8 +580,8 @@ def test_a_redirect_of_git_takes_no_token_along(
     armed.git.redirect_after_login = after_login
     with echo(tls=ca if tls else None) as other:
         armed.git.redirect_to = other.url
-        said = armed.sync(GIT_ALLOW_HTTP=str(allow_http))
-    assert said.exit in {30, 40}
+        result = armed.sync(GIT_ALLOW_HTTP=str(allow_http))
+    assert result.exit in {30, 40}
     assert bool(armed.git.authorizations) is after_login
     assert bool(other.got) is (tls or allow_http)
     assert other.authorizations == []

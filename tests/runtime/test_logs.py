@@ -98,8 +98,8 @@ def test_levels_are_lower_case_and_only_failures_have_an_error(capsys: Output) -
     logs.warning(Operation.INTERNAL, "m")
     logs.warning(Operation.INTERNAL, "m", error="half broken")
     logs.error(Operation.INTERNAL, "m", "broken", took=0.0)
-    said = [(e["operation"], e["level"], e.get("error"), e.get("duration_ms")) for e in entries(capsys)]
-    assert said == [
+    logged = [(e["operation"], e["level"], e.get("error"), e.get("duration_ms")) for e in entries(capsys)]
+    assert logged == [
         ("internal", "debug", None, None),
         ("internal", "info", None, None),
         ("internal", "warning", None, None),

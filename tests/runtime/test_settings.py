@@ -200,15 +200,15 @@ def problems(environ: Mapping[str, str], *needs: Needs) -> dict[str, str]:
     with pytest.raises(FixConfiguration) as caught:
         read(environ, *needs)
     assert (caught.value.operation, caught.value.exit) == ("configuration", 40)
-    _, *said = re.split(r"(?:^|; )([A-Z_]+)(?=: | is required)", caught.value.error)
-    assert len(set(said[::2])) == len(said[::2])
-    return {name: text.removeprefix(": ") for name, text in zip(said[::2], said[1::2], strict=True)}
+    _, *reported = re.split(r"(?:^|; )([A-Z_]+)(?=: | is required)", caught.value.error)
+    assert len(set(reported[::2])) == len(reported[::2])
+    return {name: text.removeprefix(": ") for name, text in zip(reported[::2], reported[1::2], strict=True)}
 
 
 def one_problem(name: str, text: str) -> str:
-    said = problems({name: text})
-    assert list(said) == [name]
-    return said[name]
+    reported = problems({name: text})
+    assert list(reported) == [name]
+    return reported[name]
 
 
 def groups(settings: Settings) -> list[Group]:
@@ -548,9 +548,9 @@ def test_a_secret_that_cannot_be_used_is_refused_and_not_echoed(name: str, text:
 def test_http_needs_leave_of_its_own() -> None:
     environ = {"GIT_REPOSITORY": "http://gitea.local/org/repo", "GIT_TOKEN": "t"}
     for refusing in (environ, environ | {"GIT_ALLOW_HTTP": "false"}):
-        said = problems(refusing, Needs.GIT)
-        assert list(said) == ["GIT_REPOSITORY"]
-        assert "GIT_ALLOW_HTTP=true" in said["GIT_REPOSITORY"]
+        reported = problems(refusing, Needs.GIT)
+        assert list(reported) == ["GIT_REPOSITORY"]
+        assert "GIT_ALLOW_HTTP=true" in reported["GIT_REPOSITORY"]
     assert read(environ | {"GIT_ALLOW_HTTP": "yes"}, Needs.GIT).git.scheme == "http"
 
 
@@ -567,8 +567,8 @@ def test_each_problem_is_told_alone_too(name: str) -> None:
 
 
 def test_what_is_missing_is_told_with_what_is_wrong() -> None:
-    said = problems({"LOG_LEVEL": "loud", "GIT_REPOSITORY": "https://h/r"}, *Needs)
-    assert set(said) == {
+    reported = problems({"LOG_LEVEL": "loud", "GIT_REPOSITORY": "https://h/r"}, *Needs)
+    assert set(reported) == {
         "LOG_LEVEL",
         "MINIO_ENDPOINT",
         "MINIO_ACCESS_KEY",
@@ -576,12 +576,12 @@ def test_what_is_missing_is_told_with_what_is_wrong() -> None:
         "MINIO_BUCKET",
         "GIT_TOKEN",
     }
-    assert said["MINIO_BUCKET"] == " is required (the bucket with the backups)"
+    assert reported["MINIO_BUCKET"] == " is required (the bucket with the backups)"
 
 
 def test_an_unencrypted_repository_is_told_with_what_is_wrong() -> None:
-    said = problems({"GIT_REPOSITORY": "http://h/r", "LOG_LEVEL": "loud"}, Needs.GIT)
-    assert set(said) == {"GIT_REPOSITORY", "LOG_LEVEL", "GIT_TOKEN"}
+    reported = problems({"GIT_REPOSITORY": "http://h/r", "LOG_LEVEL": "loud"}, Needs.GIT)
+    assert set(reported) == {"GIT_REPOSITORY", "LOG_LEVEL", "GIT_TOKEN"}
 
 
 # -- what a step needs ------------------------------------------------------------------------
@@ -657,8 +657,8 @@ def test_of_several_credentials_only_those_of_the_protocol_are_looked_at(tmp_pat
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
-    said = problems(MINIO | {"MINIO_CA_FILE": "/nowhere/ca.pem"}, Needs.MINIO)
-    assert said == {"MINIO_CA_FILE": "/nowhere/ca.pem cannot be read; mount or create the file"}
+    reported = problems(MINIO | {"MINIO_CA_FILE": "/nowhere/ca.pem"}, Needs.MINIO)
+    assert reported == {"MINIO_CA_FILE": "/nowhere/ca.pem cannot be read; mount or create the file"}
 
 
 # -- secrets ----------------------------------------------------------------------------------

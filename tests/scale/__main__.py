@@ -32,10 +32,10 @@ def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
     """Measure one case after another; a run that does anything but what it should ends it."""
     repository = bare_repository(root / "backups.git")
     server = [sys.executable, server_module.__file__, str(objects), str(clusters)]
-    with serving(server, ready=r"listening on (\S+), process (\d+)\n", log=root / "server") as said:
+    with serving(server, ready=r"listening on (\S+), process (\d+)\n", log=root / "server") as ready:
         environment = {
             "PATH": os.environ["PATH"],
-            **server_module.settings(said[1]),
+            **server_module.settings(ready[1]),
             "GIT_REPOSITORY": f"file://{repository}",
             "WORK_DIR": str(root / "workspace"),
             "LOG_FORMAT": "json",
@@ -44,7 +44,7 @@ def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
             "MAX_OBJECTS": "0",  # however few the clusters are
         }
         for case in CASES:
-            before = cpu_seconds(int(said[2]))
+            before = cpu_seconds(int(ready[2]))
             run = measured([sys.executable, "-m", "steps", "run"], environment, root)
             _check(run, objects // clusters * clusters if case == CASES[0] else 0)
             state = json.loads((root / "workspace" / "sync-metadata.json").read_text())
@@ -52,7 +52,7 @@ def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
                 "case": case,
                 "seconds": run.seconds,
                 "cpu_seconds": run.cpu_seconds,
-                "server_cpu_seconds": cpu_seconds(int(said[2])) - before,
+                "server_cpu_seconds": cpu_seconds(int(ready[2])) - before,
                 "peak_bytes": {kind: run.peak_bytes.get(kind, 0) for kind in (PYTHON, GIT, REMOTE)},
                 "step_seconds": state["last_run"]["step_seconds"],
             }

@@ -90,16 +90,16 @@ def _shard(families: list[Family], seed: int, seconds: float, shard: int, shards
 
 
 def _run(ours: Place, family: Family, seed: int, case: str) -> None:
-    said = io.StringIO()
+    output = io.StringIO()
     line: dict[str, object] = {"case": case, "at": datetime.now(UTC).date().isoformat()}
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             line["counts"] = dict(family.run(ours, case))
     except Exception as problem:  # noqa: BLE001 - whatever it is, it is a finding
         line["error"] = f"{type(problem).__name__}: {problem}"
         log = _MEMORY / f"{family.name}-{seed}-{zlib.crc32(case.encode()):08x}.log"
         _MEMORY.mkdir(exist_ok=True)
-        log.write_text(f"{case}\n{traceback.format_exc()}\n{said.getvalue()}")
+        log.write_text(f"{case}\n{traceback.format_exc()}\n{output.getvalue()}")
         click.echo(f"FAILED {family.name} --case={case!r} ({log}): {str(problem)[:400]}", err=True)
     _MEMORY.mkdir(exist_ok=True)
     with _memory(family, seed).open("a") as memory:

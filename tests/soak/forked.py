@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 from steps import cli
 from tests.soak.oracle import Unsafe
-from tests.support.sync import Said, Sync
+from tests.support.sync import CommandResult, Sync
 
 _ROOT = Path(__file__).parents[2]
 _LONGEST_SECONDS = 20
@@ -96,12 +96,12 @@ class Forked(Sync):
         """The same git-sync."""
         return cls(**vars(sync))
 
-    def __call__(self, *arguments: str, **settings: str) -> Said:
+    def __call__(self, *arguments: str, **settings: str) -> CommandResult:
         """Run a command in peace."""
-        ended, said = forker().run(self.with_settings(**settings), *arguments)
+        ended, result = forker().run(self.with_settings(**settings), *arguments)
         if ended.overdue:
-            raise Unsafe(f"{arguments} does not end: {said.text}")
-        return said
+            raise Unsafe(f"{arguments} does not end: {result.text}")
+        return result
 
 
 class Forker:
@@ -125,8 +125,8 @@ class Forker:
         number: int = signal.SIGKILL,
         grace: float = _LONGEST_SECONDS,
         orphans: bool = False,
-    ) -> tuple[Ended, Said]:
-        """Run one command, and return how it ended and what it said."""
+    ) -> tuple[Ended, CommandResult]:
+        """Run one command, and return how it ended and what it result."""
         log = sync.repository.with_name(f"said-{self._process.pid}")
         log.unlink(missing_ok=True)
         order = Order(
@@ -135,9 +135,9 @@ class Forker:
             *(str(log), instant, number, grace, orphans),
         )
         ended = Ended(**self._ask(asdict(order)))
-        said = Said(ended.status, log.read_text() if log.exists() else "")
-        sys.stdout.write(said.text)
-        return ended, said
+        result = CommandResult(ended.status, log.read_text() if log.exists() else "")
+        sys.stdout.write(result.text)
+        return ended, result
 
     def settle(self) -> int:
         """Wait for all that was left behind, and return how many there were."""

@@ -98,16 +98,16 @@ def _on_a_full_remote(world: World, how: str, limit: str) -> list[int]:
 
 def _attempt(world: World, sync: Sync, *arguments: str) -> int:
     """Run a command; if it fails, then with a word that says why, or because one before it has."""
-    said = world.attempt(sync, *arguments)
-    if said.exit and not any(word in said.errors.lower() for word in (*_WORDS, "failed to find the run")):
-        raise Unsafe(f"no clear word: {said.errors}")
-    return said.exit
+    result = world.attempt(sync, *arguments)
+    if result.exit and not any(word in result.errors.lower() for word in (*_WORDS, "failed to find the run")):
+        raise Unsafe(f"no clear word: {result.errors}")
+    return result.exit
 
 
 def _leave(room: Path, limit: str) -> None:
     """Let there be so much room and no more."""
-    said = subprocess.run(["du", "-sk", room], capture_output=True, check=True).stdout
-    held = int(said.split(maxsplit=1)[0])
+    result = subprocess.run(["du", "-sk", room], capture_output=True, check=True).stdout
+    held = int(result.split(maxsplit=1)[0])
     size = held + int(limit.removesuffix(" KiB"))
     subprocess.run(["mount", "-o", f"remount,size={size}k", room], check=True)
 

@@ -58,10 +58,10 @@ def _run(place: Place, case: str) -> Counts:
     with served(place, case) as ours:
         hits = _Hits(int(at), lasting=spell == FOREVER)
         exits = _KINDS[kind](ours, what, hits)
-        said = ours.world.sync()
+        result = ours.world.sync()
         _mend(ours)
         ours.world.oracle.check()
-        return judged(ours.world, said, exits, struck=min(len(hits.seen), 1))
+        return judged(ours.world, result, exits, struck=min(len(hits.seen), 1))
 
 
 def _mend(ours: Served) -> None:

@@ -41,13 +41,13 @@ def _run(place: Place, case: str) -> Counts:
     with served(place, case, begun=run == "change") as (world, _, wire):
         wire.arm(fault)
         with impatient() if how == "hang" else nullcontext():
-            said = world.attempt()
+            result = world.attempt()
         struck = min(wire.struck, 1)
         wire.arm()
         if struck and int(after) + _STEPS[how] >= EXTENT[f"{run}-{direction}"]:
             raise AssertionError("a run sends more bytes than EXTENT")
         exits = {0, 30} if struck and (fault.lasting or how == "hang") else {0}
-        return judged(world, said, exits, struck=struck, commits=2 if run == "change" else 1)
+        return judged(world, result, exits, struck=struck, commits=2 if run == "change" else 1)
 
 
 FAMILY = Family("git-cuts", "The connection to the Git server is cut, or hangs", _cases, _run, quick=3)

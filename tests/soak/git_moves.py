@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.soak.world import Place, World
     from tests.support.gitbackend import GitRequest
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 _BRANCH = "refs/heads/main"
 
@@ -138,13 +138,13 @@ def _run(place: Place, case: str) -> Counts:
 def _person(ours: Served, move: str, at: str) -> Counts:
     """Built upon, wherever it comes; what is under our paths is changed back."""
     world = ours.world
-    said, moves = _meanwhile(ours, lambda: _COMMITS[move](world), at)
+    result, moves = _meanwhile(ours, lambda: _COMMITS[move](world), at)
     # What comes after the run's own commit takes one more to change it back.
     late = log(world.repository)[0] in world.oracle.foreign and move not in {"elsewhere", "many"}
     forever = at == FOREVER
     return judged(
         world,
-        said,
+        result,
         {30} if forever else {0},
         struck=moves,
         commits=2 + (late and not forever),
@@ -161,10 +161,10 @@ def _rewrite(ours: Served, move: Callable[[World], None], at: str) -> Counts:
         move(world)
         world.oracle.rewritten()
 
-    said, moves = _meanwhile(ours, rewrite, at)
-    made = said.complete["git_commit"]
+    result, moves = _meanwhile(ours, rewrite, at)
+    made = result.complete["git_commit"]
     late = made is not None and made not in (log(world.repository) if branches(world.repository) else [])
-    return judged(world, said, {0, 10}, struck=moves, commits=None, exact=not late)
+    return judged(world, result, {0, 10}, struck=moves, commits=None, exact=not late)
 
 
 def _other_sync(place: Place, ours: Served, which: str, at: str) -> Counts:
@@ -187,8 +187,8 @@ def _other_sync(place: Place, ours: Served, which: str, at: str) -> Counts:
         with suppress(CalledProcessError):  # no fast-forward any more: ours has landed
             git(world.repository, "fetch", "--quiet", str(copy), f"{_BRANCH}:{_BRANCH}")
 
-    said, moves = _meanwhile(ours, land, at, "publish")
-    return judged(world, said, {0}, struck=moves, commits=None, exact=False)
+    result, moves = _meanwhile(ours, land, at, "publish")
+    return judged(world, result, {0}, struck=moves, commits=None, exact=False)
 
 
 def _prepare(place: Place, world: World, sync: Sync, minutes: int = 0) -> None:
@@ -201,7 +201,7 @@ def _prepare(place: Place, world: World, sync: Sync, minutes: int = 0) -> None:
     place.proxy.clear()
 
 
-def _meanwhile(ours: Served, move: Callable[[], None], at: str, *arguments: str) -> tuple[Said, int]:
+def _meanwhile(ours: Served, move: Callable[[], None], at: str, *arguments: str) -> tuple[CommandResult, int]:
     """Run, let them move before this request that is let in (from 1) or before every push; how often?"""
     numbers = itertools.count(1)
     moves: list[int] = []
@@ -214,9 +214,9 @@ def _meanwhile(ours: Served, move: Callable[[], None], at: str, *arguments: str)
             moves.append(number)
 
     ours.server.before = before
-    said = ours.world.attempt(None, *arguments)
+    result = ours.world.attempt(None, *arguments)
     ours.server.before = None
-    return said, len(moves)
+    return result, len(moves)
 
 
 FAMILY = Family("git-moves", "Somebody moves or rewrites the branch meanwhile", _cases, _run, quick=3)

@@ -174,12 +174,12 @@ def _run(place: Place, case: str) -> Counts:
     wrong, exits, commits = _CASES[case]
     with served(place, case, serve=_over_tls if case.startswith("https-") else http_git_server) as ours:
         wrong(ours)
-        said = ours.world.sync(RETRY_ATTEMPTS="1")  # publish itself has to find out what landed
+        result = ours.world.sync(RETRY_ATTEMPTS="1")  # publish itself has to find out what landed
         _mend(ours)
         if commits is None:
             ours.world.oracle.rewritten()
         ours.world.oracle.check()
-        return judged(ours.world, said, exits, struck=1, commits=commits)
+        return judged(ours.world, result, exits, struck=1, commits=commits)
 
 
 def _mend(ours: Served) -> None:

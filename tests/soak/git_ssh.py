@@ -66,19 +66,19 @@ def _served(place: Place, case: str) -> Iterator[_Reached]:
 def _run(place: Place, case: str) -> Counts:
     with _served(place, case) as (world, server, wire):
         if case == "wrong-host-key":
-            said = world.attempt(SSH_KNOWN_HOSTS_PATH=str(server.wrong_known_hosts_path))
-            return judged(world, said, {40}, struck=1)
+            result = world.attempt(SSH_KNOWN_HOSTS_PATH=str(server.wrong_known_hosts_path))
+            return judged(world, result, {40}, struck=1)
         if case == "unknown-key":
-            said = world.attempt(SSH_KEY_PATH=str(server.other_key_path))
-            return judged(world, said, {40}, struck=1)
+            result = world.attempt(SSH_KEY_PATH=str(server.other_key_path))
+            return judged(world, result, {40}, struck=1)
         direction, after, how, spell = case.split("-")
         fault = Break(cast("Direction", direction), int(after), cast("How", how), spell == FOREVER)
         wire.arm(fault)
         with impatient():
-            said = world.attempt()
+            result = world.attempt()
         struck = min(wire.struck, 1)
         wire.arm()
-        return judged(world, said, {0, 30} if fault.lasting or how == "hang" else {0}, struck=struck)
+        return judged(world, result, {0, 30} if fault.lasting or how == "hang" else {0}, struck=struck)
 
 
 FAMILY = Family("git-ssh", "The connection is cut, or hangs, over SSH", _cases, _run, quick=1)

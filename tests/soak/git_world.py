@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.soak.family import Counts
     from tests.soak.world import Place, World
     from tests.support.gitserver import GitServer
-    from tests.support.sync import Said
+    from tests.support.sync import CommandResult
     from tests.support.tcp_proxy import Wire
 
     Serve = Callable[[Path, str], AbstractContextManager[GitServer]]
@@ -76,28 +76,34 @@ def impatient() -> Iterator[None]:
         config._SILENCE_SECONDS, config._ALIVE_SECONDS = patience
 
 
-def ended(said: Said, exits: set[int]) -> None:
+def ended(result: CommandResult, exits: set[int]) -> None:
     """Raise unless the run ended with one of these, and said one clear thing if it came to nothing."""
-    if said.exit not in exits:
-        raise Unsafe(f"ended {said.exit}, not {sorted(exits)}: {said.errors}")
-    errors = [line for line in said.lines if line["level"] == "error" and line["message"] != _CONFLICT]
+    if result.exit not in exits:
+        raise Unsafe(f"ended {result.exit}, not {sorted(exits)}: {result.errors}")
+    errors = [line for line in result.lines if line["level"] == "error" and line["message"] != _CONFLICT]
     clear = [line for line in errors if line["operation"].startswith("git_") and line["error"]]
-    if len(clear) != (said.exit in {30, 40}):
-        raise Unsafe(f"ended {said.exit} with {len(clear)} errors: {said.errors}")
+    if len(clear) != (result.exit in {30, 40}):
+        raise Unsafe(f"ended {result.exit} with {len(clear)} errors: {result.errors}")
 
 
 def judged(
-    world: World, said: Said, exits: set[int], *, struck: int, commits: int | None = 2, exact: bool = True
+    world: World,
+    result: CommandResult,
+    exits: set[int],
+    *,
+    struck: int,
+    commits: int | None = 2,
+    exact: bool = True,
 ) -> Counts:
     """Judge how a run with a fault ended, and what comes after it: as many `commits` as there were changes,
     and nobody else's lost; None where they have rewritten the branch.
 
     Where it ended 0 the branch must be `exact` at once, if nobody touched it since.
     """
-    ended(said, exits)
-    if said.exit == 0 and exact:
+    ended(result, exits)
+    if result.exit == 0 and exact:
         world.oracle.check_exact(world.chronicle.now())
-    landed = said.exit in {30, 40} and len(own_commits(world)) == commits
+    landed = result.exit in {30, 40} and len(own_commits(world)) == commits
     world.settle()
     made = own_commits(world)
     if len(set(made)) != len(made):
@@ -109,7 +115,7 @@ def judged(
     return {
         "commits": len(made),
         "faults that struck": struck,
-        f"exit {said.exit}": 1,
+        f"exit {result.exit}": 1,
         "landed though the run failed": int(landed),
     }
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.soak.oracle import Chronicle
     from tests.soak.world import Place, World
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 _STEPS = ("discover", "download", "detect", "publish", "report")
 _STRIKES = 8
@@ -108,11 +108,11 @@ class _Struck:
         before = _run_directories(self.sync)
         with suppress(FileNotFoundError):
             self._last_run = self.sync.state["last_run"]["run_id"]
-        ended, said = forker().run(
+        ended, result = forker().run(
             self.sync, *arguments, instant=instant, number=number, grace=grace, orphans=self.orphans
         )
         if ended.overdue:
-            raise Unsafe(f"{command} does not end: {said.text}")
+            raise Unsafe(f"{command} does not end: {result.text}")
         (self.directory or self.world.oracle).check()
         if ended.struck:
             phase = _phase(self.sync, command, before)
@@ -122,9 +122,9 @@ class _Struck:
         else:
             self._known[command] = ended
         if stopped and ended.struck and ended.status != -signal.SIGKILL:
-            self._judge_stop(command, before, ended, said)
+            self._judge_stop(command, before, ended, result)
         elif ended.status not in {0, -signal.SIGKILL} and not (ended.status == 30 and self.orphans):
-            raise Unsafe(f"{arguments} in peace ended {ended.status}: {said.errors}")
+            raise Unsafe(f"{arguments} in peace ended {ended.status}: {result.errors}")
         return ended.status == 0
 
     def _instant(self, command: str) -> Instant:
@@ -140,17 +140,17 @@ class _Struck:
         after = choice.uniform(0.0001, 0.03) if kind == "fork_exec" else 0
         return Instant(choice.randint(1, known.calls.get(kind, 1)), kind, after)
 
-    def _judge_stop(self, command: str, before: set[str], ended: Ended, said: Said) -> None:
+    def _judge_stop(self, command: str, before: set[str], ended: Ended, result: CommandResult) -> None:
         """It ends with 143, has left nothing running, and its result is there; if it had not ended before."""
         tip = self.world.repository.joinpath("refs/heads/main")
         at_its_end = tip.read_text() if tip.exists() else ""
         if forker().settle() or at_its_end != (tip.read_text() if tip.exists() else ""):
             raise Unsafe(f"{command} was stopped, and something went on")
-        if ended.status == -signal.SIGTERM and not said.text:
+        if ended.status == -signal.SIGTERM and not result.text:
             return  # it had not begun
-        if ended.status not in {0, 143} or (ended.status and "SIGTERM" not in said.errors):
-            raise Unsafe(f"{command} was stopped, and ended {ended.status}: {said.errors}")
-        at_work = [line for line in said.lines if line["operation"] not in {"sync_complete", "report"}]
+        if ended.status not in {0, 143} or (ended.status and "SIGTERM" not in result.errors):
+            raise Unsafe(f"{command} was stopped, and ended {ended.status}: {result.errors}")
+        at_work = [line for line in result.lines if line["operation"] not in {"sync_complete", "report"}]
         new = _run_directories(self.sync) - before
         published = any((self._runs / name / "result.json").exists() for name in new)
         if command == "run" and ended.status == 143 and at_work and not published:
@@ -167,9 +167,9 @@ class _Struck:
         if not self.directory:
             self.world.settle(self.sync)
             return
-        said = self.world.attempt(self.sync)
-        if said.exit:
-            raise Unsafe(f"a run in peace ended {said.exit}: {said.errors}")
+        result = self.world.attempt(self.sync)
+        if result.exit:
+            raise Unsafe(f"a run in peace ended {result.exit}: {result.errors}")
         self.directory.check()
         if self.directory.held() != self.world.chronicle.now():
             raise Unsafe("the directory is not the bucket")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.soak.world import Place
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 _STEPS = 25
 _MOST_PENDING = 4
@@ -208,10 +208,10 @@ class Machine(RuleBasedStateMachine):
         sync = self.volumes[volume]
         state = sync.work_dir / "sync-metadata.json"
         before = branches(self.world.repository), state.read_bytes() if state.exists() else None
-        said = self._attempt(sync, "run", "--dry-run")
+        result = self._attempt(sync, "run", "--dry-run")
         after = branches(self.world.repository), state.read_bytes() if state.exists() else None
-        if before != after or said.exit not in {0, 30, 40}:
-            raise Unsafe(f"a dry run ended {said.exit}, and changed {before} to {after}")
+        if before != after or result.exit not in {0, 30, 40}:
+            raise Unsafe(f"a dry run ended {result.exit}, and changed {before} to {after}")
 
     @rule(volume=st.booleans(), fault=st.sampled_from(_FAULTS), number=st.integers(1, 12))
     def sync_while_the_store_fails(self, volume: bool, fault: str, number: int) -> None:
@@ -354,14 +354,14 @@ class Machine(RuleBasedStateMachine):
     def _tree(self, prefix: str = PREFIX) -> Mapping[str, object]:
         return tree(self.world.repository, prefix=prefix) if self._tip else {}
 
-    def _attempt(self, sync: Sync, *arguments: str, **given: str) -> Said:
-        said = self.world.attempt(sync, *arguments, **given)
-        if "please report it" in said.errors:
-            raise Unsafe(said.errors)
+    def _attempt(self, sync: Sync, *arguments: str, **given: str) -> CommandResult:
+        result = self.world.attempt(sync, *arguments, **given)
+        if "please report it" in result.errors:
+            raise Unsafe(result.errors)
         self._judge()
         self.counts["calls"] += 1
-        self.counts[f"exit {said.exit}"] += 1
-        return said
+        self.counts[f"exit {result.exit}"] += 1
+        return result
 
     def _judge(self) -> None:
         self.world.oracle.check()
@@ -424,10 +424,10 @@ class GuardedMachine(Machine):
 
     def _allow_all(self, sync: Sync) -> None:
         """Give the leaves that refusals print, all at once; then nothing is refused any more."""
-        said = self._attempt(sync)
-        tokens = _tokens(said)
-        if (said.exit == 20) != bool(tokens):
-            raise Unsafe(f"exit code {said.exit}, {len(tokens)} refusals: {said.errors}")
+        result = self._attempt(sync)
+        tokens = _tokens(result)
+        if (result.exit == 20) != bool(tokens):
+            raise Unsafe(f"exit code {result.exit}, {len(tokens)} refusals: {result.errors}")
         if tokens:
             self._token = tokens[0]
             options = [word for token in tokens for word in ("--allow-delete", token)]
@@ -458,10 +458,10 @@ class GuardedMachine(Machine):
                 raise Unsafe(f"{commit} deletes {len(gone)} of {len(mine)} files of {cluster}: {gone}")
 
 
-def _tokens(said: Said) -> list[str]:
+def _tokens(result: CommandResult) -> list[str]:
     return [
         line["data"]["allow_delete"]
-        for line in said.of("detect_changes", "error")
+        for line in result.of("detect_changes", "error")
         if line["data"].get("allow_delete")
     ]
 

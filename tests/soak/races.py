@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.soak.forked import Ended
     from tests.soak.world import Place, World
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 STEPS = ("discover", "download", "detect", "publish", "report")
 _HOT = "clusterbackup/east/ns-0/0.yaml"  # every change of the bucket changes this one
@@ -41,13 +41,13 @@ class StepByStep:
     def ended(self) -> bool:
         return self.done == len(STEPS)
 
-    def advance(self, world: World) -> Said:
+    def advance(self, world: World) -> CommandResult:
         """Call the next step, whatever became of the one before."""
         step = STEPS[self.done]
         self.done += 1
         return self.repeat(world, step)
 
-    def repeat(self, world: World, step: str) -> Said:
+    def repeat(self, world: World, step: str) -> CommandResult:
         """Call a step, once more perhaps."""
         return world.attempt(self.sync, step, "--run-id", self.run_id)
 
@@ -116,8 +116,8 @@ def _round(place: Place, case: str) -> Counts:
         if world.choice.random() < 0.5:  # a newer run has published, or found nothing to publish
             _count(counts, world.attempt(world.choice.choice([world.sync, *volumes])))
             world.change()
-        for said in _at_once(world, [*volumes, _elsewhere(world, "again", volumes[2])], stopped):
-            _count(counts, said)
+        for result in _at_once(world, [*volumes, _elsewhere(world, "again", volumes[2])], stopped):
+            _count(counts, result)
         for run in world.choice.sample(stopped, len(stopped)):
             while not run.ended:
                 _count(counts, run.advance(world))
@@ -147,13 +147,13 @@ def _stopped_runs(world: World, volumes: list[Sync]) -> list[StepByStep]:
     return [*runs, StepByStep(copy, restored.run_id, restored.done)]
 
 
-def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> list[Said]:
+def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> list[CommandResult]:
     """New runs on these volumes at one time, one of them perhaps an old one, while the bucket changes."""
     continued = world.choice.choice([*stopped, None])
     old = _elsewhere(world, "continued", continued.sync) if continued else None
     pauses = [world.choice.uniform(0, 0.05) for _ in range(_AT_ONCE)]
 
-    def work(number: int) -> list[tuple[Ended, Said]]:
+    def work(number: int) -> list[tuple[Ended, CommandResult]]:
         time.sleep(pauses[number])
         if number == 0 and continued and old:
             arguments = [(step, "--run-id", continued.run_id) for step in STEPS[continued.done :]]
@@ -168,15 +168,15 @@ def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> li
             world.put(_HOT)
             time.sleep(world.choice.uniform(0, 0.1))
         # On a busy machine one may be overdue, and is killed: that may be as well.
-        said = [said for future in working for ended, said in future.result() if not ended.overdue]
+        result = [result for future in working for ended, result in future.result() if not ended.overdue]
     world.oracle.check()
     _none_was_forced(world)
-    for one in said:
+    for one in result:
         if one.exit not in {0, 10, 30, 40} or (one.exit and not one.errors):
             raise Unsafe(f"exit code {one.exit}: {one.errors}")
-    if said and not any(one.exit in {0, 10} for one in said):
-        raise Unsafe(f"nobody got through: {[(one.exit, one.errors) for one in said]}")
-    return said
+    if result and not any(one.exit in {0, 10} for one in result):
+        raise Unsafe(f"nobody got through: {[(one.exit, one.errors) for one in result]}")
+    return result
 
 
 def _none_was_forced(world: World) -> None:
@@ -207,10 +207,10 @@ def _elsewhere(world: World, name: str, sync: Sync) -> Sync:
     return again
 
 
-def _count(counts: Counter[str], said: Said) -> None:
+def _count(counts: Counter[str], result: CommandResult) -> None:
     counts["calls"] += 1
-    counts[f"exit {said.exit}"] += 1
-    counts["times left out"] += "skipped: another run has published it" in said.text
+    counts[f"exit {result.exit}"] += 1
+    counts["times left out"] += "skipped: another run has published it" in result.text
 
 
 INTERLEAVINGS = Family("interleavings", "Two runs, step by step", _interleavings, _interleave, quick=4)

@@ -266,13 +266,13 @@ def _run(place: Place, case: str) -> Counts:
         place.proxy.page_size = _PAGE
         place.proxy.install(fault)
         with patch.object(transport, "_READ_SECONDS", 0.3 if name == "hang" else 60):
-            said = world.attempt(world.sync.with_settings(**settings))
+            result = world.attempt(world.sync.with_settings(**settings))
         if not fault.struck:
             raise Unsafe("the fault never struck: the case proves nothing")
-        _expect(scenario, kind, name, how, said.exit)
+        _expect(scenario, kind, name, how, result.exit)
         place.proxy.clear()
         world.settle()
-        return {f"exit {said.exit}": 1}
+        return {f"exit {result.exit}": 1}
 
 
 def _expect(scenario: str, kind: str, fault: str, how: str, exit_code: int) -> None:
@@ -310,11 +310,11 @@ def _storm(place: Place, case: str) -> Counts:
 
         rule: Rule = strike
         place.proxy.install(rule)
-        said = world.attempt()
+        result = world.attempt()
         requests = len(place.proxy.requests)
         place.proxy.clear()
         world.settle()
-        return {f"exit {said.exit}": 1, "requests": requests}
+        return {f"exit {result.exit}": 1, "requests": requests}
 
 
 STORM = Family("s3-storm", "30 % of all requests to the store fail", endless, _storm, quick=5)

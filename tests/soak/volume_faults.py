@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.soak.world import Place, World
-    from tests.support.sync import Said
+    from tests.support.sync import CommandResult
 
 _STEPS = ("discover", "download", "detect", "publish", "report")
 _ROUNDS = 4
@@ -58,37 +58,37 @@ class _Damaged:
         told = f"{damage}: {path.relative_to(self.sync.work_dir)} before {(*_STEPS, 'the next run')[at]}"
         print(told)  # noqa: T201 - for whoever runs one case again
         try:
-            said = [self._attempt(step, "--run-id", run_id) for step in _STEPS[at:]]
-            if not any(one.exit for one in said[:-1]) and at < _STEPS.index("publish") + 1:
+            result = [self._attempt(step, "--run-id", run_id) for step in _STEPS[at:]]
+            if not any(one.exit for one in result[:-1]) and at < _STEPS.index("publish") + 1:
                 self.world.oracle.check_exact(self.world.chronicle.now())
             self._make_good(caches_lie=damage in _SEALED and "cache" in path.parts)
         except AssertionError as problem:
             raise Unsafe(f"{told}: {problem}") from problem
 
-    def _attempt(self, *arguments: str) -> Said:
-        said = self.world.attempt(self.sync, *arguments)
-        if "Unexpected error" in said.text or "Traceback" in said.text:
-            raise Unsafe(f"no clear word: {said.text}")
-        self.counts[f"exit {said.exit}"] += said.exit != 0
-        return said
+    def _attempt(self, *arguments: str) -> CommandResult:
+        result = self.world.attempt(self.sync, *arguments)
+        if "Unexpected error" in result.text or "Traceback" in result.text:
+            raise Unsafe(f"no clear word: {result.text}")
+        self.counts[f"exit {result.exit}"] += result.exit != 0
+        return result
 
     def _make_good(self, *, caches_lie: bool) -> None:
         """`caches_lie` where one has a right checksum over wrong rows: the full run is there for that."""
-        said = self._attempt("run")
-        if said.exit == 40 and not caches_lie:
+        result = self._attempt("run")
+        if result.exit == 40 and not caches_lie:
             mine = [self.sync.work_dir / name for name in _FOR_A_PERSON]
-            named = [path for path in mine if str(path) in said.errors and os.path.lexists(path)]
+            named = [path for path in mine if str(path) in result.errors and os.path.lexists(path)]
             if not named:
-                raise Unsafe(f"the next run ended 40: {said.errors}")
+                raise Unsafe(f"the next run ended 40: {result.errors}")
             for path in named:
                 _remove(path)
             self.counts["removed by hand, as it was told"] += 1
-            said = self._attempt("run")
-        if said.exit and caches_lie:
+            result = self._attempt("run")
+        if result.exit and caches_lie:
             self.counts["mended by a full run"] += 1
-            said = self._attempt("run", "--mode", "full")
-        if said.exit:
-            raise Unsafe(f"the next run ended {said.exit}: {said.errors}")
+            result = self._attempt("run", "--mode", "full")
+        if result.exit:
+            raise Unsafe(f"the next run ended {result.exit}: {result.errors}")
         self.world.oracle.check_exact(self.world.chronicle.now())
 
     def _damage(self, run_id: str) -> tuple[Path, str]:

@@ -16,7 +16,7 @@ from tests.support.bucket import Bucket, new_bucket
 from tests.support.proxy import S3FaultProxy, fault_proxy
 from tests.support.repositories import bare_repository, commit_files, log
 from tests.support.s3 import S3Server, moto_server
-from tests.support.sync import Said, Sync
+from tests.support.sync import CommandResult, Sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,22 +87,22 @@ class World:
         """git-sync on another, empty volume."""
         return self.sync.elsewhere(self.sync.work_dir.with_name(f"volume-{name}"))
 
-    def attempt(self, sync: Sync | None = None, *arguments: str, **settings: str) -> Said:
+    def attempt(self, sync: Sync | None = None, *arguments: str, **settings: str) -> CommandResult:
         """Run git-sync in this process, whatever comes of it, and ask the oracle."""
-        said = (sync or self.sync)(*arguments, **settings)
+        result = (sync or self.sync)(*arguments, **settings)
         self.oracle.check()
-        if said.exit not in {0, 10, 20, 30, 40}:
-            raise Unsafe(f"exit code {said.exit}")
-        if said.exit and not said.errors:
-            raise Unsafe(f"exit code {said.exit} without a word")
-        return said
+        if result.exit not in {0, 10, 20, 30, 40}:
+            raise Unsafe(f"exit code {result.exit}")
+        if result.exit and not result.errors:
+            raise Unsafe(f"exit code {result.exit} without a word")
+        return result
 
     def settle(self, sync: Sync | None = None, expected: Mapping[str, bytes] | None = None) -> None:
         """A run in peace must end 0 and be exact, and the one after it must find nothing to do."""
         sync = sync or self.sync
-        said = self.attempt(sync)
-        if said.exit != 0:
-            raise Unsafe(f"a run in peace ended {said.exit}: {said.errors}")
+        result = self.attempt(sync)
+        if result.exit != 0:
+            raise Unsafe(f"a run in peace ended {result.exit}: {result.errors}")
         self.oracle.check_exact(dict(self.chronicle.now() if expected is None else expected))
         before = log(self.repository)
         again = self.attempt(sync)

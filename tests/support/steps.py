@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 FIRST = {
     f"clusterbackup/{cluster}/object-{number}.yaml": b"1"
@@ -22,12 +22,12 @@ def prepare(sync: Sync, run_id: str) -> None:
         assert sync(step, "--run-id", run_id).exit == 0
 
 
-def publish(sync: Sync, run_id: str) -> Said:
+def publish(sync: Sync, run_id: str) -> CommandResult:
     """Call publish."""
     return sync("publish", "--run-id", run_id)
 
 
-def publish_again(sync: Sync, run_id: str) -> Said:
+def publish_again(sync: Sync, run_id: str) -> CommandResult:
     """Call publish as after a kill between its push and its result."""
     (sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").unlink()
     return publish(sync, run_id)

@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """What one command did: its exit code and its log, a JSON object per line."""
 
     exit: int
@@ -92,13 +92,13 @@ class Sync:
         """The same on another, empty volume."""
         return replace(self, work_dir=work_dir, settings={**self.settings, "WORK_DIR": str(work_dir)})
 
-    def __call__(self, *arguments: str, **settings: str) -> Said:
+    def __call__(self, *arguments: str, **settings: str) -> CommandResult:
         """Call a command in this process (default: run)."""
         out = io.StringIO()
         with redirect_stdout(out):
             code = invoke(arguments or ("run",), {**self.settings, **settings})
         sys.stdout.write(out.getvalue())
-        return Said(code, out.getvalue())
+        return CommandResult(code, out.getvalue())
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """Start a command in a process of its own."""

@@ -69,8 +69,8 @@ def test_a_tip_that_is_known_is_asked_for_and_not_fetched(
         def questions() -> int:
             """How often a run that changes nothing asks the repository for anything but who is there."""
             before = len(server.requests)
-            said = served()
-            assert (said.exit, said.complete["files_changed"]) == (0, 0)
+            result = served()
+            assert (result.exit, result.complete["files_changed"]) == (0, 0)
             asked = [request for request in server.requests[before:] if request.method == "POST"]
             assert {request.service for request in asked} == {"git-upload-pack"}
             return len(asked)
@@ -285,10 +285,10 @@ def test_a_damaged_tip_is_told(sync: Sync, bucket: Bucket, damage: bytes | None)
     assert sync().exit == 0
     whole = tip_of(sync).read_bytes()
     tip_of(sync).write_bytes(whole[:-20] if damage is None else damage)
-    said = sync()
-    assert said.exit == 0
-    assert len(said.of("discover", "warning")) == 1
-    assert "Ignoring a damaged cache" in said.text
+    result = sync()
+    assert result.exit == 0
+    assert len(result.of("discover", "warning")) == 1
+    assert "Ignoring a damaged cache" in result.text
     assert tip_of(sync).read_bytes() == whole
 
 
@@ -310,8 +310,8 @@ def test_another_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: P
     assert sync().exit == 0
     assert cached_tree(sync, "east") == cached_tree(sync, "west")
     shutil.copy(cache_of(sync, "east"), cache_of(sync, "west"))
-    said = sync()
-    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+    result = sync()
+    assert (result.exit, result.complete["files_changed"]) == (0, 0)
     assert contents(repository) == objects
 
 
@@ -320,8 +320,8 @@ def test_another_path_is_no_witness(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     assert sync("discover", GIT_PATH="elsewhere/").exit == 0
-    said = sync()
-    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+    result = sync()
+    assert (result.exit, result.complete["files_changed"]) == (0, 0)
 
 
 def no_md5s(content: Callable[[Request], bytes]) -> tuple[Rule, Rule]:
@@ -392,8 +392,8 @@ def test_a_full_run_believes_nothing(
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     lie(sync)
-    said = sync("run", "--mode", "full")
-    assert (said.exit, said.complete["files_changed"]) == (0, 0)
+    result = sync("run", "--mode", "full")
+    assert (result.exit, result.complete["files_changed"]) == (0, 0)
     assert cached_tree(sync, "east") == held_tree(repository, "east")
     bucket.put(f"{EAST}ns-0/object-0.yaml", b"changed")
     assert sync().exit == 0
@@ -408,9 +408,9 @@ def test_a_lie_that_came_out_is_not_believed_again(
     assert sync().exit == 0
     tip = sha(repository)
     lie(sync)
-    said = sync()
-    assert said.exit == 30
-    assert "the commit differs from the plan at clusterbackup/east/ns-0/object-0.yaml" in said.errors
+    result = sync()
+    assert result.exit == 30
+    assert "the commit differs from the plan at clusterbackup/east/ns-0/object-0.yaml" in result.errors
     assert sha(repository) == tip
     assert sync().exit == 0
     assert contents(repository) == OBJECTS
@@ -439,8 +439,8 @@ def test_an_unchanged_object_that_is_now_quarantined_is_kept_and_told(
 ) -> None:
     bucket.put_many(OBJECTS | {f"{EAST}large.yaml": b"x" * 2000})
     assert sync().exit == 0
-    said = sync("run", MAX_OBJECT_BYTES="1000")
-    assert said.exit == 0
+    result = sync("run", MAX_OBJECT_BYTES="1000")
+    assert result.exit == 0
     assert f"{EAST}large.yaml" in tree(repository)
     (east,) = (c for c in sync.state["last_run"]["clusters"] if c["name"] == "east")
     assert east["quarantined"] == {"too_large": 1}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.bucket import Bucket
     from tests.support.proxy import S3FaultProxy
-    from tests.support.sync import Said, Sync
+    from tests.support.sync import CommandResult, Sync
 
 OBJECTS = {
     f"clusterbackup/{cluster}/default/object-{number}.yaml": b"%d\n" % number
@@ -37,11 +37,11 @@ class Pipeline:
     sync: Sync
     store: Path
 
-    def __call__(self, run: str, *, without: str = "") -> dict[str, Said]:
+    def __call__(self, run: str, *, without: str = "") -> dict[str, CommandResult]:
         """Run every step but one on a volume of the run's own, carrying the artifacts."""
         volume = self.store.parent / run
         here = self.sync.elsewhere(volume)
-        said: dict[str, Said] = {}
+        result: dict[str, CommandResult] = {}
         cache = self.store / "cache"
         calls: dict[str, tuple[str, ...]] = {
             "discover": ("--cache", str(cache)),
@@ -53,7 +53,7 @@ class Pipeline:
             if step == Operation.PUBLISH and (self.store / "sync-metadata.json").is_file():
                 shutil.copy(self.store / "sync-metadata.json", volume)
             if step != without:
-                said[step] = here(step, "--run-id", run, *options)
+                result[step] = here(step, "--run-id", run, *options)
         if without != Operation.PUBLISH:
             shutil.copytree(volume / ".git-sync" / "cache", cache, dirs_exist_ok=True)
         brought = volume / "artifacts"
@@ -63,20 +63,20 @@ class Pipeline:
                 shutil.copy(file, brought)
             else:
                 (brought / file.name).mkdir()
-        said["report"] = self.report(run, brought)
-        return said
+        result["report"] = self.report(run, brought)
+        return result
 
-    def report(self, run: str, brought: Path) -> Said:
+    def report(self, run: str, brought: Path) -> CommandResult:
         """Run report on what Argo brought, and keep the state that it writes."""
         out = brought / "out"
-        said = self.sync.elsewhere(brought / "unused")(
+        result = self.sync.elsewhere(brought / "unused")(
             *("report", "--run-id", run, "--artifacts", str(brought), "--output", str(out)),
             *("--started-at", "2025-07-12T22:06:58Z"),
         )
         assert not (brought / "unused").exists(), "report has no volume"
         if (out / "sync-metadata.json").exists():
             shutil.copy(out / "sync-metadata.json", self.store)
-        return said
+        return result
 
     @property
     def state(self) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def pipeline(faulty: Sync, tmp_path: Path) -> Pipeline:
     return Pipeline(faulty, store)
 
 
-def exits(said: dict[str, Said]) -> dict[str, int]:
-    return {step: what.exit for step, what in said.items()}
+def exits(result: dict[str, CommandResult]) -> dict[str, int]:
+    return {step: what.exit for step, what in result.items()}
 
 
 ALL_WELL = dict.fromkeys(("discover", "download", "detect", "publish", "report"), 0)
@@ -149,9 +149,9 @@ def test_publish_names_the_failed_cluster_and_how_to_complete_the_run(
 ) -> None:
     bucket.put_many(OBJECTS)
     proxy.install(forbid("clusterbackup/east/"))
-    said = pipeline("one")
-    assert exits(said) == ALL_WELL | {"download": 40, "publish": 10}
-    (line,) = said["publish"].of("publish", "error")
+    result = pipeline("one")
+    assert exits(result) == ALL_WELL | {"download": 40, "publish": 10}
+    (line,) = result["publish"].of("publish", "error")
     assert "Resubmit" in line["message"]
     assert line["error"].startswith("east: ")
     word = tmp_path / "termination-log"
@@ -179,10 +179,10 @@ def test_termination_message_contains_no_argo_expression(
     word = tmp_path / "termination-log"
     word.touch()
     leave_word(word)
-    said = word.read_text()
-    assert "sprig.repeat" in said
-    assert "{{" not in said
-    assert "}}" not in said
+    result = word.read_text()
+    assert "sprig.repeat" in result
+    assert "{{" not in result
+    assert "}}" not in result
 
 
 def test_termination_message_is_cut_at_the_end(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_termination_message_contains_no_secret(sync: Sync, tmp_path: Path) -> N
 
 def failures(*nodes: tuple[str, str, str | None]) -> str:
     """Argo's workflow.failures for nodes of (name, message, end)."""
-    said = [
+    result = [
         {
             "displayName": name,
             "message": message,
@@ -221,7 +221,7 @@ def failures(*nodes: tuple[str, str, str | None]) -> str:
         }
         for name, message, ended in nodes
     ]
-    return json.dumps(json.dumps(said or None))
+    return json.dumps(json.dumps(result or None))
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def test_report_takes_the_cause_from_argo_if_a_run_has_no_result(
     brought.mkdir()
     if witness is not None:
         (brought / "failures.json").write_text(witness)
-    said = pipeline.report("lost", brought)
-    assert said.exit == 0
-    assert cause in said.errors
+    result = pipeline.report("lost", brought)
+    assert result.exit == 0
+    assert cause in result.errors
     assert pipeline.state["last_run"]["exit_code"] == 30
     assert pipeline.state["last_run"]["started_at"] == "2025-07-12T22:06:58Z"
     assert pipeline.state["counters"]["errors"] == 1
@@ -279,8 +279,8 @@ def test_memoized_run_without_its_volume_writes_nothing(
     bucket.put_many(OBJECTS)
     assert exits(pipeline("one")) == ALL_WELL
     bucket.delete("clusterbackup/east/default/object-0.yaml")
-    said = pipeline("two", without="discover")
-    assert {step: said[step].exit for step in ("download", "detect", "publish")} == {
+    result = pipeline("two", without="discover")
+    assert {step: result[step].exit for step in ("download", "detect", "publish")} == {
         "download": 40,
         "detect": 40,
         "publish": 40,
@@ -291,17 +291,17 @@ def test_memoized_run_without_its_volume_writes_nothing(
 def test_publish_fails_without_the_verdict_of_detect(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     sync("discover")
-    said = sync("publish")
-    assert said.exit == 40
-    assert "Failed to find the run: " in said.errors
-    assert "verdict.json does not exist" in said.errors
+    result = sync("publish")
+    assert result.exit == 40
+    assert "Failed to find the run: " in result.errors
+    assert "verdict.json does not exist" in result.errors
 
 
 def test_download_only_requires_a_persistent_volume(pipeline: Pipeline, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
-    said = Pipeline(pipeline.sync.with_settings(GIT_REPOSITORY=""), pipeline.store)("one")
-    assert said["discover"].exit == 40
-    assert "Nothing of this run would be kept" in said["discover"].errors
+    result = Pipeline(pipeline.sync.with_settings(GIT_REPOSITORY=""), pipeline.store)("one")
+    assert result["discover"].exit == 40
+    assert "Nothing of this run would be kept" in result["discover"].errors
 
 
 def test_only_filter_options_make_a_run_narrowed(sync: Sync, bucket: Bucket) -> None:
@@ -338,10 +338,10 @@ def test_publish_ignores_objects_that_a_retried_download_brought_after_detect(
 
 def test_artifacts_of_the_pipeline_are_not_a_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({"east/x": b"x", f"{ARTIFACTS}/state/cache.tgz": b"x"})
-    said = sync(MINIO_PREFIX="/")
-    assert said.exit == 0
+    result = sync(MINIO_PREFIX="/")
+    assert result.exit == 0
     assert contents(repository) == {"clusterbackup/east/x": b"x"}
-    (line,) = said.of("discover", "warning")
+    (line,) = result.of("discover", "warning")
     assert line["data"]["keys"] == [f"{ARTIFACTS}/"]
 
 
