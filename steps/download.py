@@ -37,6 +37,7 @@ from steps.core.keys import Reason, printable, rejection
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, Terminated, TryAgain
 from steps.runtime import logs
+from steps.runtime.redaction import redacted
 from steps.workdir.files import ObjectDirectory, remove, write_document
 from steps.workdir.rowfile import decoder, join_lines, path_of, write_rows
 
@@ -145,7 +146,7 @@ def _download_cluster(job: _Job, cluster: str) -> Exit:
         document = ClusterFailure(
             cluster=cluster,
             operation=problem.operation,
-            error=logs.redacted(f"{problem.message}: {problem.error}"),
+            error=redacted(f"{problem.message}: {problem.error}"),
             transient=problem.transient,
         )
         write_document(failure, document)

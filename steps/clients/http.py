@@ -11,7 +11,7 @@ import certifi
 import urllib3
 
 from steps.runtime import retry
-from steps.runtime.logs import redacted
+from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

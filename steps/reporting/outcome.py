@@ -12,6 +12,7 @@ from steps.core.operations import Operation
 from steps.errors import SyncError, Terminated, TryAgain
 from steps.reporting.result import cause
 from steps.runtime import logs
+from steps.runtime.redaction import redacted
 
 _MAX_FAILURES = 5
 
@@ -55,7 +56,7 @@ def failed_result(problem: SyncError | Terminated, start: RunStart, push_attempt
         filtered_by_options=start.filtered_by_options,
         push_attempts=push_attempts,
         operation=problem.operation,
-        error=logs.redacted(f"{problem.message}: {problem.error}"),
+        error=redacted(f"{problem.message}: {problem.error}"),
     )
 
 

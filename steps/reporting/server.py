@@ -22,7 +22,7 @@ from steps.reporting.health import Health, health
 from steps.reporting.html import html
 from steps.reporting.run_page import run_page
 from steps.reporting.status_page import status_page
-from steps.runtime import logs
+from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ class Routes:
                 if path in paths:
                     return paths[path](self._source.read())
         except SyncError as problem:
-            error = logs.redacted(str(problem))
+            error = redacted(str(problem))
             if path == "/health":
                 return _health(Health(healthy=False, reason=error))
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, error)

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import time
 import traceback
-from base64 import b64encode
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
-from html import escape as html
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
-from xml.sax.saxutils import escape as xml
 
 from pythonjsonlogger.json import JsonFormatter
+
+from steps.runtime import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +47,6 @@ class LogFormat(StrEnum):
 _logger = logging.getLogger("git-sync")
 _last_error = ""
 _FIELDS = ("data", "duration_ms", "error")
-_SHORTEST_BASE64 = 8
 
 
 def debug(operation: Operation, message: str, **data: Any) -> None:
@@ -72,7 +67,7 @@ def warning(operation: Operation, message: str, *, error: str | None = None, **d
 def error(operation: Operation, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
     """Log a failure: ``message`` says what failed, ``error`` why."""
     global _last_error  # noqa: PLW0603 - the process's last word
-    _last_error = redacted(f"{message}: {error}")
+    _last_error = redaction.redacted(f"{message}: {error}")
     _log(logging.ERROR, operation, message, data=data, error=error, duration_ms=took)
 
 
@@ -104,9 +99,8 @@ def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]
     """Send the log to standard output. ``secrets`` is asked at each line: a token file changes."""
     handler = _StdoutHandler()
     handler.setFormatter(_Text() if is_for_people(format_) else _Json())
-    global _redaction  # noqa: PLW0603 - the process has one log, and one set of secrets
-    _redaction = _Redaction(secrets)
-    handler.addFilter(_redaction)
+    redaction.set_up(secrets)
+    handler.addFilter(redaction.redact_record)
     _logger.handlers = [handler]
     _logger.propagate = False
     _logger.setLevel(level.value.upper())
@@ -187,72 +181,3 @@ class _Text(logging.Formatter):
         line = f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if told and data else ''}"
         # A server's words may hold what a terminal would obey.
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
-class _Redaction(logging.Filter):
-    """Replaces every secret in what is said, however JSON, XML, a URL or a header spells it."""
-
-    def __init__(self, secrets: Callable[[], list[str]]) -> None:
-        super().__init__()
-        self._secrets = secrets
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        pattern = self.pattern()
-        record.msg = _redacted(str(record.msg), pattern)
-        fields = vars(record)
-        fields["error"] = _redacted(fields.get("error"), pattern)
-        data = fields.get("data") or {}  # its own names are ours, only what is below is not
-        fields["data"] = {name: _redacted(value, pattern) for name, value in data.items()}
-        return True
-
-    def pattern(self) -> re.Pattern[str]:
-        """Match every spelling of every secret."""
-        return _any_of(frozenset(map(str.strip, self._secrets())) - {""})
-
-
-@lru_cache(maxsize=2)
-def _any_of(secrets: frozenset[str]) -> re.Pattern[str]:
-    """The longest first, or half a secret would be left."""
-    longest_first = sorted(secrets, key=len, reverse=True)
-    plain = ("".join(map(_spelt, secret)) for secret in longest_first)
-    encoded = (word for secret in longest_first for word in _in_base64(secret.encode()))
-    return re.compile("|".join([*plain, *encoded]) or r"(?!)")
-
-
-def _spelt(character: str) -> str:
-    """A pattern for one character of a secret: as it is, or as it must be written elsewhere."""
-    if character.isalnum() and character.isascii():
-        return character
-    spellings = {json.dumps(character)[1:-1], quote(character, safe=""), xml(character), html(character)}
-    spelt = "|".join(map(re.escape, sorted({character, *spellings}, key=len, reverse=True)))
-    return rf"(?i:\\{{0,8}}(?:{spelt}))"
-
-
-def _in_base64(secret: bytes) -> Iterator[str]:
-    """Patterns for the secret inside of something in base64, as in a header: it may begin mid-letter."""
-    for before in range(3):
-        encoded = b64encode(bytes(before) + secret).decode().rstrip("=")
-        mine = encoded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
-        if len(mine) >= _SHORTEST_BASE64:
-            either = re.escape(mine).replace(r"\+", r"[+-]").replace("/", "[/_]")
-            yield either + r"[A-Za-z0-9+/_-]*=*"
-
-
-_redaction = _Redaction(list)
-
-
-def redacted(text: str) -> str:
-    """Return ``text`` without any secret: for documents that quote what a server said."""
-    return _redaction.pattern().sub("***", text)
-
-
-def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
-    if isinstance(value, str):
-        return pattern.sub("***", value)
-    if isinstance(value, dict):
-        return {_redacted(name, pattern): _redacted(inner, pattern) for name, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(inner, pattern) for inner in value]
-    if value is None or isinstance(value, bool | int | float | datetime):
-        return value
-    return pattern.sub("***", str(value))

@@ -639,20 +639,20 @@ MUTANTS = (
     ),
     Mutant(
         "secret not redacted",
-        "steps/runtime/logs.py::_redacted",
+        "steps/runtime/redaction.py::_redacted",
         Replace("if isinstance(A, str): ...", "if isinstance(A, str): return A"),
-        "tests/runtime/test_logs.py::test_no_secret_is_written_in_any_field_and_spelling",
+        "tests/runtime/test_redaction.py::test_redaction_masks_every_field_and_spelling",
     ),
     Mutant(
         "secret not redacted in base64",
-        "steps/runtime/logs.py::_any_of",
+        "steps/runtime/redaction.py::_any_of",
         Replace("[*A, *B]", "A"),
         "tests/runs/test_secrets.py::test_whatever_goes_wrong_shows_no_secret[S3 says 403]",
     ),
     Mutant(
         "secret not redacted in documents",
         "steps/reporting/outcome.py::failed_result",
-        Replace("logs.redacted(A)", "A"),
+        Replace("redacted(A)", "A"),
         "tests/runs/test_secrets.py::test_whatever_goes_wrong_shows_no_secret[S3 says 403]",
     ),
     Mutant(

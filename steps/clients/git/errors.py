@@ -10,7 +10,7 @@ import re
 
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
-from steps.runtime.logs import redacted
+from steps.runtime.redaction import redacted
 
 MESSAGES = {
     Operation.GIT_CLONE: "Failed to read the repository",

@@ -26,7 +26,7 @@ from steps.clients.git.objects import Objects, lines
 from steps.clients.git.process import Git, check_installed
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
-from steps.runtime import logs
+from steps.runtime.redaction import redacted
 from steps.workdir.files import atomic_file, remove
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Repository(Objects):
             operation=Operation.GIT_PUSH,
         )
         if not re.search(rb"^[ *=]\t", out, re.MULTILINE):  # fast-forward, new branch, or up to date
-            output = logs.redacted(out.decode(errors="replace").strip())[:300]
+            output = redacted(out.decode(errors="replace").strip())[:300]
             raise TryAgain(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], output)
 
 
