@@ -40,14 +40,17 @@ $(READY): $(DEPS) pyproject.toml
 demo: $(READY) ## Run git-sync on this machine with a sample bucket; print where its history and report are
 	@$(VENV)/bin/python -m tests.demo $(ARGS)
 
-# What the edit loop needs: no S3 server, no browser, no long measurement.
-.PHONY: test-fast
-test-fast: $(READY) ## Run the tests that need no server, in under a minute
-	$(VENV)/bin/pytest -n auto -m 'not slow' $(ARGS)
+.PHONY: venv
+venv: $(READY) ## Create .venv with the pinned development tools (other targets do this when needed)
 
-.PHONY: test
-test: $(READY) ## Run all tests
-	$(VENV)/bin/pytest -n auto $(ARGS)
+.PHONY: run
+run: $(READY) ## Run git-sync once, with the settings in the environment
+	@$(VENV)/bin/git-sync run $(ARGS)
+
+.PHONY: format
+format: $(READY) ## Format the code and fix what ruff can fix
+	$(VENV)/bin/ruff check --fix-only
+	$(VENV)/bin/ruff format
 
 .PHONY: lint
 lint: $(READY) ## Check style, types, architecture and spelling
@@ -57,14 +60,14 @@ lint: $(READY) ## Check style, types, architecture and spelling
 	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/codespell
 
-.PHONY: format
-format: $(READY) ## Format the code and fix what ruff can fix
-	$(VENV)/bin/ruff check --fix-only
-	$(VENV)/bin/ruff format
+# Without an S3 server, a browser or a long measurement.
+.PHONY: test-fast
+test-fast: $(READY) ## Run the tests that need no server, in under a minute
+	$(VENV)/bin/pytest -n auto -m 'not slow' $(ARGS)
 
-.PHONY: run
-run: $(READY) ## Run git-sync once, with the settings in the environment
-	@$(VENV)/bin/git-sync run $(ARGS)
+.PHONY: test
+test: $(READY) ## Run all tests
+	$(VENV)/bin/pytest -n auto $(ARGS)
 
 .PHONY: manifests
 manifests: $(READY) ## Write workflows/manifests/ from its Python definitions
@@ -103,19 +106,6 @@ scale: $(READY) ## Measure time and memory with a million objects (OBJECTS=, CLU
 sizing: $(READY) ## Measure the cost of runs of 3, 30 and 300 clusters on a Kubernetes cluster
 	VENV=$(VENV) tests/e2e/run sizing
 
-$(VENV)/.audit: $(READY) requirements/audit.txt
-	@$(PIP) install --require-hashes --no-deps --requirement requirements/audit.txt
-	@touch $@
-
-# --strict, because otherwise a package that cannot be looked up passes: without access to the
-# advisories, every package would.
-.PHONY: audit
-audit: $(VENV)/.audit ## Look up each pinned package in PyPI's advisories (needs access to PyPI's JSON API)
-	@$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
-		$(patsubst %,--requirement %,$(sort $(wildcard requirements/*.txt))) || { \
-		echo 'The audit failed: see the advisories above, or the packages that could not be looked up.' >&2; \
-		exit 1; }
-
 # The runtime and build locks follow the dev lock, so that the tested versions are shipped. Existing pins
 # are kept while they satisfy pyproject.toml; ARGS=--upgrade updates them.
 .PHONY: lock
@@ -133,8 +123,18 @@ lock: ## Pin the dependencies again (ARGS=--upgrade for the newest)
 	compile --group bench --constraints requirements/dev.txt --output-file requirements/bench.txt && \
 	compile --group audit --constraints requirements/dev.txt --output-file requirements/audit.txt
 
-.PHONY: venv
-venv: $(READY) ## Create .venv with the pinned development tools (other targets do this when needed)
+$(VENV)/.audit: $(READY) requirements/audit.txt
+	@$(PIP) install --require-hashes --no-deps --requirement requirements/audit.txt
+	@touch $@
+
+# --strict, because otherwise a package that cannot be looked up passes: without access to the
+# advisories, every package would.
+.PHONY: audit
+audit: $(VENV)/.audit ## Look up each pinned package in PyPI's advisories (needs access to PyPI's JSON API)
+	@$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		$(patsubst %,--requirement %,$(sort $(wildcard requirements/*.txt))) || { \
+		echo 'The audit failed: see the advisories above, or the packages that could not be looked up.' >&2; \
+		exit 1; }
 
 .PHONY: clean
 clean: ## Remove .venv, caches and built packages

@@ -1,6 +1,6 @@
 """The command line: ``git-sync``, and ``python -m steps``.
 
-One place takes the environment, one place turns errors into log lines and exit codes.
+``main`` reads the environment, ``invoke`` turns errors into log lines and exit codes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from steps.commands import Commands
 
-# What our own process and its children may see of the environment. The rest is either a setting,
-# which is read once, or none of our business: GitPython and the SDKs would act on it.
-_KEPT = frozenset(
+# Variables that this process and its children keep. Settings are read once; any other variable could
+# change what GitPython and the SDKs do.
+_INHERITED = frozenset(
     [
         "PATH",
         "HOME",
@@ -44,64 +44,66 @@ _KEPT = frozenset(
     ]
 )
 
-_LONGEST_WORD_BYTES = 4096
+# Kubernetes keeps only the last 4096 bytes of a longer termination message.
+_TERMINATION_MESSAGE_BYTES = 4096
 
 
 def main() -> NoReturn:
     """Run a command and exit with its code."""
-    gc.disable()  # until all modules are there: looking for garbage among them is a tenth of the start
+    gc.disable()  # until all modules are imported: it takes a tenth of the start, and finds no garbage
     environ = dict(os.environ)
     for name in environ:
-        if name not in _KEPT and not name.startswith("PYTHON"):
+        if name not in _INHERITED and not name.startswith("PYTHON"):
             del os.environ[name]
     from steps.errors import Terminated
     from steps.runtime import logs, signals
 
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal lacks is no lost line
-    _begin_log(environ)
+        # A terminal's encoding may lack a character of a cluster's name.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    _set_up_log(environ)
     code: int
     try:
         signals.install()
         code = invoke(sys.argv[1:], environ)
-    except Terminated as stop:  # before a command was begun, or when it was over
-        signals.caught()
+    except Terminated as stop:  # before the command began, or after it ended
+        signals.ignore()
         logs.failure(stop)
         code = stop.exit
-    signals.caught()
+    signals.ignore()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     if code:
-        leave_word(Path("/dev/termination-log"))
-    # Not sys.exit, which would wait for threads: after an error their downloads are of no use.
+        write_termination_message(Path("/dev/termination-log"))
+    # Unlike sys.exit, os._exit does not wait for threads: after an error their downloads are useless.
     os._exit(code)
 
 
-def leave_word(file: Path) -> None:
-    """Write the last error where Kubernetes looks for it, and Argo: it is shown beside the exit code.
+def write_termination_message(file: Path) -> None:
+    """Write the last error to the file that Kubernetes and Argo show beside the exit code.
 
-    Argo also pastes it into the exit handler's template, as text, and evaluates the result: so no name
-    out of the bucket may bring its braces along. Kubernetes keeps the end of what is too long.
+    Argo also pastes the message into the template of the exit handler, and evaluates expressions in the
+    result. So the message contains no two braces in a row, because names of clusters may contain them.
     """
     from steps.runtime import logs
 
-    word = re.sub(r"\{(?=\{)|\}(?=\})", r"\g<0> ", logs.last_error())
+    message = re.sub(r"\{(?=\{)|\}(?=\})", r"\g<0> ", logs.last_error())
     with suppress(OSError):
-        if file.is_file() and not file.is_symlink():  # elsewhere than in a container, there is none
-            file.write_bytes(word.encode()[:_LONGEST_WORD_BYTES].decode(errors="ignore").encode())
+        if file.is_file() and not file.is_symlink():  # the file exists only in a container
+            file.write_bytes(message.encode()[:_TERMINATION_MESSAGE_BYTES].decode(errors="ignore").encode())
 
 
 def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run one command and return its exit code: the one place where errors end."""
+    """Run one command and return its exit code. Errors are logged here, and only here."""
     from steps.errors import SyncError, Terminated, translated
     from steps.runtime import logs, signals
 
-    _begin_log(environ)
+    _set_up_log(environ)
     try:
         with translated():
             return _click(arguments, environ)
     except Terminated as stop:
-        signals.caught()
+        signals.ignore()
         logs.failure(stop)
         return stop.exit
     except SyncError as problem:
@@ -109,14 +111,14 @@ def invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return problem.exit
 
 
-def _begin_log(environ: Mapping[str, str]) -> None:
-    """Log as the environment seems to want it, until the settings are known."""
+def _set_up_log(environ: Mapping[str, str]) -> None:
+    """Set up the log until the settings are read: LOG_FORMAT if it is valid, and no secrets yet."""
     from steps.runtime import logs
     from steps.runtime.logs import LogFormat, LogLevel
 
-    wanted = environ.get("LOG_FORMAT", "").lower()
-    known = LogFormat(wanted) if wanted in list(LogFormat) else LogFormat.AUTO
-    logs.set_up(LogLevel.INFO, known, list)
+    text = environ.get("LOG_FORMAT", "").lower()
+    format_ = LogFormat(text) if text in list(LogFormat) else LogFormat.AUTO
+    logs.set_up(LogLevel.INFO, format_, list)
 
 
 def _click(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -137,12 +139,19 @@ def _commands(context: click.Context, **overrides: object) -> Commands:
     return Commands(context.obj, **given)
 
 
-@click.group(invoke_without_command=True)
+class _InOrder(click.Group):
+    """A group that lists its commands in the order of their definition, which is that of the pipeline."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, invoke_without_command=True)
 @click.version_option(__version__)
-@click.option("--health-check", is_flag=True, help="The same as `git-sync health`.")
+@click.option("--health-check", is_flag=True, help="Same as `git-sync health`.")
 @click.pass_context
 def cli(context: click.Context, health_check: bool) -> Exit | None:  # noqa: FBT001 - click's flag
-    """Sync many clusters' backups from an S3 bucket into Git. Settings come from the environment."""
+    """Sync the backups of many clusters from an S3 bucket to Git. Settings come from the environment."""
     if context.invoked_subcommand is not None:
         return None
     if health_check:
@@ -152,33 +161,33 @@ def cli(context: click.Context, health_check: bool) -> Exit | None:  # noqa: FBT
 
 
 def _joined(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> str | None:
-    """An option that is given several times, as the list that its variable would hold."""
+    """Return the values of a repeated option as the text of its variable."""
     return "\n".join(values) or None
 
 
-def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a run, each above the variable of the same name."""
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a run. Each one overrides the variable in its help text."""
     options = (
-        click.option("--dry-run", is_flag=True, help="Print the plan, change nothing [DRY_RUN]."),
+        click.option("--dry-run", is_flag=True, help="Print the plan; change nothing [DRY_RUN]."),
         click.option(
             "--allow-delete",
             multiple=True,
             callback=_joined,
             metavar="CLUSTER:TOKEN",
-            help="Allow the deletions that a refusal named, and no others [ALLOW_DELETE].",
+            help="Approve the deletions that a refusal named, and no others [ALLOW_DELETE].",
         ),
         click.option(
             "--mode",
             "sync_mode",
             type=click.Choice(["incremental", "full"]),
-            help="full: fetch everything and compare it with Git [SYNC_MODE].",
+            help="full: download every object and compare it with Git [SYNC_MODE].",
         ),
         *(
             click.option(name, multiple=True, callback=_joined, metavar=metavar, help=text)
             for name, metavar, text in (
                 ("--clusters", "GLOBS", "Sync only these clusters [CLUSTERS]."),
                 ("--namespaces", "GLOBS", "Sync only these namespaces [NAMESPACES]."),
-                ("--exclude", "PATTERNS", "Leave these paths out [EXCLUDE]."),
+                ("--exclude", "PATTERNS", "Exclude these paths [EXCLUDE]."),
             )
         ),
     )
@@ -188,38 +197,45 @@ def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _PATH = click.Path(path_type=Path)
-_run_id = click.option("--run-id", help="The run's id [default: the newest on the volume].")
+_run_id = click.option("--run-id", metavar="ID", help="Id of the run [default: the newest run in WORK_DIR].")
 
 
 @cli.command()
-@_selecting
+@_run_options
 @click.pass_context
 def run(context: click.Context, /, **overrides: object) -> Exit:
-    """Sync once: all steps in this process."""
+    """Run all steps in one process, with retries."""
     return _commands(context, **overrides).run()
 
 
 @cli.command()
-@click.option("--run-id", help="Id for the new run [default: made from the time].")
+@click.option("--run-id", metavar="ID", help="Id for the new run [default: from the time].")
 @click.option(
     "--cache",
     type=_PATH,
     metavar="DIRECTORY",
-    help="Cache of an earlier run, for a volume that has none of its own.",
+    help="Cache of an earlier run, for a new volume.",
 )
-@_selecting
+@_run_options
 @click.pass_context
 def discover(context: click.Context, /, run_id: str | None, cache: Path | None, **overrides: object) -> Exit:
-    """Step 1: find the clusters in bucket and Git."""
+    """Step 1: find the clusters in the bucket and in Git."""
     return _commands(context, **overrides).discover(run_id, cache)
 
 
 @cli.command()
 @_run_id
-@click.option("--shard", "shards", type=int, multiple=True, help="Index of a shard [default: all].")
+@click.option(
+    "--shard",
+    "shards",
+    type=int,
+    multiple=True,
+    metavar="INDEX",
+    help="Index of a shard; may be repeated [default: all shards].",
+)
 @click.pass_context
 def download(context: click.Context, run_id: str | None, shards: tuple[int, ...]) -> Exit:
-    """Step 2: fetch what Git does not hold."""
+    """Step 2: download what Git does not have."""
     return _commands(context).download(run_id, shards)
 
 
@@ -227,7 +243,7 @@ def download(context: click.Context, run_id: str | None, shards: tuple[int, ...]
 @_run_id
 @click.pass_context
 def detect(context: click.Context, run_id: str | None) -> Exit:
-    """Step 3: plan the changes; the guards decide over deletions."""
+    """Step 3: plan the changes; the guards decide about deletions."""
     return _commands(context).detect(run_id)
 
 
@@ -235,7 +251,7 @@ def detect(context: click.Context, run_id: str | None) -> Exit:
 @_run_id
 @click.pass_context
 def publish(context: click.Context, run_id: str | None) -> Exit:
-    """Step 4: commit and push; exits with the run's code."""
+    """Step 4: commit and push; exit with the code of the run."""
     return _commands(context).publish(run_id)
 
 
@@ -245,13 +261,14 @@ def publish(context: click.Context, run_id: str | None) -> Exit:
     "--artifacts",
     type=_PATH,
     metavar="DIRECTORY",
-    help="Read result.json, sync-metadata.json and failures.json there, if they exist; use no volume.",
+    help="Read result.json, sync-metadata.json and failures.json there, if they exist, instead of WORK_DIR.",
 )
-@click.option("--output", type=_PATH, metavar="DIRECTORY", help="With --artifacts: where the new state goes.")
+@click.option("--output", type=_PATH, metavar="DIRECTORY", help="With --artifacts: where to write the state.")
 @click.option(
     "--started-at",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
-    help="With --artifacts: start of the run, used if it wrote no result.",
+    metavar="TIME",
+    help="With --artifacts: start of the run, for a run that wrote no result.",
 )
 @click.pass_context
 def report(
@@ -271,13 +288,13 @@ def report(
 
 @cli.command()
 @click.pass_context
-def health(context: click.Context) -> Exit:
-    """Exit 0 if the last success is recent enough, else 1 and say why."""
-    return _commands(context).health()
+def serve(context: click.Context) -> Exit:
+    """Serve metrics, health and the last report on METRICS_PORT."""
+    return _commands(context).serve()
 
 
 @cli.command()
 @click.pass_context
-def serve(context: click.Context) -> Exit:
-    """Answer /metrics, /health and / on METRICS_PORT, from the state that runs leave."""
-    return _commands(context).serve()
+def health(context: click.Context) -> Exit:
+    """Exit 0 if the last success is recent enough, else 1."""
+    return _commands(context).health()

@@ -41,38 +41,41 @@ if TYPE_CHECKING:
 D = TypeVar("D", Run, RunResult, Verdict)
 
 # The last error of a run that is not complete. Argo shows it beside the failed workflow.
-_UNFINISHED = {
-    Exit.PARTIAL: "Published in part: a new run (Resubmit, not Retry) completes it",
-    Exit.REFUSED: "A guard refused a part; the rest is published",
-    Exit.TRANSIENT: "Failed to publish anything: every cluster failed, and may succeed later",
-    Exit.CONFIGURATION: "Failed to publish anything: every cluster failed, and somebody must act",
+_INCOMPLETE = {
+    Exit.PARTIAL: "Published in part; a new run (Resubmit, not Retry) publishes the rest",
+    Exit.REFUSED: "A guard refused a part of the changes; the rest is published",
+    Exit.TRANSIENT: "Failed to publish anything: every cluster failed; a later run may succeed",
+    Exit.CONFIGURATION: "Failed to publish anything: every cluster failed; a person must act",
 }
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Commands:
-    """The commands over one environment; ``overrides`` are options that stand above it."""
+    """The commands with the settings of one environment; ``overrides`` take precedence over it."""
 
     def __init__(self, environ: Mapping[str, str], **overrides: object) -> None:
         self._environ = environ
         self._overrides = overrides
 
     def run(self) -> Exit:
-        """All steps in one process."""
+        """Run all steps in this process."""
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
-        with _shown(configured) as progress, serve_during_run(configured.http, volume):
+        with _progress(configured) as progress, serve_during_run(configured.http, volume):
             result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
 
     def discover(self, run_id: str | None, cache: Path | None) -> Exit:
-        """Find clusters, write baselines. ``cache``: what an earlier run left, for an empty volume."""
+        """Find the clusters and write their baselines.
+
+        ``cache`` is the cache directory of an earlier run, for a volume that lasts only one run.
+        """
         configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
         if cache is not None and configured.git.download_only:
             raise FixConfiguration(
                 Operation.CONFIGURATION,
-                "Nothing of this run would be kept",
-                "GIT_REPOSITORY is empty, which is download-only mode, and this volume goes with the run",
+                "Failed to start a download-only run",
+                "its files would be lost: --cache is for volumes that last one run; set GIT_REPOSITORY",
             )
         start = self._start(configured, _checked(run_id) if run_id else new_run_id())
         with volume.locked(), _failure_recorded(volume, start):
@@ -82,22 +85,22 @@ class Commands:
         return Exit.OK
 
     def download(self, run_id: str | None, shards: tuple[int, ...]) -> Exit:
-        """Fetch the clusters of some shards, or of all."""
+        """Download the clusters of these shards, or of all shards if there are none."""
         configured, volume = self._set_up(Needs.MINIO)
         found = _run(volume, run_id)
-        _same("MINIO_ENDPOINT", configured.s3.endpoint, found.endpoint)
-        _same("MINIO_BUCKET", configured.s3.bucket, found.bucket)
+        _require_same("MINIO_ENDPOINT", configured.s3.endpoint, found.endpoint)
+        _require_same("MINIO_BUCKET", configured.s3.bucket, found.bucket)
         if unknown := set(shards) - {shard.index for shard in found.shards}:
-            asked = ", ".join(map(str, sorted(unknown)))
-            last = len(found.shards) - 1
-            raise FixCommandLine(Operation.DOWNLOAD, "No such shard", f"{asked}: they are 0 to {last}")
+            indices = ", ".join(map(str, sorted(unknown)))
+            problem = f"--shard {indices}: the shards of this run are 0 to {len(found.shards) - 1}"
+            raise FixCommandLine(Operation.DOWNLOAD, "Failed to find the shard", problem)
         clusters = [
             name for shard in found.shards if not shards or shard.index in shards for name in shard.clusters
         ]
         return download(configured, volume, found, clusters, Silent())
 
     def detect(self, run_id: str | None) -> Exit:
-        """Plan."""
+        """Plan the changes."""
         _, volume = self._set_up()
         found = _run(volume, run_id)
         with _failure_recorded(volume, found):
@@ -105,45 +108,45 @@ class Commands:
         return Exit.OK
 
     def publish(self, run_id: str | None) -> Exit:
-        """Commit and push."""
+        """Commit the plan and push the commit."""
         configured, volume = self._set_up(Needs.GIT)
         found = _run(volume, run_id)
-        _same("GIT_REPOSITORY", configured.git.repository, found.repository)
+        _require_same("GIT_REPOSITORY", configured.git.repository, found.repository)
         if not found.download_only:
-            _same("GIT_BRANCH", configured.git.branch, found.branch)
+            _require_same("GIT_BRANCH", configured.git.branch, found.branch)
         if configured.sync.dry_run:
-            _same("DRY_RUN", "true", str(found.dry_run).lower())
+            _require_same("DRY_RUN", "true", str(found.dry_run).lower())
         pushes = PushCount()
         with volume.locked(), _failure_recorded(volume, found, pushes):
-            verdict = _left_by_an_earlier_step(volume.files(found.run_id).verdict, Verdict, found.run_id)
+            verdict = _read_document_of(volume.files(found.run_id).verdict, Verdict, found.run_id)
             result = publish(configured, volume, found, verdict, pushes)
         exit_ = Exit(result.exit_code)
-        if exit_ in _UNFINISHED:
+        if exit_ in _INCOMPLETE:
             logs.error(
-                Operation.PUBLISH, _UNFINISHED[exit_], cause(result), run=found.run_id, commit=result.commit
+                Operation.PUBLISH, _INCOMPLETE[exit_], cause(result), run=found.run_id, commit=result.commit
             )
         return exit_
 
     def report(self, run_id: str | None) -> Exit:
-        """Update the state; a run without a result has failed."""
+        """Update the state and deliver the result. A run without a result counts as failed."""
         configured, volume = self._set_up()
         name = _checked(run_id) if run_id else volume.newest_run()
         files = volume.files(name)
         if files.result.exists():
-            result = _left_by_an_earlier_step(files.result, RunResult, name)
+            result = _read_document_of(files.result, RunResult, name)
         else:
             document = files.run_document
-            known = read_document(document, Run) if document.exists() else self._start(configured, name)
-            result = missing_result(known)
+            start = read_document(document, Run) if document.exists() else self._start(configured, name)
+            result = missing_result(start)
         with volume.locked():
             reported = report(volume.state, result)
         deliver(configured.delivery, reported, result, volume.locked)
         return Exit.OK
 
     def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
-        """The same without a volume: what Argo brought goes in, what it is to keep comes out.
+        """Do the same without a volume: read Argo's input artifacts, write its output artifacts.
 
-        Where Argo had nothing to bring, an empty directory stands in the file's place.
+        If an optional input artifact does not exist, Argo creates an empty directory at its path.
         """
         configured = self._configure()
         result_file, failures = artifacts / "result.json", artifacts / "failures.json"
@@ -157,7 +160,7 @@ class Commands:
         return Exit.OK
 
     def health(self) -> Exit:
-        """Say whether the last success is recent enough."""
+        """Check and log whether the last success is recent enough."""
         configured = self._configure(Needs.STATE)
         source = state_source(configured.state, configured.sync.work_dir)
         verdict = health(configured.http, source.read(), source.where, datetime.now(UTC))
@@ -174,12 +177,12 @@ class Commands:
             identity=configured.identity,
             mode=configured.sync.mode,
             dry_run=configured.sync.dry_run,
-            # Filters in the environment are what this installation is for, options are one run's.
+            # Filters in the environment define the installation; filters in options narrow one run.
             filtered_by_options=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
         )
 
     def serve(self) -> Exit:
-        """Answer for the runs of others until stopped."""
+        """Serve the state that other processes write, until a signal arrives."""
         configured = self._configure(Needs.STATE)
         serve(configured.http, state_source(configured.state, configured.sync.work_dir))
         return Exit.OK
@@ -199,61 +202,65 @@ class Commands:
         return configured
 
 
-def _shown(configured: Settings) -> AbstractContextManager[Progress]:
-    if not (sys.stdout.isatty() and logs.is_for_people(configured.log.format)):
+def _progress(configured: Settings) -> AbstractContextManager[Progress]:
+    if not (sys.stdout.isatty() and logs.is_text(configured.log.format)):
         return nullcontext(Silent())
-    from steps.runtime.progress import bar  # which takes its time to start, and mostly nobody watches
+    from steps.runtime.progress import bar  # slow to import, and most runs have no terminal
 
     return bar()
 
 
 def new_run_id() -> str:
-    """An id that sorts by time."""
+    """Return a new id. Ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def _same(name: str, here: str | None, found: str | None) -> None:
-    """Refuse a step whose setting is not the one that discover found: one run, one configuration."""
+def _require_same(name: str, here: str | None, found: str | None) -> None:
+    """Raise FixConfiguration if a setting of this step differs from that of discover."""
     if here != found:
         raise FixConfiguration(
             Operation.CONFIGURATION,
-            "The settings are not those of the run",
-            f"{name} is {here!r}, the run's is {found!r}",
+            "The settings differ from those of the run",
+            f"{name} is {here!r}, but {found!r} in the run: use the run's settings, or another --run-id",
         )
 
 
 def _run(volume: Volume, run_id: str | None) -> Run:
+    """Read the document that discover wrote; without an id, that of the newest run."""
     name = _checked(run_id) if run_id else volume.newest_run()
-    return _left_by_an_earlier_step(volume.files(name).run_document, Run, name)
+    return _read_document_of(volume.files(name).run_document, Run, name)
 
 
-def _left_by_an_earlier_step(path: Path, kind: type[D], run_id: str) -> D:
+def _read_document_of(path: Path, kind: type[D], run_id: str) -> D:
+    """Read what an earlier step of this run wrote."""
     if not path.exists():
         raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to find the run", f"{path} does not exist")
     document = read_document(path, kind)
     if document.run_id != run_id:
-        said = f"{path} is of run {printable(document.run_id)}: restore or remove it"
-        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to read the working directory", said)
+        problem = f"{path} is of run {printable(document.run_id)}: restore or remove it"
+        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to read the working directory", problem)
     return document
 
 
 def _checked(run_id: str) -> str:
     if not _RUN_ID.fullmatch(run_id):
         raise FixCommandLine(
-            Operation.DISCOVER, "No usable run id", "use letters, digits, dots, dashes, underscores"
+            Operation.DISCOVER,
+            "Invalid run id",
+            f"{printable(run_id)!r}: use up to 128 letters, digits, dots, dashes and underscores",
         )
     return run_id
 
 
 @contextmanager
 def _failure_recorded(volume: Volume, start: RunStart, pushes: PushCount | None = None) -> Iterator[None]:
-    """Leave a result for report also where the step fails."""
+    """Write a failed result for report if the step fails or is stopped."""
     try:
         with translated():
             yield
     except (SyncError, Terminated) as problem:
         if isinstance(problem, Terminated):
-            signals.caught()
+            signals.ignore()
         attempts = pushes.attempts if pushes else 0
         write_document(volume.files(start.run_id).result, failed_result(problem, start, attempts))
         raise

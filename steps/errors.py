@@ -1,7 +1,7 @@
 """Errors, named by what the operator does next.
 
-Every error knows the operation it belongs to (the log line's ``operation``), a sentence for a
-person (``message``) and the short cause (``error``). Exit codes are decided by ``exit`` alone.
+Every error has the operation that failed, a message that says what failed, and an error that says why: the
+fields of its log line. The class decides the exit code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SyncError(Exception):
-    """An outcome that ends a step. Never raised itself: use one of the classes below."""
+    """The base class of errors that end a step. Raise one of its subclasses."""
 
     exit: Exit
 
@@ -33,30 +33,30 @@ class SyncError(Exception):
 
     @property
     def transient(self) -> bool:
-        """Whether trying the same again, unchanged, may succeed."""
+        """Whether a retry without any change may succeed."""
         return self.exit is Exit.TRANSIENT
 
 
 class TryAgain(SyncError):
-    """The same call may succeed later: network, overload, a store in flux. Nobody need act."""
+    """A retry may succeed, and no person needs to act: network, overload, a store that changes."""
 
     exit = Exit.TRANSIENT
 
 
 class FixConfiguration(SyncError):
-    """No retry helps: an address, a credential, a permission, a volume must be set right."""
+    """No retry helps: a person must fix an address, a credential, a permission or a volume."""
 
     exit = Exit.CONFIGURATION
 
 
 class FixCommandLine(SyncError):
-    """The command was called wrongly."""
+    """The command line is wrong."""
 
     exit = Exit.USAGE
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGINT arrived. Not an Exception: no ``except`` on the way may swallow it."""
+    """SIGTERM or SIGINT arrived. A BaseException, so that no ``except Exception`` catches it."""
 
     exit = Exit.TERMINATED
     operation = Operation.SYNC_COMPLETE
@@ -67,21 +67,21 @@ class Terminated(BaseException):
         self.error = signal_name
 
 
-# What file systems say while they are out of order, and stop saying by themselves.
-_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR})
+# Errors of file systems that can end without anybody's action.
+_TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR})
 
 
 def _volume_error(problem: OSError) -> SyncError:
-    kind = TryAgain if problem.errno in _PASSING else FixConfiguration
+    kind = TryAgain if problem.errno in _TRANSIENT else FixConfiguration
     cause = (problem.strerror or str(problem)).lower()
-    name = problem.filename2 or problem.filename  # of a renaming what it should have become
+    name = problem.filename2 or problem.filename  # filename2 is the target of a rename
     where = f": {os.fsdecode(name)}" if name else ""
     return kind(Operation.SETUP_WORKDIR, "Failed to use the working directory", cause + where)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Let only errors of ours out of the block: what the volume said, and what nobody foresaw."""
+    """Translate other exceptions of the block to SyncError: errors of the volume, and bugs."""
     try:
         yield
     except SyncError:
@@ -95,5 +95,5 @@ def translated() -> Iterator[None]:
             f"rows are out of order: {problem}",
         ) from problem
     except Exception as bug:
-        said = f"{type(bug).__name__}: {bug}"
-        raise FixConfiguration(Operation.INTERNAL, "Unexpected error: please report it", said) from bug
+        description = f"{type(bug).__name__}: {bug}"
+        raise FixConfiguration(Operation.INTERNAL, "Unexpected error; please report it", description) from bug

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from steps.core.exit_codes import Exit
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steps.contracts import RunResult, RunStart
+    from steps.runtime.retry import Retry
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import Volume
 
@@ -31,15 +31,15 @@ T = TypeVar("T")
 
 
 def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
-    """Sync once, and report the result in every case. WORK_DIR is locked until that is done."""
+    """Sync once, and report the result in every case. WORK_DIR is locked until the state is written."""
     with volume.locked():
-        previous_state(volume.state)  # a damaged state is logged before any work
+        previous_state(volume.state)  # fails before any work if the state is damaged
         pushes = PushCount()
         try:
             result = _sync(settings, volume, start, progress, pushes)
         except (SyncError, Terminated) as problem:
             if isinstance(problem, Terminated):
-                signals.caught()
+                signals.ignore()
             else:
                 logs.failure(problem)
             result = failed_result(problem, start, pushes.attempts)
@@ -59,37 +59,27 @@ def _sync(
 
 
 def _retrying(policy: RetryPolicy, step: Callable[P, T]) -> Callable[P, T]:
-    """Return the step with retries: it runs again while it fails for a transient reason.
+    """Return the step with retries while it fails for a transient reason."""
 
-    The outcome of the last attempt counts. Errors of the volume are translated in each attempt,
-    because some of them are transient too.
-    """
+    def with_retries(*arguments: P.args, **options: P.kwargs) -> T:
+        def attempt() -> T:
+            with translated():  # some errors of the volume are transient too
+                return step(*arguments, **options)
 
-    def attempts(*arguments: P.args, **options: P.kwargs) -> T:
-        for number, pause in enumerate(policy.pauses(), 1):
-            problem = None
-            try:
-                with translated():
-                    outcome = step(*arguments, **options)
-            except SyncError as raised:
-                if pause is None or not raised.transient:
-                    raise
-                problem = raised
-            else:
-                if pause is None or outcome is not Exit.TRANSIENT:
-                    return outcome
-            _log_retry(step.__name__, problem, number + 1, policy.attempts, pause)
-            time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+        return policy.call(
+            attempt,
+            is_transient=lambda outcome: outcome is Exit.TRANSIENT,
+            on_retry=lambda retry: _log_retry(step.__name__, retry),
+        )
 
-    return attempts
+    return with_retries
 
 
-def _log_retry(step: str, problem: SyncError | None, number: int, attempts: int, pause: float) -> None:
+def _log_retry(step: str, retry: Retry) -> None:
     logs.warning(
-        problem.operation if problem else Operation.DOWNLOAD,
-        f"Retrying {step} (attempt {number} of {attempts}) in {pause:.1f} s",
-        error=str(problem) if problem else None,
-        attempt=number,
-        pause_seconds=round(pause, 1),
+        retry.problem.operation if retry.problem else Operation.DOWNLOAD,
+        f"Retrying {step} (attempt {retry.number} of {retry.attempts}) in {retry.pause:.1f} s",
+        error=str(retry.problem) if retry.problem else None,
+        attempt=retry.number,
+        pause_seconds=round(retry.pause, 1),
     )

@@ -30,6 +30,12 @@ COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "serve
 OBJECTS = {f"clusterbackup/{cluster}/a.yaml": cluster.encode() for cluster in ("east", "west")}
 
 
+def test_help_lists_the_commands_in_the_order_of_the_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--help"], {}) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == COMMANDS
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], *([command, "--help"] for command in COMMANDS), ["--version"], []]
 )
@@ -48,15 +54,13 @@ def test_help_needs_no_settings(arguments: list[str], capsys: pytest.CaptureFixt
         ["run", "extra"],
     ],
 )
-def test_a_wrong_command_line_is_a_usage_error(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_command_line_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(arguments, {}) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["run", "discover", "download"])
-def test_missing_settings_are_named_all_at_once(command: str, sync: Sync) -> None:
+def test_command_reports_every_problem_of_the_settings_at_once(command: str, sync: Sync) -> None:
     result = sync(command, MINIO_ENDPOINT="", MINIO_SECRET_KEY="", CONCURRENCY="many", RETRY_DELAY="5")
     assert result.exit == 40
     (line,) = result.of("configuration", "error")
@@ -70,7 +74,7 @@ def test_missing_settings_are_named_all_at_once(command: str, sync: Sync) -> Non
         assert problem in line["error"]
 
 
-def test_steps_without_a_run_say_what_to_call_first(sync: Sync) -> None:
+def test_step_without_a_run_names_the_command_to_call_first(sync: Sync) -> None:
     for command in ("download", "detect", "publish", "report"):
         result = sync(command)
         assert result.exit == 40
@@ -78,17 +82,17 @@ def test_steps_without_a_run_say_what_to_call_first(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["../../etc", "a/b", " ", "-x", "a" * 200])
-def test_a_run_id_is_a_plain_name(run_id: str, sync: Sync) -> None:
+def test_discover_rejects_a_run_id_that_is_not_a_plain_name(run_id: str, sync: Sync) -> None:
     assert sync("discover", f"--run-id={run_id}").exit == 2
 
 
-def test_an_unknown_shard_is_a_usage_error(sync: Sync, bucket: Bucket) -> None:
+def test_download_rejects_an_unknown_shard(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
     assert sync("download", "--shard", "7").exit == 2
 
 
-def test_the_module_runs_as_a_program_and_passes_the_exit_code_on(sync: Sync, bucket: Bucket) -> None:
+def test_program_exits_with_the_code_of_the_command(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     process = sync.start("run")
     out, err = process.communicate()
@@ -99,7 +103,7 @@ def test_the_module_runs_as_a_program_and_passes_the_exit_code_on(sync: Sync, bu
     assert failing.returncode == 30
 
 
-def test_the_users_git_environment_and_configuration_do_not_reach_git(
+def test_program_hides_the_users_git_environment_and_configuration_from_git(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -120,7 +124,7 @@ def test_the_users_git_environment_and_configuration_do_not_reach_git(
     assert not (tmp_path / "trace").exists()
 
 
-def test_help_is_fast_because_it_loads_no_sdk() -> None:
+def test_help_imports_no_sdk() -> None:
     code = (
         "import sys; from steps.cli import invoke; "
         "invoke(['download', '--help'], {}); print(sorted(sys.modules))"
@@ -130,7 +134,7 @@ def test_help_is_fast_because_it_loads_no_sdk() -> None:
         assert f"'{module}'" not in done.stdout
 
 
-def test_no_command_loads_what_only_some_runs_need() -> None:
+def test_commands_import_lazily_what_few_runs_need() -> None:
     code = "import sys, steps.commands; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for module in ("rich", "Crypto", "argon2", "yaml", "prometheus_client", "pathspec"):
@@ -138,7 +142,7 @@ def test_no_command_loads_what_only_some_runs_need() -> None:
 
 
 @pytest.mark.parametrize("name", ["SSH_KEY_PATH", "SSH_KNOWN_HOSTS_PATH", "GIT_TOKEN_FILE", "MINIO_CA_FILE"])
-def test_a_secret_where_its_file_belongs_is_not_shown(name: str, sync: Sync) -> None:
+def test_command_hides_a_secret_that_is_given_instead_of_its_file(name: str, sync: Sync) -> None:
     scheme = "ssh" if name.startswith("SSH") else "https"
     result = sync(
         **{name: "ghp_secret\n-----BEGIN KEY-----", "GIT_REPOSITORY": f"{scheme}://example.com/x.git"}
@@ -148,7 +152,7 @@ def test_a_secret_where_its_file_belongs_is_not_shown(name: str, sync: Sync) -> 
     assert "ghp_secret" not in result.text
 
 
-def test_a_misspelt_variable_is_told(sync: Sync, bucket: Bucket) -> None:
+def test_command_warns_about_misspelt_settings(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     result = sync(CLUSTER="east", MINIO_USESSL="true", HOSTNAME="x")
     assert [line["message"] for line in result.of("configuration", "warning")] == [
@@ -157,7 +161,7 @@ def test_a_misspelt_variable_is_told(sync: Sync, bucket: Bucket) -> None:
     ]
 
 
-def test_nobody_listening_does_not_stop_a_run(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_run_continues_after_standard_output_is_closed(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     process = sync.start("run")
     assert process.stdout
@@ -171,7 +175,7 @@ def test_nobody_listening_does_not_stop_a_run(sync: Sync, bucket: Bucket, reposi
 # -- working directory, lock, signals ----------------------------------------------------------------
 
 
-def test_a_working_directory_that_cannot_be_made_is_one_clear_error(sync: Sync, tmp_path: Path) -> None:
+def test_run_exits_40_if_work_dir_cannot_be_created(sync: Sync, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = sync(WORK_DIR=str(tmp_path / "file" / "workspace"))
     assert result.exit == 40
@@ -180,13 +184,13 @@ def test_a_working_directory_that_cannot_be_made_is_one_clear_error(sync: Sync, 
     assert line["error"].startswith("not a directory")
 
 
-def test_a_working_directory_without_permission_is_one_clear_error(sync: Sync) -> None:
+def test_run_exits_40_without_permission_to_create_work_dir(sync: Sync) -> None:
     result = sync(WORK_DIR="/proc/1/workspace")
     assert result.exit == 40
     assert result.of("setup_workdir", "error")[0]["message"] == "Failed to create working directory"
 
 
-def test_planted_links_and_pipes_in_the_working_directory_lead_nowhere(
+def test_run_does_not_follow_links_planted_in_work_dir(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -211,7 +215,7 @@ def test_planted_links_and_pipes_in_the_working_directory_lead_nowhere(
         assert sync().exit == 0
 
 
-def test_a_relative_working_directory_is_where_one_stands(
+def test_relative_work_dir_is_relative_to_the_current_directory(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -221,7 +225,7 @@ def test_a_relative_working_directory_is_where_one_stands(
     assert contents(repository) == OBJECTS
 
 
-def test_single_steps_respect_the_lock(sync: Sync, bucket: Bucket) -> None:
+def test_single_steps_exit_30_while_work_dir_is_locked(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
     with (sync.work_dir / ".git-sync" / "lock").open("r+") as lock:
@@ -230,7 +234,7 @@ def test_single_steps_respect_the_lock(sync: Sync, bucket: Bucket) -> None:
         assert sync("publish").exit == 30
 
 
-def test_a_second_run_on_the_same_volume_leaves_with_a_clear_word(sync: Sync, bucket: Bucket) -> None:
+def test_second_run_in_work_dir_exits_30_and_names_the_first(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     with (sync.work_dir / ".git-sync" / "lock").open("r+") as lock:
@@ -242,7 +246,7 @@ def test_a_second_run_on_the_same_volume_leaves_with_a_clear_word(sync: Sync, bu
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_says_so_and_leaves_nothing_running(
+def test_stopped_run_logs_the_signal_and_exits_143(
     number: signal.Signals, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -264,7 +268,7 @@ def test_a_stopped_run_says_so_and_leaves_nothing_running(
     assert contents(repository) == OBJECTS
 
 
-def test_a_stopped_run_is_told_once(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_stopped_run_logs_sync_complete_once(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     proxy.install(when(lambda request: request.is_get, Hang(60)))
     process = faulty.start("run")
@@ -281,7 +285,7 @@ def test_a_stopped_run_is_told_once(faulty: Sync, bucket: Bucket, proxy: S3Fault
 @pytest.mark.parametrize(
     ("file", "step"), [("run.json", "download"), ("verdict.json", "publish"), ("result.json", "report")]
 )
-def test_another_runs_document_is_refused(file: str, step: str, sync: Sync, bucket: Bucket) -> None:
+def test_step_rejects_a_document_of_another_run(file: str, step: str, sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     runs = sync.work_dir / ".git-sync" / "runs"
     for run_id in ("old", "new"):
@@ -293,7 +297,7 @@ def test_another_runs_document_is_refused(file: str, step: str, sync: Sync, buck
     assert f"{runs / 'new' / file} is of run old" in result.errors
 
 
-def test_an_old_run_that_is_reported_late_turns_nothing_back(sync: Sync, bucket: Bucket) -> None:
+def test_report_of_an_old_run_keeps_the_newer_state(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     for step in ("discover", "download", "detect", "publish"):
         assert sync(step, "--run-id", "old").exit == 0
@@ -306,14 +310,14 @@ def test_an_old_run_that_is_reported_late_turns_nothing_back(sync: Sync, bucket:
     assert after["counters"]["runs"] == 2
 
 
-def test_a_mistyped_prefix_forgets_nothing(sync: Sync, bucket: Bucket) -> None:
+def test_run_with_a_mistyped_prefix_keeps_the_last_success(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     assert sync(MINIO_PREFIX="wrong/").exit == 20
     assert sync("health").exit == 0
 
 
-def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket) -> None:
+def test_run_rejects_and_keeps_a_damaged_state(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     state = sync.work_dir / "sync-metadata.json"
@@ -330,7 +334,7 @@ def test_a_damaged_state_is_an_error_and_never_zeros(sync: Sync, bucket: Bucket)
         assert state.read_text() == damaged
 
 
-def test_a_state_of_another_repository_is_not_continued(sync: Sync, bucket: Bucket) -> None:
+def test_run_to_another_branch_resets_the_last_success(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     first = sync.state
@@ -345,7 +349,7 @@ def test_a_state_of_another_repository_is_not_continued(sync: Sync, bucket: Buck
 # -- state and health ---------------------------------------------------------------------------------
 
 
-def test_the_state_counts_every_run_once(sync: Sync, bucket: Bucket) -> None:
+def test_state_counts_every_run_once(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     assert sync("report").exit == 0, "a report that is retried"
@@ -354,7 +358,7 @@ def test_the_state_counts_every_run_once(sync: Sync, bucket: Bucket) -> None:
     assert (counters["runs"], counters["errors"], counters["files_processed"]) == (2, 1, 2)
 
 
-def test_a_mistyped_setting_forgets_nothing(sync: Sync, bucket: Bucket) -> None:
+def test_run_with_a_mistyped_bucket_keeps_the_last_success(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     before = sync.state
@@ -365,7 +369,7 @@ def test_a_mistyped_setting_forgets_nothing(sync: Sync, bucket: Bucket) -> None:
     assert sync(MINIO_BUCKET=bucket.name).exit == 0
 
 
-def test_a_failed_run_is_counted_and_keeps_the_last_success(
+def test_failed_run_is_counted_and_keeps_the_last_success(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -381,15 +385,13 @@ def test_a_failed_run_is_counted_and_keeps_the_last_success(
     assert state["last_run"]["outcome"] == "failed"
 
 
-def test_a_step_that_fails_leaves_a_result_for_report(sync: Sync) -> None:
+def test_failed_step_writes_a_result_for_report(sync: Sync) -> None:
     assert sync("discover", "--run-id", "r", MINIO_ENDPOINT="127.0.0.1:1").exit == 30
     assert sync("report", "--run-id", "r").exit == 0
     assert sync.state["last_run"]["operation"] == "minio_connect"
 
 
-def test_a_step_refuses_the_run_of_another_configuration(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_step_rejects_the_run_of_another_configuration(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
     assert sync("download", MINIO_BUCKET="other-bucket").exit == 40
@@ -397,11 +399,11 @@ def test_a_step_refuses_the_run_of_another_configuration(
     assert sync("detect").exit == 0
     result = sync("publish", GIT_BRANCH="production")
     assert result.exit == 40
-    assert "GIT_BRANCH is 'production', the run's is 'main'" in result.errors
+    assert "GIT_BRANCH is 'production', but 'main' in the run" in result.errors
     assert branches(repository) == {}
 
 
-def test_a_run_that_left_no_result_is_reported_as_failed(sync: Sync, bucket: Bucket) -> None:
+def test_report_counts_a_run_without_a_result_as_failed(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
     result = sync("report")
@@ -410,7 +412,7 @@ def test_a_run_that_left_no_result_is_reported_as_failed(sync: Sync, bucket: Buc
     assert sync.state["last_run"]["exit_code"] == 30
 
 
-def test_health_is_the_last_successs_age(sync: Sync, bucket: Bucket) -> None:
+def test_health_depends_on_the_age_of_the_last_success(sync: Sync, bucket: Bucket) -> None:
     assert sync("health").exit == 1, "no run yet"
     bucket.put_many(OBJECTS)
     assert sync().exit == 0

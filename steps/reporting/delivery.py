@@ -62,7 +62,7 @@ def deliver(
                 with _errors_logged(Operation.REPORT, "Failed to count the delivery errors"), lock():
                     _count(errors, reported.file)
     except Terminated as stop:
-        signals.caught()
+        signals.ignore()
         logs.warning(Operation.REPORT, "Stopped while delivering the report", error=stop.error)
     finally:
         log_sync_complete(result)

@@ -35,7 +35,7 @@ def serve(settings: HttpSettings, source: StateSource) -> None:
         try:
             _log_new_runs(source)
         except Terminated as stop:
-            signals.caught()
+            signals.ignore()
             logs.info(Operation.SERVE, f"Stopped by {stop.error}")
 
 

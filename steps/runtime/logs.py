@@ -1,8 +1,4 @@
-"""The log: one JSON object per line, or readable text on a terminal; no secret in either.
-
-Fields: timestamp (UTC), level, component, operation, message, data; duration_ms where something was
-timed, error on failures. docs/contracts.md and the README describe them.
-"""
+"""The log: one JSON object per line, or text on a terminal. docs/logs.md describes the fields."""
 
 from __future__ import annotations
 
@@ -55,50 +51,50 @@ def debug(operation: Operation, message: str, **data: Any) -> None:
 
 
 def info(operation: Operation, message: str, *, took: float | None = None, **data: Any) -> None:
-    """Log what was done; ``took`` in milliseconds becomes the line's duration_ms."""
+    """Log what was done. ``took``, in milliseconds, is the line's duration_ms."""
     _log(logging.INFO, operation, message, data=data, duration_ms=took)
 
 
 def warning(operation: Operation, message: str, *, error: str | None = None, **data: Any) -> None:
-    """Log what somebody should look at some day."""
+    """Log a problem that does not fail the step."""
     _log(logging.WARNING, operation, message, data=data, error=error)
 
 
 def error(operation: Operation, message: str, error: str, *, took: float | None = None, **data: Any) -> None:
     """Log a failure: ``message`` says what failed, ``error`` why."""
-    global _last_error  # noqa: PLW0603 - the process's last word
+    global _last_error  # noqa: PLW0603 - the process writes it as its termination message
     _last_error = redaction.redacted(f"{message}: {error}")
     _log(logging.ERROR, operation, message, data=data, error=error, duration_ms=took)
 
 
 def last_error() -> str:
-    """The newest error in one line; "" if there was none."""
+    """Return message and error of the newest failure; "" if there was none."""
     return _last_error
 
 
 def failure(problem: SyncError | Terminated, **data: Any) -> None:
-    """Log an error of ours under its own operation."""
+    """Log a SyncError or a signal as an error of its operation; at level debug also the traceback."""
     error(problem.operation, problem.message, problem.error, **(getattr(problem, "data", {}) | data))
     if is_debug():
         debug(problem.operation, "Traceback", traceback="".join(traceback.format_exception(problem)))
 
 
 def is_debug() -> bool:
-    """Whether debug lines are wanted; asked before something costly is made for one."""
+    """Whether debug lines are written. Ask before computing something expensive for one."""
     return _logger.isEnabledFor(logging.DEBUG)
 
 
 @contextmanager
 def timed() -> Iterator[Callable[[], float]]:
-    """Give a function that returns the milliseconds since the block began."""
+    """Yield a function that returns the milliseconds since the block began."""
     start = time.monotonic()
     yield lambda: round((time.monotonic() - start) * 1000, 2)
 
 
 def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]) -> None:
-    """Send the log to standard output. ``secrets`` is asked at each line: a token file changes."""
+    """Write the log to standard output, without the secrets that ``secrets`` returns at each line."""
     handler = _StdoutHandler()
-    handler.setFormatter(_Text() if is_for_people(format_) else _Json())
+    handler.setFormatter(_Text() if is_text(format_) else _Json())
     redaction.set_up(secrets)
     handler.addFilter(redaction.redact_record)
     _logger.handlers = [handler]
@@ -106,14 +102,14 @@ def set_up(level: LogLevel, format_: LogFormat, secrets: Callable[[], list[str]]
     _logger.setLevel(level.value.upper())
 
 
-def is_for_people(format_: LogFormat) -> bool:
-    """Whether the log is text."""
+def is_text(format_: LogFormat) -> bool:
+    """Whether this format is text on the current standard output."""
     return format_ is LogFormat.TEXT or (format_ is LogFormat.AUTO and sys.stdout.isatty())
 
 
 @contextmanager
-def written_by(write: Callable[[str], None]) -> Iterator[None]:
-    """Let ``write`` print the lines while the block runs: a progress bar must know of them."""
+def redirected_to(write: Callable[[str], None]) -> Iterator[None]:
+    """Write the lines with ``write`` while the block runs, for example above a progress bar."""
     handlers = [handler for handler in _logger.handlers if isinstance(handler, _StdoutHandler)]
     for handler in handlers:
         handler.write = write
@@ -134,7 +130,7 @@ class _StdoutHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = self.format(record) + "\n"
-        with suppress(OSError, ValueError):  # nobody listens any more: that must not stop a backup
+        with suppress(OSError, ValueError):  # a closed standard output must not stop a backup
             self.write(line)
 
 
@@ -165,12 +161,12 @@ class _Json(JsonFormatter):
 
 
 class _Text(logging.Formatter):
-    """What people read: messages; with their data where something is wrong, or debug lines are wanted."""
+    """Time, level, message and error; data on warnings and errors, and on every line at level debug."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = vars(record)
         cause = f": {fields['error']}" if fields.get("error") else ""
-        told = record.levelno != logging.INFO or is_debug()
+        with_data = record.levelno != logging.INFO or is_debug()
         data = " ".join(
             f"{name}={value if isinstance(value, int | float) else json.dumps(value, default=str)}"
             for name, value in (fields.get("data") or {}).items()
@@ -178,6 +174,6 @@ class _Text(logging.Formatter):
         )
         stamp = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}"
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        line = f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if told and data else ''}"
-        # A server's words may hold what a terminal would obey.
+        line = f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if with_data and data else ''}"
+        # The message of a server may contain control sequences that a terminal would execute.
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

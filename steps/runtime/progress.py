@@ -1,4 +1,4 @@
-"""A progress bar for people who watch: objects, bytes and rates."""
+"""The progress bar of `run` on a terminal: objects, bytes and rates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """Counts what was found and what has come; called from download's worker threads."""
+    """Counts objects to download and downloaded objects; download's worker threads call it."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -32,13 +32,13 @@ class Bar:
         self._bytes = 0
 
     def found(self) -> None:
-        """One more object has to be fetched."""
+        """Count an object to download."""
         with self._lock:
             self._found += 1
             self._progress.update(self._task, total=self._found)
 
     def fetched(self, size: int) -> None:
-        """One object has come."""
+        """Count a downloaded object of ``size`` bytes."""
         with self._lock:
             self._bytes += size
             task = self._progress.tasks[0]
@@ -49,7 +49,7 @@ class Bar:
 
 @contextmanager
 def bar() -> Iterator[Bar]:
-    """Show a bar below the log while the block runs."""
+    """Show the bar below the log lines while the block runs."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,8 +61,8 @@ def bar() -> Iterator[Bar]:
     console = Console()
 
     def above(line: str) -> None:
-        # Not wrapped: a command that is printed must be one line when it is copied.
+        # Unwrapped, so that a command in a message can be copied as one line.
         console.print(line, end="", soft_wrap=True, markup=False, highlight=False, emoji=False)
 
-    with Progress(*columns, console=console, transient=True) as progress, logs.written_by(above):
+    with Progress(*columns, console=console, transient=True) as progress, logs.redirected_to(above):
         yield Bar(progress)

@@ -1,4 +1,4 @@
-"""How often a failure is retried, and after which pauses; docs/settings.md has the resulting numbers.
+"""How often failures are retried, and after which pauses. docs/settings.md lists the resulting numbers.
 
 A request is retried in exactly one place:
 
@@ -9,8 +9,8 @@ A request is retried in exactly one place:
 
 Around them a whole step is retried RETRY_ATTEMPTS times, by ``git-sync run`` or by Argo.
 
-This is not tenacity: fetch() uses it for every object, and a tenacity loop takes as long to set up as
-a small object takes to read (measured with tenacity 9.2).
+This is not tenacity, because ObjectStore.fetch() uses it for every object: setting up a tenacity loop takes
+as long as reading a small object (measured with tenacity 9.2).
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Retry:
+    """The next attempt: its number of ``attempts``, the seconds before it, and the error of the last one."""
+
+    number: int
+    attempts: int
+    pause: float
+    problem: SyncError | None
+
+
+@dataclass(frozen=True)
 class RetryPolicy:
     """At most ``attempts`` attempts, with pauses between them that start at ``first_pause`` seconds."""
 
@@ -39,7 +49,7 @@ class RetryPolicy:
     def pauses(self) -> Iterator[float | None]:
         """Yield for each attempt the seconds to wait after it; None for the last.
 
-        They double, and each is up to 50 % shorter or longer at random.
+        The pauses double. Each is up to 50 % shorter or longer at random.
         """
         for retries in range(self.attempts - 1):
             yield min(self.longest_pause, self.first_pause * 2**retries) * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
@@ -52,15 +62,30 @@ class RetryPolicy:
             if pause is not None:
                 time.sleep(pause)
 
-    def call(self, function: Callable[[], T]) -> T:
-        """Call the function, and again while it raises a transient error, ``attempts`` times at most."""
-        for pause in self.pauses():
+    def call(
+        self,
+        function: Callable[[], T],
+        *,
+        is_transient: Callable[[T], bool] = lambda _: False,
+        on_retry: Callable[[Retry], None] = lambda _: None,
+    ) -> T:
+        """Call the function; retry it while it raises a transient error or returns a transient result.
+
+        The outcome of the last attempt counts. ``on_retry`` is called before each pause.
+        """
+        for number, pause in enumerate(self.pauses(), 1):
+            problem = None
             try:
-                return function()
-            except SyncError as problem:
-                if pause is None or not problem.transient:
+                result = function()
+            except SyncError as raised:
+                if pause is None or not raised.transient:
                     raise
-                time.sleep(pause)
+                problem = raised
+            else:
+                if pause is None or not is_transient(result):
+                    return result
+            on_retry(Retry(number + 1, self.attempts, pause, problem))
+            time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
 

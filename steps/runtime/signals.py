@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: stop, clean up, say so."""
+"""SIGTERM and SIGINT: both raise Terminated in the main thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from steps.errors import Terminated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_AGAIN_SECONDS = 2.0
+_REPEAT_SECONDS = 2.0
 
-# Signals that arrived while they were deferred; None outside such a block.
-_waiting: list[int] | None = None
+# Signals that arrived while they were deferred; None outside of `deferred`.
+_pending: list[int] | None = None
 
 
 def install() -> None:
@@ -25,8 +25,8 @@ def install() -> None:
         signal.signal(number, _stop)
 
 
-def caught() -> None:
-    """Somebody has caught Terminated: it need not come again, and nothing may interrupt cleaning up."""
+def ignore() -> None:
+    """Ignore both signals, so that they do not interrupt the clean-up after Terminated was caught."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
@@ -34,34 +34,37 @@ def caught() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Defer both signals to the end of the block, so that a process it starts is known before they raise."""
-    global _waiting  # noqa: PLW0603 - signals are the process's
-    came: list[int] = []
-    _waiting = came
+    """Defer both signals to the end of the block.
+
+    For a block that starts a process: Terminated is raised only when the process is known, and can be killed.
+    """
+    global _pending  # noqa: PLW0603 - signal handlers belong to the process
+    arrived: list[int] = []
+    _pending = arrived
     try:
         yield
     finally:
-        _waiting = None
-        if came:
-            signal.raise_signal(came[0])
+        _pending = None
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
-    if not isinstance(lost.exc_value, Terminated):  # that one comes again, see below
+    if not isinstance(lost.exc_value, Terminated):  # _stop repeats Terminated
         sys.__unraisablehook__(lost)
 
 
 def _stop(number: int, _frame: object) -> None:
-    if _waiting is not None:
-        _waiting.append(number)
+    if _pending is not None:
+        _pending.append(number)
         return
     name = signal.Signals(number).name
 
-    def again(_number: int, _frame: object) -> None:
-        if _waiting is None:  # else at the next time
+    def repeat(_number: int, _frame: object) -> None:
+        if _pending is None:  # otherwise at the next alarm
             raise Terminated(name)
 
-    # An exception that is raised while a finalizer happens to run is printed and forgotten.
-    signal.signal(signal.SIGALRM, again)
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
+    # Python drops an exception that is raised while a finalizer runs, so it is repeated until it is caught.
+    signal.signal(signal.SIGALRM, repeat)
+    signal.setitimer(signal.ITIMER_REAL, _REPEAT_SECONDS, _REPEAT_SECONDS)
     raise Terminated(name)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 
-from steps.cli import leave_word
+from steps.cli import write_termination_message
 from steps.contracts import ClusterResult, Mode, Outcome, RunResult, State, Status
 from steps.core.deletion_guard import Decision, approval, is_approved
 from steps.kubernetes.change_summary import ChangeSummary, Count
@@ -306,7 +306,7 @@ def test_what_argo_and_kubernetes_are_told_is_harmless(few: Sync, bucket: Bucket
     assert few("publish").exit == 20
     word = tmp_path / "termination-log"
     word.touch()
-    leave_word(word)
+    write_termination_message(word)
     result = word.read_text()
     assert "{{" not in result
     (allowed,) = re.findall(r"allow-delete=(\S+)\)", result)

@@ -697,13 +697,13 @@ MUTANTS = (
         "last success moved back by a run that is reported late",
         "steps/reporting/state.py::_last_success",
         never("A.at >= B.finished_at"),
-        "tests/test_cli.py::test_an_old_run_that_is_reported_late_turns_nothing_back",
+        "tests/test_cli.py::test_report_of_an_old_run_keeps_the_newer_state",
     ),
     Mutant(
         "stale backups called healthy",
         "steps/reporting/health.py::health",
         never("now > A"),
-        "tests/test_cli.py::test_health_is_the_last_successs_age",
+        "tests/test_cli.py::test_health_depends_on_the_age_of_the_last_success",
     ),
     Mutant(
         "damaged state taken for an empty one",
@@ -711,7 +711,7 @@ MUTANTS = (
         Replace(
             "(FileNotFoundError, IsADirectoryError)", "(FileNotFoundError, IsADirectoryError, SyncError)"
         ),
-        "tests/test_cli.py::test_a_damaged_state_is_an_error_and_never_zeros",
+        "tests/test_cli.py::test_run_rejects_and_keeps_a_damaged_state",
     ),
     Mutant(
         "wrong precedence of exit codes",
@@ -734,9 +734,9 @@ MUTANTS = (
     ),
     Mutant(
         "step accepts the run of another configuration",
-        "steps/commands.py::_same",
+        "steps/commands.py::_require_same",
         never("here != found"),
-        "tests/test_cli.py::test_a_step_refuses_the_run_of_another_configuration",
+        "tests/test_cli.py::test_step_rejects_the_run_of_another_configuration",
     ),
     Mutant(
         "dry run writes",
@@ -754,7 +754,7 @@ MUTANTS = (
         "SIGTERM caught by except Exception",
         "steps/errors.py::Terminated",
         Replace("BaseException", "Exception"),
-        "tests/test_cli.py::test_a_stopped_run_says_so_and_leaves_nothing_running",
+        "tests/test_cli.py::test_stopped_run_logs_the_signal_and_exits_143",
     ),
     Mutant(
         "file visible before it is complete",

@@ -17,7 +17,7 @@ import click
 import pytest
 import yaml
 
-from steps.cli import cli, leave_word
+from steps.cli import cli, write_termination_message
 from steps.clients.git.config import Credentials, environment, repository_config
 from steps.clients.s3.listing import Listed
 from steps.clients.s3.store import ObjectStore
@@ -120,7 +120,7 @@ class Armed:
                 self.seen[f"{name} {number}"] = delivery.body
         word = self.tmp.parent / "termination-log"
         word.touch()
-        leave_word(word)
+        write_termination_message(word)
         self.seen["termination message"] = word.read_bytes()
         self.seen["objects in Git"] = subprocess.run(
             ["git", "cat-file", "--batch", "--batch-all-objects"],

@@ -202,7 +202,7 @@ def test_format_auto_is_text_on_a_terminal_only(
     monkeypatch.setattr(sys, "stdout", out)
     set_up(format_=format_)
     logs.info(Operation.INTERNAL, "hello")
-    assert logs.is_for_people(format_) is for_people
+    assert logs.is_text(format_) is for_people
     assert out.getvalue().startswith("{") is not for_people
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
-from steps.runtime.retry import RetryPolicy
+from steps.runtime.retry import Retry, RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 POLICY = RetryPolicy(attempts=4, first_pause=2, longest_pause=6)
 
@@ -69,6 +74,28 @@ def test_call_raises_the_last_transient_error(slept: list[float]) -> None:
     with pytest.raises(TryAgain, match="4"):
         POLICY.call(fail)
     assert (calls, len(slept)) == (4, 3)
+
+
+def test_call_retries_transient_results_and_returns_the_last_one(slept: list[float]) -> None:
+    results = iter(["busy", "busy", "done", "not reached"])
+    assert POLICY.call(lambda: next(results), is_transient="busy".__eq__) == "done"
+    assert POLICY.call(lambda: "busy", is_transient="busy".__eq__) == "busy"
+    assert len(slept) == 2 + 3
+
+
+def test_call_reports_each_retry_with_its_pause_and_cause(slept: list[float]) -> None:
+    problem = TryAgain(Operation.DOWNLOAD, "Failed", "busy")
+    outcomes: Iterator[TryAgain | str] = iter([problem, "busy", "done"])
+
+    def next_outcome() -> str:
+        outcome = next(outcomes)
+        if isinstance(outcome, TryAgain):
+            raise outcome
+        return outcome
+
+    retries: list[Retry] = []
+    POLICY.call(next_outcome, is_transient="busy".__eq__, on_retry=retries.append)
+    assert retries == [Retry(2, 4, slept[0], problem), Retry(3, 4, slept[1], None)]
 
 
 def test_call_does_not_retry_what_a_person_must_fix(slept: list[float]) -> None:

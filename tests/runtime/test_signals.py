@@ -1,4 +1,4 @@
-"""SIGTERM: what has been begun is known before anything is given up."""
+"""Signals: both raise Terminated; a block can defer them."""
 
 from __future__ import annotations
 
@@ -29,59 +29,59 @@ def _installed() -> Iterator[None]:
         signal.signal(number, before[number])
 
 
-def _begin(begun: list[str]) -> None:
+def _start(started: list[str]) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
-    begun.append("git")
+    started.append("git")
 
 
-def test_a_signal_that_is_held_back_stops_the_process_at_the_end_of_the_block() -> None:
-    begun: list[str] = []
+def test_deferred_signal_raises_at_the_end_of_the_block() -> None:
+    started: list[str] = []
     with pytest.raises(Terminated, match="SIGTERM"), signals.deferred():
-        _begin(begun)
-    assert begun
+        _start(started)
+    assert started
 
 
-def test_one_that_was_lost_does_not_come_again_inside_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "_AGAIN_SECONDS", 0.01)
+def test_deferred_block_defers_the_repeated_signal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_REPEAT_SECONDS", 0.01)
     with pytest.raises(Terminated):
-        _begin([])
-    begun: list[str] = []
+        _start([])
+    started: list[str] = []
     with pytest.raises(Terminated):  # noqa: PT012 - where it is raised is the question
         with signals.deferred():
             signal.sigtimedwait([signal.SIGUSR1], 0.1)
-            begun.append("git")
+            started.append("git")
         signal.pause()
-    assert begun
+    assert started
 
 
-def test_afterwards_it_stops_the_process_at_once() -> None:
+def test_signal_after_a_deferred_block_raises_at_once() -> None:
     with signals.deferred():
         pass
-    begun: list[str] = []
+    started: list[str] = []
     with pytest.raises(Terminated):
-        _begin(begun)
-    assert not begun
+        _start(started)
+    assert not started
 
 
-@pytest.mark.parametrize("at", ["signals.install", "cli._begin_log", "cli._click"])
-def test_a_signal_before_or_after_a_command_ends_with_143_and_a_word(at: str) -> None:
-    struck = f"""
+@pytest.mark.parametrize("at", ["signals.install", "cli._set_up_log", "cli._click"])
+def test_signal_before_or_after_a_command_exits_with_143_and_an_error(at: str) -> None:
+    interrupted = f"""
 import os, signal, sys
 from steps import cli
 from steps.runtime import signals
 was = {at}
-def struck(*given):
+def interrupted(*given):
     try:
         return was(*given)
     finally:
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
             os.kill(os.getpid(), signal.SIGTERM)
-{at} = struck
+{at} = interrupted
 sys.argv = ["git-sync", "--version"]
 cli.main()
 """
     done = subprocess.run(
-        [sys.executable, "-c", struck],
+        [sys.executable, "-c", interrupted],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

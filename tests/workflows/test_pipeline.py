@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from steps.cli import leave_word
+from steps.cli import write_termination_message
 from steps.contracts import ARTIFACTS
 from steps.core.operations import Operation
 from steps.runtime import logs
@@ -157,7 +157,7 @@ def test_publish_names_the_failed_cluster_and_how_to_complete_the_run(
     word = tmp_path / "termination-log"
     word.touch()
     pipeline.sync.elsewhere(tmp_path / "one")("publish", "--run-id", "one")
-    leave_word(word)
+    write_termination_message(word)
     assert word.read_text() == f"{line['message']}: {line['error']}"
 
 
@@ -178,7 +178,7 @@ def test_termination_message_contains_no_argo_expression(
     pipeline.sync.elsewhere(tmp_path / "two")("publish", "--run-id", "two")
     word = tmp_path / "termination-log"
     word.touch()
-    leave_word(word)
+    write_termination_message(word)
     result = word.read_text()
     assert "sprig.repeat" in result
     assert "{{" not in result
@@ -189,13 +189,13 @@ def test_termination_message_is_cut_at_the_end(tmp_path: Path) -> None:
     logs.error(Operation.PUBLISH, "Published in part", "größe" * 2000)
     word = tmp_path / "termination-log"
     word.touch()
-    leave_word(word)
+    write_termination_message(word)
     assert word.read_text().startswith("Published in part: größe")
     assert 4090 < word.stat().st_size <= 4096
 
 
 def test_termination_message_is_not_written_outside_kubernetes(tmp_path: Path) -> None:
-    leave_word(tmp_path / "none")
+    write_termination_message(tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -204,7 +204,7 @@ def test_termination_message_contains_no_secret(sync: Sync, tmp_path: Path) -> N
     logs.error(Operation.GIT_PUSH, "Failed", f"the server said {sync.settings['MINIO_SECRET_KEY']}")
     word = tmp_path / "termination-log"
     word.touch()
-    leave_word(word)
+    write_termination_message(word)
     assert word.read_text() == "Failed: the server said ***"
 
 
@@ -301,7 +301,7 @@ def test_download_only_requires_a_persistent_volume(pipeline: Pipeline, bucket: 
     bucket.put_many(OBJECTS)
     result = Pipeline(pipeline.sync.with_settings(GIT_REPOSITORY=""), pipeline.store)("one")
     assert result["discover"].exit == 40
-    assert "Nothing of this run would be kept" in result["discover"].errors
+    assert "Failed to start a download-only run" in result["discover"].errors
 
 
 def test_only_filter_options_make_a_run_narrowed(sync: Sync, bucket: Bucket) -> None:

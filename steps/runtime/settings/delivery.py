@@ -1,4 +1,4 @@
-"""Who is informed of runs, and how: health, HTTP, Pushgateway, webhook."""
+"""How runs are reported: health, HTTP, Pushgateway, webhook."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _web_url(text: str) -> str:
 
 
 def _secret_url(secret: SecretStr) -> SecretStr:
-    # The URL of a webhook is all that one needs to use it: it is never shown.
+    # The URL of a webhook is enough to call it, so it is never shown.
     if not is_web_url(secret.get_secret_value()):
         raise ValueError("write it like https://hooks.example.com/services/…")
     return secret
@@ -82,7 +82,7 @@ class HealthSettings(Group):
 
 
 class HttpSettings(HealthSettings, CommitPages):
-    """What the HTTP server answers with, and its port."""
+    """The port of the HTTP server, and what its answers depend on."""
 
     port: int = Field(
         alias="METRICS_PORT",

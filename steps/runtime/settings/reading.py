@@ -133,9 +133,7 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     if needs_state:
         reader.report(unreadable(given, "STATE_CA_FILE"))
     if reader.problems:
-        raise FixConfiguration(
-            Operation.CONFIGURATION, "The settings are not usable", "; ".join(reader.problems)
-        )
+        raise FixConfiguration(Operation.CONFIGURATION, "Invalid settings", "; ".join(reader.problems))
     return settings
 
 
@@ -146,7 +144,7 @@ def _given(environ: Mapping[str, str]) -> dict[str, Any]:
         for setting in catalogue()
         if environ.get(setting.name) or (setting.name == "GIT_REPOSITORY" and setting.name in environ)
     }
-    for name in ("https_proxy", "no_proxy"):  # both spellings are customary
+    for name in ("https_proxy", "no_proxy"):  # curl reads the lower-case spelling too
         if name.upper() not in given and environ.get(name):
             given[name.upper()] = environ[name]
     if "STATE_NAMESPACE" in given and "STATE_KEY" not in given:
@@ -166,7 +164,7 @@ class _Reader:
         self.problems |= dict.fromkeys(problems)
 
     def group(self, kind: type[G]) -> G:
-        """Validate a group without required settings. After a problem: its defaults, which no step sees."""
+        """Validate a group without required settings. After a problem its defaults, because read() raises."""
         return self.optional(kind) or kind.model_validate({})
 
     def optional(self, kind: type[G], *, required: bool = False) -> G | None:
@@ -184,13 +182,13 @@ class _Reader:
             return None
 
 
-# Variables with names close to ours that pods have for other reasons.
-_CUSTOMARY = {"HTTP_PROXY", "NAMESPACE"}
+# Variables that pods often have, with names close to those of settings.
+_COMMON = {"HTTP_PROXY", "NAMESPACE"}
 
 
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the variables that look like a misspelt setting, with the name of the setting."""
     known = {setting.name for setting in catalogue()}
-    unknown = sorted(name for name in environ if name.isupper() and name not in known | _CUSTOMARY)
+    unknown = sorted(name for name in environ if name.isupper() and name not in known | _COMMON)
     found = ((name, get_close_matches(name, known, n=1, cutoff=0.9)) for name in unknown)
     return [(name, close[0]) for name, close in found if close]
