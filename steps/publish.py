@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, pushes: PushCount) -> RunResult:
     """Publish the plan to the branch (in download-only mode to WORK_DIR), and write the result.
 
-    When it is repeated after a kill at any instant, the commit is the same. ``pushes`` counts also in a
-    publish that fails.
+    A publish that is repeated after a kill at any instant makes the same commit. ``pushes`` also counts if
+    publish fails.
     """
     files = volume.files(run.run_id)
     if run.download_only or run.dry_run:
@@ -78,7 +78,7 @@ class _Published:
 def _publish_to_branch(
     settings: Settings, volume: Volume, run: Run, verdict: Verdict, pushes: PushCount
 ) -> _Published:
-    """Commit and push; where another push came first, plan again on the branch's new tip, several times."""
+    """Commit and push; if another push came first, plan again on the branch's new tip, up to five times."""
     files = volume.files(run.run_id)
     detected = Plan(run.base, files.plan_rows, verdict.clusters)
     newer = clusters_with_newer_listing(volume, run, verdict.clusters)
@@ -89,7 +89,7 @@ def _publish_to_branch(
             tip = repository.fetch_tip()
             if tip == run.base and not newer:
                 plan = detected
-                files.replan_verdict.unlink(missing_ok=True)  # of an earlier try, on another tip
+                files.replan_verdict.unlink(missing_ok=True)  # an earlier attempt wrote it for another tip
             else:
                 since = history_since_base(repository, run, tip)
                 if own := made_by(run, since):
@@ -118,7 +118,7 @@ def _nothing_to_commit(plan: Plan) -> _Published:
 
 
 def _already_pushed(files: RunFiles, detected: Plan, oid: str) -> _Published:
-    """Describe the commit that an earlier try of this publish pushed: it is of the last plan."""
+    """Describe the commit that an earlier attempt pushed: it makes the changes of the newest plan."""
     logs.info(Operation.GIT_PUSH, "The branch already contains this run's commit", commit=oid)
     rows, clusters = detected.rows, detected.clusters
     if files.replan_verdict.exists():
@@ -135,7 +135,7 @@ def _pushed(volume: Volume, run: Run, repository: Repository, plan: Plan, oid: s
 
 
 def _log_moved_branch(run: Run, tip: str | None) -> None:
-    """Log that the push lost against another one."""
+    """Log that another push came first."""
     if tip is None:
         message = f"Branch {run.branch} no longer exists; planning again without it"
     else:

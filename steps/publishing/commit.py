@@ -32,9 +32,9 @@ _CHUNK = 1 << 20
 
 
 def commit(settings: GitSettings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
-    """Write the commit, verify that it changes what the plan says and nothing else, and return its id.
+    """Write the commit, verify that its changes are exactly those of the plan, and return its id.
 
-    Raises TryAgain if it does not; then a file on this volume has changed, and its caches are removed.
+    Raises TryAgain if they differ; then a file on this volume has changed, and its caches are removed.
     """
     with logs.timed() as elapsed:
         oid = repository.fast_import(_commands(settings, volume, run, plan))
@@ -59,7 +59,7 @@ def commit(settings: GitSettings, volume: Volume, run: Run, repository: Reposito
 
 
 def _first_difference(repository: Repository, oid: str, run: Run, plan: Plan) -> bytes | None:
-    """Return the first path at which the commit's changes, anywhere in the repository, are not the plan's."""
+    """Return the first path, anywhere in the repository, whose change is not that of the plan."""
     prefix = run.git_path.encode()
     planned = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
     for row, made in outer_join(planned, repository.changes(oid)):

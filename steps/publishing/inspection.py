@@ -1,6 +1,6 @@
 """Inspecting the files that a commit changed, for images and permissions in the report.
 
-The commit has been pushed by then. So an inspection is limited in time and memory, and never fails a run.
+The commit is already pushed. So an inspection is limited in time and memory, and never fails a run.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def inspect_changes(
 ) -> Mapping[bytes, FileInspection]:
     """Return what changed inside the files of ``commit``, by path ``<cluster>/<rest>``.
 
-    Files are missing where the time or the memory does not suffice, or where git fails; that is logged.
+    A file is missing if time or memory ran out, or if git failed. Both are logged.
     """
     found: dict[bytes, FileInspection] = {}
     try:
         found.update(_inspections(repository, git_path, commit, time.monotonic() + seconds))
     except SyncError as problem:
         logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
-    except Exception as bug:  # noqa: BLE001 - the commit is pushed, and the report works with less
+    except Exception as bug:  # noqa: BLE001 - the commit is pushed, and the report works without it
         # Without the error's message, which may quote a file and so a secret.
         at = traceback.format_tb(bug.__traceback__)
         logs.warning(Operation.GIT_DIFF, "Failed to inspect all changes", error=type(bug).__name__, at=at)
@@ -69,8 +69,8 @@ def _read_new_versions(
 ) -> tuple[list[BlobChange], dict[str, bytes]]:
     """Choose the files to inspect, and return them with their new contents by blob id.
 
-    The new versions are present, because this run wrote them. Files of which they are too large are left
-    out before any old version is fetched.
+    The new versions are present, because this run wrote them. Files whose new version is too large are
+    dropped before any old version is fetched.
     """
     cut = len(git_path.encode())
     below = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
@@ -90,7 +90,7 @@ def _read_old_versions(
 
 
 def _contents(repository: Repository, oids: Iterable[str], total: int) -> dict[str, bytes]:
-    """Return the contents of those of these blobs that are present, up to ``total`` bytes."""
+    """Return the contents of the blobs that are present, up to ``total`` bytes in all."""
     from steps.kubernetes.objects import MAX_BYTES
 
     wanted = dict.fromkeys(filter(None, oids))

@@ -22,10 +22,10 @@ class PushCount:
 
 
 def push(repository: Repository, run: Run, oid: str, base: str | None, count: PushCount) -> str | None:
-    """Push until the branch is no longer at ``base``, and return its commit: ``oid``, or somebody else's.
+    """Push until the branch is no longer at ``base``, and return its new commit: ``oid``, or another one.
 
-    The outcome of git push decides nothing: a push that failed may have landed, and a server may report
-    success and drop the ref. So the remote is asked after each push. Raises the push's SyncError if the
+    git's exit status does not decide: a push that failed may have landed, and a server may report success
+    and drop the ref. So the remote is asked after each push. Raises the SyncError of the last push if the
     branch stays at ``base``.
     """
     problem: SyncError | None = None
@@ -53,7 +53,7 @@ def push(repository: Repository, run: Run, oid: str, base: str | None, count: Pu
 
 
 def _attempt(repository: Repository, oid: str, base: str | None) -> SyncError:
-    """Push once, and return what went wrong if the branch has not moved."""
+    """Push once, and return the error to raise if the branch has not moved."""
     try:
         repository.push(oid, base)
     except SyncError as problem:

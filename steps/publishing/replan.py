@@ -1,4 +1,4 @@
-"""What other runs have published since this run began, and planning again on top of it."""
+"""What others have published since this run began, and planning again on top of it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def published_by(commits: Iterable[Commit]) -> set[str]:
 
 
 def made_by(run: Run, commits: Iterable[Commit]) -> list[str]:
-    """Return the ids of those of these commits that the run itself made."""
+    """Return the ids of the commits that name this run."""
     return [commit.oid for commit in commits if parse_trailers(commit.message).run_id == run.run_id]
 
 
@@ -69,7 +69,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
     """Return the branch's commits since the run began, newest first.
 
     If the run's base is not among the branch's commits, the branch was reset or rewritten, or the server
-    shows an older one. Then the ancestors of the base are older than the run as well, and are left out.
+    shows an older state. The ancestors of the base are older than the run, so they do not count either.
     """
     commits: list[Commit] = []
     if tip is None:
@@ -83,8 +83,8 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
     if made_by(run, commits) or run.base is None or published_by(commits).isdisjoint(run.clusters):
         return commits
     if not repository.fetch_commit(run.base, _HISTORY_DEPTHS[-1]):
-        # What is on the branch may be older or newer than what this run has read: neither overwrite it
-        # nor report success.
+        # The branch may be older or newer than what this run has read. So do not overwrite it, and do not
+        # report success.
         raise TryAgain(
             Operation.GIT_PUSH,
             "Failed to push to repository",
@@ -94,12 +94,12 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
 
 
 def settled_clusters(clusters: Iterable[ClusterResult], newer: Set[str]) -> dict[str, ClusterResult]:
-    """Return the results of the clusters that are not to be planned again, by name, and log the superseded.
+    """Return the results of the clusters that must not be planned again, by name; log the superseded ones.
 
-    A retried download may have completed a cluster that detect saw as failed. No guard has compared its
-    listing with what others published, so it stays failed. A processed cluster in ``newer`` is
-    superseded: what was published since this run began may be newer than what it has read. The times of
-    the listings do not decide this, because a run reads its objects long after it has listed them.
+    A retried download may have completed a cluster that detect saw as failed. No guard has checked its
+    listing, so it stays failed. A processed cluster in ``newer`` is superseded: others have published it
+    since this run began, and may have read newer objects. The times of the listings do not decide this,
+    because a run reads its objects long after it has listed them.
     """
     settled = {c.name: c for c in clusters if c.status in {Status.FAILED, Status.OVER_LIMIT}}
     for name in sorted(c.name for c in clusters if c.processed and c.name in newer):
@@ -115,10 +115,10 @@ def settled_clusters(clusters: Iterable[ClusterResult], newer: Set[str]) -> dict
 def replan(
     repository: Repository, volume: Volume, run: Run, tip: str | None, settled: Mapping[str, ClusterResult]
 ) -> Plan:
-    """Plan all clusters on the branch as it is now, except those of ``settled``, which keep their results.
+    """Plan all clusters on the branch's tip, except those in ``settled``, which keep their results.
 
     The new plan may need objects that this run has not fetched, because Git had them when it began. Their
-    blobs are fetched from the remote by id; changes without a blob are left for the next run.
+    blobs are fetched from the remote by id. A change whose blob the remote does not send is deferred.
     """
     files = volume.files(run.run_id)
 
@@ -159,7 +159,7 @@ def _missing_below(objects: Path) -> Callable[[PlanRow], bool]:
 
 
 def _fetch_missing(repository: Repository, rows: Iterable[PlanRow]) -> set[str]:
-    """Fetch the blobs of these rows, up to a limit, and return the ids of those that are present now."""
+    """Fetch the blobs of these rows, up to a limit, and return the ids of the blobs that are present."""
     wanted: set[str] = set()
     for row in rows:
         wanted.add(row.oid)
@@ -172,7 +172,7 @@ def _fetch_missing(repository: Repository, rows: Iterable[PlanRow]) -> set[str]:
 
 
 def _without(cluster: ClusterResult, *, added: int, modified: int) -> ClusterResult:
-    """Return the cluster's result when so many of its changes are left for the next run."""
+    """Return the cluster's result after this number of changes is deferred to the next run."""
     return cluster.model_copy(
         update={
             "files": cluster.files - added,
