@@ -1,4 +1,4 @@
-"""The full form: 10,000 hostile keys through servers of four kinds, as far as these hold them.
+"""Run git-sync with 10,000 hostile keys on four kinds of servers, as far as these accept the keys.
 
 `python -m tests.hostile [--seed 1] [--count 10000] [--store moto] [--store versitygw] [--store rclone]`
 """
@@ -19,21 +19,21 @@ _ON_A_DIRECTORY = {"rclone": rclone_server, "versitygw": versitygw_server}
 
 
 @click.command()
-@click.option("--seed", default="1", show_default=True, help="What the dice fall by.")
-@click.option("--count", default=10_000, show_default=True, help="How many keys.")
+@click.option("--seed", default="1", show_default=True, help="The seed of the random choices.")
+@click.option("--count", default=10_000, show_default=True, help="The number of keys.")
 @click.option("--store", "names", multiple=True, type=click.Choice(["moto", *_ON_A_DIRECTORY]))
 def main(seed: str, count: int, names: tuple[str, ...]) -> None:
-    """Judge, and say what became of the keys; an AssertionError says what was wrong."""
+    """Print the counts of each server; raises AssertionError if a verdict is wrong."""
     environment.clean()
     with ExitStack() as stack:
-        room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
         stores = {}
         for name in names:
-            (room / name).mkdir()
-            server = _ON_A_DIRECTORY[name](room / name) if name in _ON_A_DIRECTORY else moto_server()
+            (directory / name).mkdir()
+            server = _ON_A_DIRECTORY[name](directory / name) if name in _ON_A_DIRECTORY else moto_server()
             stores[name] = stack.enter_context(server)
-        (room / "keys").mkdir()
-        for name, counts in hostile_keys(seed, count, room / "keys", stores).items():
+        (directory / "keys").mkdir()
+        for name, counts in hostile_keys(seed, count, directory / "keys", stores).items():
             click.echo(f"{name}: {counts}")
 
 

@@ -1,4 +1,4 @@
-"""What must not have happened: nothing outside touched, no program run, no clone that does harm."""
+"""Detects damage: changed files outside of WORK_DIR, started programs, harmful clones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Fingerprint = dict[str, tuple[int, int, int, str]]
 
-# What git starts to clone from a file:// URL, and to find that there are no submodules.
+# Commands that git starts to clone from a file:// URL and to look for submodules.
 _GITS_OWN = frozenset(
     [
         *("git-upload-pack", "index-pack", "rev-list", "pack-objects", "unpack-objects", "maintenance"),
@@ -28,17 +28,17 @@ _STRICT = ("-c", "core.protectNTFS=true", "-c", "core.protectHFS=true")
 
 
 def fingerprint(root: Path, *, without: tuple[Path, ...] = ()) -> Fingerprint:
-    """Every file, link, pipe and directory below `root`: what it is, how large, how old, and its content."""
+    """Return mode, size, time and content hash of every file, link, pipe and directory below `root`."""
     found: Fingerprint = {}
     for directory, names, files in os.walk(root):
         names[:] = [name for name in names if root.joinpath(directory, name) not in without]
         for name in [*names, *files]:
             path = os.path.join(directory, name)
             if path not in map(str, without):
-                known = os.lstat(path)
-                # A directory's own time tells of files that came and went: such as TMPDIR is for.
-                size, time = (0, 0) if stat.S_ISDIR(known.st_mode) else (known.st_size, known.st_mtime_ns)
-                found[path] = (known.st_mode, size, time, _content(path, known.st_mode))
+                status = os.lstat(path)
+                # The time of a directory changes with temporary files, so it is ignored.
+                size, time = (0, 0) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
+                found[path] = (status.st_mode, size, time, _content(path, status.st_mode))
     return found
 
 
@@ -52,29 +52,29 @@ def _content(path: str, mode: int) -> str:
 
 
 def assert_same(found: Mapping[bytes, bytes], expected: Mapping[bytes, bytes]) -> None:
-    """Raise AssertionError, which names some of the paths, unless both are the same files."""
+    """Raise AssertionError with some of the differing paths, unless both have the same files."""
     differing = {path for path in found.keys() | expected.keys() if found.get(path) != expected.get(path)}
     shown = {path: (found.get(path), expected.get(path)) for path in sorted(differing)[:5]}
     assert not differing, f"{len(differing)} paths (found, expected): {shown}"
 
 
-def clone_and_look(
-    repository: Path, room: Path, expected: Mapping[bytes, bytes], canary: Path, *options: str
+def clone_and_check(
+    repository: Path, directory: Path, expected: Mapping[bytes, bytes], executed: Path, *options: str
 ) -> None:
-    """Clone with submodules, as a person who has filters and drivers of the names that are asked for.
+    """Clone with submodules, as a user whose configuration has the filters and drivers that are requested.
 
-    Raises AssertionError where a byte differs, a program is started, or a hook, or the canary is touched.
+    Raises AssertionError if a byte differs, a program or a hook is started, or `executed` exists.
     """
-    target, trace = room / "clone", room / "trace"
+    target, trace = directory / "clone", directory / "trace"
     environment = git_environment() | {
-        "GIT_CONFIG_GLOBAL": str(_configuration(room, canary)),
+        "GIT_CONFIG_GLOBAL": str(_configuration(directory, executed)),
         "GIT_TRACE2_EVENT": str(trace),
-        "HOME": str(room),
+        "HOME": str(directory),
     }
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
-            ["git", *arguments], capture_output=True, env=environment, cwd=room, check=False
+            ["git", *arguments], capture_output=True, env=environment, cwd=directory, check=False
         )
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
@@ -85,27 +85,27 @@ def clone_and_look(
     assert git(*options, "-C", str(target), "submodule", "status", "--recursive") == ""
     found = dict(_files(os.fsencode(target)))
     assert_same(found, expected)
-    assert not canary.exists()
-    started = strangers(trace)
-    assert started == [], started
+    assert not executed.exists()
+    commands = foreign_commands(trace)
+    assert commands == [], commands
     assert not (target / ".git" / "modules").exists()
 
 
 def strict_clone_options() -> tuple[str, ...]:
-    """Options by which git judges names as on the file systems of others."""
+    """Return options that make git check names for other file systems."""
     return _STRICT
 
 
-def _configuration(room: Path, canary: Path) -> Path:
-    """A global configuration in which every driver that a .gitattributes may ask for leaves a trace."""
-    touch = f"touch {canary}; cat"
-    written = room / "gitconfig"
-    written.write_text(
-        f'[filter "canary"]\n\tsmudge = {touch!r}\n\tclean = {touch!r}\n'.replace("'", '"')
-        + f'[diff "canary"]\n\ttextconv = "{touch}"\n[merge "canary"]\n\tdriver = "{touch}"\n'
+def _configuration(directory: Path, executed: Path) -> Path:
+    """Write a configuration in which every driver that .gitattributes may request creates `executed`."""
+    touch = f"touch {executed}; cat"
+    path = directory / "gitconfig"
+    path.write_text(
+        f'[filter "probe"]\n\tsmudge = {touch!r}\n\tclean = {touch!r}\n'.replace("'", '"')
+        + f'[diff "probe"]\n\ttextconv = "{touch}"\n[merge "probe"]\n\tdriver = "{touch}"\n'
         + "[protocol]\n\tallow = always\n[advice]\n\tdetachedHead = false\n"
     )
-    return written
+    return path
 
 
 def _files(root: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -119,8 +119,8 @@ def _files(root: bytes) -> Iterator[tuple[bytes, bytes]]:
                 yield os.path.relpath(path, root), file.read()
 
 
-def strangers(trace: Path) -> list[list[str]]:
-    """The commands that git started and that are none of its own; hooks are among them."""
+def foreign_commands(trace: Path) -> list[list[str]]:
+    """Return the commands started by git that are hooks or not part of git."""
     events = [json.loads(line) for line in trace.read_text(errors="replace").splitlines()]
     started = [event for event in events if event["event"] == "child_start"]
     return [
@@ -129,5 +129,5 @@ def strangers(trace: Path) -> list[list[str]]:
 
 
 def _is_gits(argv: list[str]) -> bool:
-    words = [word for word in argv if word != "git" and not word.startswith("-")]
-    return bool(words) and bool(_GITS_OWN & {words[0].split(" ")[0], " ".join(words[:2])})
+    names = [name for name in argv if name != "git" and not name.startswith("-")]
+    return bool(names) and bool(_GITS_OWN & {names[0].split(" ")[0], " ".join(names[:2])})

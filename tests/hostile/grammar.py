@@ -1,9 +1,9 @@
-"""A grammar of tricks: hostile keys whose verdict is known by how they were made.
+"""A grammar of tricks: hostile keys whose verdict follows from their construction.
 
-Nothing here asks the validator. A key is made of names that are innocent by their first letter, and of
-tricks; a trick knows which reasons may be given for it. docs/troubleshooting.md has the reasons.
+This module does not call the validator. A key consists of harmless names and of tricks; a trick has the
+reasons that may be reported for it. docs/guards.md lists the reasons.
 
-A key here is what follows the bucket's prefix, as bytes: <cluster>/<rest>.
+A key here is the part after the bucket's prefix, as bytes: <cluster>/<rest>.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from random import Random
 
 PATH_CONFLICT = "path_conflict"
-MARKER = "marker"  # an empty object whose key ends in a slash: no file, and no harm
+MARKER = "marker"  # an empty object whose key ends with a slash: git-sync ignores it
 LARGE = 3000  # bytes; MAX_OBJECT_BYTES is set below it
 MAX_OBJECT_BYTES = 2000
 
-# Clusters' names are the first thing that an enemy may choose. All of these are legal.
+# An attacker can choose cluster names. All of these are legal.
 CLUSTERS = (
     *("east", "East", "gr\u00f6\u00dfe", unicodedata.normalize("NFD", "gr\u00f6\u00dfe")),
     *("--help", "-x", "-", "--allow-delete", ":(exclude)east", ":!x", "@{u}", "HEAD", "refs"),
     *("#comment", "Git-Sync-Run: forged", "Total files: 9", " edges ", " ", "two  words", "a,b", "a:b"),
-    *("{{workflow.name}}", "<script>alert(1)<", "|`x`|**b**[l](http:x)", "$(touch canary)", "`touch canary`"),
+    *(
+        "{{workflow.name}}",
+        "<script>alert(1)<",
+        "|`x`|**b**[l](http:x)",
+        "$(touch executed)",
+        "`touch executed`",
+    ),
     *('it\'s "q"', "%2e%2e", "%00", "*", "?[a-z]!", "!not", "~", "~root", "con", "null", "true", "0"),
     *(
         "z\u200d\u00a0\u2028\ue000\ufeff",
@@ -44,7 +50,7 @@ CLUSTERS = (
 
 @dataclass(frozen=True)
 class Key:
-    """One hostile key. `verdicts` are the reasons that may be named; none: the key is good."""
+    """One hostile key. `verdicts` are the reasons that may be reported; a good key has none."""
 
     key: bytes
     body: bytes
@@ -53,38 +59,38 @@ class Key:
 
     @property
     def cluster(self) -> bytes:
-        """What stands before the first slash."""
+        """The part before the first slash."""
         return self.key.partition(b"/")[0]
 
     @property
     def is_good(self) -> bool:
-        """Whether git-sync must bring it to Git, unless other keys need its place."""
+        """Whether git-sync must commit it, unless other keys conflict with it."""
         return not self.verdicts
 
     @property
     def is_marker(self) -> bool:
-        """Whether it must leave no trace at all."""
+        """Whether git-sync must ignore it."""
         return self.verdicts == {MARKER}
 
 
-def keys(choice: Random, count: int, canary: str) -> list[Key]:
-    """The fixed keys and generated ones, `count` in all at least; each content would touch `canary`."""
+def keys(choice: Random, count: int, executed: str) -> list[Key]:
+    """Return at least `count` keys, fixed and generated, whose content tries to create `executed`."""
     made: dict[bytes, Key] = {}
 
     def add(key: str | bytes, verdicts: frozenset[str], trick: str, size: int | None = None) -> None:
         name = key if isinstance(key, bytes) else key.encode()
-        body = _payload(choice, name, len(made), canary) if size is None else b"x" * size
+        body = _payload(choice, name, len(made), executed) if size is None else b"x" * size
         made.setdefault(name, Key(name, body, verdicts, trick))
 
     for path in GOOD:
         add(f"east/{path}", frozenset(), "fixed")
     for path, reason in BAD:
-        # Who gives way to whom depends on all keys together: the judge finds it out.
+        # Path conflicts depend on all keys together, so verdicts.py finds them.
         add(f"east/{path}", frozenset({reason} - {PATH_CONFLICT}), "fixed")
     while len(made) < count:
         cluster = choice.choice(CLUSTERS)
         if choice.random() < _GOOD_PART:
-            add(f"{cluster}/{_innocent_path(choice)}", frozenset(), "innocent")
+            add(f"{cluster}/{_harmless_path(choice)}", frozenset(), "harmless")
             continue
         trick = choice.choice(TRICKS)
         for key, reasons, size in trick(choice, cluster):
@@ -92,7 +98,7 @@ def keys(choice: Random, count: int, canary: str) -> list[Key]:
     return list(made.values())
 
 
-# -- what is innocent -------------------------------------------------------------------------
+# -- harmless names -------------------------------------------------------------------------------
 
 _GOOD_PART = 0.3
 _HFS_IGNORED = (
@@ -101,8 +107,8 @@ _HFS_IGNORED = (
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
 
-# Characters that mean something to shells, YAML, templates, Git, URLs, XML, terminals or readers, and
-# some that XML cannot carry. None is forbidden.
+# Characters with a meaning for shells, YAML, templates, Git, URLs, XML, terminals or readers, and some
+# that XML cannot contain. None is forbidden.
 _ODD = (
     *" !\"#$%&'()*+,-.:;<=>?@[]^_`{|}~",
     *(
@@ -149,7 +155,7 @@ _ODD = (
     *_HFS_IGNORED,
 )
 
-# Names that come close to what Git knows, and are something else.
+# Names that are similar to Git's names, but harmless.
 _NEAR = (
     *(
         ".gitx",
@@ -223,11 +229,11 @@ _NEAR = (
 )
 
 
-def _innocent_name(choice: Random) -> str:
+def _harmless_name(choice: Random) -> str:
     kind = choice.randrange(4)
     if kind == 0:
         return choice.choice(_NEAR)
-    if kind == 1:  # a letter that no name of Git's begins with, and after it whatever is legal
+    if kind == 1:  # a letter with which no name of Git begins, and then any legal characters
         return "z" + "".join(choice.choices(_ODD, k=choice.randrange(12)))
     if kind == 2:
         return "z" + "".join(chr(_legal_code_point(choice)) for _ in range(choice.randrange(20)))
@@ -243,21 +249,21 @@ def _legal_code_point(choice: Random) -> int:
             return code
 
 
-def _innocent_path(choice: Random) -> str:
-    # The number makes two innocent paths differ, and none the directory of another.
-    names = [_innocent_name(choice) for _ in range(choice.choice((0, 1, 1, 2, 3, 6)))]
+def _harmless_path(choice: Random) -> str:
+    # The number makes all harmless paths different, and none is a directory of another.
+    names = [_harmless_name(choice) for _ in range(choice.choice((0, 1, 1, 2, 3, 6)))]
     return "/".join([*names, f"z{choice.randrange(10**9)}{choice.choice(_ODD)}y"])
 
 
 def _around(choice: Random, cluster: str, name: str) -> str:
-    """A path in the cluster of which one part is `name`."""
-    before = [_innocent_name(choice) for _ in range(choice.randrange(3))]
-    after = [_innocent_name(choice) for _ in range(choice.randrange(3))]
+    """Return a path in the cluster that has `name` as one segment."""
+    before = [_harmless_name(choice) for _ in range(choice.randrange(3))]
+    after = [_harmless_name(choice) for _ in range(choice.randrange(3))]
     return "/".join([cluster, *before, name, *after])
 
 
-# -- tricks -----------------------------------------------------------------------------------
-# Each yields keys, the reasons that may be given for them (none: good), and a size (None: a payload).
+# -- tricks ---------------------------------------------------------------------------------------
+# Each yields keys, the reasons that may be reported for them (none: good), and a size (None: a payload).
 
 Made = list[tuple[str | bytes, set[str], int | None]]
 
@@ -296,7 +302,7 @@ def _git_file(choice: Random, cluster: str) -> Made:
     if choice.random() < 0.3:
         stem = choice.choice(("gitign", "gitatt", "gitmod", "mailma"))
         name = _on_ntfs(choice, _any_case(choice, f"{stem}~{choice.randrange(1, 5)}"))
-    elif choice.random() < 0.2:  # past ~4, Windows makes a hash of the name; a longer number takes from it
+    elif choice.random() < 0.2:  # above ~4, Windows uses a hash of the name; a longer number shortens it
         digits = str(choice.choice((1, 7, 12, 123, 99999)))
         stem = choice.choice(("gi7eba", "gi250a", "gi7d29", "maba30"))[: 7 - len(digits)]
         name = _on_ntfs(choice, _any_case(choice, f"{stem}~{digits}"))
@@ -309,13 +315,13 @@ def _dot_segment(choice: Random, cluster: str) -> Made:
 
 
 def _empty_segment(choice: Random, cluster: str) -> Made:
-    name = _innocent_name(choice)
+    name = _harmless_name(choice)
     path = choice.choice((f"/{name}", f"{name}//x", f"{name}/", f"/tmp/{name}", f"{name}///", "/"))
     return [(f"{cluster}/{path}", {"empty_segment"}, None)]
 
 
 def _marker(choice: Random, cluster: str) -> Made:
-    return [(f"{cluster}/{_innocent_path(choice)}/", {MARKER}, 0), (f"{cluster}/", {MARKER}, 0)]
+    return [(f"{cluster}/{_harmless_path(choice)}/", {MARKER}, 0), (f"{cluster}/", {MARKER}, 0)]
 
 
 def _backslash(choice: Random, cluster: str) -> Made:
@@ -373,11 +379,11 @@ def _deep(choice: Random, cluster: str) -> Made:
 
 
 def _large(choice: Random, cluster: str) -> Made:
-    return [(f"{cluster}/{_innocent_path(choice)}", {"too_large"}, LARGE)]
+    return [(f"{cluster}/{_harmless_path(choice)}", {"too_large"}, LARGE)]
 
 
 def _empty(choice: Random, cluster: str) -> Made:
-    return [(f"{cluster}/{_innocent_path(choice)}", set(), 0)]
+    return [(f"{cluster}/{_harmless_path(choice)}", set(), 0)]
 
 
 def _no_cluster(choice: Random, _cluster: str) -> Made:
@@ -401,18 +407,18 @@ def _bad_cluster(choice: Random, _cluster: str) -> Made:
         ("c" * 256, "segment_too_long"),
     )
     cluster, reason = choice.choice(bad)
-    return [(f"{cluster}/{_innocent_path(choice)}", {reason}, None)]
+    return [(f"{cluster}/{_harmless_path(choice)}", {reason}, None)]
 
 
 def _family(choice: Random, cluster: str) -> Made:
-    """A name that is file and directory at once, with what sorts between the two."""
+    """Return a name that is both file and directory, with names that sort between the two."""
     name = f"{cluster}/f{choice.randrange(10**6)}"
     there = [name, f"{name}/b", f"{name}-x", f"{name}.x", f"{name}0", f"{name}/b/c", f"{name} ", f"{name}!"]
     return [(key, set(), None) for key in there]
 
 
 def _look_alikes(choice: Random, cluster: str) -> Made:
-    """Names that are one to a reader, or to another file system, and several to Git."""
+    """Return names that look alike to a reader, or are equal on another file system."""
     name = f"l{choice.randrange(10**6)}"
     alike = [
         f"{name}\u00e9",
@@ -426,7 +432,7 @@ def _look_alikes(choice: Random, cluster: str) -> Made:
 
 
 def _two_tricks(choice: Random, cluster: str) -> Made:
-    """Two at once: either reason will do."""
+    """Combine two tricks: either reason may be reported."""
     simple = (_git_directory, _git_file, _dot_segment, _backslash, _control, _bidi, _replacement)
     ((first, one, _),) = choice.choice(simple)(choice, cluster)
     ((second, two, _),) = choice.choice(simple)(choice, "")
@@ -454,14 +460,14 @@ TRICKS: tuple[Trick, ...] = (
 )
 
 
-def _payload(choice: Random, name: bytes, number: int, canary: str) -> bytes:
-    """A content that does harm if anything takes it for more than bytes; no two are alike."""
+def _payload(choice: Random, name: bytes, number: int, executed: str) -> bytes:
+    """Return unique content that creates `executed` if a program interprets it."""
     words = (
-        f"#!/bin/sh\ntouch {canary}\n",
-        "* filter=canary diff=canary merge=canary ident text eol=crlf working-tree-encoding=UTF-16\r\n",
+        f"#!/bin/sh\ntouch {executed}\n",
+        "* filter=probe diff=probe merge=probe ident text eol=crlf working-tree-encoding=UTF-16\r\n",
         "*\n!.git\n",
-        f'[submodule "x"]\n\tpath = x\n\turl = file://{canary}.git\n\tupdate = !touch {canary}\n',
-        f"[core]\n\thooksPath = .\n\tfsmonitor = touch {canary}\n\tsshCommand = touch {canary}\n",
+        f'[submodule "x"]\n\tpath = x\n\turl = file://{executed}.git\n\tupdate = !touch {executed}\n',
+        f"[core]\n\thooksPath = .\n\tfsmonitor = touch {executed}\n\tsshCommand = touch {executed}\n",
         "$Id$\r\n\0\xff",
     )
     if b"module" in name.lower():

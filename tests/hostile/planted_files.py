@@ -1,7 +1,7 @@
-"""Things that somebody has laid into WORK_DIR, and runs that must take no harm from them.
+"""Hostile files planted in WORK_DIR, and runs that must not be harmed by them.
 
-A run must end, with an exit code that says what is, and with a clear word; and outside of WORK_DIR
-nothing may have changed.
+A run must end with a documented exit code and a clear message, and must change nothing outside of
+WORK_DIR.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 OBJECTS = {
     f"clusterbackup/{cluster}/ns/{n}.yaml": b"%d\n" % n for cluster in ("east", "west") for n in range(3)
 }
-_SECONDS = 60  # a run takes one; whoever needs more waits for something that never comes
+_SECONDS = 60  # a run takes about one second; a longer one hangs
 _RUN = "planted"
 
-# -- what can be planted ----------------------------------------------------------------------
+# -- files to plant -------------------------------------------------------------------------------
 
 
 def link_to_directory(place: Path, outside: Path) -> None:
@@ -50,14 +50,14 @@ def link_to_file(place: Path, outside: Path) -> None:
 
 
 def link_to_nothing(place: Path, outside: Path) -> None:
-    place.symlink_to(outside / "to-be-made")
+    place.symlink_to(outside / "not-existing")
 
 
-def link_to_a_spring(place: Path, _outside: Path) -> None:
+def link_to_endless_device(place: Path, _outside: Path) -> None:
     place.symlink_to("/dev/zero")
 
 
-def link_to_a_listener(place: Path, outside: Path) -> None:
+def link_to_pipe(place: Path, outside: Path) -> None:
     place.symlink_to(outside / "pipe")
 
 
@@ -75,7 +75,7 @@ def pipe(place: Path, _outside: Path) -> None:
 
 def unix_socket(place: Path, _outside: Path) -> None:
     here = os.getcwd()
-    os.chdir(place.parent)  # the path of a socket may have no more than a hundred letters
+    os.chdir(place.parent)  # the path of a socket is limited to 107 bytes
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place.name)
     os.chdir(here)
@@ -99,25 +99,25 @@ def sparse_file(place: Path, _outside: Path) -> None:
         file.truncate(1 << 40)
 
 
-def bolted_file(place: Path, _outside: Path) -> None:
+def unreadable_file(place: Path, _outside: Path) -> None:
     place.write_bytes(b"x")
     place.chmod(0)
 
 
-def bolted_directory(place: Path, _outside: Path) -> None:
+def unreadable_directory(place: Path, _outside: Path) -> None:
     full_directory(place, _outside)
     place.chmod(0)
 
 
 Plant = Callable[[Path, Path], None]
 PLANTS: tuple[Plant, ...] = (
-    *(link_to_directory, link_to_file, link_to_nothing, link_to_a_spring, link_to_a_listener, link_to_itself),
-    *((device,) if os.geteuid() == 0 else ()),  # only root makes them
+    *(link_to_directory, link_to_file, link_to_nothing, link_to_endless_device, link_to_pipe, link_to_itself),
+    *((device,) if os.geteuid() == 0 else ()),  # only root can create devices
     *(hard_link, pipe, unix_socket, empty_directory, full_directory, sparse_file),
-    *(bolted_file, bolted_directory),
+    *(unreadable_file, unreadable_directory),
 )
 
-# Every path that git-sync writes to; those of a run, after discover has made it.
+# Every path that git-sync writes to; discover creates the directory of a run.
 PLACES = (
     *(".git", ".gitconfig", ".git-sync", "clusterbackup", "sync-metadata.json", "report.md", "report.html"),
     *(
@@ -136,11 +136,11 @@ PLACES_OF_A_RUN = tuple(
 )
 
 
-# -- and what comes of it ---------------------------------------------------------------------
+# -- trials ---------------------------------------------------------------------------------------
 
 
 def pairs() -> list[str]:
-    """Every thing at every place, with Git and without, as the names of trials."""
+    """Return the names of all trials: every file at every place, with and without Git."""
     modes = ("with Git", "without Git")
     everywhere = (*PLACES, *PLACES_OF_A_RUN)
     return [
@@ -149,9 +149,9 @@ def pairs() -> list[str]:
 
 
 def planted(seed: int, count: int, workspace: Path, server: S3Server) -> Counter[str]:
-    """Make `count` trials that `seed` chooses (all of them, if it is large enough).
+    """Run `count` random trials, chosen by `seed`, or all if there are not more.
 
-    Returns how many ended with which exit code. Raises AssertionError where anything went wrong.
+    Returns the number of trials by exit code. Raises AssertionError if one fails.
     """
     names = pairs()
     chosen = random.Random(seed).sample(names, min(count, len(names)))
@@ -159,26 +159,26 @@ def planted(seed: int, count: int, workspace: Path, server: S3Server) -> Counter
 
 
 def pair(name: str, workspace: Path, server: S3Server) -> int:
-    """Make the trial of that name in a room of its own, and return the exit code."""
-    thing, place, mode = re.fullmatch(r"(\S+) at (\S+) (.*)", name).groups()  # type: ignore[union-attr]
-    (plant,) = (plant for plant in PLANTS if plant.__name__ == thing)
+    """Run one trial in a separate directory; return the exit code."""
+    planted_name, place, mode = re.fullmatch(r"(\S+) at (\S+) (.*)", name).groups()  # type: ignore[union-attr]
+    (plant,) = (plant for plant in PLANTS if plant.__name__ == planted_name)
     bucket = new_bucket(server)
     bucket.put_many(OBJECTS)
-    room = Path(tempfile.mkdtemp(prefix="trial-", dir=workspace))
-    sync = Sync.between(bucket, bare_repository(room / "backups.git"), room / "workspace")
+    directory = Path(tempfile.mkdtemp(prefix="trial-", dir=workspace))
+    sync = Sync.between(bucket, bare_repository(directory / "backups.git"), directory / "workspace")
     if mode == "without Git":
         sync = sync.with_settings(GIT_REPOSITORY="")
-    code = trial(sync, plant, place, room)
-    for bolted in room.rglob("*"):
-        if bolted.is_dir() and not bolted.is_symlink():
-            bolted.chmod(0o700)
-    shutil.rmtree(room)
+    code = trial(sync, plant, place, directory)
+    for path in directory.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+    shutil.rmtree(directory)
     return code
 
 
-def trial(sync: Sync, plant: Plant, place: str, room: Path) -> int:
-    """Plant it, and run; the exit code, once nothing is found wrong."""
-    outside = room / "outside"
+def trial(sync: Sync, plant: Plant, place: str, directory: Path) -> int:
+    """Plant the file, run git-sync and check the result; return the exit code."""
+    outside = directory / "outside"
     (outside / "directory" / "below").mkdir(parents=True)
     for name in ("file", "directory/file", "directory/below/file"):
         (outside / name).write_bytes(b"precious\n")
@@ -186,12 +186,12 @@ def trial(sync: Sync, plant: Plant, place: str, room: Path) -> int:
     where = f"{plant.__name__} at {place}"
     if place in PLACES_OF_A_RUN:
         assert _call(sync, where, "discover", "--run-id", _RUN).exit == 0
-    spot = sync.work_dir / place
-    spot.parent.mkdir(parents=True, exist_ok=True)
-    if spot.is_dir():
-        shutil.rmtree(spot)
-    spot.unlink(missing_ok=True)
-    plant(spot, outside)
+    target = sync.work_dir / place
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.unlink(missing_ok=True)
+    plant(target, outside)
     before = fingerprint(outside)
     if place in PLACES_OF_A_RUN:
         for step in ("download", "detect", "publish"):
@@ -201,8 +201,8 @@ def trial(sync: Sync, plant: Plant, place: str, room: Path) -> int:
         result = _call(sync, where, "run")
     assert fingerprint(outside) == before, where
     if result.exit == 0 and place not in PLACES_OF_A_RUN:
-        held = contents(sync.repository) if sync.settings["GIT_REPOSITORY"] else _local(sync.work_dir)
-        assert held == OBJECTS, where
+        files = contents(sync.repository) if sync.settings["GIT_REPOSITORY"] else _local(sync.work_dir)
+        assert files == OBJECTS, where
     return result.exit
 
 
@@ -218,30 +218,30 @@ _context.set_forkserver_preload(["steps.commands"])
 
 
 def _call(sync: Sync, where: str, *arguments: str) -> CommandResult:
-    """A command in a process of its own, which must end, and say why if it does not end well."""
-    answer, question = _context.Pipe(duplex=False)
-    process = _context.Process(target=_answer, args=(question, arguments, dict(sync.settings)))
+    """Run a command in a separate process; it must end, and a failure must be logged."""
+    receiver, sender = _context.Pipe(duplex=False)
+    process = _context.Process(target=_invoke, args=(sender, arguments, dict(sync.settings)))
     process.start()
-    question.close()
-    if not answer.poll(_SECONDS):
+    sender.close()
+    if not receiver.poll(_SECONDS):
         process.kill()
-        raise AssertionError(f"{where}: {arguments[0]} hangs")
-    result = CommandResult(*answer.recv())
+        raise AssertionError(f"{where}: {arguments[0]} does not end")
+    result = CommandResult(*receiver.recv())
     process.join()
-    # 10: a cluster's files were damaged; 20: what lies among the objects without Git is taken for lost ones.
+    # 10: files of a cluster were damaged; 20: without Git, a planted file in a cluster counts as a deletion.
     assert result.exit in {0, 10, 20, 30, 40}, f"{where}: {result.exit}"
     if result.exit:
-        assert result.errors, f"{where}: {arguments[0]} says nothing"
-        # What is in the way must be named, and not our own temporary file; and it is no bug to report.
-        for word in ("please report it", ".git-sync-tmp-"):
-            assert word not in result.errors, f"{where}: {result.errors}"
+        assert result.errors, f"{where}: {arguments[0]} failed without an error"
+        # The error must name the planted file, not a temporary one, and must not ask for a bug report.
+        for text in ("please report it", ".git-sync-tmp-"):
+            assert text not in result.errors, f"{where}: {result.errors}"
     return result
 
 
-def _answer(question: Connection, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
+def _invoke(sender: Connection, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
     out = io.StringIO()
     with redirect_stdout(out):
         code = invoke(arguments, settings)
-    question.send((code, out.getvalue()))
-    question.close()
-    os._exit(0)  # a download that waits for ever must not keep the process
+    sender.send((code, out.getvalue()))
+    sender.close()
+    os._exit(0)  # a download that waits forever must not keep the process alive

@@ -1,4 +1,4 @@
-"""Clusters whose names are an attack, everywhere that a name travels."""
+"""Hostile cluster names, in every place where a name is shown."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NAMES = [
     ),
     *("\u00a0nbsp", "|", "||", "`", "``", "*", "<", "&lt;", "'", '"', "{{=1+1}}", "n" * 255, "\u00fc" * 127),
 ]
-# Enough for what is about single names.
+# A selection, for tests that look at each name.
 FEW = [
     *(
         "east",
@@ -78,25 +78,25 @@ def objects(names: list[str]) -> dict[str, bytes]:
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 @pytest.fixture
 def few(sync: Sync, bucket: Bucket) -> Sync:
-    """Git holds one file of each of a few hostile clusters."""
+    """Sync one file of each of a few hostile clusters."""
     bucket.put_many(objects(FEW))
     assert sync().exit == 0
     return sync
 
 
-def all_gone_but_east(bucket: Bucket) -> None:
+def delete_all_but_east(bucket: Bucket) -> None:
     for key in bucket.keys("clusterbackup/"):
         if not key.startswith("clusterbackup/east/"):
             bucket.delete(key)
 
 
-def test_a_run_of_hostile_clusters_is_told_truly_everywhere(
+def test_hostile_cluster_names_are_shown_safely_in_every_output(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(objects(NAMES))
@@ -105,7 +105,7 @@ def test_a_run_of_hostile_clusters_is_told_truly_everywhere(
     _check_commit(message(repository), repository)
     _check_metrics(sync)
     _check_pages(sync.work_dir)
-    all_gone_but_east(bucket)
+    delete_all_but_east(bucket)
     with receiver() as hook:
         result = sync(WEBHOOK_URL=hook.url, LOG_LEVEL="debug")
         (delivery,) = hook.got
@@ -121,7 +121,7 @@ def test_a_run_of_hostile_clusters_is_told_truly_everywhere(
 
 
 def _check_commit(text: str, repository: Path) -> None:
-    """Its lines say what they say of `east`, and its trailers are one run's, with every name once."""
+    """Check that the message has the usual lines, and trailers of one run with each name once."""
     trailers = git(repository, "interpret-trailers", "--parse", "--no-divider", stdin=text.encode()).decode()
     keys = [line.partition(": ")[0] for line in trailers.splitlines()]
     assert keys == ["Git-Sync-Run", *["Git-Sync-Listed"] * len(set(NAMES))]
@@ -144,11 +144,11 @@ def _check_metrics(sync: Sync) -> None:
         for sample in family.samples
         if sample.name == "git_sync_cluster_files"
     }
-    assert labels == {shown(name) for name in NAMES}
+    assert labels == {printable(name) for name in NAMES}
 
 
 class Tags(html.parser.HTMLParser):
-    """What a page is made of; links and whatever else an attribute could do are refused at once."""
+    """Collects the tags and code texts of a page, and rejects links and unknown attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -189,22 +189,22 @@ _PAGE = _TEXT | {"html", "head", "meta", "title", "style", "body", "main", "head
 
 def _check_pages(directory: Path) -> None:
     page = (directory / "report.html").read_text()
-    written = Tags(page)
-    assert written.tags <= _PAGE
-    assert set(map(shown, NAMES)) <= set(written.code)
+    html_page = Tags(page)
+    assert html_page.tags <= _PAGE
+    assert set(map(printable, NAMES)) <= set(html_page.code)
     text = (directory / "report.md").read_text()
-    rendered = Tags(MarkdownIt("commonmark").enable("table").render(text))
-    assert rendered.tags <= _TEXT | {"strong"}
-    # CommonMark takes a space from each end of a code span that is not all spaces.
-    assert {shown(name).strip() for name in NAMES} <= {code.strip() for code in rendered.code}
+    markdown_page = Tags(MarkdownIt("commonmark").enable("table").render(text))
+    assert markdown_page.tags <= _TEXT | {"strong"}
+    # CommonMark strips one space from each end of a code span, unless it has only spaces.
+    assert {printable(name).strip() for name in NAMES} <= {code.strip() for code in markdown_page.code}
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(_cells(row)) for row in rows} <= {8, 4}
-    for told in (page, text):
-        assert not CONTROL.search(told.replace("\n", ""))
+    for output in (page, text):
+        assert not CONTROL.search(output.replace("\n", ""))
 
 
 def _cells(row: str) -> list[str]:
-    """The cells of a row as GitHub splits them: any backslash escapes what follows it."""
+    """Return the cells of a row as GitHub splits them: a backslash escapes the next character."""
     return re.findall(r"(?:\\.|[^|\\])+", row.strip("|"))
 
 
@@ -213,61 +213,61 @@ def _check_log(result: CommandResult) -> None:
     assert not CONTROL.search(result.text.replace("\n", ""))
     refusals = result.of("detect_changes", "error")
     assert {line["data"]["cluster"] for line in refusals} == {
-        shown(name)[:200] for name in NAMES if len(name) <= 200 and name != "east"
+        printable(name)[:200] for name in NAMES if len(name) <= 200 and name != "east"
     } | {f"{name[:200]}\u2026 ({len(name)} characters)" for name in NAMES if len(name) > 200}
 
 
 def _check_arguments(result: CommandResult) -> None:
-    """No name is an argument of its own, and so none can be an option."""
+    """Check that no argument is a name, so that a name cannot be an option."""
     lists = [line["data"]["arguments"] for line in result.of("git_command")]
     assert len(lists) > 3
     assert not {argument for arguments in lists for argument in arguments} & set(NAMES)
 
 
-def test_text_for_people_holds_no_control_character(few: Sync, bucket: Bucket) -> None:
-    all_gone_but_east(bucket)
+def test_text_log_has_no_control_characters(few: Sync, bucket: Bucket) -> None:
+    delete_all_but_east(bucket)
     result = few(LOG_FORMAT="text", LOG_LEVEL="debug")
     assert result.exit == 20
     assert all(line.isprintable() for line in result.text.split("\n"))
 
 
-def by_each_refusal(result: CommandResult) -> list[str]:
+def from_each_refusal(result: CommandResult) -> list[str]:
     found = [
         re.search(r"git-sync run (--allow-delete .*)$", line["error"])
         for line in result.of("detect_changes", "error")
     ]
-    return [word for match in found if match for word in shlex.split(match[1])]
+    return [option for match in found if match for option in shlex.split(match[1])]
 
 
-def by_the_one_command(result: CommandResult) -> list[str]:
+def from_the_common_command(result: CommandResult) -> list[str]:
     (line,) = [
         line["message"] for line in result.of("detect_changes", "warning") if "at once" in line["message"]
     ]
     return shlex.split(line.partition("git-sync run ")[2])
 
 
-def by_what_publish_says(result: CommandResult) -> list[str]:
+def from_the_error_of_publish(result: CommandResult) -> list[str]:
     return [
         f"--allow-delete={shlex.split(found)[0]}"
         for found in re.findall(r"allow-delete=(.*?)\)(?:; |$)", result.errors)
     ]
 
 
-def by_the_setting(result: CommandResult) -> list[str]:
+def from_the_setting(result: CommandResult) -> list[str]:
     data = [line["data"]["allow_delete"] for line in result.of("detect_changes", "error")]
     return ["--allow-delete", ",".join(data)]
 
 
 @pytest.mark.parametrize(
-    "reading", [by_each_refusal, by_the_one_command, by_what_publish_says, by_the_setting]
+    "read_options", [from_each_refusal, from_the_common_command, from_the_error_of_publish, from_the_setting]
 )
-def test_the_loss_of_any_cluster_is_allowed_by_what_is_printed(
-    reading: Callable[[CommandResult], list[str]], few: Sync, bucket: Bucket, repository: Path
+def test_printed_options_approve_the_deletion_of_any_cluster(
+    read_options: Callable[[CommandResult], list[str]], few: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    all_gone_but_east(bucket)
+    delete_all_but_east(bucket)
     result = few()
     assert result.exit == 20
-    allowed = few("run", *reading(result))
+    allowed = few("run", *read_options(result))
     assert allowed.exit == 0
     assert contents(repository) == {"clusterbackup/east/ns/x.yaml": b"x"}
     assert not [line for line in allowed.of("detect_changes", "warning") if "no deletions" in line["message"]]
@@ -277,25 +277,27 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\
 
 
 @given(names, names)
-def test_an_allowance_is_one_word_that_names_one_cluster(name: str, other: str) -> None:
+def test_approval_is_one_word_for_exactly_one_cluster(name: str, other: str) -> None:
     token = "0123456789abcdef"
-    word = approval(name, token)
-    assert word.isprintable()
-    assert not set(" ,{}") & set(word)
-    assert read({"ALLOW_DELETE": f"{word},x:{token}"}).guards.allow_delete == (word, f"x:{token}")
-    assert is_approved(name, token, (word,))
+    value = approval(name, token)
+    assert value.isprintable()
+    assert not set(" ,{}") & set(value)
+    assert read({"ALLOW_DELETE": f"{value},x:{token}"}).guards.allow_delete == (value, f"x:{token}")
+    assert is_approved(name, token, (value,))
     if name != other and approval(other, token) != f"{name}:{token}" != f"{other}:{token}":
-        assert not is_approved(other, token, (word,)) or word == f"{other}:{token}"
+        assert not is_approved(other, token, (value,)) or value == f"{other}:{token}"
 
 
-def test_a_cluster_is_selected_whatever_it_is_called(few: Sync, bucket: Bucket, repository: Path) -> None:
+def test_clusters_option_selects_hostile_names(few: Sync, bucket: Bucket, repository: Path) -> None:
     for name in ("--help", "-x", "#comment", "a:b"):
         bucket.put(f"clusterbackup/{name}/ns/new.yaml", b"new")
         assert few("run", "--clusters", name).exit == 0
         assert contents(repository)[f"clusterbackup/{name}/ns/new.yaml"] == b"new"
 
 
-def test_what_argo_and_kubernetes_are_told_is_harmless(few: Sync, bucket: Bucket, tmp_path: Path) -> None:
+def test_shards_and_termination_message_contain_no_hostile_name(
+    few: Sync, bucket: Bucket, tmp_path: Path
+) -> None:
     bucket.clear("clusterbackup/{{workflow.name}}/")
     assert few("discover", "--run-id", "r", MAX_SHARDS="100").exit == 0
     shards = json.loads((few.work_dir / ".git-sync/runs/r/shards.json").read_text())
@@ -304,16 +306,16 @@ def test_what_argo_and_kubernetes_are_told_is_harmless(few: Sync, bucket: Bucket
     for step in ("download", "detect"):
         assert few(step).exit == 0
     assert few("publish").exit == 20
-    word = tmp_path / "termination-log"
-    word.touch()
-    write_termination_message(word)
-    result = word.read_text()
+    message_file = tmp_path / "termination-log"
+    message_file.touch()
+    write_termination_message(message_file)
+    result = message_file.read_text()
     assert "{{" not in result
     (allowed,) = re.findall(r"allow-delete=(\S+)\)", result)
     assert few("run", "--allow-delete", allowed).exit == 0
 
 
-# -- pages, whatever the name -----------------------------------------------------------------
+# -- pages with any names -------------------------------------------------------------------------
 
 any_name = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("|\\`<>[]()*_~!#@&{}\"' "), min_size=1
@@ -322,8 +324,8 @@ any_name = st.text(
 
 @example(["a\\|b", "\\\\|", "\\"])
 @given(st.lists(any_name, min_size=1, max_size=3, unique=True))
-def test_no_name_changes_the_shape_of_a_page(clusters: list[str]) -> None:
-    """Also those that others have pushed to Git, with whatever characters."""
+def test_page_structure_does_not_depend_on_names(clusters: list[str]) -> None:
+    """Includes names that other users may push to Git."""
     page = run_page(_result(clusters), None)
     plain = run_page(_result([f"c{number}" for number in range(len(clusters))]), None)
     assert Tags(as_html(page)).tags == Tags(as_html(plain)).tags
@@ -375,8 +377,10 @@ def _result(clusters: list[str]) -> RunResult:
 @pytest.mark.parametrize(
     "attack", ["<!channel>", "@everyone", "[here](http://evil.example)", "<http://evil.example|x>"]
 )
-def test_no_name_rings_a_bell_or_hides_a_link_in_a_chat(attack: str, sync: Sync, bucket: Bucket) -> None:
-    """An error may name what the bucket holds; chat programs get it as a line of text."""
+def test_headline_contains_no_mention_or_link_for_chat_programs(
+    attack: str, sync: Sync, bucket: Bucket
+) -> None:
+    """An error may contain names from the bucket; chat programs receive it as a line of text."""
     bucket.put(f"{attack.replace('/', '')}/x", b"x")
     assert sync().exit == 40
     result = RunResult.model_validate(sync.state["last_run"])

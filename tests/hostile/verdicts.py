@@ -1,4 +1,4 @@
-"""Hostile keys through the whole of git-sync, and a judge who knows the verdicts beforehand."""
+"""Runs git-sync with hostile keys and compares every output with the known verdicts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xml.etree.ElementTree import ParseError
 
 from minio.error import MinioException
 
-from tests.hostile.damage import assert_same, clone_and_look, fingerprint, strict_clone_options
+from tests.hostile.damage import assert_same, clone_and_check, fingerprint, strict_clone_options
 from tests.hostile.grammar import LARGE, MARKER, MAX_OBJECT_BYTES, PATH_CONFLICT, keys
 from tests.support.bucket import Bucket, S3Error, new_bucket
-from tests.support.fake_s3 import shelf
+from tests.support.fake_s3 import fake_s3
 from tests.support.repositories import bare_repository, contents, fsck, git
 from tests.support.sync import Sync
 
@@ -34,7 +34,7 @@ assert LARGE > MAX_OBJECT_BYTES
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the keys of one bucket."""
+    """The keys of one bucket, by result."""
 
     keys: int
     good: int
@@ -52,49 +52,49 @@ class Counts:
 def hostile_keys(
     seed: int | str, count: int, workspace: Path, stores: Mapping[str, S3Server]
 ) -> dict[str, Counts]:
-    """Sync `count` hostile keys, chosen by `seed`, from a server that holds all, and from `stores`.
+    """Sync `count` hostile keys, chosen by `seed`, from a fake server with all keys, and from `stores`.
 
-    A store is given what it takes; how many it refused is counted, and the shelf has them. `workspace`
-    is an empty directory that can go afterwards. Raises AssertionError at the first thing that is wrong.
+    A store gets only the keys that it accepts. `workspace` is an empty directory, which the caller may
+    delete afterwards. Raises AssertionError at the first wrong result.
     """
-    canary = workspace / "canary"
-    made = keys(random.Random(seed), count, str(canary))
+    executed = workspace / "executed"
+    made = keys(random.Random(seed), count, str(executed))
     assert len(made) >= count
     found = {}
     with ExitStack() as stack:
-        bucket = stack.enter_context(shelf({PREFIX + key.key: key.body for key in made}))
-        found["shelf"] = judge(bucket, made, workspace / "shelf", canary)
+        bucket = stack.enter_context(fake_s3({PREFIX + key.key: key.body for key in made}))
+        found["fake-s3"] = sync_and_check(bucket, made, workspace / "fake-s3", executed)
     for name, server in stores.items():
         bucket = new_bucket(server)
-        held = _put(bucket, made)
-        counts = judge(bucket, held, workspace / name, canary)
-        found[name] = Counts(**{**vars(counts), "refused_by_store": len(made) - len(held)})
+        stored = _put(bucket, made)
+        counts = sync_and_check(bucket, stored, workspace / name, executed)
+        found[name] = Counts(**{**vars(counts), "refused_by_store": len(made) - len(stored)})
     return found
 
 
 def _put(bucket: Bucket, made: Iterable[Key]) -> list[Key]:
-    """Store what the store takes, and return what it then gives back just so; the rest is removed again."""
+    """Store the accepted keys, delete those that the store changes, and return the others."""
     taken: dict[str, Key] = {}
     for key in made:
         name = (PREFIX + key.key).decode()
         with suppress(S3Error):
             bucket.put(name, key.body)
             taken[name] = key
-    # Gateways clean keys, fold what looks alike, or spell what XML cannot carry otherwise.
+    # Gateways normalise keys, merge similar ones, or replace characters that XML cannot contain.
     for _ in range(_ROUNDS):
         listed = set(bucket.keys())
-        strange = {name for name in taken if name not in listed or not _holds(bucket, name, taken[name])}
-        for name in strange | (listed - taken.keys()):
+        changed = {name for name in taken if name not in listed or not _returns(bucket, name, taken[name])}
+        for name in changed | (listed - taken.keys()):
             taken.pop(name, None)
             with suppress(S3Error):
                 bucket.delete(name)
         if listed == taken.keys():
             return list(taken.values())
-    raise AssertionError("the store does not come to rest")
+    raise AssertionError("the listing of the store keeps changing")
 
 
-def _holds(bucket: Bucket, name: str, key: Key) -> bool:
-    """Whether the store gives the key's bytes, and can say what follows it."""
+def _returns(bucket: Bucket, name: str, key: Key) -> bool:
+    """Whether the store returns the bytes of the key, and can list the keys after it."""
     try:
         if not name.isprintable():
             list(bucket.minio.list_objects(bucket.name, prefix=name, recursive=True, start_after=name))
@@ -103,45 +103,45 @@ def _holds(bucket: Bucket, name: str, key: Key) -> bool:
         return False
 
 
-def judge(bucket: Bucket, held: list[Key], room: Path, canary: Path) -> Counts:
-    """Sync the bucket, which holds just these keys, and compare all that can be seen with the verdicts."""
-    for directory in ("around/tmp", "around/home", "around/workspace"):
-        (room / directory).mkdir(parents=True)
-    repository = bare_repository(room / "around" / "backups.git")
+def sync_and_check(bucket: Bucket, stored: list[Key], directory: Path, executed: Path) -> Counts:
+    """Sync a bucket with these keys, and compare every output with the verdicts."""
+    for name in ("around/tmp", "around/home", "around/workspace"):
+        (directory / name).mkdir(parents=True)
+    repository = bare_repository(directory / "around" / "backups.git")
     git(repository, "config", "receive.fsckObjects", "true")
     git(repository, "config", "fsck.skipList", os.devnull)
-    work_dir = room / "around" / "workspace"
+    work_dir = directory / "around" / "workspace"
     sync = Sync.between(bucket, repository, work_dir).with_settings(
         MAX_OBJECT_BYTES=str(MAX_OBJECT_BYTES),
         LOG_LEVEL="debug",
-        TMPDIR=str(room / "around" / "tmp"),
-        HOME=str(room / "around" / "home"),
+        TMPDIR=str(directory / "around" / "tmp"),
+        HOME=str(directory / "around" / "home"),
     )
-    before = fingerprint(room, without=(work_dir, repository))
+    before = fingerprint(directory, without=(work_dir, repository))
     lines = _run(sync)
-    after = fingerprint(room, without=(work_dir, repository))
+    after = fingerprint(directory, without=(work_dir, repository))
     assert after == before, set(after.items()) ^ set(before.items())
-    assert not canary.exists()
+    assert not executed.exists()
 
-    good, bad, strays = _verdicts(held)
+    good, bad, strays = _verdicts(stored)
     expected = {PREFIX + key.key: key.body for key in good}
     assert_same({os.fsencode(path): body for path, body in contents(repository).items()}, expected)
     fsck(repository)
     _compare_named(lines, bad)
     _compare_counted(sync, lines, bad, strays)
     for number, options in enumerate(((), strict_clone_options())):
-        clone_room = room / f"clone-{number}"
+        clone_room = directory / f"clone-{number}"
         clone_room.mkdir()
-        clone_and_look(repository, clone_room, expected, canary, *options)
+        clone_and_check(repository, clone_room, expected, executed, *options)
     commit = git(repository, "rev-parse", "main")
     _run(sync)
-    assert git(repository, "rev-parse", "main") == commit, "a second run had something to do"
-    markers = sum(key.is_marker for key in held)
-    return Counts(len(held), len(good), len(held) - len(good) - markers, markers)
+    assert git(repository, "rev-parse", "main") == commit, "the second run committed"
+    markers = sum(key.is_marker for key in stored)
+    return Counts(len(stored), len(good), len(stored) - len(good) - markers, markers)
 
 
 def _run(sync: Sync) -> list[dict[str, Any]]:
-    """Run git-sync in a process of its own, and return its log."""
+    """Run git-sync in a separate process, and return its log."""
     with sync.start("run") as process:
         out, errors = process.communicate(timeout=600)
     assert process.returncode == 0, out[-2000:]
@@ -154,34 +154,34 @@ def _run(sync: Sync) -> list[dict[str, Any]]:
 Named = list[tuple[str, frozenset[str]]]
 
 
-def _verdicts(held: list[Key]) -> tuple[list[Key], Named, Named]:
-    """Return the good keys, the bad ones as they must be named, and what lies outside every cluster."""
-    paths = {key.key for key in held if key.is_good}
+def _verdicts(stored: list[Key]) -> tuple[list[Key], Named, Named]:
+    """Return the good keys, the bad ones as the log must name them, and the keys outside every cluster."""
+    paths = {key.key for key in stored if key.is_good}
     above = {path[:at] for path in paths for at in range(len(path)) if path[at] == ord("/")}
     losers = paths & above
-    good = [key for key in held if key.is_good and key.key not in losers]
+    good = [key for key in stored if key.is_good and key.key not in losers]
     strays = {}
     bad: Named = []
-    for key in held:
+    for key in stored:
         path = key.key.decode()
         reasons = frozenset({PATH_CONFLICT}) if key.key in losers else key.verdicts
         if key.trick == "no_cluster":
-            strays[shown(PREFIX.decode() + path)] = reasons
+            strays[printable(PREFIX.decode() + path)] = reasons
         elif key.trick == "bad_cluster":
-            strays[shown(f"{PREFIX.decode()}{path.partition('/')[0]}/")] = reasons
+            strays[printable(f"{PREFIX.decode()}{path.partition('/')[0]}/")] = reasons
         elif reasons and reasons != {MARKER}:
-            bad.append((shown(path), reasons))
+            bad.append((printable(path), reasons))
     return good, bad, list(strays.items())
 
 
-def shown(text: str) -> str:
-    """How a key must be named: what cannot be printed spelt out, and cut at 200 characters."""
-    spelt = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:200])
-    return spelt if len(text) <= 200 else f"{spelt}\u2026 ({len(text)} characters)"
+def printable(text: str) -> str:
+    """Return a key as the log must show it: escaped, and cut at 200 characters."""
+    escaped = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:200])
+    return escaped if len(text) <= 200 else f"{escaped}\u2026 ({len(text)} characters)"
 
 
 def _compare_named(lines: list[dict[str, Any]], bad: Named) -> None:
-    """Each bad key is named in the log, with one of the reasons that are true of it."""
+    """Check that the log names each bad key, with one of its reasons."""
     named = [
         line["data"]
         for line in lines
@@ -195,7 +195,7 @@ def _compare_named(lines: list[dict[str, Any]], bad: Named) -> None:
 
 
 def _compare_counted(sync: Sync, lines: list[dict[str, Any]], bad: Named, strays: Named) -> None:
-    """The state counts them by reason, cluster by cluster and beside all clusters."""
+    """Check that the state counts the bad keys by reason, per cluster and outside of clusters."""
     last = sync.state["last_run"]
     counted: Counter[str] = Counter()
     for cluster in last["clusters"]:

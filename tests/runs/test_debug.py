@@ -1,4 +1,4 @@
-"""LOG_LEVEL=debug: what users expect to see there, and still no secret."""
+"""LOG_LEVEL=debug logs the details of a run, and no secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.support.sync import Sync
 
 
-def test_debug_shows_git_s3_each_object_and_each_difference(sync: Sync, bucket: Bucket) -> None:
+def test_debug_log_has_git_commands_s3_requests_objects_and_diffs(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many({"clusterbackup/east/a.yaml": b"one\ntwo\n", "clusterbackup/east/b.yaml": b"x"})
     assert sync().exit == 0
     bucket.put("clusterbackup/east/a.yaml", b"one\nthree\nfour\n")
@@ -27,15 +27,15 @@ def test_debug_shows_git_s3_each_object_and_each_difference(sync: Sync, bucket: 
     (get,) = [line["data"] for line in requests if line["message"] == "GET"]
     assert (get["key"], get["size"]) == ("clusterbackup/east/a.yaml", 15)
 
-    (came,) = [line["data"] for line in result.of("download", "debug")]
-    assert (came["path"], came["size"]) == ("east/a.yaml", 15)
+    (downloaded,) = [line["data"] for line in result.of("download", "debug")]
+    assert (downloaded["path"], downloaded["size"]) == ("east/a.yaml", 15)
     assert [line["message"] for line in result.of("detect_changes", "debug")] == ["modified east/a.yaml"]
     assert [line["message"] for line in result.of("git_diff", "debug")] == [
         "east/a.yaml: 2 lines added, 1 removed"
     ]
 
 
-def test_debug_shows_what_git_said_when_it_failed(sync: Sync, bucket: Bucket) -> None:
+def test_debug_log_has_the_output_of_a_failed_git_command(sync: Sync, bucket: Bucket) -> None:
     bucket.put("clusterbackup/east/a.yaml", b"x")
     result = sync(LOG_LEVEL="debug", GIT_REPOSITORY="file:///nonexistent.git", RETRY_ATTEMPTS="1")
     assert result.exit == 40
@@ -43,15 +43,15 @@ def test_debug_shows_what_git_said_when_it_failed(sync: Sync, bucket: Bucket) ->
     assert "does not appear to be a git repository" in failed[0]["output"]
 
 
-def test_debug_shows_no_secret_of_the_report(sync: Sync, bucket: Bucket) -> None:
+def test_debug_log_has_no_secret_of_webhook_and_pushgateway(sync: Sync, bucket: Bucket) -> None:
     bucket.put("clusterbackup/east/a.yaml", b"x")
-    nobody = f"http://127.0.0.1:{free_port()}"
+    closed = f"http://127.0.0.1:{free_port()}"
     secrets = {"PUSHGATEWAY_PASSWORD": "pw-1234", "WEBHOOK_SECRET": "hook-1234"}
     result = sync(
         LOG_LEVEL="debug",
-        PUSHGATEWAY_URL=nobody,
+        PUSHGATEWAY_URL=closed,
         PUSHGATEWAY_USERNAME="sync",
-        WEBHOOK_URL=f"{nobody}/hook-5678",
+        WEBHOOK_URL=f"{closed}/hook-5678",
         **secrets,
     )
     assert result.exit == 0

@@ -1,4 +1,4 @@
-"""Deleting is the dangerous direction: the guards, from the bucket to Git."""
+"""Deletions: what the guards refuse and allow, from the bucket to Git."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEST = "clusterbackup/west/"
 
 @pytest.fixture(autouse=True)
 def synced(sync: Sync, bucket: Bucket) -> None:
-    """Git holds what the bucket holds."""
+    """Commit the objects of the bucket to Git."""
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
 
@@ -39,7 +39,7 @@ def empty(bucket: Bucket, prefix: str = WEST) -> None:
 
 
 def approval(result: CommandResult) -> list[str]:
-    """The options of the command that the refusal names."""
+    """Return the options of the command that the refusal prints."""
     found = re.search(r"git-sync run (--allow-delete .*)$", result.of("detect_changes", "error")[0]["error"])
     assert found
     return shlex.split(found[1])
@@ -65,7 +65,7 @@ def vanish_to_delete_markers(bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     "vanish", [empty, vanish_to_a_marker, vanish_to_quarantined_keys, vanish_to_delete_markers]
 )
-def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
+def test_vanished_cluster_stays_in_git_until_its_deletions_are_approved(
     vanish: object, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     assert callable(vanish)
@@ -80,7 +80,7 @@ def test_a_vanished_cluster_stays_until_just_this_loss_is_allowed(
     assert re.search(r"Git-Sync-Allowed-Deletion: west [0-9a-f]{16}", message(repository))
 
 
-def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
+def test_approval_of_one_set_of_deletions_allows_no_other_set(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     empty(bucket)
@@ -92,33 +92,33 @@ def test_an_allowance_is_for_one_set_of_deletions_and_no_other(
     assert "matches no refused deletion" in result.text
 
 
-@pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
-def test_what_a_vanished_cluster_means_is_a_setting(
-    *, policy: str, code: int, left: int, sync: Sync, bucket: Bucket, repository: Path
+@pytest.mark.parametrize(("policy", "code", "kept"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
+def test_cluster_vanished_setting_refuses_keeps_or_deletes_the_files(
+    *, policy: str, code: int, kept: int, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     empty(bucket)
     assert sync(CLUSTER_VANISHED=policy).exit == code
-    assert sum(path.startswith(WEST) for path in contents(repository)) == left
+    assert sum(path.startswith(WEST) for path in contents(repository)) == kept
 
 
-@pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
+@pytest.mark.parametrize(("policy", "code", "kept"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
 @pytest.mark.parametrize("options", [("--clusters", "west"), ("--namespaces", "default")])
-def test_a_filtered_run_that_finds_nothing_does_not_take_the_bucket_for_empty(
+def test_filtered_run_without_objects_does_not_treat_the_bucket_as_empty(
     *,
     options: tuple[str, str],
     policy: str,
     code: int,
-    left: int,
+    kept: int,
     sync: Sync,
     bucket: Bucket,
     repository: Path,
 ) -> None:
     empty(bucket)
     assert sync("run", *options, CLUSTER_VANISHED=policy).exit == code
-    assert sum(path.startswith(WEST) for path in contents(repository)) == left
+    assert sum(path.startswith(WEST) for path in contents(repository)) == kept
 
 
-def test_a_namespace_that_is_gone_is_a_mass_deletion_and_no_vanished_cluster(
+def test_vanished_namespace_is_a_mass_deletion_not_a_vanished_cluster(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     extra = {f"clusterbackup/west/other/{number}": b"x" for number in range(20)}
@@ -129,9 +129,9 @@ def test_a_namespace_that_is_gone_is_a_mass_deletion_and_no_vanished_cluster(
     assert contents(repository) == OBJECTS | extra
 
 
-@pytest.mark.parametrize(("policy", "code", "left"), [("refuse", 20, 4), ("keep", 0, 4), ("delete", 0, 0)])
-def test_a_leftover_that_a_filter_hides_does_not_lift_the_guard(
-    policy: str, code: int, left: int, *, sync: Sync, bucket: Bucket, repository: Path
+@pytest.mark.parametrize(("policy", "code", "kept"), [("refuse", 20, 4), ("keep", 0, 4), ("delete", 0, 0)])
+def test_vanished_cluster_guard_applies_when_only_excluded_objects_are_left(
+    policy: str, code: int, kept: int, *, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many({f"clusterbackup/small/{number}.yaml": b"x" for number in range(4)})
     bucket.put("clusterbackup/small/dump.log", b"x")
@@ -139,10 +139,10 @@ def test_a_leftover_that_a_filter_hides_does_not_lift_the_guard(
     empty(bucket, "clusterbackup/small/")
     bucket.put("clusterbackup/small/dump.log", b"x")
     assert sync("run", "--exclude", "*.log", CLUSTER_VANISHED=policy).exit == code
-    assert sum(path.startswith("clusterbackup/small/") for path in contents(repository)) == left
+    assert sum(path.startswith("clusterbackup/small/") for path in contents(repository)) == kept
 
 
-def test_several_refusals_are_allowed_by_one_command(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_one_command_approves_several_refusals(sync: Sync, bucket: Bucket, repository: Path) -> None:
     for key in [*bucket.keys(WEST)[:10], *bucket.keys("clusterbackup/east/")[:10]]:
         bucket.delete(key)
     result = sync()
@@ -152,7 +152,7 @@ def test_several_refusals_are_allowed_by_one_command(sync: Sync, bucket: Bucket,
     assert len(contents(repository)) == 20
 
 
-def test_an_allowance_without_its_token_is_no_allowance(sync: Sync) -> None:
+def test_allow_delete_without_a_matching_token_approves_nothing(sync: Sync) -> None:
     assert sync("run", "--allow-delete", "west").exit == 40
     result = sync("run", "--allow-delete", "wset:0123456789abcdef")
     assert result.exit == 0
@@ -161,7 +161,7 @@ def test_an_allowance_without_its_token_is_no_allowance(sync: Sync) -> None:
 
 @pytest.mark.parametrize("options", [("--namespaces", "default"), ("--exclude", "*.txt")])
 @pytest.mark.parametrize("marker", [False, True])
-def test_an_empty_bucket_is_empty_for_a_filtered_run_too(
+def test_empty_bucket_is_refused_in_a_filtered_run(
     options: tuple[str, str], marker: bool, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     empty(bucket, "")
@@ -172,7 +172,7 @@ def test_an_empty_bucket_is_empty_for_a_filtered_run_too(
 
 
 @pytest.mark.parametrize("policy", ["refuse", "keep", "delete"])
-def test_an_empty_prefix_deletes_nothing_whatever_the_setting(
+def test_empty_prefix_deletes_nothing_with_every_cluster_vanished_setting(
     policy: str, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     tip = sha(repository)
@@ -184,14 +184,14 @@ def test_an_empty_prefix_deletes_nothing_whatever_the_setting(
     assert "which holds: wrong/" in result.text
 
 
-def test_the_wrong_bucket_deletes_nothing(sync: Sync, s3: S3Server, repository: Path) -> None:
+def test_wrong_bucket_deletes_nothing(sync: Sync, s3: S3Server, repository: Path) -> None:
     other = new_bucket(s3)
     other.put("clusterbackup-v2/east/a.yaml", b"a")
     assert sync(MINIO_BUCKET=other.name).exit == 20
     assert contents(repository) == OBJECTS
 
 
-def test_a_mass_deletion_is_refused_and_the_rest_is_committed(
+def test_mass_deletion_is_refused_and_other_changes_are_committed(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     for number in range(6):
@@ -217,7 +217,7 @@ def test_a_mass_deletion_is_refused_and_the_rest_is_committed(
         (1, {"MAX_DELETE_COUNT": "0", "MAX_DELETE_PERCENT": "0"}, 20),
     ],
 )
-def test_a_mass_deletion_exceeds_both_bounds(
+def test_mass_deletion_exceeds_count_and_percentage(
     deleted: int, settings: dict[str, str], code: int, sync: Sync, bucket: Bucket
 ) -> None:
     for number in range(deleted):
@@ -241,9 +241,7 @@ def test_a_file_becomes_a_directory_and_back(sync: Sync, bucket: Bucket, reposit
     assert contents(repository)["clusterbackup/west/thing"] == b"file again"
 
 
-def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_path_with_a_refused_deletion_is_not_replaced(sync: Sync, bucket: Bucket, repository: Path) -> None:
     strict = {"MAX_DELETE_COUNT": "0", "MAX_DELETE_PERCENT": "0"}
     bucket.put_many({"clusterbackup/west/file": b"file", "clusterbackup/west/dir/a": b"a"})
     assert sync().exit == 0
@@ -266,7 +264,7 @@ def test_a_path_kept_by_a_refusal_wins_over_what_would_replace_it(
     }
 
 
-def test_a_key_that_lost_a_path_conflict_is_nobodys_edit(
+def test_path_conflict_is_not_reported_as_an_edit_by_others(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put("clusterbackup/west/default/object-00.yaml/inside", b"x")
@@ -275,7 +273,7 @@ def test_a_key_that_lost_a_path_conflict_is_nobodys_edit(
     assert not sync().of("git_commit", "error")
 
 
-def test_of_a_key_that_is_file_and_directory_the_children_are_kept(
+def test_key_that_is_both_file_and_directory_keeps_the_children(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many({f"clusterbackup/west/{key}": b"x" for key in ("a", "a-x", "a.x", "a/b")})
@@ -287,7 +285,9 @@ def test_of_a_key_that_is_file_and_directory_the_children_are_kept(
     assert "path_conflict" in result.text
 
 
-def test_bad_keys_are_quarantined_and_stop_no_good_one(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_bad_keys_are_quarantined_and_good_keys_are_committed(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bad = {
         "clusterbackup/west/.git/hooks/post-checkout": "git_directory",
         "clusterbackup/west/x/GIT~1/config": "git_directory",
@@ -316,13 +316,13 @@ def test_bad_keys_are_quarantined_and_stop_no_good_one(sync: Sync, bucket: Bucke
     assert [line for line in result.lines if line["level"] == "warning"]
 
 
-def test_a_quarantined_keys_path_in_git_is_kept(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_quarantined_key_keeps_its_file_in_git(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put("clusterbackup/west/default/object-00.yaml", b"x" * 101)
     assert sync(MAX_OBJECT_BYTES="100").exit == 0
     assert contents(repository) == OBJECTS
 
 
-def test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster(
+def test_cluster_whose_directory_is_a_file_in_git_fails_alone(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     commit_files(repository, {"clusterbackup/north": b"a file"})
@@ -333,19 +333,17 @@ def test_a_clusters_directory_that_is_a_file_in_git_fails_that_cluster(
     assert "Git holds a file at clusterbackup/north" in result.errors
 
 
-def test_git_path_that_is_a_file_in_git_needs_a_person(sync: Sync, repository: Path) -> None:
+def test_git_path_that_is_a_file_in_git_exits_40(sync: Sync, repository: Path) -> None:
     commit_files(repository, {"backups": b"a file"})
     result = sync(GIT_PATH="backups/live")
     assert result.exit == 40
     assert contents(repository) == OBJECTS | {"backups": b"a file"}
 
 
-# -- filters ----------------------------------------------------------------------------------
+# -- filters --------------------------------------------------------------------------------------
 
 
-def test_what_filters_leave_out_is_neither_written_nor_deleted(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_excluded_files_are_neither_written_nor_deleted(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(
         {f"clusterbackup/{c}/{n}/new.yaml": b"new" for c in ("east", "west") for n in ("default", "kube")}
     )
@@ -358,10 +356,10 @@ def test_what_filters_leave_out_is_neither_written_nor_deleted(
         == 0
     )
     assert contents(repository) == OBJECTS | {"clusterbackup/west/default/new.yaml": b"new"}
-    assert sync.state["last_success"] == before, "a filtered run says nothing about the rest"
+    assert sync.state["last_success"] == before, "a filtered run does not count as a success of all clusters"
 
 
-def test_an_excluded_file_in_the_way_of_a_directory_is_kept(
+def test_excluded_file_is_kept_when_a_directory_has_its_path(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put("clusterbackup/west/thing", b"file")
@@ -372,28 +370,28 @@ def test_an_excluded_file_in_the_way_of_a_directory_is_kept(
     assert contents(repository)["clusterbackup/west/thing"] == b"file"
 
 
-def test_an_option_given_twice_means_both(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_repeated_option_adds_its_values(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({f"clusterbackup/{cluster}/new.yaml": b"new" for cluster in ("east", "north", "west")})
     assert sync("run", "--clusters", "east", "--clusters", "west").exit == 0
     assert len(contents(repository)) == len(OBJECTS) + 2
 
 
-def test_filters_that_leave_nothing_are_told(sync: Sync) -> None:
+def test_filters_that_exclude_every_object_are_logged(sync: Sync) -> None:
     result = sync("run", "--namespaces", "no-such-namespace")
     assert result.exit == 0
     assert "leave no object of any cluster" in result.text
 
 
-def test_a_selection_without_a_cluster_needs_a_person(sync: Sync) -> None:
+def test_clusters_option_that_matches_no_cluster_exits_40(sync: Sync) -> None:
     result = sync("run", "--clusters", "production-*")
     assert result.exit == 40
     assert "there are: east, west" in result.errors
 
 
-# -- dry run ----------------------------------------------------------------------------------
+# -- dry run --------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_prints_the_plan_and_changes_nothing(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_dry_run_prints_the_plan_and_changes_nothing(sync: Sync, bucket: Bucket, repository: Path) -> None:
     tip, state = sha(repository), sync.state
     bucket.put("clusterbackup/east/new.yaml", b"new")
     bucket.delete("clusterbackup/east/default/object-00.yaml")

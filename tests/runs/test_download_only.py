@@ -1,4 +1,4 @@
-"""GIT_REPOSITORY="": WORK_DIR itself is the result, incremental and guarded."""
+"""GIT_REPOSITORY="" syncs into WORK_DIR: incrementally, with the same guards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def files(sync: Sync) -> dict[str, bytes]:
     }
 
 
-def test_all_objects_come_and_then_only_what_changed(
+def test_first_run_downloads_all_objects_and_later_runs_only_changed_ones(
     local: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -55,7 +55,7 @@ def test_all_objects_come_and_then_only_what_changed(
     assert proxy.fetched == ["clusterbackup/east/default/object-0.yaml"]
 
 
-def test_local_changes_are_noticed_and_mended(local: Sync, bucket: Bucket, tmp_path: Path) -> None:
+def test_locally_changed_files_are_restored(local: Sync, bucket: Bucket, tmp_path: Path) -> None:
     bucket.put_many(OBJECTS)
     local()
     base = local.work_dir / "clusterbackup"
@@ -74,7 +74,7 @@ def test_local_changes_are_noticed_and_mended(local: Sync, bucket: Bucket, tmp_p
     assert not (base / "west/default").is_symlink()
 
 
-def test_local_deletions_obey_the_guards(local: Sync, bucket: Bucket) -> None:
+def test_local_deletions_need_approval(local: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     local()
     for key in bucket.keys("clusterbackup/west/"):
@@ -106,7 +106,7 @@ def test_a_dry_run_touches_no_file(local: Sync, bucket: Bucket) -> None:
     assert files(local) == OBJECTS
 
 
-def test_publishing_again_after_a_kill_half_way_ends_in_the_same_state(local: Sync, bucket: Bucket) -> None:
+def test_publish_run_twice_has_the_same_result(local: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     local()
     changed = dict.fromkeys(OBJECTS, b"changed")

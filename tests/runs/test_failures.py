@@ -1,4 +1,4 @@
-"""What goes wrong at the bucket deletes nothing in Git, and is heard of."""
+"""Faults of the bucket: they delete nothing in Git, and each is reported."""
 
 from __future__ import annotations
 
@@ -59,46 +59,46 @@ def swapped_keys(xml: bytes) -> bytes:
 
 UNUSABLE: dict[str, Rule] = {
     "the prefix is forbidden": forbid(EAST),
-    "the listing fails for ever": when(listing_of(EAST), Status(500, "InternalError")),
-    "the connection is reset for good": when(of(EAST), Reset()),
+    "the listing always fails": when(listing_of(EAST), Status(500, "InternalError")),
+    "the connection is always reset": when(of(EAST), Reset()),
     "the listing is out of order": when(listing_of(EAST), body(swapped_keys)),
-    "the listing names keys from elsewhere": when(
+    "the listing has keys of another prefix": when(
         listing_of(EAST),
         body(lambda xml: xml.replace(b"<Key>clusterbackup/east", b"<Key>clusterbackup/west")),
     ),
-    "the listing is cut off": when(listing_of(EAST), Cut(200)),
-    "the listing is no XML": when(listing_of(EAST), body(lambda xml: xml[: len(xml) // 2])),
-    "the listing claims to be written in what no one knows": when(
+    "the listing is truncated": when(listing_of(EAST), Cut(200)),
+    "the listing is not XML": when(listing_of(EAST), body(lambda xml: xml[: len(xml) // 2])),
+    "the listing has an unknown encoding": when(
         listing_of(EAST),
         body(lambda xml: b'<?xml version="1.0" encoding="utf-0"?>' + xml[xml.index(b"<ListBucketResult") :]),
     ),
-    "the listing lacks what it must have": when(
+    "the listing lacks a required element": when(
         listing_of(EAST), body(lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"))
     ),
-    "the listing has sizes that are none": when(
+    "the listing has sizes that are not numbers": when(
         listing_of(EAST), body(lambda xml: xml.replace(b"<Size>", b"<Size>x"))
     ),
     "the listing is an error with status 200": when(
         listing_of(EAST), body(lambda _: b"<Error><Code>InternalError</Code><Message>x</Message></Error>")
     ),
-    "one object cannot be had": when(
+    "one object cannot be downloaded": when(
         lambda r: r.is_get and r.key.endswith("east/default/object-3.yaml"), Reset()
     ),
 }
 
 
 @pytest.mark.parametrize("rule", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_one_failing_cluster_keeps_its_files_and_does_not_stop_the_others(
+def test_failing_cluster_keeps_its_files_and_does_not_stop_the_others(
     rule: Rule, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    held = {f"{EAST}default/object-3.yaml": b"old", f"{EAST}gone.yaml": b"stays"}
-    commit_files(repository, held)
+    in_git = {f"{EAST}default/object-3.yaml": b"old", f"{EAST}gone.yaml": b"stays"}
+    commit_files(repository, in_git)
     bucket.put_many(OBJECTS)
     proxy.install(rule)
     result = faulty()
     assert result.exit == 10
     others = {key: data for key, data in OBJECTS.items() if not key.startswith(EAST)}
-    assert contents(repository) == held | others
+    assert contents(repository) == in_git | others
     assert "Git-Sync-Failed: east" in message(repository)
     assert "Clusters processed: 2\n- north: 8 files\n- west: 8 files\n" in message(repository)
     assert "east" in result.errors
@@ -108,15 +108,15 @@ def test_one_failing_cluster_keeps_its_files_and_does_not_stop_the_others(
     assert contents(repository) == OBJECTS
 
 
-PASSING: dict[str, Rule] = {
+TRANSIENT: dict[str, Rule] = {
     "a 503": times(2, Status(503, "SlowDown")),
     "a reset": nth(3, Reset()),
-    "a cut body": nth(6, Cut(1)),
+    "a truncated body": nth(6, Cut(1)),
     "a flipped bit": nth(
         1, body(lambda data: bytes([data[0] ^ 1]) + data[1:]), lambda request: request.is_get
     ),
     "keys out of order": nth(1, body(swapped_keys), listing_of(EAST)),
-    "keys from elsewhere": nth(
+    "keys of another prefix": nth(
         1,
         body(lambda xml: xml.replace(b"<Key>clusterbackup/east", b"<Key>clusterbackup/west")),
         listing_of(EAST),
@@ -125,8 +125,8 @@ PASSING: dict[str, Rule] = {
 }
 
 
-@pytest.mark.parametrize("rule", PASSING.values(), ids=PASSING.keys())
-def test_what_passes_is_tried_again(
+@pytest.mark.parametrize("rule", TRANSIENT.values(), ids=TRANSIENT.keys())
+def test_transient_fault_is_retried(
     rule: Rule, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -170,7 +170,7 @@ def _other_bytes_each_time() -> Change:
     ],
     ids=["503", "429", "400", "404 but HEAD finds it", "reset", "no body", "cut", "too long", "damaged"],
 )
-def test_an_object_that_always_fails_costs_4_gets_and_2_lists_per_attempt_of_download(
+def test_object_that_always_fails_costs_4_gets_and_2_lists_per_attempt(
     action: Action, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     """The numbers of docs/settings.md, "Retries"."""
@@ -184,7 +184,7 @@ def test_an_object_that_always_fails_costs_4_gets_and_2_lists_per_attempt_of_dow
     assert len(heads) == (12 if action == Status(404, "NoSuchKey") else 0)
 
 
-def test_a_listing_that_always_fails_costs_4_requests_per_attempt(
+def test_listing_that_always_fails_costs_4_requests_per_attempt(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -193,7 +193,7 @@ def test_a_listing_that_always_fails_costs_4_requests_per_attempt(
     assert len([request for request in proxy.listings if request.concerns(EAST)]) == 12
 
 
-def test_a_proof_of_absence_that_always_fails_costs_4_requests_per_attempt(
+def test_absence_check_that_always_fails_costs_4_requests_per_attempt(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -208,9 +208,9 @@ def test_a_proof_of_absence_that_always_fails_costs_4_requests_per_attempt(
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [({}, times(0, Reset())), ({}, forbid(EAST)), ({"MAX_NEW_BYTES": "100"}, times(0, Reset()))],
-    ids=["nothing to fetch", "no listing", "held back"],
+    ids=["nothing to fetch", "no listing", "over limit"],
 )
-def test_what_the_last_run_has_fetched_is_gone_when_the_download_ends(
+def test_download_removes_the_files_of_the_last_run_before_it_ends(
     settings: dict[str, str],
     rule: Rule,
     *,
@@ -219,45 +219,45 @@ def test_what_the_last_run_has_fetched_is_gone_when_the_download_ends(
     proxy: S3FaultProxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else its files could be taken for this run's, and the next try meet their removal."""
+    """Otherwise a retry could use these files, or lose new ones to a removal under way."""
     bucket.put_many(OBJECTS)
     assert faulty().exit == 0
-    begun, ended = [], []
+    started, finished = [], []
 
-    def slowly(path: Path) -> None:
-        begun.append(path)
+    def slow_remove(path: Path) -> None:
+        started.append(path)
         time.sleep(0.2)
         remove(path)
-        ended.append(path)
+        finished.append(path)
 
-    monkeypatch.setattr(download, "remove", slowly)
+    monkeypatch.setattr(download, "remove", slow_remove)
     if settings:
         bucket.put(f"{EAST}new.yaml", b"x" * 101)
     assert faulty("discover", **settings).exit == 0
     proxy.install(rule)
     faulty("download")
-    assert begun
-    assert sorted(begun) == sorted(ended)
+    assert started
+    assert sorted(started) == sorted(finished)
     assert not [path for path in (faulty.work_dir / "clusterbackup").rglob("*") if path.is_file()]
 
 
-def test_what_the_last_run_has_fetched_and_cannot_be_removed_is_heard_of(
+def test_download_reports_files_of_the_last_run_that_it_cannot_remove(
     faulty: Sync, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put_many(OBJECTS)
     assert faulty().exit == 0
 
-    def broken(path: Path) -> None:
+    def failing_remove(path: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
-    monkeypatch.setattr(download, "remove", broken)
+    monkeypatch.setattr(download, "remove", failing_remove)
     assert faulty("discover").exit == 0
     result = faulty("download")
     assert result.exit == 30
     assert "input/output error" in result.errors.lower()
 
 
-def test_a_listing_that_ends_too_early_is_completed(
+def test_listing_without_its_last_key_is_completed(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -270,7 +270,7 @@ def test_a_listing_that_ends_too_early_is_completed(
     assert sha(repository) == tip
 
 
-def test_a_truncated_listing_that_denies_it_is_completed(
+def test_truncated_listing_without_is_truncated_is_completed(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     objects = {f"{EAST}many/{number:04}.yaml": b"x" for number in range(1100)}
@@ -281,7 +281,7 @@ def test_a_truncated_listing_that_denies_it_is_completed(
     assert contents(repository) == objects
 
 
-def test_an_empty_listing_is_asked_for_twice(
+def test_empty_listing_is_requested_twice(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -292,7 +292,9 @@ def test_an_empty_listing_is_asked_for_twice(
 
 
 @pytest.mark.parametrize("delimiter", ["/", ""])
-def test_endless_pages_end(delimiter: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_empty_pages_without_end_fail_the_run(
+    delimiter: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
     bucket.put_many(OBJECTS)
     page = (
         b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name><Prefix/>'
@@ -306,7 +308,7 @@ def test_endless_pages_end(delimiter: str, faulty: Sync, bucket: Bucket, proxy: 
     assert "does not end" in result.errors
 
 
-def test_an_etag_that_is_no_header_fails_its_cluster_alone(
+def test_etag_with_a_line_feed_fails_its_cluster_alone(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -320,7 +322,7 @@ def test_an_etag_that_is_no_header_fails_its_cluster_alone(
     assert not [path for path in contents(repository) if path.startswith(EAST)]
 
 
-def test_a_clock_that_is_years_off_is_not_believed(
+def test_server_clock_years_ahead_does_not_hide_later_changes(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -333,9 +335,7 @@ def test_a_clock_that_is_years_off_is_not_believed(
     assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
 
 
-def test_more_bytes_than_were_listed_are_not_written(
-    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
-) -> None:
+def test_object_larger_than_listed_is_not_written(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     key = f"{EAST}default/object-3.yaml"
     proxy.install(when(lambda r: r.is_get and r.key == key, body(lambda data: data * 5_000_000)))
@@ -344,31 +344,31 @@ def test_more_bytes_than_were_listed_are_not_written(
     assert written < 1_000_000
 
 
-def test_fewer_bytes_than_were_listed_are_asked_for_again(
+def test_object_smaller_than_listed_is_requested_again(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    """The length tells also where the ETag is no MD5, as that of an object that came in parts."""
+    """The length counts even when the ETag is not an MD5, as after a multipart upload."""
     bucket.put_many(OBJECTS)
     key = f"{EAST}default/object-3.yaml"
     etag = bucket.request("HEAD", key).headers["etag"].strip('"').encode()
-    whole = _pretending(key, "parts-2")
+    complete = _served_with(key, "parts-2")
     proxy.install(
         when(listing_of(EAST), body(lambda xml: xml.replace(etag, b"parts-2"))),
-        nth(1, replace(whole, body=lambda _: OBJECTS[key][:-1]), lambda r: r.is_get and r.key == key),
-        when(lambda r: r.is_get and r.key == key, whole),
+        nth(1, replace(complete, body=lambda _: OBJECTS[key][:-1]), lambda r: r.is_get and r.key == key),
+        when(lambda r: r.is_get and r.key == key, complete),
     )
     assert faulty().exit == 0
     assert contents(repository) == OBJECTS
 
 
-def test_too_many_requests_pass(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_status_429_is_retried(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     proxy.install(times(2, Status(429, "TooManyRequests")))
     assert faulty().exit == 0
 
 
 @pytest.mark.parametrize("prefix", ["clusterbackup/", EAST])
-def test_a_listing_that_claims_to_go_on_and_does_not_say_where_ends(
+def test_truncated_listing_without_a_continuation_token_fails(
     prefix: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -383,7 +383,7 @@ def test_a_listing_that_claims_to_go_on_and_does_not_say_where_ends(
     assert "the listing breaks off" in result.errors
 
 
-def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_listing_that_repeats_its_page_fails(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     repeat = body(
         lambda xml: xml.replace(
@@ -395,7 +395,7 @@ def test_an_endless_listing_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultPro
     assert faulty().exit == 10
 
 
-def test_an_object_that_changes_between_list_and_get_is_fetched_as_it_is_now(
+def test_object_changed_between_list_and_get_is_committed_as_fetched(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     key = f"{EAST}default/object-3.yaml"
@@ -407,7 +407,7 @@ def test_an_object_that_changes_between_list_and_get_is_fetched_as_it_is_now(
     assert contents(repository) == OBJECTS | {key: b"newer"}
 
 
-def test_an_object_that_vanishes_between_list_and_get_keeps_what_git_has(
+def test_object_deleted_between_list_and_get_keeps_its_file_in_git(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     key = f"{EAST}default/object-3.yaml"
@@ -418,10 +418,10 @@ def test_an_object_that_vanishes_between_list_and_get_keeps_what_git_has(
     assert contents(repository)[key] == b"older"
     proxy.clear()
     assert faulty().exit == 0
-    assert key not in contents(repository), "the next run decides"
+    assert key not in contents(repository), "the next run deletes it"
 
 
-def test_a_404_that_the_store_does_not_stand_by_is_no_deletion(
+def test_single_404_for_an_existing_object_is_retried(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -431,14 +431,14 @@ def test_a_404_that_the_store_does_not_stand_by_is_no_deletion(
     assert contents(repository) == OBJECTS
 
 
-def test_clusters_behind_a_listing_that_denies_its_next_page_are_found(
+def test_clusters_on_later_pages_are_found_without_is_truncated(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     clusters = {f"clusterbackup/{name}/object.yaml": name.encode() for name in ("a", "a-b", "a0", "b", "c")}
     bucket.put_many(clusters)
     proxy.page_size = 2
-    denied = body(lambda xml: re.sub(rb"<IsTruncated>.*?</IsTruncated>", b"", xml))
-    proxy.install(when(lambda r: r.is_list and r.query.get("prefix") == "clusterbackup/", denied))
+    unmarked = body(lambda xml: re.sub(rb"<IsTruncated>.*?</IsTruncated>", b"", xml))
+    proxy.install(when(lambda r: r.is_list and r.query.get("prefix") == "clusterbackup/", unmarked))
     assert faulty().exit == 0
     assert contents(repository) == clusters
 
@@ -447,10 +447,10 @@ def without_first_key(xml: bytes) -> bytes:
     return re.sub(rb"<Contents>.*?</Contents>", b"", xml, count=1, flags=re.DOTALL)
 
 
-def test_an_object_that_is_listed_and_never_given_is_no_success(
+def test_listed_object_that_get_never_returns_exits_10(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    """MinIO lists what has lost too many of its drives' parts, and answers 404 to whoever asks for it."""
+    """MinIO lists objects that lost too many of their parts, and answers GET with 404."""
     key = f"{EAST}default/object-3.yaml"
     bucket.put_many(OBJECTS)
     proxy.install(when(lambda r: r.key == key, Status(404, "NoSuchKey")))
@@ -465,10 +465,10 @@ def test_an_object_that_is_listed_and_never_given_is_no_success(
     assert contents(repository) == OBJECTS
 
 
-def test_a_store_that_spells_keys_in_another_way_is_no_success(
+def test_listing_with_unencoded_plus_signs_exits_10(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    """In a listing that is encoded for URLs a plus is a blank; some stores leave a key's own as it is."""
+    """In a URL-encoded listing a plus means a space; some stores do not encode a plus in a key."""
     bucket.put_many(OBJECTS | {f"{EAST}default/a+b.yaml": b"plus"})
     proxy.install(when(listing_of(EAST), body(lambda xml: xml.replace(b"%2B", b"+"))))
     result = faulty()
@@ -477,7 +477,7 @@ def test_a_store_that_spells_keys_in_another_way_is_no_success(
     assert contents(repository) == OBJECTS
 
 
-def test_an_object_that_a_listing_leaves_out_is_asked_for_before_it_is_deleted(
+def test_object_missing_from_a_listing_is_requested_before_it_is_deleted(
     faulty: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -490,13 +490,13 @@ def test_an_object_that_a_listing_leaves_out_is_asked_for_before_it_is_deleted(
     assert contents(repository) == OBJECTS
     proxy.clear()
     proxy.install(nth(1, body(without_first_key), listing_of(EAST)))
-    assert faulty().exit == 0, "it was listed again"
+    assert faulty().exit == 0, "the second listing has it"
     bucket.delete(first)
     assert faulty().exit == 0
     assert contents(repository).keys() == OBJECTS.keys() - {first}
 
 
-def test_etags_that_are_no_md5s_are_accepted_and_told(
+def test_etags_other_than_md5_are_accepted_and_logged(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -508,7 +508,7 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
 
     proxy.install(
         when(listing_of(EAST), body(other)),
-        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _pretending(key, "0" * 32)),
+        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _served_with(key, "0" * 32)),
     )
     result = faulty()
     assert result.exit == 0
@@ -516,14 +516,14 @@ def test_etags_that_are_no_md5s_are_accepted_and_told(
     assert "ETags are no MD5s" in result.text
 
 
-@pytest.mark.parametrize("in_answers", [True, False])
-def test_a_store_that_lists_no_etags_is_read_all_the_same(
-    in_answers: bool, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+@pytest.mark.parametrize("etag_in_get", [True, False])
+def test_objects_without_listed_etags_are_downloaded(
+    etag_in_get: bool, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
 
     def kept(headers: dict[str, str]) -> dict[str, str]:
-        return {name: value for name, value in headers.items() if name != "etag" or in_answers}
+        return {name: value for name, value in headers.items() if name != "etag" or etag_in_get}
 
     proxy.install(
         when(lambda r: r.is_list, body(lambda xml: re.sub(rb"<ETag>.*?</ETag>", b"", xml))),
@@ -534,8 +534,8 @@ def test_a_store_that_lists_no_etags_is_read_all_the_same(
     assert faulty().complete["files_downloaded"] == len(OBJECTS)
 
 
-def _pretending(key: str, etag: str) -> Change:
-    """The store whose ETag is not the content's MD5 takes its own ETag for a match."""
+def _served_with(key: str, etag: str) -> Change:
+    """Answer with the object and this ETag, as a store does whose ETags are not MD5s."""
     data = OBJECTS[key]
     return Change(
         body=lambda _: data,
@@ -544,15 +544,15 @@ def _pretending(key: str, etag: str) -> Change:
     )
 
 
-# -- nothing can be done ----------------------------------------------------------------------
+# -- the run cannot start -------------------------------------------------------------------------
 
 
-def test_a_refused_connection_is_one_clear_error_that_may_pass(sync: Sync, repository: Path) -> None:
+def test_refused_connection_is_one_error_and_exits_30(sync: Sync, repository: Path) -> None:
     result = sync(MINIO_ENDPOINT="127.0.0.1:1")
     assert result.exit == 30
     (line,) = result.of("minio_connect", "error")
     assert (line["message"], line["error"]) == ("Failed to connect to MinIO", "connection refused")
-    assert log_is_empty(repository)
+    assert has_no_commits(repository)
     assert sync.state["last_run"]["exit_code"] == 30
 
 
@@ -564,7 +564,7 @@ def test_a_refused_connection_is_one_clear_error_that_may_pass(sync: Sync, repos
         ("AccessDenied", "AccessDenied"),
     ],
 )
-def test_wrong_credentials_need_a_person(faulty: Sync, proxy: S3FaultProxy, code: str, cause: str) -> None:
+def test_wrong_credentials_exit_40(faulty: Sync, proxy: S3FaultProxy, code: str, cause: str) -> None:
     proxy.install(lambda _: Status(403, code))
     result = faulty()
     assert result.exit == 40
@@ -573,19 +573,19 @@ def test_wrong_credentials_need_a_person(faulty: Sync, proxy: S3FaultProxy, code
     assert cause in line["error"]
 
 
-def test_a_missing_bucket_needs_a_person(sync: Sync) -> None:
+def test_missing_bucket_exits_40(sync: Sync) -> None:
     result = sync(MINIO_BUCKET="no-such-bucket")
     assert result.exit == 40
     assert "NoSuchBucket" in result.of("minio_connect", "error")[0]["error"]
 
 
-def test_tls_to_a_plain_server_needs_a_person(sync: Sync) -> None:
+def test_tls_to_a_plain_http_server_exits_40(sync: Sync) -> None:
     result = sync(MINIO_USE_SSL="true")
     assert result.exit == 40
     assert "TLS" in result.of("minio_connect", "error")[0]["error"]
 
 
-def test_something_else_than_an_s3_server_needs_a_person(faulty: Sync, proxy: S3FaultProxy) -> None:
+def test_endpoint_that_is_not_an_s3_server_exits_40(faulty: Sync, proxy: S3FaultProxy) -> None:
     page = Change(
         body=lambda _: b"<html>console</html>", headers=lambda _: {"content-type": "text/html"}, status=404
     )
@@ -595,29 +595,31 @@ def test_something_else_than_an_s3_server_needs_a_person(faulty: Sync, proxy: S3
     assert "no S3 server" in result.of("minio_connect", "error")[0]["error"]
 
 
-def test_clusters_that_lie_elsewhere_are_named(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_prefix_without_clusters_lists_the_prefixes_of_the_bucket(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put_many({"backups/east/a.yaml": b"a", "logs/b": b"b"})
     result = sync()
     assert result.exit == 40
     assert "backups/, logs/" in result.errors
-    assert log_is_empty(repository)
+    assert has_no_commits(repository)
 
 
-def test_an_empty_bucket_is_told_as_such(sync: Sync) -> None:
+def test_empty_bucket_is_reported_as_empty(sync: Sync) -> None:
     result = sync()
     assert result.exit == 40
     assert "which holds: nothing" in result.errors
 
 
-def test_every_cluster_failing_is_the_runs_failure(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_run_fails_when_every_cluster_fails(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     proxy.install(when(lambda r: r.is_list and not r.query.get("delimiter"), Status(500, "InternalError")))
     assert faulty().exit == 30
     proxy.clear()
     proxy.install(when(lambda r: r.is_list and not r.query.get("delimiter"), Status(403, "AccessDenied")))
     assert faulty().exit == 40
-    assert log_is_empty(faulty.repository)
+    assert has_no_commits(faulty.repository)
 
 
-def log_is_empty(repository: Path) -> bool:
+def has_no_commits(repository: Path) -> bool:
     return branches(repository) == {}

@@ -1,4 +1,4 @@
-"""What a killed run leaves behind is removed by the next one. (Kills at any instant: tests/soak/kills.py.)"""
+"""A run removes the temporary files of a killed run. (tests/soak/kills.py kills at any instant.)"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.support.sync import Sync
 
 
-def test_a_kill_leaves_no_lock_and_no_home_of_gits_for_good(
+def test_next_run_removes_the_temporary_files_of_a_killed_run(
     sync: Sync, bucket: Bucket, tmp_path: Path
 ) -> None:
     bucket.put("clusterbackup/east/a.yaml", b"a")

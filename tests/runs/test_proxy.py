@@ -24,10 +24,12 @@ OBJECTS = {"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"}
 
 
 @pytest.mark.parametrize(
-    ("login", "spelt"), [("", ""), ("us er:p@ss/w:rd", "us%20er:p%40ss%2Fw%3Ard@")], ids=["open", "password"]
+    ("login", "encoded"),
+    [("", ""), ("us er:p@ss/w:rd", "us%20er:p%40ss%2Fw%3Ard@")],
+    ids=["open", "password"],
 )
 def test_https_proxy_is_used_for_bucket_git_and_webhook_except_no_proxy(
-    login: str, spelt: str, tmp_path: Path, ca: trustme.CA
+    login: str, encoded: str, tmp_path: Path, ca: trustme.CA
 ) -> None:
     repository = bare_repository(tmp_path / "r.git")
     with (
@@ -38,21 +40,24 @@ def test_https_proxy_is_used_for_bucket_git_and_webhook_except_no_proxy(
     ):
         bucket = new_bucket(s3)
         bucket.put_many(OBJECTS)
-        through = Sync.between(bucket, repository, tmp_path / "w").with_settings(
+        sync = Sync.between(bucket, repository, tmp_path / "w").with_settings(
             MINIO_CA_FILE=str(s3.ca_file),
             GIT_REPOSITORY=git.url_for(repository),
             GIT_TOKEN=TOKEN,
             GIT_CA_FILE=str(git.ca_file),
             WEBHOOK_URL=f"{hook.url}/hook",
             WEBHOOK_CA_FILE=str(git.ca_file),
-            HTTPS_PROXY=proxy.url.replace("//", f"//{spelt}"),
+            HTTPS_PROXY=proxy.url.replace("//", f"//{encoded}"),
         )
-        outcome = through()
-        assert (outcome.exit, outcome.errors) == (0, "")
+        result = sync()
+        assert (result.exit, result.errors) == (0, "")
         assert contents(repository) == OBJECTS
-        assert set(proxy.asked) == {s3.endpoint, *(u.removeprefix("https://") for u in (git.url, hook.url))}
-        proxy.asked.clear()
-        assert through(NO_PROXY="127.0.0.1").exit == 0
-        assert proxy.asked == []
-        assert through(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
-        assert not login or "407" in through(HTTPS_PROXY=proxy.url).errors
+        assert set(proxy.requested_hosts) == {
+            s3.endpoint,
+            *(u.removeprefix("https://") for u in (git.url, hook.url)),
+        }
+        proxy.requested_hosts.clear()
+        assert sync(NO_PROXY="127.0.0.1").exit == 0
+        assert proxy.requested_hosts == []
+        assert sync(HTTPS_PROXY="http://127.0.0.1:1").exit == 30
+        assert not login or "407" in sync(HTTPS_PROXY=proxy.url).errors

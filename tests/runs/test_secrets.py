@@ -1,4 +1,4 @@
-"""Secret probes: every secret, through runs of every kind, searched for in everything that a run writes."""
+"""Secret probes: searches every output of runs of every kind for every secret."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.support.repositories import (
     sha,
 )
 from tests.support.s3 import moto_server
-from tests.support.secret_probes import Canaries, spellings
+from tests.support.secret_probes import SecretProbes, encodings
 from tests.support.sshserver import ssh_git_server
 from tests.support.tunnel import tunnel
 
@@ -65,7 +65,7 @@ SECRETS = {
     "HTTPS_PROXY": "pRoXy/cAnArY@8Kd:2+lm%Vq",  # its password
     "WEBHOOK_URL": "/services/cAnArYT0/B1Hq7/mZ2kX9w",  # its path
 }
-CANARIES = Canaries(SECRETS)
+PROBES = SecretProbes(SECRETS)
 _DEADLINE_SECONDS = 60
 LOGIN = f"proxy-user:{SECRETS['HTTPS_PROXY']}"
 KEY = "clusterbackup/east/shop/Deployment/a.yaml"
@@ -75,17 +75,22 @@ def proxy_url(endpoint: str) -> str:
     return f"http://{LOGIN.replace('%', '%25').replace('/', '%2F').replace('@', '%40')}@{endpoint}"
 
 
-# -- the search itself --------------------------------------------------------------------------
+# -- the search itself ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_the_search_knows_each_canary_in_any_spelling_and_cut(name: str) -> None:
-    for spelt in (*spellings(SECRETS[name]), SECRETS[name].upper(), SECRETS[name][:13], SECRETS[name][-13:]):
-        assert CANARIES.seen_in(f"some words, {spelt} and more") == {name}, spelt
-    assert CANARIES.seen_in("glpat- canary proxy-user /services/ AKIA") == set()
+def test_search_finds_each_secret_in_any_encoding_and_in_part(name: str) -> None:
+    for encoded in (
+        *encodings(SECRETS[name]),
+        SECRETS[name].upper(),
+        SECRETS[name][:13],
+        SECRETS[name][-13:],
+    ):
+        assert PROBES.seen_in(f"before, {encoded} after") == {name}, encoded
+    assert PROBES.seen_in("glpat- cAnArY proxy-user /services/ AKIA") == set()
 
 
-def test_there_is_a_canary_for_every_secret_setting_and_the_log_knows_each() -> None:
+def test_every_secret_setting_has_a_probe_and_is_redacted_in_the_log() -> None:
     assert {setting.name for setting in catalogue() if setting.is_secret} == set(SECRETS)
     known = read(
         {**SECRETS, "HTTPS_PROXY": proxy_url("proxy:1"), "WEBHOOK_URL": f"https://h{SECRETS['WEBHOOK_URL']}"}
@@ -93,12 +98,12 @@ def test_there_is_a_canary_for_every_secret_setting_and_the_log_knows_each() -> 
     assert set(SECRETS.values()) <= set(known.secrets())
 
 
-# -- where a run leaves and says something ------------------------------------------------------
+# -- everything that a run writes or sends --------------------------------------------------------
 
 
 @dataclass
-class Armed:
-    """git-sync with a canary for every secret, and all that can be seen of its runs from outside."""
+class Probed:
+    """git-sync with a probe for every secret, and everything that its runs show to others."""
 
     sync: Sync
     git: GitServer
@@ -107,21 +112,21 @@ class Armed:
     tmp: Path
     seen: dict[str, bytes] = field(default_factory=dict)
 
-    def look(self) -> None:
-        """Look at everything that lies or was sent somewhere."""
+    def collect(self) -> None:
+        """Collect the content of every file, delivery and message."""
         folders = {"WORK_DIR": self.sync.work_dir, "TMPDIR": self.tmp, "repository": self.sync.repository}
         for name, top in folders.items():
             for folder, _, files in os.walk(top):
                 for path in (Path(folder, file) for file in files):
-                    with suppress(FileNotFoundError):  # git is at work there
+                    with suppress(FileNotFoundError):  # git removes files at the same time
                         self.seen[f"{name}/{path.relative_to(top)}"] = path.read_bytes()
         for name, target in (("webhook", self.hook), ("Pushgateway", self.gateway)):
             for number, delivery in enumerate(target.got):
                 self.seen[f"{name} {number}"] = delivery.body
-        word = self.tmp.parent / "termination-log"
-        word.touch()
-        write_termination_message(word)
-        self.seen["termination message"] = word.read_bytes()
+        message = self.tmp.parent / "termination-log"
+        message.touch()
+        write_termination_message(message)
+        self.seen["termination message"] = message.read_bytes()
         self.seen["objects in Git"] = subprocess.run(
             ["git", "cat-file", "--batch", "--batch-all-objects"],
             cwd=self.sync.repository,
@@ -131,16 +136,16 @@ class Armed:
         ).stdout
 
     def leaks(self, *result: str) -> dict[str, set[str]]:
-        """Where a canary was seen, and which."""
-        self.look()
-        self.seen |= {f"said {number}": text.encode() for number, text in enumerate(result)}
-        return {where: found for where, text in self.seen.items() if (found := CANARIES.seen_in(text))}
+        """Return the names of the secrets found, by the place where they were found."""
+        self.collect()
+        self.seen |= {f"output {number}": text.encode() for number, text in enumerate(result)}
+        return {where: found for where, text in self.seen.items() if (found := PROBES.seen_in(text))}
 
 
 @pytest.fixture
-def armed(
+def probed(
     sync: Sync, repository: Path, ca: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Armed]:
+) -> Iterator[Probed]:
     sync.bucket.put(KEY, b"a")
     tmp = tmp_path / "tmp"
     tmp.mkdir()
@@ -165,8 +170,8 @@ def armed(
                 "TMPDIR": str(tmp),
             }
         )
-        monkeypatch.setattr("tempfile.tempdir", str(tmp))  # where git-sync runs in this process
-        yield Armed(ready, git, hook, gateway, tmp)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp))  # for commands that run in this process
+        yield Probed(ready, git, hook, gateway, tmp)
 
 
 @pytest.fixture
@@ -177,19 +182,19 @@ def secure_bucket(ca: trustme.CA) -> Iterator[Bucket]:
         yield bucket
 
 
-def test_a_run_with_every_secret_in_use_shows_none_of_them(
-    secure_bucket: Bucket, armed: Armed, tmp_path: Path
+def test_run_with_every_secret_shows_none_of_them(
+    secure_bucket: Bucket, probed: Probed, tmp_path: Path
 ) -> None:
-    """Everything through a proxy with a password; children are watched, and read from within."""
+    """Uses a proxy with a password. Child processes are observed from outside, and by shims."""
     port = free_port()
     path = shims(tmp_path / "shims", ["git", "sed"])
-    lasting = threading.Event()
+    pause = threading.Event()
 
-    def look(_: object) -> None:
-        armed.look()
-        lasting.wait(0.1)  # git and its helpers live long enough to be seen
+    def collect(_: object) -> None:
+        probed.collect()
+        pause.wait(0.1)  # keeps git and its helpers alive until they are sampled
 
-    armed.git.before = look
+    probed.git.before = collect
     with tunnel(LOGIN) as proxy:
         through = {
             "MINIO_ENDPOINT": secure_bucket.server.endpoint,
@@ -200,25 +205,25 @@ def test_a_run_with_every_secret_in_use_shows_none_of_them(
             "NO_PROXY": "",
             "METRICS_PORT": str(port),
         }
-        process = armed.sync.start("run", **through, PATH=f"{path}:{os.environ['PATH']}")
+        process = probed.sync.start("run", **through, PATH=f"{path}:{os.environ['PATH']}")
         with watched(process.pid) as children:
             out, err = process.communicate()
         assert process.returncode == 0, out
-        assert len(set(proxy.asked)) == 2, "bucket and Git"
-    armed.seen |= children | {file.name: file.read_bytes() for file in (tmp_path / "shims/seen").iterdir()}
-    serving = armed.sync.start("serve", METRICS_PORT=str(port))
+        assert len(set(proxy.requested_hosts)) == 2, "bucket and Git"
+    probed.seen |= children | {file.name: file.read_bytes() for file in (tmp_path / "shims/seen").iterdir()}
+    serving = probed.sync.start("serve", METRICS_PORT=str(port))
     await_port(f"127.0.0.1:{port}", timeout_seconds=_DEADLINE_SECONDS)
     for page in ("/", "/report", "/health", "/metrics"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}") as answer:
-            armed.seen[page] = answer.read()
+            probed.seen[page] = answer.read()
     serving.terminate()
-    served, trouble = serving.communicate()
-    health = armed.sync("health")
+    served, serve_errors = serving.communicate()
+    health = probed.sync("health")
     assert health.exit == 0
-    assert serving.returncode in {0, 143}  # 143 where it had hardly begun
+    assert serving.returncode in {0, 143}  # 143 if the signal came during the start
 
-    assert armed.leaks(out, err, served, trouble, health.text) == {}
-    assert err == trouble == ""
+    assert probed.leaks(out, err, served, serve_errors, health.text) == {}
+    assert err == serve_errors == ""
     for channel in (
         *("arguments of git", "arguments of sed", "arguments of git-remote-https"),
         *("environment of git", "environment of sed", "environment of git-remote-https"),
@@ -228,200 +233,202 @@ def test_a_run_with_every_secret_in_use_shows_none_of_them(
             "WORK_DIR/sync-metadata.json",
             "WORK_DIR/.git-sync/",
         ),
-        *("WORK_DIR/report.html", "WORK_DIR/report.md", "/report", "/health", "/metrics", "said 0"),
+        *("WORK_DIR/report.html", "WORK_DIR/report.md", "/report", "/health", "/metrics", "output 0"),
         *("webhook 0", "Pushgateway 0", "objects in Git", "repository/"),
     ):
-        assert any(channel in where and content for where, content in armed.seen.items()), channel
-    assert not [where for where in armed.seen if where.startswith("TMPDIR")], "no file at any time"
-    assert not list(armed.tmp.iterdir())
+        assert any(channel in where and content for where, content in probed.seen.items()), channel
+    assert not [where for where in probed.seen if where.startswith("TMPDIR")], (
+        "the run wrote a file to TMPDIR"
+    )
+    assert not list(probed.tmp.iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_stopped_leaves_no_secret_behind(number: signal.Signals, armed: Armed) -> None:
+def test_stopped_run_leaves_no_secret_on_disk(number: signal.Signals, probed: Probed) -> None:
     reached, released = threading.Event(), threading.Event()
 
-    def hold(_: object) -> None:
+    def wait(_: object) -> None:
         reached.set()
         released.wait(_DEADLINE_SECONDS)
 
-    armed.git.before = hold
-    process = armed.sync.start("run")
+    probed.git.before = wait
+    process = probed.sync.start("run")
     try:
         assert reached.wait(_DEADLINE_SECONDS)
-        armed.look()  # the token is in use now
+        probed.collect()  # git has the token at this point
         process.send_signal(number)
         out, err = process.communicate()
     finally:
         released.set()
     assert process.returncode in {143, -signal.SIGKILL}
-    assert armed.leaks(out, err) == {}
-    assert not [path for path in armed.tmp.rglob("*") if path.is_file()]
-    assert number == signal.SIGKILL or not list(armed.tmp.iterdir())
+    assert probed.leaks(out, err) == {}
+    assert not [path for path in probed.tmp.rglob("*") if path.is_file()]
+    assert number == signal.SIGKILL or not list(probed.tmp.iterdir())
 
 
 @pytest.mark.parametrize("in_a_file", [False, True])
-def test_the_single_steps_show_no_secret(
-    in_a_file: bool, armed: Armed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_single_steps_show_no_secret(
+    in_a_file: bool, probed: Probed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     token = tmp_path / "token"
     token.write_text(f"{SECRETS['GIT_TOKEN']}\r\nissued in May\n")
-    filed = {"GIT_TOKEN_FILE": str(token), "GIT_TOKEN": ""} if in_a_file else {}
+    token_file = {"GIT_TOKEN_FILE": str(token), "GIT_TOKEN": ""} if in_a_file else {}
     for step in ("discover", "download", "detect", "publish", "report", "health"):
-        assert armed.sync(step, **filed).exit == 0, step
-    assert armed.hook.got
-    assert armed.gateway.got
-    assert armed.leaks(*capfd.readouterr()) == {}
+        assert probed.sync(step, **token_file).exit == 0, step
+    assert probed.hook.got
+    assert probed.gateway.got
+    assert probed.leaks(*capfd.readouterr()) == {}
 
 
-# -- what goes wrong, where everybody says everything -------------------------------------------
+# -- servers that answer with every secret --------------------------------------------------------
 
 
-def all_aloud(padding: int = 0) -> str:
-    """All secrets in all spellings; the first word is cut where an error's words are cut."""
-    return "\n".join("x" * padding + line for line in CANARIES.aloud("git-sync"))
+def all_secrets(padding: int = 0) -> str:
+    """Return all secrets in all readable forms; `padding` moves them to where error messages are cut."""
+    return "\n".join("x" * padding + line for line in PROBES.lines("git-sync"))
 
 
 @pytest.fixture
-def liar(ca: trustme.CA) -> Iterator[Echo]:
+def echo_server(ca: trustme.CA) -> Iterator[Echo]:
     with echo(tls=ca) as running:
         yield running
 
 
-def wrong_token(armed: Armed, _: Echo) -> Sync:
-    return armed.sync.with_settings(GIT_TOKEN=SECRETS["GIT_TOKEN"][::-1])
+def wrong_token(probed: Probed, _: Echo) -> Sync:
+    return probed.sync.with_settings(GIT_TOKEN=SECRETS["GIT_TOKEN"][::-1])
 
 
-def echoing_git(status: int, padding: int = 0) -> Callable[[Armed, Echo], Sync]:
-    def prepared(armed: Armed, liar: Echo) -> Sync:
-        liar.status, liar.body = status, all_aloud(padding)
-        return armed.sync.with_settings(GIT_REPOSITORY=f"{liar.url}/r.git")
-
-    return prepared
-
-
-def redirecting_git(armed: Armed, liar: Echo) -> Sync:
-    armed.git.redirect_to = liar.url
-    return armed.sync
-
-
-def git_that_hangs_up(armed: Armed, _: Echo) -> Sync:
-    armed.git.lose_response(100)
-    return armed.sync
-
-
-def hook(padding: int, end: str) -> Callable[[Armed, Echo], Sync]:
-    """A server whose words come by git's sideband."""
-
-    def prepared(armed: Armed, _: Echo) -> Sync:
-        text = armed.tmp.parent / "words"
-        text.write_text(all_aloud(padding) + "\n")
-        install_hook(armed.sync.repository, "pre-receive", f"#!/bin/sh\ncat {text} >&2\n{end}\n")
-        return armed.sync
+def echoing_git(status: int, padding: int = 0) -> Callable[[Probed, Echo], Sync]:
+    def prepared(probed: Probed, echo_server: Echo) -> Sync:
+        echo_server.status, echo_server.body = status, all_secrets(padding)
+        return probed.sync.with_settings(GIT_REPOSITORY=f"{echo_server.url}/r.git")
 
     return prepared
 
 
-def lying_s3(status: int, padding: int = 0) -> Callable[[Armed, Echo], Sync]:
-    def prepared(armed: Armed, liar: Echo) -> Sync:
-        words = all_aloud(padding).replace("&", "&amp;").replace("<", "&lt;")
-        liar.status, liar.headers = status, {"Content-Type": "application/xml"}
-        liar.body = f"<Error><Code>AccessDenied</Code><Message>{words}</Message></Error>"
-        return armed.sync.with_settings(
-            MINIO_ENDPOINT=liar.endpoint, MINIO_USE_SSL="true", MINIO_CA_FILE=str(armed.git.ca_file)
+def redirecting_git(probed: Probed, echo_server: Echo) -> Sync:
+    probed.git.redirect_to = echo_server.url
+    return probed.sync
+
+
+def git_that_hangs_up(probed: Probed, _: Echo) -> Sync:
+    probed.git.lose_response(100)
+    return probed.sync
+
+
+def hook(padding: int, end: str) -> Callable[[Probed, Echo], Sync]:
+    """Let a hook of the server print all secrets, which git shows as remote messages."""
+
+    def prepared(probed: Probed, _: Echo) -> Sync:
+        text = probed.tmp.parent / "message"
+        text.write_text(all_secrets(padding) + "\n")
+        install_hook(probed.sync.repository, "pre-receive", f"#!/bin/sh\ncat {text} >&2\n{end}\n")
+        return probed.sync
+
+    return prepared
+
+
+def echoing_s3(status: int, padding: int = 0) -> Callable[[Probed, Echo], Sync]:
+    def prepared(probed: Probed, echo_server: Echo) -> Sync:
+        message = all_secrets(padding).replace("&", "&amp;").replace("<", "&lt;")
+        echo_server.status, echo_server.headers = status, {"Content-Type": "application/xml"}
+        echo_server.body = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+        return probed.sync.with_settings(
+            MINIO_ENDPOINT=echo_server.endpoint, MINIO_USE_SSL="true", MINIO_CA_FILE=str(probed.git.ca_file)
         )
 
     return prepared
 
 
-def lying_targets(padding: int) -> Callable[[Armed, Echo], Sync]:
-    def prepared(armed: Armed, liar: Echo) -> Sync:
-        liar.status, liar.body = 400, all_aloud(padding)
-        ca_file = str(armed.git.ca_file)
-        return armed.sync.with_settings(
-            PUSHGATEWAY_URL=liar.url,
+def echoing_targets(padding: int) -> Callable[[Probed, Echo], Sync]:
+    def prepared(probed: Probed, echo_server: Echo) -> Sync:
+        echo_server.status, echo_server.body = 400, all_secrets(padding)
+        ca_file = str(probed.git.ca_file)
+        return probed.sync.with_settings(
+            PUSHGATEWAY_URL=echo_server.url,
             PUSHGATEWAY_CA_FILE=ca_file,
-            WEBHOOK_URL=liar.url + SECRETS["WEBHOOK_URL"],
+            WEBHOOK_URL=echo_server.url + SECRETS["WEBHOOK_URL"],
             WEBHOOK_CA_FILE=ca_file,
         )
 
     return prepared
 
 
-def targets_out_of_reach(armed: Armed, _: Echo) -> Sync:
-    nobody = f"127.0.0.1:{free_port()}"
-    return armed.sync.with_settings(
-        PUSHGATEWAY_URL=f"https://{nobody}", WEBHOOK_URL=f"http://{nobody}{SECRETS['WEBHOOK_URL']}"
+def targets_out_of_reach(probed: Probed, _: Echo) -> Sync:
+    closed = f"127.0.0.1:{free_port()}"
+    return probed.sync.with_settings(
+        PUSHGATEWAY_URL=f"https://{closed}", WEBHOOK_URL=f"http://{closed}{SECRETS['WEBHOOK_URL']}"
     )
 
 
-def dead_proxy(armed: Armed, _: Echo) -> Sync:
-    return armed.sync.with_settings(NO_PROXY="")
+def unreachable_proxy(probed: Probed, _: Echo) -> Sync:
+    return probed.sync.with_settings(NO_PROXY="")
 
 
-def unsupported_proxy(armed: Armed, _: Echo) -> Sync:
-    return armed.sync.with_settings(NO_PROXY="", HTTPS_PROXY=proxy_url("[::1]:1"))
+def unsupported_proxy(probed: Probed, _: Echo) -> Sync:
+    return probed.sync.with_settings(NO_PROXY="", HTTPS_PROXY=proxy_url("[::1]:1"))
 
 
-TROUBLE = {
+FAULTS = {
     "wrong token": (40, wrong_token),
-    "git says 401": (40, echoing_git(401)),
-    "git says 403": (40, echoing_git(403)),
-    "git says 403, cut at the limit": (40, echoing_git(403, 985)),
-    "git says 500": (30, echoing_git(500)),
-    "git is no git": (30, echoing_git(200)),
+    "git answers 401": (40, echoing_git(401)),
+    "git answers 403": (40, echoing_git(403)),
+    "git answers 403, cut at the limit": (40, echoing_git(403, 985)),
+    "git answers 500": (30, echoing_git(500)),
+    "git answers with a text page": (30, echoing_git(200)),
     "git redirects": (40, redirecting_git),
-    "git hangs up": (0, git_that_hangs_up),
-    "git's hook refuses": (40, hook(0, "exit 1")),
-    "git's hook refuses, cut at the limit": (40, hook(985, "exit 1")),
-    "git's hook talks": (0, hook(0, "exit 0")),
-    "S3 says 403": (40, lying_s3(403)),
-    "S3 says 403, cut at the limit": (40, lying_s3(403, 285)),
-    "S3 says 500": (30, lying_s3(500)),
-    "S3 says yes": (30, lying_s3(200)),
-    "targets refuse": (0, lying_targets(0)),
-    "targets refuse, cut at the limit": (0, lying_targets(285)),
+    "git loses the response": (0, git_that_hangs_up),
+    "the hook rejects": (40, hook(0, "exit 1")),
+    "the hook rejects, cut at the limit": (40, hook(985, "exit 1")),
+    "the hook accepts": (0, hook(0, "exit 0")),
+    "S3 answers 403": (40, echoing_s3(403)),
+    "S3 answers 403, cut at the limit": (40, echoing_s3(403, 285)),
+    "S3 answers 500": (30, echoing_s3(500)),
+    "S3 answers 200 with an error document": (30, echoing_s3(200)),
+    "targets refuse": (0, echoing_targets(0)),
+    "targets refuse, cut at the limit": (0, echoing_targets(285)),
     "targets are out of reach": (0, targets_out_of_reach),
-    "the proxy is dead": (30, dead_proxy),
-    "the proxy has another address": (30, unsupported_proxy),
+    "the proxy is unreachable": (30, unreachable_proxy),
+    "the proxy has an unsupported address": (30, unsupported_proxy),
 }
 
 
-@pytest.mark.parametrize("name", TROUBLE)
-def test_whatever_goes_wrong_shows_no_secret(
-    name: str, armed: Armed, liar: Echo, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_shows_no_secret(
+    name: str, probed: Probed, echo_server: Echo, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    exit_, prepare = TROUBLE[name]
-    prepared = prepare(armed, liar)
+    exit_, prepare = FAULTS[name]
+    prepared = prepare(probed, echo_server)
     result = prepared()
     assert result.exit == exit_, result.text
-    leaks = armed.leaks(result.text, *capfd.readouterr())
-    assert not leaks, {where: armed.seen[where] for where in leaks}
+    leaks = probed.leaks(result.text, *capfd.readouterr())
+    assert not leaks, {where: probed.seen[where] for where in leaks}
     if exit_:
-        assert armed.seen["termination message"]
+        assert probed.seen["termination message"]
 
 
 @pytest.mark.parametrize("format_", ["json", "text"])
-def test_what_nobody_foresaw_shows_no_secret(
-    format_: str, armed: Armed, capfd: pytest.CaptureFixture[str]
+def test_unexpected_error_shows_no_secret(
+    format_: str, probed: Probed, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def unforeseen() -> None:
+    def unexpected() -> None:
         environ = click.get_current_context().obj
         Commands(environ)._configure()
         try:
-            raise KeyError(all_aloud())
+            raise KeyError(all_secrets())
         except KeyError as cause:
-            raise RuntimeError(all_aloud(), b"bytes") from cause
+            raise RuntimeError(all_secrets(), b"bytes") from cause
 
-    cli.command("unforeseen")(unforeseen)
+    cli.command("unexpected")(unexpected)
     try:
-        result = armed.sync("unforeseen", LOG_FORMAT=format_)
+        result = probed.sync("unexpected", LOG_FORMAT=format_)
     finally:
-        del cli.commands["unforeseen"]
+        del cli.commands["unexpected"]
     assert result.exit == 40
     assert "Unexpected error" in result.text
     assert "RuntimeError" in result.text
-    leaks = armed.leaks(result.text, *capfd.readouterr())
-    assert not leaks, {where: armed.seen[where] for where in leaks}
+    leaks = probed.leaks(result.text, *capfd.readouterr())
+    assert not leaks, {where: probed.seen[where] for where in leaks}
 
 
 @pytest.mark.parametrize(
@@ -447,38 +454,38 @@ def test_what_nobody_foresaw_shows_no_secret(
     ],
     ids=str,
 )
-def test_no_usage_and_no_settings_error_shows_a_secret(
+def test_usage_and_settings_errors_show_no_secret(
     arguments: tuple[str, ...],
     exit_: int,
     broken: dict[str, str],
-    armed: Armed,
+    probed: Probed,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    result = armed.sync(*arguments, **broken)
+    result = probed.sync(*arguments, **broken)
     assert result.exit == exit_, result.text
-    assert armed.leaks(result.text, *capfd.readouterr()) == {}
+    assert probed.leaks(result.text, *capfd.readouterr()) == {}
 
 
 @pytest.mark.skipif(which("ssh") is None, reason="no ssh client here: apt-get install openssh-client")
 @pytest.mark.parametrize("known", [True, False])
-def test_nothing_of_an_ssh_key_is_shown(known: bool, armed: Armed, capfd: pytest.CaptureFixture[str]) -> None:
-    with ssh_git_server(armed.sync.repository.parent) as server:
+def test_ssh_key_is_never_shown(known: bool, probed: Probed, capfd: pytest.CaptureFixture[str]) -> None:
+    with ssh_git_server(probed.sync.repository.parent) as server:
         key = (server.key_path if known else server.other_key_path).read_text()
-        private = "".join(
-            key.splitlines()[3:-1]
-        )  # before that come words that all keys share, and the public one
-        result = armed.sync(
-            GIT_REPOSITORY=server.url_for(armed.sync.repository),
+        private = "".join(key.splitlines()[3:-1])  # the lines before are the same in all keys, or public
+        result = probed.sync(
+            GIT_REPOSITORY=server.url_for(probed.sync.repository),
             SSH_KEY_PATH=str(server.key_path if known else server.other_key_path),
             SSH_KNOWN_HOSTS_PATH=str(server.known_hosts_path),
         )
-        refused = armed.sync(SSH_KEY_PATH=key, GIT_REPOSITORY="git@git.example.com:r.git", GIT_TOKEN="")
+        refused = probed.sync(SSH_KEY_PATH=key, GIT_REPOSITORY="git@git.example.com:r.git", GIT_TOKEN="")
     assert (result.exit, refused.exit) == (0 if known else 40, 40)
-    armed.leaks(result.text, refused.text, *capfd.readouterr())
-    assert [where for where, text in armed.seen.items() if Canaries({"key": private}).seen_in(text)] == []
+    probed.leaks(result.text, refused.text, *capfd.readouterr())
+    assert [
+        where for where, text in probed.seen.items() if SecretProbes({"key": private}).seen_in(text)
+    ] == []
 
 
-# -- on a cluster -------------------------------------------------------------------------------
+# -- on a cluster ---------------------------------------------------------------------------------
 
 MANIFESTS = [
     document
@@ -487,8 +494,8 @@ MANIFESTS = [
 ]
 
 
-def test_manifests_know_secrets_by_reference_alone() -> None:
-    """No value, no parameter, no artifact and no ConfigMap has one, so Argo keeps and shows none."""
+def test_manifests_have_secrets_only_by_reference() -> None:
+    """No value, parameter, artifact or ConfigMap contains a secret, so Argo stores and shows none."""
     named = [part for part in _parts(MANIFESTS) if part.get("name") in SECRETS]
     assert {"MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"} <= {part["name"] for part in named}
     for part in named:
@@ -504,7 +511,7 @@ def test_manifests_know_secrets_by_reference_alone() -> None:
 
 
 def _parts(document: object) -> Iterator[dict[str, Any]]:
-    """Every mapping in it."""
+    """Yield every mapping in the document."""
     if isinstance(document, dict):
         yield document
         document = list(document.values())
@@ -513,18 +520,18 @@ def _parts(document: object) -> Iterator[dict[str, Any]]:
             yield from _parts(inner)
 
 
-# -- the token goes to one place, and to no other -----------------------------------------------
+# -- the token goes to the configured host only ---------------------------------------------------
 
 
-def filled(armed: Armed, tmp_path: Path, **asked: str) -> str:
-    """What git would send to this address: asked of git itself, under our configuration."""
-    configured = read(armed.sync.settings).git
+def filled(probed: Probed, tmp_path: Path, **request: str) -> str:
+    """Return the credentials that git would send to this address with our configuration."""
+    configured = read(probed.sync.settings).git
     credentials = Credentials(configured)
     repository = bare_repository(tmp_path / "scratch.git")
     (repository / "config").write_text(repository_config(configured, credentials.config))
     done = subprocess.run(
         ["git", "credential", "fill"],
-        input="".join(f"{name}={value}\n" for name, value in asked.items()),
+        input="".join(f"{name}={value}\n" for name, value in request.items()),
         cwd=repository,
         env={"PATH": os.environ["PATH"]} | environment(configured, tmp_path, tmp_path / "none"),
         pass_fds=credentials.descriptors,
@@ -537,11 +544,11 @@ def filled(armed: Armed, tmp_path: Path, **asked: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("request_", "sent"),
     [
         ({}, True),
         ({"username": "git-sync"}, True),
-        ({"path": "other/repository.git"}, True),  # credentials are a host's, as with any git
+        ({"path": "other/repository.git"}, True),  # git sends credentials to every repository of the host
         ({"protocol": "http"}, False),
         ({"protocol": "ssh"}, False),
         ({"host": "127.0.0.1"}, False),
@@ -560,77 +567,77 @@ def filled(armed: Armed, tmp_path: Path, **asked: str) -> str:
     ],
     ids=str,
 )
-def test_git_is_told_the_token_for_its_own_host_alone(
-    asked: dict[str, str], told: bool, armed: Armed, tmp_path: Path
+def test_git_gets_the_token_only_for_the_configured_host(
+    request_: dict[str, str], sent: bool, probed: Probed, tmp_path: Path
 ) -> None:
-    host = armed.git.url.removeprefix("https://")
-    fields = {"protocol": "https", "host": host} | asked
+    host = probed.git.url.removeprefix("https://")
+    fields = {"protocol": "https", "host": host} | request_
     port = host.rpartition(":")[2]
-    answer = filled(armed, tmp_path, **{name: text.replace("{port}", port) for name, text in fields.items()})
-    assert (f"password={SECRETS['GIT_TOKEN']}\n" in answer) is told
-    assert bool(CANARIES.seen_in(answer)) is told
+    answer = filled(probed, tmp_path, **{name: text.replace("{port}", port) for name, text in fields.items()})
+    assert (f"password={SECRETS['GIT_TOKEN']}\n" in answer) is sent
+    assert bool(PROBES.seen_in(answer)) is sent
 
 
 @pytest.mark.parametrize("after_login", [False, True])
 @pytest.mark.parametrize(("tls", "allow_http"), [(True, False), (False, True), (False, False)])
-def test_a_redirect_of_git_takes_no_token_along(
-    tls: bool, allow_http: bool, after_login: bool, armed: Armed, ca: trustme.CA
+def test_git_redirect_does_not_forward_the_token(
+    tls: bool, allow_http: bool, after_login: bool, probed: Probed, ca: trustme.CA
 ) -> None:
-    """To another port or scheme; before the server has seen the token, or with the token in hand."""
-    armed.git.redirect_after_login = after_login
+    """Redirects to another port or scheme, before and after the server has received the token."""
+    probed.git.redirect_after_login = after_login
     with echo(tls=ca if tls else None) as other:
-        armed.git.redirect_to = other.url
-        result = armed.sync(GIT_ALLOW_HTTP=str(allow_http))
+        probed.git.redirect_to = other.url
+        result = probed.sync(GIT_ALLOW_HTTP=str(allow_http))
     assert result.exit in {30, 40}
-    assert bool(armed.git.authorizations) is after_login
+    assert bool(probed.git.authorizations) is after_login
     assert bool(other.got) is (tls or allow_http)
     assert other.authorizations == []
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_redirect_of_the_bucket_takes_no_signature_along(tls: bool, armed: Armed, ca: trustme.CA) -> None:
+def test_s3_redirect_does_not_forward_the_signature(tls: bool, probed: Probed, ca: trustme.CA) -> None:
     with echo(tls=ca) as first, echo(tls=ca if tls else None) as other:
         first.status, first.headers = 307, {"Location": f"{other.url}/b?list-type=2"}
         listing = {
             "MINIO_ENDPOINT": first.endpoint,
             "MINIO_USE_SSL": "true",
-            "MINIO_CA_FILE": str(armed.git.ca_file),
+            "MINIO_CA_FILE": str(probed.git.ca_file),
         }
-        assert armed.sync(**listing).exit in {30, 40}
-        store = ObjectStore(read({**armed.sync.settings, **listing}).s3)
+        assert probed.sync(**listing).exit in {30, 40}
+        store = ObjectStore(read({**probed.sync.settings, **listing}).s3)
         with pytest.raises(SyncError):
-            store.fetch(Listed("k", "", 1, None), bytes(armed.tmp / "k"), max_bytes=1)
+            store.fetch(Listed("k", "", 1, None), bytes(probed.tmp / "k"), max_bytes=1)
     assert len(first.authorizations) > 1
     assert other.got
     assert other.authorizations == []
-    assert not [headers for headers in other.got if CANARIES.seen_in(str(headers))]
+    assert not [headers for headers in other.got if PROBES.seen_in(str(headers))]
 
 
-def test_a_redirect_of_webhook_and_pushgateway_is_not_followed(armed: Armed) -> None:
+def test_webhook_and_pushgateway_redirects_are_not_followed(probed: Probed) -> None:
     with receiver() as other:
-        for target in (armed.hook, armed.gateway):
+        for target in (probed.hook, probed.gateway):
             target.status, target.headers = 307, {"Location": other.url}
-        assert armed.sync().exit == 0
-    assert armed.hook.got
-    assert armed.gateway.got
+        assert probed.sync().exit == 0
+    assert probed.hook.got
+    assert probed.gateway.got
     assert other.got == []
 
 
-def test_alternates_and_submodules_lead_nowhere(armed: Armed, ca: trustme.CA) -> None:
-    """A server of the old protocol that names another for its objects, and a submodule on another host."""
-    assert armed.sync().exit == 0
+def test_alternates_and_submodules_of_a_server_are_not_fetched(probed: Probed, ca: trustme.CA) -> None:
+    """A dumb HTTP server that names another server for its objects, and a submodule on another host."""
+    assert probed.sync().exit == 0
     with echo(tls=ca) as other:
         module = f'[submodule "x"]\n\tpath = clusterbackup/x\n\turl = {other.url}/x.git\n'
-        link = (GITLINK, sha(armed.sync.repository).encode())
-        commit_files(armed.sync.repository, {".gitmodules": module.encode(), "clusterbackup/x": link})
-        armed.sync.bucket.put(KEY, b"changed")
-        assert armed.sync().exit == 0
+        link = (GITLINK, sha(probed.sync.repository).encode())
+        commit_files(probed.sync.repository, {".gitmodules": module.encode(), "clusterbackup/x": link})
+        probed.sync.bucket.put(KEY, b"changed")
+        assert probed.sync().exit == 0
         with echo(tls=ca) as dumb:
             dumb.status = 404
             dumb.pages = {
-                "/info/refs": f"{sha(armed.sync.repository)}\trefs/heads/main\n",
+                "/info/refs": f"{sha(probed.sync.repository)}\trefs/heads/main\n",
                 "/objects/info/http-alternates": f"{other.url}/r.git/objects\n",
             }
-            assert armed.sync(GIT_REPOSITORY=f"{dumb.url}/r.git").exit in {30, 40}
+            assert probed.sync(GIT_REPOSITORY=f"{dumb.url}/r.git").exit in {30, 40}
         assert dumb.authorizations
         assert other.got == []

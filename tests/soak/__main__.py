@@ -1,7 +1,7 @@
-"""Soak: run the families' cases for a while, on every core; `make soak` calls it.
+"""Run cases of the soak families for a given time, on every core; `make soak` calls it.
 
-What has passed under a seed is remembered, so that a soak can be stopped at any time and goes on
-where it was; the figures of all soaks add up in docs/reliability.json and docs/reliability.md.
+Passed cases of a seed are recorded in .soak/, so that a soak can be stopped at any time and resumed.
+The results of all soaks are summed up in docs/reliability.json and docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -31,17 +31,23 @@ from tests.support import environment
 if TYPE_CHECKING:
     from tests.soak.family import Family
 
-_MEMORY = Path(__file__).parents[2] / ".soak"
+_RECORDS = Path(__file__).parents[2] / ".soak"
 _BY_NAME = {family.name: family for family in FAMILIES}
 
 
 @click.command()
-@click.option("--minutes", type=float, default=10, show_default=True, help="How long to go on.")
-@click.option("--seed", type=int, default=1, show_default=True, help="What the dice fall by.")
+@click.option("--minutes", type=float, default=10, show_default=True, help="How long to run cases.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The seed of the random choices.")
 @click.option("--shards", type=int, default=2 * (os.cpu_count() or 1), show_default=True)
 @click.option("--shard", type=int, help="Run only this shard, in this process.")
-@click.option("--family", "names", multiple=True, type=click.Choice(list(_BY_NAME)), help="Only these.")
-@click.option("--case", help="Run this one case of the one family, and show what git-sync says.")
+@click.option(
+    "--family",
+    "names",
+    multiple=True,
+    type=click.Choice(list(_BY_NAME)),
+    help="Run only this family (repeatable).",
+)
+@click.option("--case", help="Run only this case of the family, with git-sync's log.")
 def main(  # noqa: PLR0917 - click gives one argument per option
     minutes: float, seed: int, shards: int, shard: int | None, names: tuple[str, ...], case: str | None
 ) -> None:
@@ -50,11 +56,11 @@ def main(  # noqa: PLR0917 - click gives one argument per option
     families = [_BY_NAME[name] for name in names] or list(FAMILIES)
     for family in families:
         if obstacle := family.obstacle():
-            click.echo(f"{family.name} is left out: {obstacle}", err=True)
+            click.echo(f"Skipping {family.name}: {obstacle}", err=True)
     families = [family for family in families if not family.obstacle()]
     if case is not None:
-        with place() as ours:
-            click.echo(families[0].run(ours, case))
+        with place() as shared:
+            click.echo(families[0].run(shared, case))
         return
     if shard is not None:
         _shard(families, seed, minutes * 60, shard, shards)
@@ -75,9 +81,9 @@ def main(  # noqa: PLR0917 - click gives one argument per option
 
 
 def _shard(families: list[Family], seed: int, seconds: float, shard: int, shards: int) -> None:
-    """Run this shard's cases, giving each family an equal part of what time is left."""
+    """Run the cases of this shard; each family gets an equal part of the remaining time."""
     end = time.monotonic() + seconds
-    with place() as ours:
+    with place() as shared:
         for done, family in enumerate(families):
             now = time.monotonic()
             until = now + (end - now) / (len(families) - done)
@@ -86,34 +92,34 @@ def _shard(families: list[Family], seed: int, seconds: float, shard: int, shards
                 if time.monotonic() > until:
                     break
                 if case not in passed:
-                    _run(ours, family, seed, case)
+                    _run(shared, family, seed, case)
 
 
-def _run(ours: Place, family: Family, seed: int, case: str) -> None:
+def _run(shared: Place, family: Family, seed: int, case: str) -> None:
     output = io.StringIO()
     line: dict[str, object] = {"case": case, "at": datetime.now(UTC).date().isoformat()}
     try:
         with contextlib.redirect_stdout(output):
-            line["counts"] = dict(family.run(ours, case))
-    except Exception as problem:  # noqa: BLE001 - whatever it is, it is a finding
+            line["counts"] = dict(family.run(shared, case))
+    except Exception as problem:  # noqa: BLE001 - any exception is a finding
         line["error"] = f"{type(problem).__name__}: {problem}"
-        log = _MEMORY / f"{family.name}-{seed}-{zlib.crc32(case.encode()):08x}.log"
-        _MEMORY.mkdir(exist_ok=True)
+        log = _RECORDS / f"{family.name}-{seed}-{zlib.crc32(case.encode()):08x}.log"
+        _RECORDS.mkdir(exist_ok=True)
         log.write_text(f"{case}\n{traceback.format_exc()}\n{output.getvalue()}")
         click.echo(f"FAILED {family.name} --case={case!r} ({log}): {str(problem)[:400]}", err=True)
-    _MEMORY.mkdir(exist_ok=True)
-    with _memory(family, seed).open("a") as memory:
-        memory.write(json.dumps(line) + "\n")  # one write of one line: shards share the file
+    _RECORDS.mkdir(exist_ok=True)
+    with _record_file(family, seed).open("a") as records:
+        records.write(json.dumps(line) + "\n")  # a single write, because shards share the file
 
 
-def _memory(family: Family, seed: int) -> Path:
-    return _MEMORY / f"{family.name}-{seed}.jsonl"
+def _record_file(family: Family, seed: int) -> Path:
+    return _RECORDS / f"{family.name}-{seed}.jsonl"
 
 
 def _lines(family: Family, seed: int) -> list[dict[str, object]]:
-    """What is remembered; of a case that was run again, its last outcome."""
-    memory = _memory(family, seed)
-    lines = [json.loads(line) for line in memory.read_text().splitlines()] if memory.exists() else []
+    """Return the last recorded result of each case."""
+    records = _record_file(family, seed)
+    lines = [json.loads(line) for line in records.read_text().splitlines()] if records.exists() else []
     return list({line["case"]: line for line in lines}.values())
 
 

@@ -1,4 +1,4 @@
-"""A family of cases: one kind of misfortune, in all its forms."""
+"""A family of cases: one kind of fault, in every variant."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.soak.world import Place
 
-# What a case counted: kills, faults that struck, runs, commits, exits by code ("exit 30"): 1.
+# Results of a case by name: kills, triggered faults, runs, commits, exit codes ("exit 30").
 Counts = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Family:
-    """Cases are names, and a name is all that it takes to run one again.
+    """A case is a name, which contains everything needed to repeat it.
 
-    `cases` gives them in an order that depends on the seed; it may never end. `run` raises an
-    AssertionError, best Unsafe, where the claim does not hold. `quick` is how many of them
-    `make test` takes. `obstacle` says why they cannot be run on this machine, "" if they can.
+    `cases` yields names in an order that depends on the seed; it may be endless. `run` raises an
+    AssertionError, usually Unsafe, if a case fails. `quick` is the number of cases in `make test`.
+    `obstacle` returns the reason why this machine cannot run the cases, "" if it can.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Family:
 
 
 def shuffled(names: list[str], seed: int) -> Iterator[str]:
-    """All of a finite family, in an order of the seed's."""
+    """Return all names of a finite family, in an order that depends on the seed."""
     return iter(random.Random(seed).sample(names, len(names)))
 
 
 def endless(seed: int) -> Iterator[str]:
-    """Names for cases that are nothing but dice: the name is what the dice fall by."""
+    """Yield names for random cases: the name is the seed of the random choices."""
     return (f"{seed}-{number}" for number in itertools.count(1))

@@ -1,7 +1,7 @@
-"""git-sync in processes that cost little: forked from an interpreter that has imported everything.
+"""Runs git-sync in processes forked from an interpreter that has imported all modules.
 
-So an instant at which one is struck lies in its work, and not in half a second of imports before it.
-Run as a script, this is that interpreter; it takes an order per line, and answers with one.
+A fork starts without half a second of imports, so that a signal reaches a process at work.
+Run as a script, this is that interpreter; it reads an order per line and answers with a line.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tests.support.sync import CommandResult, Sync
 
 _ROOT = Path(__file__).parents[2]
 _LONGEST_SECONDS = 20
-_PATIENCE_SECONDS = 10
+_WAIT_SECONDS = 10
 _MOST_BYTES = 4 << 30
 _PR_SET_CHILD_SUBREAPER = 36
-_STRUCK, _DUE = b"struck\n", b"due\n"
+_SIGNALLED, _DUE = b"signalled\n", b"due\n"
 
 _MODULES = {"posix", "fcntl", "_io", "_posixsubprocess"}
 _FILES = (io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO, socket.socket)
@@ -45,9 +45,9 @@ _IDLE = {"fspath", "getpid", "text_encoding"}
 
 @dataclass(frozen=True)
 class Instant:
-    """When a process is struck: at a call that reaches the kernel, or `after` seconds, or both.
+    """When to send a signal: at a system call, or `after` seconds, or both.
 
-    `call` counts the calls of one `kind` (posix.replace, write, fork_exec…), or of all where it is "".
+    `call` counts the calls of one `kind` (posix.replace, write, fork_exec…), or all calls if it is "".
     """
 
     call: int = 0
@@ -60,9 +60,9 @@ _NEVER = Instant()
 
 @dataclass(frozen=True)
 class Order:
-    """One command. It is struck with `number` at `instant`, and with SIGKILL `grace` seconds later.
+    """One command. It receives the signal `number` at `instant`, and SIGKILL `grace` seconds later.
 
-    `orphans`: what it leaves behind is not killed with it, as where only the parent is hit.
+    With `orphans` its child processes are not killed with it.
     """
 
     arguments: tuple[str, ...]
@@ -76,36 +76,36 @@ class Order:
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended: exit code, or minus a signal. `calls` are those that it made, if it came to its end.
+    """The end of a process: `status` is its exit code, or a negative signal number.
 
-    `overdue`: it took a minute, and had to be killed.
+    `calls` counts its system calls, if it was not killed. `overdue`: it was killed after the time limit.
     """
 
     status: int
-    struck: bool
+    signalled: bool
     seconds: float
     overdue: bool = False
     calls: dict[str, int] = field(default_factory=dict)
 
 
 class Forked(Sync):
-    """git-sync that is called in such processes."""
+    """git-sync in forked processes."""
 
     @classmethod
     def of(cls, sync: Sync) -> Forked:
-        """The same git-sync."""
+        """Return a Forked with the same settings."""
         return cls(**vars(sync))
 
     def __call__(self, *arguments: str, **settings: str) -> CommandResult:
-        """Run a command in peace."""
-        ended, result = forker().run(self.with_settings(**settings), *arguments)
+        """Run a command without a signal."""
+        ended, result = fork_server().run(self.with_settings(**settings), *arguments)
         if ended.overdue:
             raise Unsafe(f"{arguments} does not end: {result.text}")
         return result
 
 
-class Forker:
-    """The interpreter that forks, seen from outside. One order at a time."""
+class ForkServer:
+    """The client of the interpreter that forks. It runs one command at a time."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -126,8 +126,8 @@ class Forker:
         grace: float = _LONGEST_SECONDS,
         orphans: bool = False,
     ) -> tuple[Ended, CommandResult]:
-        """Run one command, and return how it ended and what it result."""
-        log = sync.repository.with_name(f"said-{self._process.pid}")
+        """Run one command; return its end, and its exit code with its log."""
+        log = sync.repository.with_name(f"log-{self._process.pid}")
         log.unlink(missing_ok=True)
         order = Order(
             arguments or ("run",),
@@ -140,12 +140,12 @@ class Forker:
         return ended, result
 
     def settle(self) -> int:
-        """Wait for all that was left behind, and return how many there were."""
+        """Wait for orphaned processes; return how many had to be killed."""
         left: int = self._ask({})["left"]
         return left
 
     def close(self) -> None:
-        """End it."""
+        """End the interpreter."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -162,75 +162,75 @@ class Forker:
 
 
 @cache
-def forker() -> Forker:
-    """The one of this process."""
-    return Forker()
+def fork_server() -> ForkServer:
+    """Return the fork server of this process."""
+    return ForkServer()
 
 
-# -- inside -----------------------------------------------------------------------------------
+# -- in the forking interpreter -------------------------------------------------------------------
 
 
 def main() -> None:
-    """Carry out orders until there are no more."""
-    import steps.commands  # noqa: F401, PLC0415 - what every child would import
+    """Execute orders until the input ends."""
+    import steps.commands  # noqa: F401, PLC0415 - every child imports it
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    # What a killed process leaves behind becomes ours, so that it can be waited for, or killed.
+    # Orphans become children of this process, which can wait for them or kill them.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for line in sys.stdin:
-        given = json.loads(line)
-        if given:
-            instant = Instant(**given.pop("instant"))
-            answer = asdict(_carried_out(Order(**given, instant=instant)))
+        order = json.loads(line)
+        if order:
+            instant = Instant(**order.pop("instant"))
+            answer = asdict(_execute(Order(**order, instant=instant)))
         else:
-            answer = {"left": _reap(_PATIENCE_SECONDS)}
+            answer = {"left": _reap(_WAIT_SECONDS)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def _carried_out(order: Order) -> Ended:
-    news, told = os.pipe()
+def _execute(order: Order) -> Ended:
+    read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            _become(order, told)
+            _become(order, write_end)
         finally:
             os._exit(70)
-    os.close(told)
-    with os.fdopen(news, "rb") as heard:
-        return _attended(order, child, heard)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as events:
+        return _supervise(order, child, events)
 
 
-def _attended(order: Order, child: int, heard: BinaryIO) -> Ended:
-    """Strike the child when it is due, and wait for its end."""
+def _supervise(order: Order, child: int, events: BinaryIO) -> Ended:
+    """Send the signals of the order to the child when they are due, and wait for its end."""
     began = time.monotonic()
     due = [(began + _LONGEST_SECONDS, signal.SIGKILL)]
     if order.instant.after and not order.instant.call:
         due.append((began + order.instant.after, signal.Signals(order.number)))
-    struck = False
+    signalled = False
     calls: dict[str, int] = {}
     ends = os.pidfd_open(child)
-    waiting: list[Any] = [ends, heard]
+    waiting: list[Any] = [ends, events]
     while ends in waiting:
         at, number = min(due)
         ready, _, _ = select.select(waiting, [], [], max(0.0, at - time.monotonic()))
         if not ready:
             due.remove((at, number))
             os.kill(child, number)
-            struck = True
+            signalled = True
             due.append((time.monotonic() + order.grace, signal.SIGKILL))
-        if heard in ready:
-            news = heard.readline()
-            if news == _STRUCK:
-                struck = True
+        if events in ready:
+            event = events.readline()
+            if event == _SIGNALLED:
+                signalled = True
                 due.append((time.monotonic() + order.grace, signal.SIGKILL))
-            elif news == _DUE:
+            elif event == _DUE:
                 due.append((time.monotonic() + order.instant.after, signal.Signals(order.number)))
-            elif news:
-                calls = json.loads(news)
+            elif event:
+                calls = json.loads(event)
             else:
-                waiting.remove(heard)
+                waiting.remove(events)
         elif ends in ready:
             waiting.remove(ends)
     os.close(ends)
@@ -238,12 +238,12 @@ def _attended(order: Order, child: int, heard: BinaryIO) -> Ended:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == -signal.SIGKILL and not order.orphans:
         _reap(0)
-    return Ended(status, struck, seconds, seconds >= _LONGEST_SECONDS, calls)
+    return Ended(status, signalled, seconds, seconds >= _LONGEST_SECONDS, calls)
 
 
-def _reap(patience: float) -> int:
-    """Wait for everything that was left behind; return how many had to be killed in the end."""
-    end = time.monotonic() + patience
+def _reap(seconds: float) -> int:
+    """Wait for all child processes; return how many had to be killed."""
+    end = time.monotonic() + seconds
     killed = set()
     me = threading.get_native_id()
     children = Path(f"/proc/self/task/{me}/children")
@@ -259,8 +259,8 @@ def _reap(patience: float) -> int:
     return len(killed)
 
 
-def _become(order: Order, told: int) -> None:
-    """Be git-sync, in a process group of its own."""
+def _become(order: Order, events: int) -> None:
+    """Turn this process into git-sync, in a separate process group."""
     os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -270,45 +270,45 @@ def _become(order: Order, told: int) -> None:
     os.environ.clear()
     os.environ.update(order.settings)
     sys.argv = ["git-sync", *order.arguments]
-    watch = _Watch(order, told)
+    watch = _Watch(order, events)
     threading.setprofile(watch)
     sys.setprofile(watch)
     cli.main()
 
 
 class _Watch:
-    """Counts the calls that reach the kernel, and strikes at the one that was ordered.
+    """Counts system calls, and sends the signal at the ordered one.
 
-    Between two of them nothing changes that a kill could leave behind.
+    Files change only in system calls, so a kill between two of them has no other effect.
     """
 
-    def __init__(self, order: Order, told: int) -> None:
+    def __init__(self, order: Order, events: int) -> None:
         self._order = order
-        self._logged = told
+        self._events = events
         self._calls: Counter[str] = Counter()
         self._left = order.instant.call
 
     def __call__(self, _frame: object, event: str, called: object) -> None:
         kind = _kind(called) if event == "c_call" else ""
         if kind == "_exit":
-            os.write(self._logged, json.dumps(self._calls).encode() + b"\n")
+            os.write(self._events, json.dumps(self._calls).encode() + b"\n")
         elif kind:
             self._calls[kind] += 1
             if self._left and self._order.instant.kind in {"", kind}:
                 self._left -= 1
                 if not self._left:
-                    self._strike()
+                    self._send_signal()
 
-    def _strike(self) -> None:
+    def _send_signal(self) -> None:
         if self._order.instant.after:
-            os.write(self._logged, _DUE)
+            os.write(self._events, _DUE)
         else:
-            os.write(self._logged, _STRUCK)
+            os.write(self._events, _SIGNALLED)
             os.kill(os.getpid(), self._order.number)
 
 
 def _kind(called: object) -> str:
-    """The name of a call that may reach the kernel; "" for any other."""
+    """Return the name of a function that may make a system call; "" for any other."""
     owner = getattr(called, "__self__", None)
     known = owner.__name__ in _MODULES if isinstance(owner, ModuleType) else isinstance(owner, _FILES)
     name: str = getattr(called, "__name__", "") if known else ""

@@ -1,4 +1,4 @@
-"""There is no room, there are no inodes, or nothing may be written: in WORK_DIR or at the remote."""
+"""WORK_DIR or the remote has no space, no inodes, or is read-only."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _STEPS = ("discover", "download", "detect", "publish", "report")
 _OBJECT_BYTES = 9000
-_KIB = range(4, 404, 12)  # from less than anything needs to more than all of it does
+_KIB = range(4, 404, 12)  # from less than the smallest run needs to more than the largest one
 _INODES = range(4, 70)
-_WORDS = ("no space left on device", "the disk is full", "disk quota", "read-only file system")
+_MESSAGES = ("no space left on device", "the disk is full", "disk quota", "read-only file system")
 
 
 def _cases(seed: int) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _on_a_full_volume(world: World, how: str, limit: str) -> list[int]:
     with file_system(room, _options(limit if how in {"run", "steps"} else "")):
         if how == "later run":
             subprocess.run(["cp", "-a", world.sync.work_dir, sync.work_dir], check=True)
-            _leave(room, limit)
+            _limit_free_space(room, limit)
         if how in {"run", "later run"}:
             exits = [_attempt(world, sync, "run")]
         elif how == "steps":
@@ -77,19 +77,19 @@ def _read_only(world: World, sync: Sync, room: Path, at: str) -> list[int]:
     rest = _STEPS[len(before) :] if at in _STEPS else ("run",)
     exits = [_attempt(world, sync, step, *(("--run-id", "r") if step != "run" else ())) for step in rest]
     if not all(exits):
-        raise Unsafe(f"on a read-only volume they ended {exits}")
+        raise Unsafe(f"exit codes on a read-only volume: {exits}")
     return exits
 
 
 def _on_a_full_remote(world: World, how: str, limit: str) -> list[int]:
-    """A repository on a file system that is too small, in reach of this process or behind a server."""
+    """Push to a repository on a small file system, by file:// or through a server."""
     room = world.repository.with_name("small")
     with file_system(room, "size=64m"), http_git_server(room, TOKEN) as server:
         world.repository = world.oracle.repository = bare_repository(room / "backups.git")
         url = server.url_for(world.repository) if how == "server" else f"file://{world.repository}"
         token = TOKEN if how == "server" else ""
         sync = Forked.of(world.sync).with_settings(GIT_REPOSITORY=url, GIT_TOKEN=token, GIT_ALLOW_HTTP="true")
-        _leave(room, limit)
+        _limit_free_space(room, limit)
         exits = [_attempt(world, sync, "run")]
         subprocess.run(["mount", "-o", "remount,size=64m", room], check=True)
         world.settle(sync)
@@ -97,18 +97,20 @@ def _on_a_full_remote(world: World, how: str, limit: str) -> list[int]:
 
 
 def _attempt(world: World, sync: Sync, *arguments: str) -> int:
-    """Run a command; if it fails, then with a word that says why, or because one before it has."""
+    """Run a command; a failure must name its cause, or the failure of an earlier step."""
     result = world.attempt(sync, *arguments)
-    if result.exit and not any(word in result.errors.lower() for word in (*_WORDS, "failed to find the run")):
-        raise Unsafe(f"no clear word: {result.errors}")
+    if result.exit and not any(
+        text in result.errors.lower() for text in (*_MESSAGES, "failed to find the run")
+    ):
+        raise Unsafe(f"the error does not name the disk: {result.errors}")
     return result.exit
 
 
-def _leave(room: Path, limit: str) -> None:
-    """Let there be so much room and no more."""
+def _limit_free_space(room: Path, limit: str) -> None:
+    """Limit the free space of the file system to this size."""
     result = subprocess.run(["du", "-sk", room], capture_output=True, check=True).stdout
-    held = int(result.split(maxsplit=1)[0])
-    size = held + int(limit.removesuffix(" KiB"))
+    used = int(result.split(maxsplit=1)[0])
+    size = used + int(limit.removesuffix(" KiB"))
     subprocess.run(["mount", "-o", f"remount,size={size}k", room], check=True)
 
 
@@ -129,13 +131,13 @@ def file_system(at: Path, options: str) -> Iterator[None]:
 
 @cache
 def obstacle() -> str:
-    """Why these cases cannot be run here; "" if they can."""
+    """Return the reason why this machine cannot run these cases; "" if it can."""
     with tempfile.TemporaryDirectory() as directory:
         try:
             with file_system(Path(directory) / "small", "size=4k"):
                 return ""
         except (OSError, subprocess.CalledProcessError):
-            return "file systems of a given size need the right to mount"
+            return "mounting a file system of a given size needs root"
 
 
 FAMILY = Family("full-disk", "A disk is full or read-only", _cases, _run, quick=4, obstacle=obstacle)

@@ -1,4 +1,4 @@
-"""The Git server refuses, fails or lies: any request of a run, once or for ever."""
+"""The Git server refuses, fails or returns false answers: for each request of a run, once or always."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, ONCE, TOKEN, Served, judged, served
+from tests.soak.git_world import FOREVER, ONCE, TOKEN, Served, served, verify_recovery
 from tests.support.repositories import bare_repository
 
 if TYPE_CHECKING:
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from tests.soak.world import Place
     from tests.support.gitbackend import GitRequest
 
-# A run that changes something sends so many requests; of each git process the first one is told to
-# bring credentials.
+# A run with changes sends this many requests. The first request of each git process is answered with 401,
+# so fewer are accepted.
 _REQUESTS = 23
-_LET_IN = 16
+_ACCEPTED = 16
 
-# What passes by itself, and what a person must mend. 200 is a page that is no Git repository.
-_PASSING = (429, 500, 502, 503, 200)
-_LASTING = (401, 403, 404, 413)
+# Transient faults, and faults that a person must fix. 200 is a page that is not a Git repository.
+_TRANSIENT = (429, 500, 502, 503, 200)
+_PERMANENT = (401, 403, 404, 413)
 
 
 def _cases(seed: int) -> Iterator[str]:
     return shuffled(
         [
             *(
-                f"status-{status}-{number}-{spell}"
-                for status in (*_PASSING, *_LASTING)
+                f"status-{status}-{number}-{duration}"
+                for status in (*_TRANSIENT, *_PERMANENT)
                 for number in range(1, _REQUESTS + 1)
-                for spell in (ONCE, FOREVER)
+                for duration in (ONCE, FOREVER)
             ),
             *(
-                f"{kind}-{what}-{number}-{spell}"
+                f"{kind}-{what}-{number}-{duration}"
                 for kind in ("reads", "refs")
                 for what in ("lagging", "behind", "empty")
-                for number in range(1, _LET_IN + 1)
-                for spell in (ONCE, FOREVER)
+                for number in range(1, _ACCEPTED + 1)
+                for duration in (ONCE, FOREVER)
             ),
             *(
                 f"{kind}-from-{number}-{FOREVER}"
-                for kind in ("expired", "rotated", "gone")
-                for number in range(1, _LET_IN + 1)
+                for kind in ("expired", "rotated", "renamed")
+                for number in range(1, _ACCEPTED + 1)
             ),
         ],
         seed,
@@ -54,18 +54,18 @@ def _cases(seed: int) -> Iterator[str]:
 
 
 def _run(place: Place, case: str) -> Counts:
-    kind, what, at, spell = case.split("-")
-    with served(place, case) as ours:
-        hits = _Hits(int(at), lasting=spell == FOREVER)
-        exits = _KINDS[kind](ours, what, hits)
-        result = ours.world.sync()
-        _mend(ours)
-        ours.world.oracle.check()
-        return judged(ours.world, result, exits, struck=min(len(hits.seen), 1))
+    kind, what, at, duration = case.split("-")
+    with served(place, case) as setup:
+        selection = _Selection(int(at), lasting=duration == FOREVER)
+        exits = _KINDS[kind](setup, what, selection)
+        result = setup.world.sync()
+        _repair(setup)
+        setup.world.oracle.check()
+        return verify_recovery(setup.world, result, exits, triggered=min(len(selection.seen), 1))
 
 
-def _mend(ours: Served) -> None:
-    world, server = ours.world, ours.server
+def _repair(setup: Served) -> None:
+    world, server = setup.world, setup.server
     server.answer = server.before = server.serve = None
     server.token = world.sync.settings["GIT_TOKEN"] or server.token
     if (gone := _renamed(world.repository)).exists():
@@ -76,8 +76,8 @@ def _renamed(repository: Path) -> Path:
     return repository.with_name("gone.git")
 
 
-class _Hits:
-    """Whether it is this request's turn: the `at`-th (from 1), or from it on."""
+class _Selection:
+    """Selects the `at`-th request (from 1), and with `lasting` every later one."""
 
     def __init__(self, at: int, *, lasting: bool) -> None:
         self.at, self.lasting = at, lasting
@@ -92,90 +92,92 @@ class _Hits:
         return hit
 
 
-def _status(ours: Served, status: str, hits: _Hits) -> set[int]:
-    ours.server.answer = lambda _: int(status) if hits.next() else None
-    if int(status) in _LASTING:
+def _status(setup: Served, status: str, selection: _Selection) -> set[int]:
+    setup.server.answer = lambda _: int(status) if selection.next() else None
+    if int(status) in _PERMANENT:
         return {0, 40}
-    return {0, 30} if hits.lasting else {0}
+    return {0, 30} if selection.lasting else {0}
 
 
-def _reads(ours: Served, what: str, hits: _Hits) -> set[int]:
-    """A replica that lags, or knows nothing, answers in the repository's place; a push meets the real one."""
-    false = _false(ours, what)
-    ours.server.serve = lambda request: (
-        false if request.service == "git-upload-pack" and hits.next() else None
+def _reads(setup: Served, what: str, selection: _Selection) -> set[int]:
+    """Serve fetches from a replica that lags or is empty; pushes go to the real repository."""
+    replica = _replica(setup, what)
+    setup.server.serve = lambda request: (
+        replica if request.service == "git-upload-pack" and selection.next() else None
     )
-    return {0, 30} if hits.lasting else {0}
+    return {0, 30} if selection.lasting else {0}
 
 
-def _refs(ours: Served, what: str, hits: _Hits) -> set[int]:
-    """The same where the push is told the false refs too, before it meets the real ones."""
-    false = _false(ours, what)
-    ours.server.serve = lambda request: false if not _is_push(request) and hits.next() else None
-    return {0, 30} if hits.lasting else {0}
+def _refs(setup: Served, what: str, selection: _Selection) -> set[int]:
+    """Serve fetches and the refs for a push from such a replica; pushes go to the real repository."""
+    replica = _replica(setup, what)
+    setup.server.serve = lambda request: replica if not _is_push(request) and selection.next() else None
+    return {0, 30} if selection.lasting else {0}
 
 
-def _false(ours: Served, what: str) -> Path:
-    """A repository that holds what the real one held before this run, or somebody's last commit, or ever."""
-    real = ours.world.repository
-    false = real.with_name("false.git")
+def _replica(setup: Served, what: str) -> Path:
+    """Create a replica: a copy from before this run or before another user's commit, or an empty one."""
+    real = setup.world.repository
+    replica = real.with_name("replica.git")
     if what == "empty":
-        return bare_repository(false)
-    shutil.copytree(real, false)
+        return bare_repository(replica)
+    shutil.copytree(real, replica)
     if what == "behind":
-        ours.world.somebody_commits({"README.md": b"theirs\n"})
-    return false
+        setup.world.commit_as_other_user({"README.md": b"theirs\n"})
+    return replica
 
 
 def _is_push(request: GitRequest) -> bool:
     return request.service == "git-receive-pack" and request.method == "POST"
 
 
-def _expired(ours: Served, _: str, hits: _Hits) -> set[int]:
-    """The token is valid until this request is let in."""
+def _expired(setup: Served, _: str, selection: _Selection) -> set[int]:
+    """Invalidate the token at this request."""
 
     def expire(_: GitRequest) -> None:
-        if hits.next():
-            ours.server.token = "another-token"
+        if selection.next():
+            setup.server.token = "another-token"
 
-    ours.server.before = expire
+    setup.server.before = expire
     return {0, 40}
 
 
-def _rotated(ours: Served, _: str, hits: _Hits) -> set[int]:
-    """The same, and the new token is in the file at that instant: later git processes know it."""
-    file = ours.world.repository.with_name("token")
+def _rotated(setup: Served, _: str, selection: _Selection) -> set[int]:
+    """Replace the token and its file at this request: later git processes read the new one."""
+    file = setup.world.repository.with_name("token")
     file.write_text(TOKEN)
-    ours.world.sync = ours.world.sync.with_settings(GIT_TOKEN="", GIT_TOKEN_FILE=str(file))
+    setup.world.sync = setup.world.sync.with_settings(GIT_TOKEN="", GIT_TOKEN_FILE=str(file))
 
     def rotate(_: GitRequest) -> None:
-        if hits.next():
-            ours.server.token = "another-token"
+        if selection.next():
+            setup.server.token = "another-token"
             file.write_text("another-token")
 
-    ours.server.before = rotate
-    return {0, 40}  # a process that has read the old one cannot know
+    setup.server.before = rotate
+    return {0, 40}  # a git process keeps the token that it has read
 
 
-def _gone(ours: Served, _: str, hits: _Hits) -> set[int]:
-    """The repository is renamed before this request."""
-    repository = ours.world.repository
+def _renamed_away(setup: Served, _: str, selection: _Selection) -> set[int]:
+    """Rename the repository before this request."""
+    repository = setup.world.repository
 
     def rename(_: GitRequest) -> None:
-        if hits.next() and repository.exists():
+        if selection.next() and repository.exists():
             repository.rename(_renamed(repository))
 
-    ours.server.before = rename
+    setup.server.before = rename
     return {0, 40}
 
 
-_KINDS: Mapping[str, Callable[[Served, str, _Hits], set[int]]] = {
+_KINDS: Mapping[str, Callable[[Served, str, _Selection], set[int]]] = {
     "status": _status,
     "reads": _reads,
     "refs": _refs,
     "expired": _expired,
     "rotated": _rotated,
-    "gone": _gone,
+    "renamed": _renamed_away,
 }
 
-FAMILY = Family("git-answers", "The Git server refuses, fails or lies", _cases, _run, quick=3)
+FAMILY = Family(
+    "git-answers", "The Git server refuses, fails or returns false answers", _cases, _run, quick=3
+)

@@ -1,4 +1,4 @@
-"""Somebody else moves, rewrites, removes or replaces the branch: before each request of a run."""
+"""Another user moves, rewrites, deletes or replaces the branch, before each request of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from subprocess import CalledProcessError
 from typing import TYPE_CHECKING
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, Served, begin, ended, judged, served
+from tests.soak.git_world import FOREVER, Served, expect_exit, served, sync_once, verify_recovery
 from tests.support.faults import Change, when
 from tests.support.repositories import bare_repository, branches, git, log
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
 
 _BRANCH = "refs/heads/main"
 
-# Requests that are let in: discover sends the first 5, then publish fetches (5), pushes (2), looks at
-# the remote (2) and fetches what the commit is compared with (2).
+# Accepted requests: discover sends 5, then publish fetches (5), pushes (2), asks for the refs (2) and fetches
+# the commit to compare it with (2).
 _FROM_DISCOVER, _FROM_PUBLISH = 16, 11
 
 
-# -- what a person does -----------------------------------------------------------------------------
+# -- commits of other users -----------------------------------------------------------------------
 
 
 def _elsewhere(world: World) -> None:
-    world.somebody_commits({"README.md": b"theirs\n", "docs/notes.md": b"theirs\n"})
+    world.commit_as_other_user({"README.md": b"theirs\n", "docs/notes.md": b"theirs\n"})
 
 
 def _under(world: World) -> None:
     key = min(world.chronicle.now())
-    world.somebody_commits({key: b"theirs\n", key.rpartition("/")[0] + "/stray.yaml": b"theirs\n"})
+    world.commit_as_other_user({key: b"theirs\n", key.rpartition("/")[0] + "/stray.yaml": b"theirs\n"})
 
 
 def _removal(world: World) -> None:
-    world.somebody_commits({"clusterbackup/west": None})
+    world.commit_as_other_user({"clusterbackup/west": None})
 
 
 def _link(world: World) -> None:
-    world.somebody_commits({max(world.chronicle.now()): ("120000", b"/etc/passwd")})
+    world.commit_as_other_user({max(world.chronicle.now()): ("120000", b"/etc/passwd")})
 
 
 def _many(world: World) -> None:
-    """More commits than publish looks back at first."""
+    """Add more commits than publish reads at first."""
     tree, commit = f"{_BRANCH}^{{tree}}", git(world.repository, "rev-parse", _BRANCH).decode().strip()
     for number in range(60):
         made = git(world.repository, "commit-tree", tree, "-p", commit, "-m", f"theirs {number}")
@@ -59,7 +59,7 @@ def _many(world: World) -> None:
     git(world.repository, "update-ref", _BRANCH, commit)
 
 
-# -- what a person should not do ------------------------------------------------------------------
+# -- rewritten history ----------------------------------------------------------------------------
 
 
 def _back(world: World) -> None:
@@ -67,7 +67,7 @@ def _back(world: World) -> None:
 
 
 def _squash(world: World) -> None:
-    _replace(world, "commit-tree", f"{_BRANCH}^{{tree}}", "-m", "one commit will do")
+    _replace(world, "commit-tree", f"{_BRANCH}^{{tree}}", "-m", "squashed")
 
 
 def _amend(world: World) -> None:
@@ -82,7 +82,7 @@ def _replace(world: World, *command: str) -> None:
 
 def _orphan(world: World) -> None:
     _delete(world)
-    world.somebody_commits({"README.md": b"another history\n"})
+    world.commit_as_other_user({"README.md": b"another history\n"})
 
 
 def _delete(world: World) -> None:
@@ -105,8 +105,8 @@ _REWRITES = {
 }
 _OTHERS = ("newer", "older")
 
-# A plain one knows no partial clone and gives no objects by id. There a run has all blobs of the branch, and
-# so could overwrite somebody's commit; elsewhere it could not even pack one that does.
+# A "plain" host has no partial clone and serves no objects by id. There a run fetches all blobs of the
+# branch, so that git could push over another commit; elsewhere the missing blobs prevent it.
 _HOSTS = ("full", "plain")
 
 
@@ -124,52 +124,54 @@ def _cases(seed: int) -> Iterator[str]:
 
 def _run(place: Place, case: str) -> Counts:
     host, move, at = case.split("-")
-    with served(place, case, proxied=host == "sync") as ours:
+    with served(place, case, proxied=host == "sync") as setup:
         if host == "sync":
-            return _other_sync(place, ours, move, at)
+            return _other_sync(place, setup, move, at)
         if host == "plain":
-            git(ours.world.repository, "config", "uploadpack.allowFilter", "false")
-            git(ours.world.repository, "config", "uploadpack.allowAnySHA1InWant", "false")
+            git(setup.world.repository, "config", "uploadpack.allowFilter", "false")
+            git(setup.world.repository, "config", "uploadpack.allowAnySHA1InWant", "false")
         if move in _COMMITS:
-            return _person(ours, move, at)
-        return _rewrite(ours, _REWRITES[move], at)
+            return _other_commit(setup, move, at)
+        return _rewrite(setup, _REWRITES[move], at)
 
 
-def _person(ours: Served, move: str, at: str) -> Counts:
-    """Built upon, wherever it comes; what is under our paths is changed back."""
-    world = ours.world
-    result, moves = _meanwhile(ours, lambda: _COMMITS[move](world), at)
-    # What comes after the run's own commit takes one more to change it back.
-    late = log(world.repository)[0] in world.oracle.foreign and move not in {"elsewhere", "many"}
+def _other_commit(setup: Served, move: str, at: str) -> Counts:
+    """Keep the other commit in the history, and restore the files below GIT_PATH."""
+    world = setup.world
+    result, moves = _run_with_moves(setup, lambda: _COMMITS[move](world), at)
+    # A change after this run's commit needs one more commit to restore the files.
+    moved_later = log(world.repository)[0] in world.oracle.foreign and move not in {"elsewhere", "many"}
     forever = at == FOREVER
-    return judged(
+    return verify_recovery(
         world,
         result,
         {30} if forever else {0},
-        struck=moves,
-        commits=2 + (late and not forever),
-        exact=not late,
+        triggered=moves,
+        commits=2 + (moved_later and not forever),
+        exact=not moved_later,
     )
 
 
-def _rewrite(ours: Served, move: Callable[[World], None], at: str) -> Counts:
-    """Whatever they leave: nothing older comes back, and all is there; at once, if the commit stays."""
-    world = ours.world
-    begin(world)
+def _rewrite(setup: Served, move: Callable[[World], None], at: str) -> Counts:
+    """Restore the newest content after a rewrite, in this run if its commit is still there."""
+    world = setup.world
+    sync_once(world)
 
     def rewrite() -> None:
         move(world)
         world.oracle.rewritten()
 
-    result, moves = _meanwhile(ours, rewrite, at)
+    result, moves = _run_with_moves(setup, rewrite, at)
     made = result.complete["git_commit"]
-    late = made is not None and made not in (log(world.repository) if branches(world.repository) else [])
-    return judged(world, result, {0, 10}, struck=moves, commits=None, exact=not late)
+    moved_later = made is not None and made not in (
+        log(world.repository) if branches(world.repository) else []
+    )
+    return verify_recovery(world, result, {0, 10}, triggered=moves, commits=None, exact=not moved_later)
 
 
-def _other_sync(place: Place, ours: Served, which: str, at: str) -> Counts:
-    """Another volume's run, of a listing before or after ours, lands while we publish."""
-    world = ours.world
+def _other_sync(place: Place, setup: Served, which: str, at: str) -> Counts:
+    """Publish a run of another volume, with an older or newer listing, while this one publishes."""
+    world = setup.world
     copy = world.repository.with_name("copy.git")
     shutil.copytree(world.repository, copy)
     other = world.volume("other").with_settings(GIT_REPOSITORY=f"file://{copy}")
@@ -181,28 +183,30 @@ def _other_sync(place: Place, ours: Served, which: str, at: str) -> Counts:
         _prepare(place, world, world.sync)
         world.change()
         _prepare(place, world, other, minutes=2)
-    ended(other("publish"), {0})
+    expect_exit(other("publish"), {0})
 
-    def land() -> None:
-        with suppress(CalledProcessError):  # no fast-forward any more: ours has landed
+    def push_other() -> None:
+        with suppress(CalledProcessError):  # not a fast-forward: this run has pushed before
             git(world.repository, "fetch", "--quiet", str(copy), f"{_BRANCH}:{_BRANCH}")
 
-    result, moves = _meanwhile(ours, land, at, "publish")
-    return judged(world, result, {0}, struck=moves, commits=None, exact=False)
+    result, moves = _run_with_moves(setup, push_other, at, "publish")
+    return verify_recovery(world, result, {0}, triggered=moves, commits=None, exact=False)
 
 
 def _prepare(place: Place, world: World, sync: Sync, minutes: int = 0) -> None:
-    """All but publish, at a store whose clock is so much ahead: listings are ordered by it."""
-    ahead = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    """Run all steps before publish, with the store's clock ahead: it determines the order of listings."""
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     place.proxy.clear()
-    place.proxy.install(when(lambda _: True, Change(headers=lambda headers: headers | {"date": ahead})))
+    place.proxy.install(when(lambda _: True, Change(headers=lambda headers: headers | {"date": date})))
     for step in ("discover", "download", "detect"):
-        ended(world.attempt(sync, step), {0})
+        expect_exit(world.attempt(sync, step), {0})
     place.proxy.clear()
 
 
-def _meanwhile(ours: Served, move: Callable[[], None], at: str, *arguments: str) -> tuple[CommandResult, int]:
-    """Run, let them move before this request that is let in (from 1) or before every push; how often?"""
+def _run_with_moves(
+    setup: Served, move: Callable[[], None], at: str, *arguments: str
+) -> tuple[CommandResult, int]:
+    """Run with `move` before one accepted request (from 1) or before every push; count the moves."""
     numbers = itertools.count(1)
     moves: list[int] = []
 
@@ -213,10 +217,10 @@ def _meanwhile(ours: Served, move: Callable[[], None], at: str, *arguments: str)
             move()
             moves.append(number)
 
-    ours.server.before = before
-    result = ours.world.attempt(None, *arguments)
-    ours.server.before = None
+    setup.server.before = before
+    result = setup.world.attempt(None, *arguments)
+    setup.server.before = None
     return result, len(moves)
 
 
-FAMILY = Family("git-moves", "Somebody moves or rewrites the branch meanwhile", _cases, _run, quick=3)
+FAMILY = Family("git-moves", "The branch is moved or rewritten during a run", _cases, _run, quick=3)

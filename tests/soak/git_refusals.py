@@ -1,4 +1,4 @@
-"""The Git server has a will of its own: hooks, limits, locks, lies, redirects."""
+"""The Git server has hooks, limits, locks, false answers or redirects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trustme
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import Served, judged, served
+from tests.soak.git_world import Served, served, verify_recovery
 from tests.support.gitserver import http_git_server, https_git_server
 from tests.support.repositories import git, sha
 
@@ -28,7 +28,7 @@ _REFUSE_NEW = (
 
 _LOSSES: tuple[Loss, ...] = ("cut", "reset")
 
-# What hooks say, that servers in trouble say too.
+# Messages of hooks that are also messages of failing servers.
 _MISLEADING = (
     "internal server error",
     "503 Service Unavailable",
@@ -42,15 +42,15 @@ _MISLEADING = (
 
 
 class _Case(NamedTuple):
-    """What is wrong, with what exit code a run may end, and how many commits there are in the end."""
+    """A fault, the exit codes that a run may end with, and the number of commits at the end."""
 
-    wrong: Callable[[Served], None]
+    inject: Callable[[Served], None]
     exits: set[int]
     commits: int | None = 2
 
 
 def _hook(name: str, script: str) -> Callable[[Served], None]:
-    return lambda ours: _install(ours.world.repository, name, script)
+    return lambda setup: _install(setup.world.repository, name, script)
 
 
 def _install(repository: Path, name: str, script: str) -> None:
@@ -61,68 +61,68 @@ def _install(repository: Path, name: str, script: str) -> None:
 
 
 def _config(name: str, value: str) -> Callable[[Served], None]:
-    return lambda ours: _configure(ours, name, value)
+    return lambda setup: _configure(setup, name, value)
 
 
-def _configure(ours: Served, name: str, value: str) -> None:
-    git(ours.world.repository, "config", name, value)
+def _configure(setup: Served, name: str, value: str) -> None:
+    git(setup.world.repository, "config", name, value)
 
 
-def _locked(ours: Served) -> None:
-    (ours.world.repository / "refs/heads/main.lock").touch()
+def _locked(setup: Served) -> None:
+    (setup.world.repository / "refs/heads/main.lock").touch()
 
 
-def _damaged(ours: Served) -> None:
-    """The newest commit's tree is missing."""
-    tree = git(ours.world.repository, "rev-parse", "main^{tree}").decode().strip()
-    object_ = ours.world.repository / "objects" / tree[:2] / tree[2:]
+def _damaged(setup: Served) -> None:
+    """Remove the tree of the newest commit."""
+    tree = git(setup.world.repository, "rev-parse", "main^{tree}").decode().strip()
+    object_ = setup.world.repository / "objects" / tree[:2] / tree[2:]
     object_.rename(object_.with_suffix(".missing"))
 
 
-def _keeps_base(times: int) -> Callable[[Served], None]:
-    """Say ok, and leave the branch where it was."""
-    return lambda ours: _keep(ours, sha(ours.world.repository), times)
+def _resets_to_base(times: int) -> Callable[[Served], None]:
+    """Report success, and reset the branch to its commit before the push."""
+    return lambda setup: _reset_after_push(setup, sha(setup.world.repository), times)
 
 
-def _keeps_older(times: int) -> Callable[[Served], None]:
-    """Say ok, and put the branch back to what it was before it was what it was."""
+def _resets_to_older(times: int) -> Callable[[Served], None]:
+    """Report success, and reset the branch to an older commit."""
 
-    def wrong(ours: Served) -> None:
-        older = ours.world.somebody_commits({"README.md": b"theirs\n"})
-        ours.world.somebody_commits({"README.md": b"theirs again\n"})
-        _keep(ours, older, times)
+    def inject(setup: Served) -> None:
+        older = setup.world.commit_as_other_user({"README.md": b"theirs\n"})
+        setup.world.commit_as_other_user({"README.md": b"theirs again\n"})
+        _reset_after_push(setup, older, times)
 
-    return wrong
+    return inject
 
 
-def _keep(ours: Served, commit: str, times: int) -> None:
+def _reset_after_push(setup: Served, commit: str, times: int) -> None:
     count = f'echo >> "$0.count"; [ "$(wc -l < "$0.count")" -le {times} ] || exit 0'
-    _install(ours.world.repository, "post-receive", f"{count}\ngit update-ref refs/heads/main {commit}")
+    _install(setup.world.repository, "post-receive", f"{count}\ngit update-ref refs/heads/main {commit}")
 
 
 def _loses(how: Loss, times: int) -> Callable[[Served], None]:
-    """So many pushes land, or are refused since one has, and nobody hears of it."""
-    return lambda ours: ours.server.lose_response(times, how=how)
+    """Drop the responses of this many pushes, so that the client does not learn their result."""
+    return lambda setup: setup.server.lose_response(times, how=how)
 
 
-def _redirects_in_circles(ours: Served) -> None:
-    ours.server.redirect_to = f"http://{ours.wire.endpoint}"
+def _redirects_in_circles(setup: Served) -> None:
+    setup.server.redirect_to = f"http://{setup.proxy.endpoint}"
 
 
-def _redirects_to_a_file(ours: Served) -> None:
-    ours.server.redirect_to = "file:///tmp"
+def _redirects_to_a_file(setup: Served) -> None:
+    setup.server.redirect_to = "file:///tmp"
 
 
-def _trusts_another(ours: Served) -> None:
-    """Another authority vouches for the server than the one that is trusted."""
-    file = ours.world.repository.with_name("another-ca.pem")
+def _trusts_another(setup: Served) -> None:
+    """Trust another CA than the one that issued the certificate of the server."""
+    file = setup.world.repository.with_name("another-ca.pem")
     trustme.CA().cert_pem.write_to_path(str(file))
-    ours.world.sync = ours.world.sync.with_settings(GIT_CA_FILE=str(file))
+    setup.world.sync = setup.world.sync.with_settings(GIT_CA_FILE=str(file))
 
 
-def _trusts_the_machines(ours: Served) -> None:
-    """Nobody whom this machine trusts vouches for the server."""
-    ours.world.sync = ours.world.sync.with_settings(GIT_CA_FILE="")
+def _trusts_the_machines(setup: Served) -> None:
+    """Trust only the CAs of this machine, which did not issue the certificate."""
+    setup.world.sync = setup.world.sync.with_settings(GIT_CA_FILE="")
 
 
 def _over_tls(root: Path, token: str) -> AbstractContextManager[GitServer]:
@@ -135,7 +135,7 @@ _CASES: dict[str, _Case] = {
     "pre-receive-paths": _Case(_hook("pre-receive", f"read old new ref; {_REFUSE_NEW}"), {40}),
     "update-paths": _Case(_hook("update", f'old="$2" new="$3"; {_REFUSE_NEW}'), {40}),
     "pre-receive-killed": _Case(_hook("pre-receive", "kill -9 $$"), {40}),
-    # The server dies of it, and says nothing.
+    # git-receive-pack dies without a message.
     "transaction": _Case(_hook("reference-transaction", '[ "$1" != prepared ]'), {30}),
     "post-receive-fails": _Case(_hook("post-receive", "exit 1"), {0}),
     **{
@@ -155,8 +155,11 @@ _CASES: dict[str, _Case] = {
     "no-filter": _Case(_config("uploadpack.allowFilter", "false"), {0}),
     "locked": _Case(_locked, {30}),
     "damaged": _Case(_damaged, {40}),
-    **{f"keeps-base-{n}": _Case(_keeps_base(n), {0} if n < 5 else {30}) for n in (1, 2, 3, 4, 99)},
-    **{f"keeps-older-{n}": _Case(_keeps_older(n), {0} if n < 5 else {30}, None) for n in (1, 2, 3, 4, 99)},
+    **{f"resets-to-base-{n}": _Case(_resets_to_base(n), {0} if n < 5 else {30}) for n in (1, 2, 3, 4, 99)},
+    **{
+        f"resets-to-older-{n}": _Case(_resets_to_older(n), {0} if n < 5 else {30}, None)
+        for n in (1, 2, 3, 4, 99)
+    },
     **{f"lost-{how}-{n}": _Case(_loses(how, n), {0}) for how in _LOSSES for n in range(1, 7)},
     "redirect-loop": _Case(_redirects_in_circles, {40}),
     "redirect-file": _Case(_redirects_to_a_file, {40}),
@@ -171,28 +174,30 @@ def _cases(seed: int) -> Iterator[str]:
 
 
 def _run(place: Place, case: str) -> Counts:
-    wrong, exits, commits = _CASES[case]
-    with served(place, case, serve=_over_tls if case.startswith("https-") else http_git_server) as ours:
-        wrong(ours)
-        result = ours.world.sync(RETRY_ATTEMPTS="1")  # publish itself has to find out what landed
-        _mend(ours)
+    inject, exits, commits = _CASES[case]
+    with served(place, case, serve=_over_tls if case.startswith("https-") else http_git_server) as setup:
+        inject(setup)
+        result = setup.world.sync(RETRY_ATTEMPTS="1")  # publish must find out itself what was pushed
+        _repair(setup)
         if commits is None:
-            ours.world.oracle.rewritten()
-        ours.world.oracle.check()
-        return judged(ours.world, result, exits, struck=1, commits=commits)
+            setup.world.oracle.rewritten()
+        setup.world.oracle.check()
+        return verify_recovery(setup.world, result, exits, triggered=1, commits=commits)
 
 
-def _mend(ours: Served) -> None:
-    repository = ours.world.repository
+def _repair(setup: Served) -> None:
+    repository = setup.world.repository
     shutil.rmtree(repository / "hooks", ignore_errors=True)
     for name in ("receive.maxInputSize", "transfer.hideRefs"):
         with suppress(CalledProcessError):
             git(repository, "config", "--unset", name)
-    ours.server.redirect_to = None
-    ours.world.sync = ours.world.sync.with_settings(GIT_CA_FILE=str(ours.server.ca_file or ""))
+    setup.server.redirect_to = None
+    setup.world.sync = setup.world.sync.with_settings(GIT_CA_FILE=str(setup.server.ca_file or ""))
     (repository / "refs/heads/main.lock").unlink(missing_ok=True)
     for missing in repository.glob("objects/??/*.missing"):
         missing.rename(missing.with_suffix(""))
 
 
-FAMILY = Family("git-refusals", "The Git server has hooks, limits, locks, or lies", _cases, _run, quick=2)
+FAMILY = Family(
+    "git-refusals", "The Git server has hooks, limits, locks or false answers", _cases, _run, quick=2
+)

@@ -1,4 +1,4 @@
-"""The same over SSH: cut connections, a server that says nothing, keys that are not the right ones."""
+"""Git over SSH: broken connections, a silent server, wrong keys."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from shutil import which
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tests.soak.family import Counts, Family, shuffled
-from tests.soak.git_world import FOREVER, ONCE, begin, impatient, judged
+from tests.soak.git_world import FOREVER, ONCE, short_timeouts, sync_once, verify_recovery
 from tests.support.sshserver import ssh_git_server
-from tests.support.tcp_proxy import Break, wire_to
+from tests.support.tcp_proxy import Break, tcp_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.soak.world import Place, World
     from tests.support.sshserver import SSHServer
-    from tests.support.tcp_proxy import Direction, How, Wire
+    from tests.support.tcp_proxy import Direction, How, TcpProxy
 
-# Somewhat more bytes than a run sends that changes something: seven conversations.
+# More bytes than a run with changes sends, in its seven connections.
 EXTENT = {"up": 22528, "down": 29696}
 _STEPS = {"rst": 512, "fin": 512, "hang": 4096}
 _KEYS = ("wrong-host-key", "unknown-key")
@@ -28,11 +28,11 @@ def _cases(seed: int) -> Iterator[str]:
     if which("ssh") is None:
         return iter(())
     cuts = [
-        f"{direction}-{after}-{how}-{spell}"
+        f"{direction}-{after}-{how}-{duration}"
         for direction, extent in EXTENT.items()
         for how, step in _STEPS.items()
         for after in range(0, extent, step)
-        for spell in (ONCE, FOREVER)
+        for duration in (ONCE, FOREVER)
     ]
     return shuffled([*cuts, *_KEYS], seed)
 
@@ -40,7 +40,7 @@ def _cases(seed: int) -> Iterator[str]:
 class _Reached(NamedTuple):
     world: World
     server: SSHServer
-    wire: Wire
+    proxy: TcpProxy
 
 
 @contextmanager
@@ -48,9 +48,9 @@ def _served(place: Place, case: str) -> Iterator[_Reached]:
     with (
         place.world(case, proxied=False) as world,
         ssh_git_server(place.root) as server,
-        wire_to(f"127.0.0.1:{server.port}") as wire,
+        tcp_proxy(f"127.0.0.1:{server.port}") as proxy,
     ):
-        port = wire.endpoint.rpartition(":")[2]
+        port = proxy.endpoint.rpartition(":")[2]
         for known_hosts in (server.known_hosts_path, server.wrong_known_hosts_path):
             known_hosts.write_text(known_hosts.read_text().replace(f":{server.port}", f":{port}"))
         world.sync = world.sync.with_settings(
@@ -59,26 +59,28 @@ def _served(place: Place, case: str) -> Iterator[_Reached]:
             SSH_KNOWN_HOSTS_PATH=str(server.known_hosts_path),
         )
         world.fill(objects=3)
-        begin(world)
-        yield _Reached(world, server, wire)
+        sync_once(world)
+        yield _Reached(world, server, proxy)
 
 
 def _run(place: Place, case: str) -> Counts:
-    with _served(place, case) as (world, server, wire):
+    with _served(place, case) as (world, server, proxy):
         if case == "wrong-host-key":
             result = world.attempt(SSH_KNOWN_HOSTS_PATH=str(server.wrong_known_hosts_path))
-            return judged(world, result, {40}, struck=1)
+            return verify_recovery(world, result, {40}, triggered=1)
         if case == "unknown-key":
             result = world.attempt(SSH_KEY_PATH=str(server.other_key_path))
-            return judged(world, result, {40}, struck=1)
-        direction, after, how, spell = case.split("-")
-        fault = Break(cast("Direction", direction), int(after), cast("How", how), spell == FOREVER)
-        wire.arm(fault)
-        with impatient():
+            return verify_recovery(world, result, {40}, triggered=1)
+        direction, after, how, duration = case.split("-")
+        fault = Break(cast("Direction", direction), int(after), cast("How", how), duration == FOREVER)
+        proxy.arm(fault)
+        with short_timeouts():
             result = world.attempt()
-        struck = min(wire.struck, 1)
-        wire.arm()
-        return judged(world, result, {0, 30} if fault.lasting or how == "hang" else {0}, struck=struck)
+        triggered = min(proxy.triggered, 1)
+        proxy.arm()
+        return verify_recovery(
+            world, result, {0, 30} if fault.lasting or how == "hang" else {0}, triggered=triggered
+        )
 
 
-FAMILY = Family("git-ssh", "The connection is cut, or hangs, over SSH", _cases, _run, quick=1)
+FAMILY = Family("git-ssh", "The SSH connection to the Git server is cut, or hangs", _cases, _run, quick=1)

@@ -1,4 +1,4 @@
-"""What the Git families share: a world behind a real Git server, and the judgement of a run with a fault."""
+"""Shared by the Git families: a world behind a real Git server, and the checks after a run with a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from steps.core.message import parse_trailers
 from tests.soak.oracle import Unsafe
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import branches, git, log
-from tests.support.tcp_proxy import wire_to
+from tests.support.tcp_proxy import tcp_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.soak.world import Place, World
     from tests.support.gitserver import GitServer
     from tests.support.sync import CommandResult
-    from tests.support.tcp_proxy import Wire
+    from tests.support.tcp_proxy import TcpProxy
 
     Serve = Callable[[Path, str], AbstractContextManager[GitServer]]
 
@@ -31,97 +31,98 @@ _CONFLICT = "Git conflict detected"
 
 
 class Served(NamedTuple):
-    """A world whose repository is reached over HTTP, through a wire."""
+    """A world whose repository is reached over HTTP, through a TCP proxy."""
 
     world: World
     server: GitServer
-    wire: Wire
+    proxy: TcpProxy
 
 
 @contextmanager
 def served(
-    place: Place, case: str, *, begun: bool = True, proxied: bool = False, serve: Serve = http_git_server
+    place: Place, case: str, *, synced: bool = True, proxied: bool = False, serve: Serve = http_git_server
 ) -> Iterator[Served]:
-    """A world for `case`; unless it is not `begun` one run is over, and the next one has all to do."""
+    """Yield a world for `case`; if `synced`, after one run and with changes for the next one."""
     with (
         place.world(case, proxied=proxied) as world,
         serve(place.root, TOKEN) as server,
-        wire_to(server.url.partition("://")[2]) as wire,
+        tcp_proxy(server.url.partition("://")[2]) as proxy,
     ):
-        url = server.url_for(world.repository).replace(server.url.partition("://")[2], wire.endpoint)
+        url = server.url_for(world.repository).replace(server.url.partition("://")[2], proxy.endpoint)
         world.sync = world.sync.with_settings(
             GIT_REPOSITORY=url, GIT_TOKEN=TOKEN, GIT_ALLOW_HTTP="true", GIT_CA_FILE=str(server.ca_file or "")
         )
         world.fill(objects=3)
-        if begun:
-            begin(world)
-        yield Served(world, server, wire)
+        if synced:
+            sync_once(world)
+        yield Served(world, server, proxy)
 
 
-def begin(world: World) -> None:
-    """Commit once; then somebody else does, so that the next run fetches, and the bucket changes."""
-    ended(world.attempt(), {0})
-    world.somebody_commits({"NOTES.md": b"%d\n" % world.choice.randrange(10**9)})
+def sync_once(world: World) -> None:
+    """Run once, then commit as another user, so that the next run fetches, and change the bucket."""
+    expect_exit(world.attempt(), {0})
+    world.commit_as_other_user({"NOTES.md": b"%d\n" % world.choice.randrange(10**9)})
     world.change()
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """Give a silent server up at once; on a busy machine that may be a living one."""
-    patience = config._SILENCE_SECONDS, config._ALIVE_SECONDS
+def short_timeouts() -> Iterator[None]:
+    """Give up a silent server after one second; on a busy machine it may only be slow."""
+    timeouts = config._SILENCE_SECONDS, config._ALIVE_SECONDS
     config._SILENCE_SECONDS = config._ALIVE_SECONDS = 1
     try:
         yield
     finally:
-        config._SILENCE_SECONDS, config._ALIVE_SECONDS = patience
+        config._SILENCE_SECONDS, config._ALIVE_SECONDS = timeouts
 
 
-def ended(result: CommandResult, exits: set[int]) -> None:
-    """Raise unless the run ended with one of these, and said one clear thing if it came to nothing."""
+def expect_exit(result: CommandResult, exits: set[int]) -> None:
+    """Raise unless the run ended with one of these exit codes, and with one clear error if it failed."""
     if result.exit not in exits:
-        raise Unsafe(f"ended {result.exit}, not {sorted(exits)}: {result.errors}")
+        raise Unsafe(f"exit code {result.exit}, not {sorted(exits)}: {result.errors}")
     errors = [line for line in result.lines if line["level"] == "error" and line["message"] != _CONFLICT]
     clear = [line for line in errors if line["operation"].startswith("git_") and line["error"]]
     if len(clear) != (result.exit in {30, 40}):
-        raise Unsafe(f"ended {result.exit} with {len(clear)} errors: {result.errors}")
+        raise Unsafe(f"exit code {result.exit} with {len(clear)} errors: {result.errors}")
 
 
-def judged(
+def verify_recovery(
     world: World,
     result: CommandResult,
     exits: set[int],
     *,
-    struck: int,
+    triggered: int,
     commits: int | None = 2,
     exact: bool = True,
 ) -> Counts:
-    """Judge how a run with a fault ended, and what comes after it: as many `commits` as there were changes,
-    and nobody else's lost; None where they have rewritten the branch.
+    """Check the result of a run with a fault, and the run after it.
 
-    Where it ended 0 the branch must be `exact` at once, if nobody touched it since.
+    There must be `commits` commits of git-sync, one per change, and those of other users must still
+    exist; None skips this check after a rewrite. With exit code 0 and `exact` the branch must match
+    the bucket at once.
     """
-    ended(result, exits)
+    expect_exit(result, exits)
     if result.exit == 0 and exact:
         world.oracle.check_exact(world.chronicle.now())
-    landed = result.exit in {30, 40} and len(own_commits(world)) == commits
+    pushed = result.exit in {30, 40} and len(own_commits(world)) == commits
     world.settle()
     made = own_commits(world)
     if len(set(made)) != len(made):
-        raise Unsafe(f"a run has committed twice: {made}")
+        raise Unsafe(f"a run committed twice: {made}")
     if commits is not None and len(made) != commits:
         raise Unsafe(f"{len(made)} commits for {commits} changes")
     if commits is not None and (gone := world.oracle.foreign - set(log(world.repository))):
-        raise Unsafe(f"somebody's commits are gone: {gone}")
+        raise Unsafe(f"commits of other users are lost: {gone}")
     return {
         "commits": len(made),
-        "faults that struck": struck,
+        "faults triggered": triggered,
         f"exit {result.exit}": 1,
-        "landed though the run failed": int(landed),
+        "pushed although the run failed": int(pushed),
     }
 
 
 def own_commits(world: World) -> list[str]:
-    """The ids of the runs that have committed, newest first."""
+    """Return the ids of the runs that committed, newest first."""
     if "main" not in branches(world.repository):
         return []
     messages = git(world.repository, "log", "-z", "--format=%B", "main").decode().split("\0")

@@ -1,4 +1,4 @@
-"""The bucket's writers and whoever reaches the volume are enemies: hostile keys, and things planted."""
+"""Hostile keys in the bucket, and hostile files on the volume."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from tests.soak.world import Place
 
-# As many as make test can afford; 10,000 at once are `python -m tests.hostile`.
+# A number that is fast enough for `make test`; `python -m tests.hostile` runs 10,000 at once.
 _KEYS = 300
 _WITHOUT_MOTO = 0.5
 
 
 def _run_keys(place: Place, case: str) -> Counts:
-    with tempfile.TemporaryDirectory(prefix="keys-", dir=place.root) as room:
+    with tempfile.TemporaryDirectory(prefix="keys-", dir=place.root) as directory:
         stores = {"moto": place.s3} if random.Random(case).random() > _WITHOUT_MOTO else {}
-        found = hostile_keys(case, _KEYS, Path(room), stores)
-    judged = list(found.values())
+        found = hostile_keys(case, _KEYS, Path(directory), stores)
+    verdicts = list(found.values())
     return {
-        "runs": 2 * len(judged),
-        "keys": sum(counts.keys for counts in judged),
-        "good keys in Git": sum(counts.good for counts in judged),
-        "bad keys reported": sum(counts.bad for counts in judged),
+        "runs": 2 * len(verdicts),
+        "keys": sum(counts.keys for counts in verdicts),
+        "good keys in Git": sum(counts.good for counts in verdicts),
+        "bad keys reported": sum(counts.bad for counts in verdicts),
     }
 
 
@@ -43,4 +43,4 @@ def _run_planted(place: Place, case: str) -> Counts:
 
 
 KEYS = Family("hostile-keys", "Keys are hostile", endless, _run_keys, quick=1)
-PLANTED = Family("planted", "Things are planted on the volume", _plants, _run_planted, quick=8)
+PLANTED = Family("planted", "Hostile files are planted on the volume", _plants, _run_planted, quick=8)

@@ -1,7 +1,7 @@
-"""A run is killed, or stopped, at any instant: of every step, and of all steps in one process.
+"""A run is killed or stopped at a random time: in every step, and in `git-sync run`.
 
-Instants are calls that reach the kernel, of any kind or of one; moments in the life of a git; and plain
-time. A killed step is tried again, as Argo does it, or its run is given up.
+The time is a system call of any or one kind, a moment during a git process, or a number of seconds.
+A killed step is retried, as Argo does, or its run is abandoned.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.soak.family import Counts, Family, endless
-from tests.soak.forked import Ended, Forked, Instant, forker
+from tests.soak.forked import Ended, Forked, Instant, fork_server
 from tests.soak.oracle import Unsafe
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from tests.support.sync import CommandResult, Sync
 
 _STEPS = ("discover", "download", "detect", "publish", "report")
-_STRIKES = 8
+_SIGNALS = 8
 _TRIES = 3
 _KEPT_RUNS = 3
-# How many calls a command makes, about, until one of its kind has come to its end.
-_LIKELY = {"run": 1000, "discover": 500, "download": 300, "detect": 170, "publish": 850, "report": 75}
+# Estimated number of system calls of a command, until one has ended normally.
+_ESTIMATES = {"run": 1000, "discover": 500, "download": 300, "detect": 170, "publish": 850, "report": 75}
 
 
 def _run(place: Place, case: str) -> Counts:
@@ -41,36 +41,36 @@ def _run(place: Place, case: str) -> Counts:
         as_steps, local = world.choice.random() < 0.5, world.choice.random() < 0.15
         if local:
             sync = sync.with_settings(GIT_REPOSITORY="")
-        struck = _Struck(
+        target = _Target(
             world, sync, temporary, _Directory(sync.work_dir, world.chronicle) if local else None
         )
         world.fill()
-        while struck.counts["strikes"] < _STRIKES:
+        while target.counts["signals sent"] < _SIGNALS:
             if as_steps:
-                _one_run_in_steps(struck)
+                _one_run_in_steps(target)
             else:
-                struck.attempt("run")
+                target.attempt("run")
             world.change()
-        if forker().settle():
-            raise Unsafe("git went on for ever")
+        if fork_server().settle():
+            raise Unsafe("git did not end")
         _make_old(sync.work_dir)
-        struck.settle()
-        _look_for_litter(sync.work_dir, temporary)
-        return struck.counts | {"commits": world.oracle.commits}
+        target.settle()
+        _check_leftovers(sync.work_dir, temporary)
+        return target.counts | {"commits": world.oracle.commits}
 
 
-def _one_run_in_steps(struck: _Struck) -> None:
-    """What Argo does: a step that was killed is tried again, and report has the last word."""
-    choice, world = struck.world.choice, struck.world
-    if choice.random() < 0.1 and not struck.directory:
-        for path in (world.sync.work_dir, struck.temporary):  # another run's volume, and pod, are others
+def _one_run_in_steps(target: _Target) -> None:
+    """Run steps as Argo does: retry a killed step, and run report last."""
+    choice, world = target.world.choice, target.world
+    if choice.random() < 0.1 and not target.directory:
+        for path in (world.sync.work_dir, target.temporary):  # another run has another volume and pod
             shutil.rmtree(path, ignore_errors=True)
-        struck.temporary.mkdir()
-    run_id = f"r{struck.counts['runs']}"
-    struck.counts["runs"] += 1
+        target.temporary.mkdir()
+    run_id = f"r{target.counts['runs']}"
+    target.counts["runs"] += 1
     for step in _STEPS[:-1]:
         for _ in range(_TRIES):
-            if struck.attempt(step, "--run-id", run_id):
+            if target.attempt(step, "--run-id", run_id):
                 break
             if choice.random() < 0.3:
                 world.change(puts=1, deletes=1, new=0)
@@ -78,12 +78,12 @@ def _one_run_in_steps(struck: _Struck) -> None:
             break
         if choice.random() < 0.1:
             break
-    struck.attempt("report", "--run-id", run_id)
+    target.attempt("report", "--run-id", run_id)
 
 
 @dataclass
-class _Struck:
-    """git-sync under fire."""
+class _Target:
+    """git-sync that receives signals."""
 
     world: World
     sync: Sync
@@ -95,7 +95,7 @@ class _Struck:
     _last_run: str = field(default="", init=False)
 
     def attempt(self, *arguments: str) -> bool:
-        """Run one command, strike it perhaps; whether it came to its end."""
+        """Run one command, perhaps with a signal; return whether it succeeded."""
         choice = self.world.choice
         command = arguments[0]
         instant = self._instant(command) if choice.random() < 0.7 else Instant()
@@ -103,76 +103,78 @@ class _Struck:
         number = signal.SIGTERM if stopped else signal.SIGKILL
         grace = choice.uniform(0, 0.05) if choice.random() < 0.3 else 60
         self.orphans = choice.random() < 0.2 and not stopped
-        if stopped and forker().settle():
-            raise Unsafe("git went on for ever")
+        if stopped and fork_server().settle():
+            raise Unsafe("git did not end")
         before = _run_directories(self.sync)
         with suppress(FileNotFoundError):
             self._last_run = self.sync.state["last_run"]["run_id"]
-        ended, result = forker().run(
+        ended, result = fork_server().run(
             self.sync, *arguments, instant=instant, number=number, grace=grace, orphans=self.orphans
         )
         if ended.overdue:
             raise Unsafe(f"{command} does not end: {result.text}")
         (self.directory or self.world.oracle).check()
-        if ended.struck:
+        if ended.signalled:
             phase = _phase(self.sync, command, before)
-            self.counts["strikes"] += 1
+            self.counts["signals sent"] += 1
             self.counts[f"{signal.Signals(number).name}s in {phase}"] += 1
             self.counts["git left running"] += self.orphans
         else:
             self._known[command] = ended
-        if stopped and ended.struck and ended.status != -signal.SIGKILL:
-            self._judge_stop(command, before, ended, result)
+        if stopped and ended.signalled and ended.status != -signal.SIGKILL:
+            self._check_stop(command, before, ended, result)
         elif ended.status not in {0, -signal.SIGKILL} and not (ended.status == 30 and self.orphans):
-            raise Unsafe(f"{arguments} in peace ended {ended.status}: {result.errors}")
+            raise Unsafe(f"{arguments} without a signal ended with {ended.status}: {result.errors}")
         return ended.status == 0
 
     def _instant(self, command: str) -> Instant:
         choice = self.world.choice
-        guess = Ended(0, False, _LIKELY[command] / 3000, calls={"": _LIKELY[command], "fork_exec": 6})
-        known = self._known.get(command, guess)
-        dice = choice.random()
-        if dice < 0.2:
+        estimate = Ended(
+            0, False, _ESTIMATES[command] / 3000, calls={"": _ESTIMATES[command], "fork_exec": 6}
+        )
+        known = self._known.get(command, estimate)
+        chance = choice.random()
+        if chance < 0.2:
             return Instant(after=choice.uniform(0.0001, known.seconds))
-        if dice < 0.6:
+        if chance < 0.6:
             return Instant(call=choice.randint(1, sum(known.calls.values())))
-        kind = choice.choice(sorted(known.calls)) if dice < 0.8 else "fork_exec"
+        kind = choice.choice(sorted(known.calls)) if chance < 0.8 else "fork_exec"
         after = choice.uniform(0.0001, 0.03) if kind == "fork_exec" else 0
         return Instant(choice.randint(1, known.calls.get(kind, 1)), kind, after)
 
-    def _judge_stop(self, command: str, before: set[str], ended: Ended, result: CommandResult) -> None:
-        """It ends with 143, has left nothing running, and its result is there; if it had not ended before."""
+    def _check_stop(self, command: str, before: set[str], ended: Ended, result: CommandResult) -> None:
+        """Check a stopped command: exit code 143, no running process, and a recorded result."""
         tip = self.world.repository.joinpath("refs/heads/main")
         at_its_end = tip.read_text() if tip.exists() else ""
-        if forker().settle() or at_its_end != (tip.read_text() if tip.exists() else ""):
-            raise Unsafe(f"{command} was stopped, and something went on")
+        if fork_server().settle() or at_its_end != (tip.read_text() if tip.exists() else ""):
+            raise Unsafe(f"{command} was stopped, but a process continued")
         if ended.status == -signal.SIGTERM and not result.text:
-            return  # it had not begun
+            return  # stopped before it started
         if ended.status not in {0, 143} or (ended.status and "SIGTERM" not in result.errors):
-            raise Unsafe(f"{command} was stopped, and ended {ended.status}: {result.errors}")
+            raise Unsafe(f"{command} was stopped, but ended with {ended.status}: {result.errors}")
         at_work = [line for line in result.lines if line["operation"] not in {"sync_complete", "report"}]
         new = _run_directories(self.sync) - before
         published = any((self._runs / name / "result.json").exists() for name in new)
         if command == "run" and ended.status == 143 and at_work and not published:
             recorded = self.sync.state["last_run"]
             if recorded["exit_code"] != 143 or recorded["run_id"] == self._last_run:
-                raise Unsafe(f"run was stopped, and the state says {recorded}")
+                raise Unsafe(f"run was stopped, but the state has {recorded}")
 
     @property
     def _runs(self) -> Path:
         return self.sync.work_dir / ".git-sync" / "runs"
 
     def settle(self) -> None:
-        """Nobody mends anything, and the next run is exact."""
+        """Check that the next run is exact without any repair."""
         if not self.directory:
             self.world.settle(self.sync)
             return
         result = self.world.attempt(self.sync)
         if result.exit:
-            raise Unsafe(f"a run in peace ended {result.exit}: {result.errors}")
+            raise Unsafe(f"a run without a signal ended with {result.exit}: {result.errors}")
         self.directory.check()
-        if self.directory.held() != self.world.chronicle.now():
-            raise Unsafe("the directory is not the bucket")
+        if self.directory.files() != self.world.chronicle.now():
+            raise Unsafe("the directory differs from the bucket")
 
 
 def _run_directories(sync: Sync) -> set[str]:
@@ -181,12 +183,12 @@ def _run_directories(sync: Sync) -> set[str]:
 
 
 def _phase(sync: Sync, command: str, before: set[str]) -> str:
-    """Where a command was, by what it has left on the volume."""
+    """Return the phase of a command, by its files on the volume."""
     if command != "run":
         return command
     new = _run_directories(sync) - before
     if not new:
-        return "run's beginning"
+        return "run's start"
     run = sync.work_dir / ".git-sync" / "runs" / new.pop()
     baselines, manifests = (
         {path.name for path in run.glob(f"{kind}/*")} for kind in ("baseline", "manifest")
@@ -202,42 +204,42 @@ def _phase(sync: Sync, command: str, before: set[str]) -> str:
 
 @dataclass
 class _Directory:
-    """Judges WORK_DIR/clusterbackup in download-only mode, as the oracle judges the branch."""
+    """Checks WORK_DIR/clusterbackup in download-only mode, as the oracle checks the branch."""
 
     work_dir: Path
     chronicle: Chronicle
     _places: dict[str, int] = field(default_factory=dict, init=False)
 
-    def held(self) -> dict[str, bytes]:
-        """Every file."""
+    def files(self) -> dict[str, bytes]:
+        """Return the content of every file."""
         root = self.work_dir / "clusterbackup"
         found = (path for path in root.rglob("*") if path.is_file())
         return {str(path.relative_to(self.work_dir)): path.read_bytes() for path in found}
 
     def check(self) -> None:
-        """Each file may only move forward through what its key has been."""
-        held = self.held()
-        for key in held.keys() | self._places.keys():
-            place = self.chronicle.next_place(key, held.get(key), self._places.get(key, 0))
+        """Check that each file only moves forward in the history of its key."""
+        files = self.files()
+        for key in files.keys() | self._places.keys():
+            place = self.chronicle.next_place(key, files.get(key), self._places.get(key, 0))
             if place is None:
-                raise Unsafe(f"{key} became {held.get(key)!r}")
+                raise Unsafe(f"{key} became {files.get(key)!r}")
             self._places[key] = place
 
 
 def _make_old(work_dir: Path) -> None:
-    """Let an hour or two pass: what nobody has written to since is nobody's any more."""
+    """Set the time of temporary files to two hours ago, so that git-sync removes them."""
     long_ago = time.time() - 7200
     for path in work_dir.rglob(".git-sync-tmp-*"):
         os.utime(path, (long_ago, long_ago))
 
 
-def _look_for_litter(work_dir: Path, temporary: Path) -> None:
-    """What killed runs have left is gone, but for the newest ones' own directories."""
+def _check_leftovers(work_dir: Path, temporary: Path) -> None:
+    """Check that all files of killed runs are removed, except the directories of the newest runs."""
     runs = work_dir / ".git-sync" / "runs"
-    litter = [path for path in work_dir.rglob(".git-sync-tmp-*") if not path.is_relative_to(runs)]
-    litter += temporary.glob("git-sync*")
-    if litter or len(list(runs.iterdir())) > _KEPT_RUNS:
-        raise Unsafe(f"litter: {litter}, runs: {sorted(runs.iterdir())}")
+    leftovers = [path for path in work_dir.rglob(".git-sync-tmp-*") if not path.is_relative_to(runs)]
+    leftovers += temporary.glob("git-sync*")
+    if leftovers or len(list(runs.iterdir())) > _KEPT_RUNS:
+        raise Unsafe(f"leftovers: {leftovers}, runs: {sorted(runs.iterdir())}")
 
 
 FAMILY = Family("kills", "A run is killed or stopped", endless, _run, quick=3)

@@ -1,7 +1,7 @@
-"""Everything that may happen, in any order: a state machine whose steps hypothesis chooses.
+"""A state machine of random steps, which hypothesis chooses.
 
-A case is one example of some 25 steps, which follow from its name. Where it fails, hypothesis looks
-for the shortest way to the same failure, and prints it.
+A case is one example of about 25 steps, which its name determines. If it fails, hypothesis searches for
+the shortest sequence with the same failure and prints it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from hypothesis.stateful import (
 )
 
 from tests.soak.family import Counts, Family, endless
-from tests.soak.forked import Instant, forker
+from tests.soak.forked import Instant, fork_server
 from tests.soak.oracle import Unsafe
-from tests.soak.races import STEPS, StepByStep, grant_no_filter
+from tests.soak.races import STEPS, StepByStep, disable_partial_clone
 from tests.soak.world import PREFIX
 from tests.support.faults import Change, Cut, Request, Reset, Rule, Status, forbid, nth, times, when
 from tests.support.repositories import GITLINK, branches, contents, git, log, message, tree
@@ -43,7 +43,7 @@ _STEPS = 25
 _MOST_PENDING = 4
 _MAX_OBJECT_BYTES = 200
 
-# Plain ones, odd ones that are legal, and some of which one is the directory of another.
+# Plain keys, unusual legal keys, and keys that are directories of other keys.
 _KEYS = [
     *(
         f"{PREFIX}{cluster}/ns-{n}/{m}.yaml"
@@ -55,7 +55,7 @@ _KEYS = [
     f"{PREFIX}east/ns-0/system:admin 'a' \"b\" *%2F.yaml",
     f"{PREFIX}südwest {{{{x}}}}/ns-1/ü.yaml",
 ]
-# Keys that must never become paths; what Git holds there, put by others, must stay as long as they are.
+# Keys that must never become paths. While they exist, files of other users at these paths must stay.
 _HOSTILE = [
     f"{PREFIX}{key}"
     for key in (
@@ -63,7 +63,7 @@ _HOSTILE = [
         *("west/a//b", "west/tab\there", "west/back\\slash", "west/ns-1/.gitattributes ", "loose.yaml"),
     )
 ]
-_MARKER = f"{PREFIX}east/ns-0/"  # what some tools leave for a directory: no object, and no hostile one
+_MARKER = f"{PREFIX}east/ns-0/"  # a directory marker of some tools: neither an object nor a hostile key
 
 _FILTERS: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     "west": ({"CLUSTERS": "west"}, lambda path: path.startswith("west/")),
@@ -97,7 +97,7 @@ def _is_list(request: Request) -> bool:
 
 
 def _faults(machine: Machine, number: int) -> Mapping[str, Rule]:
-    """What may be wrong with the store during one run; ``number`` says with which request."""
+    """Return the faults of the store during one run; ``number`` selects the request."""
     world = machine.world
     key = _KEYS[number % len(_KEYS)]
     return {
@@ -108,10 +108,10 @@ def _faults(machine: Machine, number: int) -> Mapping[str, Rule]:
         "a listing is cut": nth(number, Cut(200), _is_list),
         "a listing is empty": nth(number, Change(body=_without_entries), _is_list),
         "no west": forbid(f"{PREFIX}west/"),
-        "nothing at all": when(lambda _: True, Status(403, "AccessDenied")),
+        "everything is forbidden": when(lambda _: True, Status(403, "AccessDenied")),
         "an object changes": nth(number, Change(before=lambda: world.put(key))),
-        "an object goes": nth(number, Change(before=lambda: world.delete(key))),
-        "another comes": nth(number, Change(after=lambda: world.put(key))),
+        "an object is deleted": nth(number, Change(before=lambda: world.delete(key))),
+        "another version": nth(number, Change(after=lambda: world.put(key))),
     }
 
 
@@ -121,42 +121,42 @@ def _without_entries(body: bytes) -> bytes:
 
 _FAULTS = [
     *("500", "reset", "GETs are cut", "404 for a GET", "a listing is cut", "a listing is empty"),
-    *("no west", "nothing at all", "an object changes", "an object goes", "another comes"),
+    *("no west", "everything is forbidden", "an object changes", "an object is deleted", "another version"),
 ]
 
 
 class Machine(RuleBasedStateMachine):
-    """git-sync's world, without guards: the oracle shall see what they would have held back."""
+    """A world without guards, so that the oracle sees every effect of a fault."""
 
     place: ClassVar[Place]
     counts: ClassVar[Counter[str]]
     guarded: ClassVar[bool] = False
 
-    @initialize(dice=st.integers(0, 9999))
-    def begin_the_world(self, dice: int) -> None:
-        # The first example that hypothesis tries has the simplest value everywhere, which is no example.
-        assume(dice)
-        self.world = self._exits.enter_context(self.place.world(str(dice), unguarded=not self.guarded))
+    @initialize(world_seed=st.integers(0, 9999))
+    def create_world(self, world_seed: int) -> None:
+        # Hypothesis tries the simplest value first, which would always be the same case.
+        assume(world_seed)
+        self.world = self._exits.enter_context(self.place.world(str(world_seed), unguarded=not self.guarded))
         self.world.sync = self.world.sync.with_settings(**self._settings())
         self.volumes = [self.world.volume("a"), self.world.volume("b")]
-        if dice % 2:
-            grant_no_filter(self.world)
+        if world_seed % 2:
+            disable_partial_clone(self.world)
         self.world.fill(objects=3)
 
     def __init__(self) -> None:
         super().__init__()
         self._exits = ExitStack()
         self.pending: list[StepByStep] = []
-        self._begun = 0
+        self._started = 0
 
     def _settings(self) -> dict[str, str]:
         return {"MAX_OBJECT_BYTES": str(_MAX_OBJECT_BYTES)}
 
-    # -- the bucket ---------------------------------------------------------------------------
+    # -- the bucket -------------------------------------------------------------------------------
 
     @rule()
-    def all_is_new(self) -> None:
-        """Every cluster gets objects, or new content for those it has."""
+    def write_all_objects(self) -> None:
+        """Write new content to the objects of every cluster."""
         self.world.fill(objects=3)
 
     @rule(key=st.sampled_from(_KEYS))
@@ -164,11 +164,11 @@ class Machine(RuleBasedStateMachine):
         self.world.put(key)
 
     @rule(key=st.sampled_from(_KEYS))
-    def put_what_was_there_first(self, key: str) -> None:
+    def put_first_content_again(self, key: str) -> None:
         self.world.put(key, b"%s first\n" % key.encode())
 
     @rule(key=st.sampled_from(_KEYS))
-    def put_too_much(self, key: str) -> None:
+    def put_too_large(self, key: str) -> None:
         self.world.put(key, b"x" * (_MAX_OBJECT_BYTES + 1))
 
     @rule(key=st.sampled_from([*_HOSTILE, _MARKER]))
@@ -180,41 +180,41 @@ class Machine(RuleBasedStateMachine):
         self.world.delete(key)
 
     @rule(cluster=st.sampled_from(["east", "west"]))
-    def a_cluster_vanishes(self, cluster: str) -> None:
+    def delete_cluster(self, cluster: str) -> None:
         for key in self.world.chronicle.now():
             if key.startswith(f"{PREFIX}{cluster}/"):
                 self.world.delete(key)
 
-    # -- whole runs ---------------------------------------------------------------------------
+    # -- whole runs -------------------------------------------------------------------------------
 
     @rule(volume=st.booleans(), mode=st.sampled_from(["incremental", "full"]))
     def sync(self, volume: bool, mode: str) -> None:
         self._attempt(self.volumes[volume], "run", "--mode", mode)
 
     @rule(volume=st.booleans(), name=st.sampled_from(list(_FILTERS)))
-    def sync_a_part(self, volume: bool, name: str) -> None:
-        """What the filters leave out stays as it is."""
+    def sync_filtered(self, volume: bool, name: str) -> None:
+        """Check that excluded files do not change."""
         filters, selects = _FILTERS[name]
         before = self._tree()
         self._attempt(self.volumes[volume], "run", **filters)
         after = self._tree()
         touched = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-        if wrong := [path for path in touched if not selects(path.removeprefix(PREFIX))]:
-            raise Unsafe(f"{name}: {wrong}")
+        if unexpected := [path for path in touched if not selects(path.removeprefix(PREFIX))]:
+            raise Unsafe(f"{name}: {unexpected}")
 
     @rule(volume=st.booleans())
     def dry_run(self, volume: bool) -> None:
-        """Nothing changes, neither in Git nor in the state."""
+        """Check that neither Git nor the state changes."""
         sync = self.volumes[volume]
         state = sync.work_dir / "sync-metadata.json"
         before = branches(self.world.repository), state.read_bytes() if state.exists() else None
         result = self._attempt(sync, "run", "--dry-run")
         after = branches(self.world.repository), state.read_bytes() if state.exists() else None
         if before != after or result.exit not in {0, 30, 40}:
-            raise Unsafe(f"a dry run ended {result.exit}, and changed {before} to {after}")
+            raise Unsafe(f"a dry run ended with {result.exit} and changed {before} to {after}")
 
     @rule(volume=st.booleans(), fault=st.sampled_from(_FAULTS), number=st.integers(1, 12))
-    def sync_while_the_store_fails(self, volume: bool, fault: str, number: int) -> None:
+    def sync_with_store_fault(self, volume: bool, fault: str, number: int) -> None:
         proxy = self.place.proxy
         proxy.install(_faults(self, number)[fault])
         try:
@@ -223,29 +223,29 @@ class Machine(RuleBasedStateMachine):
             proxy.clear()
 
     @rule(volume=st.booleans(), call=st.integers(1, 1500), orphans=st.booleans())
-    def sync_and_be_killed(self, volume: bool, call: int, orphans: bool) -> None:
-        """SIGKILL, at one of the calls that reach the kernel; perhaps git goes on for a while."""
-        ended, _ = forker().run(self.volumes[volume], instant=Instant(call), orphans=orphans)
-        forker().settle()
-        self.counts["kills"] += ended.struck
-        self._judge()
+    def sync_and_kill(self, volume: bool, call: int, orphans: bool) -> None:
+        """Send SIGKILL at a system call; with `orphans` git may continue for a while."""
+        ended, _ = fork_server().run(self.volumes[volume], instant=Instant(call), orphans=orphans)
+        fork_server().settle()
+        self.counts["kills"] += ended.signalled
+        self._check()
 
-    # -- runs step by step --------------------------------------------------------------------
+    # -- runs step by step ------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.pending) < _MOST_PENDING)
     @rule(volume=st.booleans(), steps=st.integers(1, 3))
-    def begin(self, volume: bool, steps: int) -> None:
-        """A run begins, and stops after some steps."""
-        self._begun += 1
-        run = StepByStep(self.volumes[volume], f"run-{self._begun}")
+    def start_run(self, volume: bool, steps: int) -> None:
+        """Run the first steps of a run."""
+        self._started += 1
+        run = StepByStep(self.volumes[volume], f"run-{self._started}")
         self.pending.append(run)
         for _ in range(steps):
             self._advance(run)
 
     @precondition(lambda self: self.pending)
     @rule(which=st.integers(0, _MOST_PENDING - 1), steps=st.integers(1, len(STEPS)))
-    def go_on(self, which: int, steps: int) -> None:
-        """A run that had stopped is continued."""
+    def continue_run(self, which: int, steps: int) -> None:
+        """Run the next steps of a started run."""
         run = self.pending[which % len(self.pending)]
         for _ in range(steps):
             if not run.ended:
@@ -253,12 +253,12 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.pending)
     @rule(which=st.integers(0, _MOST_PENDING - 1), step=st.sampled_from(STEPS[1:]))
-    def repeat_a_step(self, which: int, step: str) -> None:
+    def repeat_step(self, which: int, step: str) -> None:
         self._call(self.pending[which % len(self.pending)], step)
 
     @precondition(lambda self: self.pending)
     @rule(which=st.integers(0, _MOST_PENDING - 1))
-    def give_up(self, which: int) -> None:
+    def abandon_run(self, which: int) -> None:
         self.pending.pop(which % len(self.pending))
 
     def _advance(self, run: StepByStep) -> None:
@@ -268,81 +268,81 @@ class Machine(RuleBasedStateMachine):
     def _call(self, run: StepByStep, step: str) -> None:
         self._attempt(run.sync, step, "--run-id", run.run_id)
 
-    # -- other people -------------------------------------------------------------------------
+    # -- other users ------------------------------------------------------------------------------
 
     @rule(key=st.sampled_from(_KEYS))
-    def somebody_edits(self, key: str) -> None:
-        self.world.somebody_commits({key: b"theirs"})
-        self._judge()
+    def edit_as_other_user(self, key: str) -> None:
+        self.world.commit_as_other_user({key: b"theirs"})
+        self._check()
 
     @rule(what=st.sampled_from(list(_FOREIGN)))
-    def somebody_commits(self, what: str) -> None:
-        held = self._tree("") if self._tip else {}
+    def commit_as_other_user(self, what: str) -> None:
+        existing = self._tree("") if self._tip else {}
         files = {
             path: value
             for path, value in _FOREIGN[what].items()
-            if value is not None or any(f"{known}/".startswith(f"{path}/") for known in held)
+            if value is not None or any(f"{known}/".startswith(f"{path}/") for known in existing)
         }
         if files:
-            self.world.somebody_commits(files)
-            self._judge()
+            self.world.commit_as_other_user(files)
+            self._check()
 
     @precondition(lambda self: self._tip)
     @rule()
-    def the_branch_is_deleted(self) -> None:
+    def delete_branch(self) -> None:
         git(self.world.repository, "update-ref", "-d", "refs/heads/main")
         self.world.oracle.forget()
 
     @precondition(lambda self: self._tip)
     @rule(back=st.integers(1, 3))
-    def the_branch_is_forced_back(self, back: int) -> None:
+    def reset_branch(self, back: int) -> None:
         commits = log(self.world.repository)
         git(self.world.repository, "update-ref", "refs/heads/main", commits[min(back, len(commits) - 1)])
         self.world.oracle.rewound()
 
-    # -- volumes ------------------------------------------------------------------------------
+    # -- volumes ----------------------------------------------------------------------------------
 
     @rule(volume=st.booleans())
-    def the_cache_is_lost(self, volume: bool) -> None:
+    def remove_cache(self, volume: bool) -> None:
         shutil.rmtree(self.volumes[volume].work_dir / ".git-sync" / "cache", ignore_errors=True)
 
     @rule(volume=st.booleans())
-    def the_volume_is_lost(self, volume: bool) -> None:
+    def remove_volume(self, volume: bool) -> None:
         shutil.rmtree(self.volumes[volume].work_dir, ignore_errors=True)
 
     @rule(volume=st.booleans())
-    def the_volume_is_copied(self, volume: bool) -> None:
+    def copy_volume(self, volume: bool) -> None:
         here = self.volumes[volume].work_dir
         if here.exists():
             shutil.rmtree(_copy_of(here), ignore_errors=True)
             shutil.copytree(here, _copy_of(here), symlinks=True)
 
     @rule(volume=st.booleans(), onto=st.booleans())
-    def an_old_copy_is_restored(self, volume: bool, onto: bool) -> None:
-        """To the volume that it was of, or to the other one."""
+    def restore_copy(self, volume: bool, onto: bool) -> None:
+        """Restore an old copy to its volume or to the other one."""
         copy, here = _copy_of(self.volumes[volume].work_dir), self.volumes[onto].work_dir
         if copy.exists():
             shutil.rmtree(here, ignore_errors=True)
             shutil.copytree(copy, here, symlinks=True)
 
-    # -- what must hold -----------------------------------------------------------------------
+    # -- invariants -------------------------------------------------------------------------------
 
     @rule(volume=st.booleans())
     def settle(self, volume: bool) -> None:
-        """In peace a run is exact, once people have removed what stands where a cluster belongs."""
+        """Check that a run without faults is exact, after files in the place of clusters are removed."""
         sync = self.volumes[volume]
-        self._clear_the_way()
-        self.world.put(_KEYS[0])  # with nothing in the bucket every deletion is refused
+        self._remove_obstacles()
+        self.world.put(_KEYS[0])  # with an empty bucket every deletion is refused
         if self.guarded:
-            self._allow_all(sync)
+            self._approve_all(sync)
         self.world.settle(sync, self._expected())
 
     def teardown(self) -> None:
         if sys.exception() is None:
             self.settle(volume=True)
             self.settle(volume=False)
-            self.world.somebody_commits(dict.fromkeys(self._expected(), b"theirs"))
-            self.settle(volume=False)  # with a cache that knows better than what somebody made of it
+            self.world.commit_as_other_user(dict.fromkeys(self._expected(), b"theirs"))
+            self.settle(volume=False)  # with a cache from before the other user's commit
             self.counts["examples"] += 1
             self.counts["commits"] += self.world.oracle.commits
             self._exits.close()
@@ -354,38 +354,38 @@ class Machine(RuleBasedStateMachine):
     def _tree(self, prefix: str = PREFIX) -> Mapping[str, object]:
         return tree(self.world.repository, prefix=prefix) if self._tip else {}
 
-    def _attempt(self, sync: Sync, *arguments: str, **given: str) -> CommandResult:
-        result = self.world.attempt(sync, *arguments, **given)
+    def _attempt(self, sync: Sync, *arguments: str, **settings: str) -> CommandResult:
+        result = self.world.attempt(sync, *arguments, **settings)
         if "please report it" in result.errors:
             raise Unsafe(result.errors)
-        self._judge()
+        self._check()
         self.counts["calls"] += 1
         self.counts[f"exit {result.exit}"] += 1
         return result
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         self.world.oracle.check()
 
-    def _clear_the_way(self) -> None:
-        held = self._tree("")
+    def _remove_obstacles(self) -> None:
+        files = self._tree("")
         clusters = {f"{PREFIX}{name}" for name in _clusters(self.world.chronicle.now())}
-        if obstacles := {PREFIX.rstrip("/"), *clusters} & held.keys():
-            self.world.somebody_commits(dict.fromkeys(obstacles))
+        if obstacles := {PREFIX.rstrip("/"), *clusters} & files.keys():
+            self.world.commit_as_other_user(dict.fromkeys(obstacles))
 
-    def _allow_all(self, sync: Sync) -> None:
+    def _approve_all(self, sync: Sync) -> None:
         raise NotImplementedError
 
     def _expected(self) -> dict[str, bytes]:
-        """What Git must hold below GIT_PATH after a run in peace: all but what may not become a path."""
+        """Return the files that Git must have after a run without faults: all except bad keys."""
         bucket = {key: body for key, body in self.world.chronicle.now().items() if key != _MARKER}
-        held = contents(self.world.repository, prefix=PREFIX) if self._tip else {}
+        files = contents(self.world.repository, prefix=PREFIX) if self._tip else {}
         safe = {key for key, body in bucket.items() if key not in _HOSTILE and len(body) <= _MAX_OBJECT_BYTES}
         accepted = safe - _above(safe, safe)
         in_no_cluster = {path for path in self._tree() if path.count("/") == PREFIX.count("/")}
         kept = {path for path in self._tree() if path in bucket.keys() - accepted} | in_no_cluster
         losers = _above(accepted, kept) | {path for path in accepted if _above(kept, {path})}
         return {
-            **{path: held[path] for path in kept & held.keys()},
+            **{path: files[path] for path in kept & files.keys()},
             **{path: bucket[path] for path in accepted - losers},
         }
 
@@ -395,7 +395,7 @@ def _copy_of(volume: Path) -> Path:
 
 
 def _above(paths: Iterable[str], others: Iterable[str]) -> set[str]:
-    """Those that are a directory of one of the others."""
+    """Return the paths that are a directory of one of the others."""
     return {path for path in paths if any(other.startswith(f"{path}/") for other in others)}
 
 
@@ -404,7 +404,7 @@ def _clusters(paths: Iterable[str]) -> set[str]:
 
 
 class GuardedMachine(Machine):
-    """The same under guards: no run deletes more than they let through, unless it was allowed to."""
+    """A world with guards: no run deletes more than they allow without an approval."""
 
     guarded = True
     _COUNT, _PERCENT = 1, 20.0
@@ -418,44 +418,44 @@ class GuardedMachine(Machine):
         return super()._settings() | guards
 
     @rule(volume=st.booleans())
-    def sync_with_an_old_leave(self, volume: bool) -> None:
-        """It was for another set of deletions, and allows no other."""
+    def sync_with_old_approval(self, volume: bool) -> None:
+        """Check that an approval of another set of deletions allows nothing."""
         self._attempt(self.volumes[volume], "run", "--allow-delete", self._token)
 
-    def _allow_all(self, sync: Sync) -> None:
-        """Give the leaves that refusals print, all at once; then nothing is refused any more."""
+    def _approve_all(self, sync: Sync) -> None:
+        """Run with all approvals that the refusals print; then nothing may be refused."""
         result = self._attempt(sync)
         tokens = _tokens(result)
         if (result.exit == 20) != bool(tokens):
             raise Unsafe(f"exit code {result.exit}, {len(tokens)} refusals: {result.errors}")
         if tokens:
             self._token = tokens[0]
-            options = [word for token in tokens for word in ("--allow-delete", token)]
+            options = [option for token in tokens for option in ("--allow-delete", token)]
             if (again := self._attempt(sync, "run", *options)).exit != 0:
-                raise Unsafe(f"refused what was allowed: {again.errors}")
-            self.counts["losses allowed"] += len(tokens)
+                raise Unsafe(f"approved deletions were refused: {again.errors}")
+            self.counts["deletions approved"] += len(tokens)
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         known = self.world.oracle.tip
-        super()._judge()
+        super()._check()
         tip = self.world.oracle.tip
         if tip and tip != known:
             since = log(self.world.repository, f"{known}..{tip}" if known else tip)
             for commit in set(since) - self.world.oracle.foreign:
-                self._judge_deletions(commit)
+                self._check_deletions(commit)
 
-    def _judge_deletions(self, commit: str) -> None:
+    def _check_deletions(self, commit: str) -> None:
         if not git(self.world.repository, "rev-list", "--parents", "-1", commit).split()[1:]:
-            return  # a root deletes nothing
+            return  # a root commit deletes nothing
         before, after = (tree(self.world.repository, revision, PREFIX) for revision in (f"{commit}^", commit))
         allowed = message(self.world.repository, commit)
         for cluster in _clusters(before):
-            mine = {path for path in before if path.startswith(f"{PREFIX}{cluster}/")}
-            gone = mine - after.keys()
-            too_many = len(gone) > self._COUNT and 100 * len(gone) > self._PERCENT * len(mine)
-            vanished = gone == mine and not any(path.startswith(f"{PREFIX}{cluster}/") for path in after)
+            paths = {path for path in before if path.startswith(f"{PREFIX}{cluster}/")}
+            gone = paths - after.keys()
+            too_many = len(gone) > self._COUNT and 100 * len(gone) > self._PERCENT * len(paths)
+            vanished = gone == paths and not any(path.startswith(f"{PREFIX}{cluster}/") for path in after)
             if (too_many or vanished) and f"Git-Sync-Allowed-Deletion: {cluster} " not in allowed:
-                raise Unsafe(f"{commit} deletes {len(gone)} of {len(mine)} files of {cluster}: {gone}")
+                raise Unsafe(f"{commit} deletes {len(gone)} of {len(paths)} files of {cluster}: {gone}")
 
 
 def _tokens(result: CommandResult) -> list[str]:
@@ -467,7 +467,7 @@ def _tokens(result: CommandResult) -> list[str]:
 
 
 def _run(place: Place, case: str) -> Counts:
-    """One example; every other is under guards."""
+    """Run one example; every second one with guards."""
     kind = GuardedMachine if case.endswith(tuple("13579")) else Machine
     counts: Counter[str] = Counter()
     machine = seed(zlib.crc32(case.encode()))(
@@ -488,4 +488,4 @@ def _run(place: Place, case: str) -> Counts:
     return counts
 
 
-FAMILY = Family("machine", "Anything, in any order", endless, _run, quick=4)
+FAMILY = Family("machine", "Random steps in any order", endless, _run, quick=4)

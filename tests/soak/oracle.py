@@ -1,9 +1,8 @@
-"""The oracle: what must hold of the repository after every attempt, good or bad.
+"""The oracle checks the repository after every attempt, whether it succeeded or failed.
 
-The chronicle knows every content that each key ever had, in order, with its absences. A commit of
-git-sync may only move a path forward in its key's chronicle: to a content the key had, or away
-where the key was absent. So nothing is lost, nothing is invented, and nothing older ever comes over
-something newer, whatever failed on the way.
+The chronicle records every content and every absence of each key, in order. A commit of git-sync may
+only move a path forward in the chronicle of its key: to a content of the key, or to its absence.
+So nothing is lost or invented, and newer content is never replaced by older content.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ if TYPE_CHECKING:
 
 
 class Unsafe(AssertionError):
-    """The repository is in a state that git-sync must never bring about."""
+    """The repository is in a state that git-sync must never create."""
 
 
 @dataclass
 class Chronicle:
-    """Every content of every key in order; None where it was absent. Safe to share between threads."""
+    """Every content of every key in order; None for an absence. Thread-safe."""
 
     _entries: dict[str, list[bytes | None]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def record(self, key: str, content: bytes | None) -> None:
-        """Note a write or a deletion, before it is sent: from then on it may be seen."""
+        """Record a write or a deletion before the request, because readers may see it from then on."""
         with self._lock:
             self._entries.setdefault(key, [None]).append(content)
 
     def next_place(self, key: str, content: bytes | None, begin: int) -> int | None:
-        """The first place at or after `begin` where the key had `content`; None if there is none."""
+        """Return the first place at or after `begin` where the key had `content`, or None."""
         with self._lock:
             entries = self._entries.get(key, [None])
             return next((at for at in range(begin, len(entries)) if entries[at] == content), None)
 
     def now(self) -> dict[str, bytes]:
-        """What the bucket holds, as far as every request has succeeded."""
+        """Return the content of the bucket, if every request succeeded."""
         with self._lock:
             last = {key: entries[-1] for key, entries in self._entries.items()}
         return {key: content for key, content in last.items() if content is not None}
@@ -56,7 +55,7 @@ class _Change(NamedTuple):
 
 @dataclass
 class Oracle:
-    """Judges one branch. `foreign` holds the commits that other people made."""
+    """Checks one branch. `foreign` has the commits of other users."""
 
     repository: Path
     chronicle: Chronicle
@@ -66,15 +65,15 @@ class Oracle:
     commits: int = field(default=0, init=False)
     _tip: str | None = field(default=None, init=False)
     _places: dict[str, int] = field(default_factory=dict, init=False)
-    _places_then: dict[str | None, dict[str, int]] = field(default_factory=dict, init=False)
+    _places_at: dict[str | None, dict[str, int]] = field(default_factory=dict, init=False)
 
     @property
     def tip(self) -> str | None:
-        """The commit up to which all is judged."""
+        """The last checked commit."""
         return self._tip
 
     def check(self) -> None:
-        """Raise Unsafe, naming what is wrong, unless all that was committed since is right."""
+        """Check all commits since the last check; raises Unsafe."""
         tip = branches(self.repository).get(self.branch)
         try:
             fsck(self.repository)
@@ -85,24 +84,24 @@ class Oracle:
         if tip is None:
             raise Unsafe("the branch is gone")
         for commit in self._since(tip):
-            self._judge(commit)
-            self._places_then[commit] = dict(self._places)
+            self._check_commit(commit)
+            self._places_at[commit] = dict(self._places)
         self._tip = tip
 
     def rewritten(self) -> None:
-        """Take the branch as it is: somebody else has moved it, or removed it.
+        """Accept the branch after another user has moved or deleted it.
 
-        How far each key had come stays known; so what is older than that still may not come back.
+        The place of each key stays recorded, so older content still may not return.
         """
         self._tip = branches(self.repository).get(self.branch)
 
     def rewound(self) -> None:
-        """The same where the branch is back at a commit of before: so far had each key come then."""
+        """Accept the branch after a reset to an earlier commit, with the places of that time."""
         self.rewritten()
-        self._places = dict(self._places_then[self._tip])
+        self._places = dict(self._places_at[self._tip])
 
     def forget(self) -> None:
-        """The same where nobody can know how far each key had come: the history is gone."""
+        """Accept the branch after the loss of its history, without any places."""
         self._places.clear()
         self.rewritten()
 
@@ -118,12 +117,12 @@ class Oracle:
             raise Unsafe(f"not linear: {merges}")
         return [row[0] for row in parents]
 
-    def _judge(self, commit: str) -> None:
+    def _check_commit(self, commit: str) -> None:
         if commit in self.foreign:
             return
         message = git(self.repository, "log", "-1", "--format=%B", commit).decode()
         if not parse_trailers(message).run_id:
-            raise Unsafe(f"{commit} is nobody's: {message!r}")
+            raise Unsafe(f"{commit} is neither of git-sync nor of a known user: {message!r}")
         self.commits += 1
         changes = self._changes(commit)
         if not changes:
@@ -134,14 +133,14 @@ class Oracle:
     def _advance(self, commit: str, change: _Change, content: bytes | None) -> None:
         key = change.path
         if not key.startswith(self.git_path):
-            raise Unsafe(f"{commit} touches {key!r}, which is not git-sync's")
+            raise Unsafe(f"{commit} touches {key!r}, which is outside GIT_PATH")
         if change.mode not in {"100644", "000000"}:
             raise Unsafe(f"{commit} gives {key!r} mode {change.mode}")
         begin = self._places.get(key, 0)
         place = self.chronicle.next_place(key, content, begin)
         if place is None:
             before = self.chronicle.next_place(key, content, 0)
-            what = "invented" if before is None else f"older than what Git held ({before} after {begin})"
+            what = "invented" if before is None else f"older than the content in Git ({before} after {begin})"
             raise Unsafe(f"{commit}: {key!r} became {content!r}, which is {what}")
         self._places[key] = place
 
@@ -155,11 +154,13 @@ class Oracle:
         return [_Change(path, *row.split(" ")[1:4:2]) for row, path in zip(meta, paths, strict=True)]
 
     def _contents(self, changes: list[_Change]) -> list[bytes | None]:
-        """The new content of each; None where the path was removed."""
-        asked = [change.oid for change in changes if change.mode != "000000"]
-        output = git(self.repository, "cat-file", "--batch", stdin="".join(f"{o}\n" for o in asked).encode())
+        """Return the new content of each change; None for a deleted path."""
+        ids = [change.oid for change in changes if change.mode != "000000"]
+        output = git(
+            self.repository, "cat-file", "--batch", stdin="".join(f"{id_}\n" for id_ in ids).encode()
+        )
         blobs, position = [], 0
-        for _ in asked:
+        for _ in ids:
             start = output.index(b"\n", position) + 1
             size = int(output[position:start].split()[2])
             blobs.append(output[start : start + size])
@@ -168,10 +169,10 @@ class Oracle:
         return [None if change.mode == "000000" else next(found) for change in changes]
 
     def check_exact(self, expected: dict[str, bytes]) -> None:
-        """Raise Unsafe unless git-sync's part of the tree is `expected`, path by path."""
+        """Check that the tree below GIT_PATH is exactly `expected`; raises Unsafe."""
         self.check()
-        held = contents(self.repository, self.branch, self.git_path) if self._tip else {}
-        if held != expected:
-            differing = {k for k in held.keys() | expected.keys() if held.get(k) != expected.get(k)}
-            shown = {k: (held.get(k), expected.get(k)) for k in sorted(differing)[:5]}
+        files = contents(self.repository, self.branch, self.git_path) if self._tip else {}
+        if files != expected:
+            differing = {k for k in files.keys() | expected.keys() if files.get(k) != expected.get(k)}
+            shown = {k: (files.get(k), expected.get(k)) for k in sorted(differing)[:5]}
             raise Unsafe(f"{len(differing)} paths differ (git, bucket): {shown}")

@@ -1,7 +1,7 @@
-"""The store fails or lies: each request of a run, with each fault, once or for ever.
+"""S3 fails or returns false answers: each request of a run, with each fault, once or always.
 
 A case is named ``scenario:request:fault:how long``, such as ``change:list-east-2:cut:once``: the
-second page of east's listing, cut in the middle, the first time that it is asked for.
+second page of east's listing is truncated at its first request.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tests.soak.world import Place, World
 
 _CLUSTERS = ("east", "west")
-_PAGE = 3  # keys a page: a cluster of five takes two, and the question for what follows
+_PAGE = 3  # keys per page: a cluster of five keys needs two pages, and a request for a third one
 
-# -- the requests of a peaceful run, by scenario --------------------------------------------------
+# -- the requests of a run without faults, by scenario --------------------------------------------
 
 _LISTS = [f"list-{cluster}-{number}" for cluster in _CLUSTERS for number in (1, 2, 3)]
 _GETS = [f"get-{cluster}-{number}" for cluster in _CLUSTERS for number in (1, 2, 3, 4, 5)]
@@ -39,7 +39,7 @@ _REQUESTS = {
 
 
 def _prepare(world: World, scenario: str) -> dict[str, str]:
-    """Bring the world to where the scenario's run begins; return the settings of that run."""
+    """Prepare the world for the scenario; return the settings of its run."""
     keys = world.fill(_CLUSTERS)
     if scenario == "first":
         return {}
@@ -57,7 +57,7 @@ def _prepare(world: World, scenario: str) -> dict[str, str]:
 
 
 def _kind(request: Request) -> str:
-    """What a request is for: "discover", "list-east", "get-east" or "head-east"."""
+    """Return the kind of a request: "discover", "list-east", "get-east" or "head-east"."""
     if request.is_list:
         cluster = request.query.get("prefix", "").removeprefix(PREFIX).strip("/")
         return f"list-{cluster}" if cluster else "discover"
@@ -67,7 +67,7 @@ def _kind(request: Request) -> str:
 
 # -- the faults -----------------------------------------------------------------------------------
 
-# They pass: one of them must not be seen in the run's outcome.
+# Transient faults: a single one must not change the result of the run.
 _FAILURES: dict[str, Action] = {
     "500": Status(500, "InternalError"),
     "502": Status(502, "BadGateway"),
@@ -76,7 +76,7 @@ _FAILURES: dict[str, Action] = {
     "429": Status(429, "TooManyRequests"),
     "reset": Reset(),
     "cut-at-once": Cut(0),
-    "cut": Cut(5),  # obstore asks for the rest, three times
+    "cut": Cut(5),  # obstore requests the rest, three times
 }
 
 _REFUSALS: dict[str, Action] = {
@@ -92,14 +92,14 @@ def _body(change: Callable[[bytes], bytes]) -> Change:
     return Change(body=change)
 
 
-def _flipped(dice: random.Random) -> Callable[[bytes], bytes]:
-    """Another bit each time: what is damaged on a line is not damaged twice in the same way."""
+def _flip_random_bit(rng: random.Random) -> Callable[[bytes], bytes]:
+    """Flip another bit each time: a network does not damage an answer twice in the same way."""
 
     def flip(body: bytes) -> bytes:
         if not body:
             return body
-        at = dice.randrange(len(body))
-        return body[:at] + bytes([body[at] ^ (1 << dice.randrange(7))]) + body[at + 1 :]
+        at = rng.randrange(len(body))
+        return body[:at] + bytes([body[at] ^ (1 << rng.randrange(7))]) + body[at + 1 :]
 
     return flip
 
@@ -111,7 +111,7 @@ _CONTENTS = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 
 
 def _entries(change: Callable[[list[bytes]], list[bytes]]) -> Change:
-    """A listing with other entries than the store gave."""
+    """Replace the entries of a listing."""
 
     def rewrite(body: bytes) -> bytes:
         entries = _CONTENTS.findall(body)
@@ -126,19 +126,19 @@ def _entries(change: Callable[[list[bytes]], list[bytes]]) -> Change:
 _ETAG = dict.fromkeys(("etag",), f'"{"0" * 31}1"')
 
 
-def _lies(dice: random.Random) -> dict[str, Action]:
-    """Answers with status 200 that are not what the store said, to anything."""
+def _false_answers(rng: random.Random) -> dict[str, Action]:
+    """Return answers with status 200 and a false body, for any request."""
     return {
         "error-in-200": _body(lambda _: _ERROR_IN_200),
         "empty-200": _body(lambda _: b""),
         "login-page": _body(lambda _: b"<html><body>Please log in</body></html>"),
-        "bit-flip": _body(_flipped(dice)),
+        "bit-flip": _body(_flip_random_bit(rng)),
         "half-with-length": _body(lambda body: body[: len(body) // 2]),
         "twice": _body(lambda body: body + body),
     }
 
 
-def _listing_lies() -> dict[str, Action]:
+def _false_listings() -> dict[str, Action]:
     sub = re.sub
     return {
         "no-is-truncated": _body(lambda body: sub(rb"<IsTruncated>.*?</IsTruncated>", b"", body)),
@@ -163,7 +163,7 @@ def _listing_lies() -> dict[str, Action]:
     }
 
 
-def _object_lies() -> dict[str, Action]:
+def _false_objects() -> dict[str, Action]:
     return {
         "wrong-etag": Change(headers=lambda headers: headers | _ETAG),
         "no-etag": Change(headers=lambda headers: {k: v for k, v in headers.items() if k != "etag"}),
@@ -174,7 +174,7 @@ def _object_lies() -> dict[str, Action]:
 
 
 def _events(world: World) -> dict[str, Action]:
-    """The bucket changes just before the store answers, or just after."""
+    """Return changes of the bucket directly before or after the answer of the store."""
     keys = sorted(world.chronicle.now())
 
     def change_all() -> None:
@@ -192,28 +192,28 @@ def _events(world: World) -> dict[str, Action]:
         world.put(f"{PREFIX}east/0-new.yaml")
         world.put(f"{PREFIX}west/zz-new.yaml")
 
-    happenings = {"all-change": change_all, "some-vanish": delete_some, "all-moves": replace_all}
-    before: dict[str, Action] = {f"{name}-before": Change(before=do) for name, do in happenings.items()}
-    return before | {f"{name}-after": Change(after=do) for name, do in happenings.items()}
+    changes = {"all-change": change_all, "some-vanish": delete_some, "all-moves": replace_all}
+    before: dict[str, Action] = {f"{name}-before": Change(before=do) for name, do in changes.items()}
+    return before | {f"{name}-after": Change(after=do) for name, do in changes.items()}
 
 
-_HAPPENINGS = ("all-change", "some-vanish", "all-moves")
-_EVENTS = [f"{name}-{at}" for name in _HAPPENINGS for at in ("before", "after")]
+_CHANGES = ("all-change", "some-vanish", "all-moves")
+_EVENTS = [f"{name}-{at}" for name in _CHANGES for at in ("before", "after")]
 
-# Two GETs with the same bytes under an ETag that is not their MD5 mean that this store's ETags are
-# none. What changes content in one and the same way for ever cannot be told from that.
+# After two GETs with the same bytes and an ETag that is not their MD5, git-sync assumes that the ETags of
+# this store are not MD5s. A fault that always changes content in the same way looks the same.
 _ONCE_ONLY = {"other-object"}
 
 
 def _names_for(request: str) -> list[str]:
-    dice = random.Random(0)
-    names = [*_FAILURES, *_REFUSALS, *_lies(dice)]
-    if request.startswith("head"):  # an answer without a body
-        return [name for name in names if name not in _lies(dice) and not name.startswith("cut")]
+    rng = random.Random(0)
+    names = [*_FAILURES, *_REFUSALS, *_false_answers(rng)]
+    if request.startswith("head"):  # the answer has no body
+        return [name for name in names if name not in _false_answers(rng) and not name.startswith("cut")]
     if request.startswith(("list", "discover")):
-        names += _listing_lies()
+        names += _false_listings()
     elif request.startswith("get"):
-        names += _object_lies()
+        names += _false_objects()
     return names
 
 
@@ -229,21 +229,21 @@ def _cases(seed: int) -> Iterator[str]:
 
 @dataclass
 class _Fault:
-    """A rule of the proxy that strikes the n-th request of a kind, or all of them from there on."""
+    """A rule of the proxy for the n-th request of a kind, or for it and all later ones."""
 
     kind: str
     number: int
-    for_ever: bool
+    lasting: bool
     action: Action
     seen: int = 0
-    struck: int = 0
+    triggered: int = 0
 
     def __call__(self, request: Request) -> Action | None:
         if _kind(request) != self.kind:
             return None
         self.seen += 1
-        if self.seen == self.number or (self.for_ever and self.seen > self.number):
-            self.struck += 1
+        if self.seen == self.number or (self.lasting and self.seen > self.number):
+            self.triggered += 1
             return self.action
         return None
 
@@ -256,9 +256,9 @@ def _run(place: Place, case: str) -> Counts:
         actions = {
             **_FAILURES,
             **_REFUSALS,
-            **_lies(world.choice),
-            **_listing_lies(),
-            **_object_lies(),
+            **_false_answers(world.choice),
+            **_false_listings(),
+            **_false_objects(),
             **_events(world),
         }
         fault = _Fault(kind, int(number), how == "ever", actions[name])
@@ -267,8 +267,8 @@ def _run(place: Place, case: str) -> Counts:
         place.proxy.install(fault)
         with patch.object(transport, "_READ_SECONDS", 0.3 if name == "hang" else 60):
             result = world.attempt(world.sync.with_settings(**settings))
-        if not fault.struck:
-            raise Unsafe("the fault never struck: the case proves nothing")
+        if not fault.triggered:
+            raise Unsafe("the fault was not triggered")
         _expect(scenario, kind, name, how, result.exit)
         place.proxy.clear()
         world.settle()
@@ -276,7 +276,7 @@ def _run(place: Place, case: str) -> Counts:
 
 
 def _expect(scenario: str, kind: str, fault: str, how: str, exit_code: int) -> None:
-    """What passes is not seen if it strikes once; else one cluster fails, or the run cannot begin."""
+    """Check the exit code: a single transient fault has no effect; otherwise a cluster or the run fails."""
     if fault in _FAILURES:
         expected = {0} if how == "once" else {30} if kind == "discover" else {10}
     elif fault == "403":
@@ -284,31 +284,31 @@ def _expect(scenario: str, kind: str, fault: str, how: str, exit_code: int) -> N
     else:
         return
     if scenario == "vanish" and kind == "list-east":
-        expected = {0, 20}  # west being gone, nothing is left that could be believed
+        expected = {0, 20}  # west is empty in this scenario, so that no cluster is left
     if exit_code not in expected:
-        raise Unsafe(f"exit code {exit_code}, not of {expected}")
+        raise Unsafe(f"exit code {exit_code}, not in {expected}")
 
 
-FAMILY = Family("s3-faults", "The store fails or lies, at each request", _cases, _run, quick=25)
+FAMILY = Family("s3-faults", "S3 fails or returns false answers, at each request", _cases, _run, quick=25)
 
 
-# -- every third request fails ---------------------------------------------------------------------
+# -- 30 % of all requests fail --------------------------------------------------------------------
 
 _STORM = [*_FAILURES, "half-with-length", "bit-flip"]
 _SHARE = 0.3
 
 
 def _storm(place: Place, case: str) -> Counts:
-    """A run with changes, of whose requests 30 % fail, each in a way of its own."""
+    """Run with changes; 30 % of the requests fail, each with a random fault."""
     with place.world(case) as world:
         _prepare(world, "change")
-        dice = random.Random(case)
-        actions = {**_FAILURES, **_lies(dice)}
+        rng = random.Random(case)
+        actions = {**_FAILURES, **_false_answers(rng)}
 
-        def strike(_: Request) -> Action | None:
-            return actions[dice.choice(_STORM)] if dice.random() < _SHARE else None
+        def fail_randomly(_: Request) -> Action | None:
+            return actions[rng.choice(_STORM)] if rng.random() < _SHARE else None
 
-        rule: Rule = strike
+        rule: Rule = fail_randomly
         place.proxy.install(rule)
         result = world.attempt()
         requests = len(place.proxy.requests)
@@ -317,4 +317,4 @@ def _storm(place: Place, case: str) -> Counts:
         return {f"exit {result.exit}": 1, "requests": requests}
 
 
-STORM = Family("s3-storm", "30 % of all requests to the store fail", endless, _storm, quick=5)
+STORM = Family("s3-storm", "30 % of all requests to S3 fail", endless, _storm, quick=5)

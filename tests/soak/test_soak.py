@@ -1,4 +1,4 @@
-"""The quick form of the soak: a few cases of each family, picked by the seed in SOAK_SEED (default 1)."""
+"""A few cases of each soak family, selected by the seed in SOAK_SEED (default 1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.s3 import S3Server
 
 _SEED = int(os.environ.get("SOAK_SEED", "1"))
-_PICKED = [
+_SELECTED = [
     pytest.param(family, case, id=f"{family.name}-{case}")
     for family in FAMILIES
     for case in islice(family.cases(_SEED), family.quick)
@@ -28,17 +28,17 @@ _PICKED = [
 
 @pytest.fixture(scope="session")
 def soak_place(s3: S3Server) -> Iterator[Place]:
-    """A place that all cases of this process share."""
-    with place(s3) as ours:
-        yield ours
+    """Set up the place that all cases of this process share."""
+    with place(s3) as shared:
+        yield shared
 
 
-@pytest.mark.parametrize(("family", "case"), _PICKED)
-def test_nothing_is_lost_or_invented(family: Family, case: str, soak_place: Place) -> None:
+@pytest.mark.parametrize(("family", "case"), _SELECTED)
+def test_soak_case_loses_and_invents_nothing(family: Family, case: str, soak_place: Place) -> None:
     if obstacle := family.obstacle():
         pytest.skip(obstacle)
     assert family.run(soak_place, case)
 
 
-def test_the_page_shows_the_figures_of_the_ledger() -> None:
-    assert figures.shown() == figures.table(FAMILIES)
+def test_reliability_page_shows_the_stored_results() -> None:
+    assert figures.page_table() == figures.table(FAMILIES)

@@ -1,4 +1,4 @@
-"""What is on the volume is damaged between two steps: any file that is there, in any way."""
+"""A file on the volume is damaged between two steps: any file, in any way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _STEPS = ("discover", "download", "detect", "publish", "report")
 _ROUNDS = 4
 
-# What may be somebody else's, or is worth more than a run: git-sync asks before it goes.
+# git-sync does not delete these without a person: they are valuable, or may belong to another program.
 _FOR_A_PERSON = ("sync-metadata.json", ".gitconfig", ".git")
 
 
@@ -43,56 +43,58 @@ def _run(place: Place, case: str) -> Counts:
 
 @dataclass
 class _Damaged:
-    """git-sync on a volume that something else writes to."""
+    """git-sync on a volume that another program damages."""
 
     world: World
     sync: Forked
     counts: Counter[str] = field(default_factory=Counter, init=False)
 
     def one_run(self, run_id: str) -> None:
-        """A run with its volume damaged once; the run after it is exact, at most once somebody obeyed."""
+        """Damage the volume once during a run; the next run must be exact, or the one after a removal."""
         at = self.world.choice.randrange(len(_STEPS) + 1)
         for step in _STEPS[:at]:
             self._attempt(step, "--run-id", run_id)
         path, damage = self._damage(run_id)
-        told = f"{damage}: {path.relative_to(self.sync.work_dir)} before {(*_STEPS, 'the next run')[at]}"
-        print(told)  # noqa: T201 - for whoever runs one case again
+        description = (
+            f"{damage}: {path.relative_to(self.sync.work_dir)} before {(*_STEPS, 'the next run')[at]}"
+        )
+        print(description)  # noqa: T201 - shown when one case is repeated
         try:
             result = [self._attempt(step, "--run-id", run_id) for step in _STEPS[at:]]
             if not any(one.exit for one in result[:-1]) and at < _STEPS.index("publish") + 1:
                 self.world.oracle.check_exact(self.world.chronicle.now())
-            self._make_good(caches_lie=damage in _SEALED and "cache" in path.parts)
+            self._recover(caches_lie=damage in _SEALED and "cache" in path.parts)
         except AssertionError as problem:
-            raise Unsafe(f"{told}: {problem}") from problem
+            raise Unsafe(f"{description}: {problem}") from problem
 
     def _attempt(self, *arguments: str) -> CommandResult:
         result = self.world.attempt(self.sync, *arguments)
         if "Unexpected error" in result.text or "Traceback" in result.text:
-            raise Unsafe(f"no clear word: {result.text}")
+            raise Unsafe(f"unexpected error: {result.text}")
         self.counts[f"exit {result.exit}"] += result.exit != 0
         return result
 
-    def _make_good(self, *, caches_lie: bool) -> None:
-        """`caches_lie` where one has a right checksum over wrong rows: the full run is there for that."""
+    def _recover(self, *, caches_lie: bool) -> None:
+        """Check the next run; with `caches_lie` (wrong rows, right checksum) a full run may be needed."""
         result = self._attempt("run")
         if result.exit == 40 and not caches_lie:
-            mine = [self.sync.work_dir / name for name in _FOR_A_PERSON]
-            named = [path for path in mine if str(path) in result.errors and os.path.lexists(path)]
+            candidates = [self.sync.work_dir / name for name in _FOR_A_PERSON]
+            named = [path for path in candidates if str(path) in result.errors and os.path.lexists(path)]
             if not named:
-                raise Unsafe(f"the next run ended 40: {result.errors}")
+                raise Unsafe(f"the next run ended with 40: {result.errors}")
             for path in named:
                 _remove(path)
-            self.counts["removed by hand, as it was told"] += 1
+            self.counts["removed by hand, as the error asked"] += 1
             result = self._attempt("run")
         if result.exit and caches_lie:
-            self.counts["mended by a full run"] += 1
+            self.counts["repaired by a full run"] += 1
             result = self._attempt("run", "--mode", "full")
         if result.exit:
-            raise Unsafe(f"the next run ended {result.exit}: {result.errors}")
+            raise Unsafe(f"the next run ended with {result.exit}: {result.errors}")
         self.world.oracle.check_exact(self.world.chronicle.now())
 
     def _damage(self, run_id: str) -> tuple[Path, str]:
-        """Damage one file; return it, and how."""
+        """Damage one file; return its path and the way."""
         choice = self.world.choice
         files = _files(self.sync.work_dir, run_id)
         path = choice.choice(files[choice.choice(sorted(files))])
@@ -102,13 +104,13 @@ class _Damaged:
         for way in ways:
             _WAYS[way](path, choice)
             if not path.is_file() or path.is_symlink() or path.read_bytes() != before:
-                self.counts["damages"] += 1
+                self.counts["damaged files"] += 1
                 return path, way
         raise AssertionError(f"no way to damage {path}")
 
 
 def _files(work_dir: Path, run_id: str) -> dict[str, list[Path]]:
-    """Every file that this run or the next may read, by what it is."""
+    """Return every file that this run or the next one may read, by kind."""
     groups: dict[str, list[Path]] = {}
     runs = work_dir / ".git-sync" / "runs"
     for path in sorted(work_dir.rglob("*")):
@@ -126,7 +128,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-# -- ways to damage a file --------------------------------------------------------------------
+# -- ways to damage a file ------------------------------------------------------------------------
 
 
 def _truncated(path: Path, choice: random.Random) -> None:
@@ -157,7 +159,7 @@ def _byte_inserted(path: Path, choice: random.Random) -> None:
 
 
 def _zeroed(path: Path, _choice: random.Random) -> None:
-    """As after a power cut: the length is right."""
+    """Write zeros of the same length, as after a power loss."""
     path.write_bytes(bytes(path.stat().st_size))
 
 
@@ -180,7 +182,7 @@ def _directory(path: Path, _choice: random.Random) -> None:
 
 
 def _link(path: Path, choice: random.Random) -> None:
-    """To nowhere, or to something that is not git-sync's and must stay as it is."""
+    """Replace the file by a link to nothing, or to a file outside of WORK_DIR."""
     path.unlink()
     path.symlink_to(choice.choice(["/nowhere", "/etc/hostname", "/etc", "/dev/zero"]))
 
@@ -191,14 +193,14 @@ def _pipe(path: Path, _choice: random.Random) -> None:
 
 
 def _siblings_content(path: Path, choice: random.Random) -> None:
-    """Another cluster's file, mostly."""
+    """Copy a file of the same directory, usually of another cluster."""
     siblings = sorted(other for other in path.parent.iterdir() if other.is_file() and other != path)
     if siblings:
         shutil.copyfile(choice.choice(siblings), path)
 
 
 def _other_runs(path: Path, choice: random.Random) -> None:
-    """The file that another run left in the same place."""
+    """Copy the file of another run at the same path."""
     runs = next((above for above in path.parents if above.name == "runs"), None)
     if runs is not None:
         _, *below = path.relative_to(runs).parts
@@ -211,8 +213,8 @@ def _other_runs(path: Path, choice: random.Random) -> None:
 def _other_version(path: Path, choice: random.Random) -> None:
     version = b'"schema_version":%d' % choice.choice([0, 99])
     content = path.read_bytes()
-    for spelt in (b'"schema_version":1', b'"schema_version": 1', b'"schema_version":2'):
-        content = content.replace(spelt, version)
+    for current in (b'"schema_version":1', b'"schema_version": 1', b'"schema_version":2'):
+        content = content.replace(current, version)
     path.write_bytes(content)
     _seal(path, lambda rows: rows)
 
@@ -230,12 +232,12 @@ def _fields_missing(path: Path, _choice: random.Random) -> None:
 
 
 def _nonsense(path: Path, choice: random.Random) -> None:
-    """Rows of something else, under a checksum that is right."""
+    """Write invalid rows with a right checksum."""
     _seal(path, lambda rows: [choice.choice([b"\xff\t%ZZ\n", b"\n", b"a\tb\tc\td\te\n"]) for _ in rows])
 
 
 def _seal(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
-    """Rewrite a row file with other rows, and the checksum that docs/contracts.md would have for them."""
+    """Rewrite a row file with changed rows and the matching checksum (see docs/contracts.md)."""
     try:
         header, *rows, tail = path.read_bytes().splitlines(keepends=True)
         footer = json.loads(tail)
@@ -244,7 +246,7 @@ def _seal(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
         more = json.dumps([footer["rows"], footer["footer"]], sort_keys=True).encode()
         footer["crc32"] = zlib.crc32(more, crc)
     except (ValueError, TypeError, KeyError):
-        return  # it is no row file
+        return  # not a row file
     path.write_bytes(b"".join([header, *rows, json.dumps(footer).encode(), b"\n"]))
 
 

@@ -1,4 +1,4 @@
-"""A world for one case: a bucket whose history is known, a repository, git-sync, and the oracle."""
+"""A world for one case: a bucket with a recorded history, a repository, git-sync, and the oracle."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PREFIX = "clusterbackup/"
-# The oracle shall see what a fault does, not the guard that would have held it back.
+# Without guards, so that the oracle sees every effect of a fault.
 _UNGUARDED = {"MAX_DELETE_PERCENT": "100", "MAX_DELETE_COUNT": "1000000", "CLUSTER_VANISHED": "delete"}
 
-# What git-sync waits for in the world outside, for seconds and minutes.
-_HASTE = (
+# Short pauses instead of seconds and minutes.
+_SHORT_PAUSES = (
     (retry, "PUSHES", replace(retry.PUSHES, first_pause=0.005)),
     (retry, "REQUESTS", replace(retry.REQUESTS, first_pause=0.001)),
 )
@@ -34,7 +34,7 @@ _HASTE = (
 
 @dataclass
 class World:
-    """One bucket, one branch, one volume (more with `volume`), and what is known about them."""
+    """One bucket, one branch, one volume (more with `volume`), and their recorded history."""
 
     bucket: Bucket
     repository: Path
@@ -45,7 +45,7 @@ class World:
     _versions: int = 0
 
     def put(self, key: str, content: bytes | None = None) -> bytes:
-        """Write an object, by default with a content that no object ever had; return the content."""
+        """Write an object, by default with unique content; return the content."""
         self._versions += 1
         body = b"%s version %d\n" % (key.encode(), self._versions) if content is None else content
         self.chronicle.record(key, body)
@@ -53,19 +53,19 @@ class World:
         return body
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete an object."""
         self.chronicle.record(key, None)
         self.bucket.delete(key)
 
     def fill(self, clusters: tuple[str, ...] = ("east", "west"), objects: int = 5) -> list[str]:
-        """Write a few objects into each cluster; return their keys."""
+        """Write a few objects to each cluster; return their keys."""
         keys = [f"{PREFIX}{cluster}/ns-{n % 2}/{n}.yaml" for cluster in clusters for n in range(objects)]
         for key in keys:
             self.put(key)
         return keys
 
     def change(self, puts: int = 2, deletes: int = 1, new: int = 1) -> None:
-        """Modify, delete and add a few objects, chosen by the world's dice."""
+        """Modify, delete and add a few objects, chosen at random."""
         keys = sorted(self.chronicle.now())
         gone = self.choice.sample(keys, min(deletes, len(keys)))
         for key in gone:
@@ -77,42 +77,42 @@ class World:
             cluster = self.choice.choice(["east", "west", "north"])
             self.put(f"{PREFIX}{cluster}/new/{self.choice.randrange(10**9)}.yaml")
 
-    def somebody_commits(self, files: Mapping[str, bytes | tuple[str, bytes] | None]) -> str:
-        """Push to the branch as another person."""
+    def commit_as_other_user(self, files: Mapping[str, bytes | tuple[str, bytes] | None]) -> str:
+        """Push to the branch as another user."""
         oid = commit_files(self.repository, files)
         self.oracle.foreign.add(oid)
         return oid
 
     def volume(self, name: str) -> Sync:
-        """git-sync on another, empty volume."""
+        """Return git-sync with another, empty volume."""
         return self.sync.elsewhere(self.sync.work_dir.with_name(f"volume-{name}"))
 
     def attempt(self, sync: Sync | None = None, *arguments: str, **settings: str) -> CommandResult:
-        """Run git-sync in this process, whatever comes of it, and ask the oracle."""
+        """Run git-sync in this process, with any result, and let the oracle check it."""
         result = (sync or self.sync)(*arguments, **settings)
         self.oracle.check()
         if result.exit not in {0, 10, 20, 30, 40}:
             raise Unsafe(f"exit code {result.exit}")
         if result.exit and not result.errors:
-            raise Unsafe(f"exit code {result.exit} without a word")
+            raise Unsafe(f"exit code {result.exit} without an error in the log")
         return result
 
     def settle(self, sync: Sync | None = None, expected: Mapping[str, bytes] | None = None) -> None:
-        """A run in peace must end 0 and be exact, and the one after it must find nothing to do."""
+        """Check that a run without faults ends with 0 and is exact, and that the next one changes nothing."""
         sync = sync or self.sync
         result = self.attempt(sync)
         if result.exit != 0:
-            raise Unsafe(f"a run in peace ended {result.exit}: {result.errors}")
+            raise Unsafe(f"a run without faults ended with {result.exit}: {result.errors}")
         self.oracle.check_exact(dict(self.chronicle.now() if expected is None else expected))
         before = log(self.repository)
         again = self.attempt(sync)
         if again.exit != 0 or log(self.repository) != before:
-            raise Unsafe(f"a second run had something to do, and ended {again.exit}")
+            raise Unsafe(f"the second run committed, or failed with exit code {again.exit}")
 
 
 @dataclass
 class Place:
-    """What the cases of one worker share: an S3 server, a proxy before it, and room on disk."""
+    """Shared by the cases of one worker: an S3 server, a proxy in front of it, and a directory."""
 
     s3: S3Server
     proxy: S3FaultProxy
@@ -120,11 +120,11 @@ class Place:
 
     @contextmanager
     def world(self, seed: str, *, proxied: bool = True, unguarded: bool = True) -> Iterator[World]:
-        """A world of a case's own; its dice fall by `seed`. It is removed if the case passes."""
-        room = Path(tempfile.mkdtemp(prefix="case-", dir=self.root))
+        """Yield a separate world for a case, with random choices from `seed`; keep it if the case fails."""
+        directory = Path(tempfile.mkdtemp(prefix="case-", dir=self.root))
         bucket = new_bucket(self.s3)
-        repository = bare_repository(room / "backups.git")
-        sync = Sync.between(bucket, repository, room / "volume").with_settings(RETRY_DELAY="1ms")
+        repository = bare_repository(directory / "backups.git")
+        sync = Sync.between(bucket, repository, directory / "volume").with_settings(RETRY_DELAY="1ms")
         if proxied:
             self.proxy.clear()
             sync = sync.with_settings(MINIO_ENDPOINT=self.proxy.server.endpoint)
@@ -133,17 +133,17 @@ class Place:
         chronicle = Chronicle()
         oracle = Oracle(repository, chronicle)
         yield World(bucket, repository, sync, oracle, random.Random(seed), chronicle)
-        shutil.rmtree(room)
+        shutil.rmtree(directory)
 
 
 @contextmanager
 def place(server: S3Server | None = None) -> Iterator[Place]:
-    """Set up a worker's place, where git-sync does not wait between its tries."""
+    """Set up the place of a worker, with short pauses between retries."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         s3 = server or stack.enter_context(moto_server())
         proxy = stack.enter_context(fault_proxy(s3))
-        for module, name, hasty in _HASTE:
+        for module, name, policy in _SHORT_PAUSES:
             stack.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, hasty)
+            setattr(module, name, policy)
         yield Place(s3, proxy, root)

@@ -1,4 +1,4 @@
-"""The parts of Argo Workflows that need no cluster: its CRDs and its linter."""
+"""Parts of Argo Workflows that work without a cluster: its CRDs and its linter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MODULE = f"github.com/argoproj/argo-workflows/v4@{_VERSION}"
 
 @cache
 def crds() -> Path | None:
-    """The folder of the full CRDs: $ARGO_CRDS, or from Argo's Go module; None if neither is available."""
+    """Return the folder of the full CRDs: $ARGO_CRDS, or the one in Argo's Go module; None without either."""
     if given := os.environ.get("ARGO_CRDS"):
         return Path(given)
     if shutil.which("go") is None:
@@ -37,7 +37,7 @@ def crds() -> Path | None:
 
 @cache
 def strict_schema(folder: Path, kind: str) -> dict[str, Any]:
-    """The JSON schema of a kind. It refuses fields that the CRD does not name; a server would drop them."""
+    """Return the JSON schema of a kind. It rejects unknown fields, which a server would drop."""
     crd = yaml.load((folder / f"argoproj.io_{kind.lower()}s.yaml").read_bytes(), yaml.CSafeLoader)
     (version,) = crd["spec"]["versions"]
     schema = _closed(version["schema"]["openAPIV3Schema"])
@@ -61,13 +61,13 @@ def _closed(schema: Any) -> Any:
 
 @cache
 def linter() -> str | None:
-    """The argo binary: built for the end-to-end tests, or on PATH."""
+    """Return the argo binary that the end-to-end tests built, or the one on PATH."""
     return _found("argo", "argo-*")
 
 
 @cache
 def kubectl() -> str | None:
-    """The kubectl that the end-to-end tests use, or one on PATH. It includes kustomize."""
+    """Return the kubectl of the end-to-end tests, or the one on PATH. It includes kustomize."""
     return _found("kubectl", "k8s-*")
 
 

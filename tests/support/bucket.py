@@ -1,4 +1,4 @@
-"""A bucket of a test's own, written to with any key that S3 allows."""
+"""A separate bucket for each test, in which every key that S3 allows can be written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WRITERS = 8
 
 
 class S3Error(Exception):
-    """The store answered with a status other than 2xx; the body says why."""
+    """The store answered with a status other than 2xx; `body` has the reason."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"{status}: {body.decode(errors='replace')}")
@@ -38,7 +38,7 @@ class S3Error(Exception):
 
 @dataclass(frozen=True)
 class Response:
-    """A response as it came over the wire; header names are lower case."""
+    """A response as received; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,8 +49,8 @@ class Response:
 class Bucket:
     """One bucket on one server.
 
-    Requests are signed and sent here, not through an SDK: minio-py refuses keys with `.` or `..`
-    segments before anything reaches the store, and SDKs clean paths on the way.
+    This module signs and sends the requests, because minio-py refuses keys with `.` or `..` segments,
+    and other SDKs normalise paths.
     """
 
     server: S3Server
@@ -58,7 +58,7 @@ class Bucket:
 
     @property
     def minio(self) -> Minio:
-        """A minio-py client for the server, without retries."""
+        """Return a minio-py client for the server, without retries."""
         return minio_client(self.server)
 
     def put(self, key: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> str:
@@ -69,7 +69,7 @@ class Bucket:
     def put_many(self, objects: Mapping[str, bytes]) -> None:
         """Store all `objects` (key to body), several at a time."""
         everything = list(objects.items())
-        if everything:  # rclone fails when two requests make the same folder at once
+        if everything:  # rclone fails when two requests create the same folder at the same time
             self.put(*everything[0])
         shares = [everything[start::_WRITERS] for start in range(_WRITERS)]
         with ThreadPoolExecutor(_WRITERS) as pool:
@@ -81,25 +81,25 @@ class Bucket:
                 self.request("PUT", key, body=body, connection=connection)
 
     def get(self, key: str) -> bytes:
-        """The object's content. Raises S3Error, status 404, without it."""
+        """Return the content of the object. Raises S3Error with status 404 if it does not exist."""
         return self.request("GET", key).body
 
     def delete(self, key: str) -> None:
-        """Remove an object; in a versioned bucket, put a delete marker over it."""
+        """Delete an object; in a versioned bucket this adds a delete marker."""
         self.request("DELETE", key)
 
     def clear(self, prefix: str = "") -> None:
-        """Remove every object under `prefix`."""
+        """Delete every object under `prefix`."""
         for key in self.keys(prefix):
             self.delete(key)
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Every key under `prefix`, in the store's order."""
+        """Return every key under `prefix`, in the order of the store."""
         listed = self.minio.list_objects(self.name, prefix=prefix, recursive=True)
         return [entry.object_name or "" for entry in listed]
 
     def enable_versioning(self) -> None:
-        """From now on overwriting and deleting keep what was there."""
+        """Enable versioning: the store keeps overwritten and deleted objects."""
         self.request(
             "PUT",
             query={"versioning": ""},
@@ -116,7 +116,7 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
         connection: http.client.HTTPConnection | None = None,
     ) -> Response:
-        """One signed request for `key`, or for the bucket when it is empty; raises S3Error."""
+        """Send one signed request for `key`, or for the bucket if `key` is empty; raises S3Error."""
         path = f"/{self.name}/{quote(key, safe='/')}" if key else f"/{self.name}"
         target = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
         signed = _sign(self.server, method, target, body, headers or {})
@@ -127,7 +127,7 @@ class Bucket:
 
 
 def new_bucket(server: S3Server, *, versioned: bool = False) -> Bucket:
-    """Make a bucket with a random name, so that tests can share a server."""
+    """Create a bucket with a random name, so that tests can share a server."""
     bucket = Bucket(server, f"backups-{secrets.token_hex(6)}")
     bucket.request("PUT")
     if versioned:
@@ -136,7 +136,7 @@ def new_bucket(server: S3Server, *, versioned: bool = False) -> Bucket:
 
 
 def minio_client(server: S3Server) -> Minio:
-    """A minio-py client that does not retry, so that a fault in a test shows at once."""
+    """Return a minio-py client that does not retry, so that tests see each fault."""
     return Minio(
         server.endpoint,
         access_key=server.access_key,

@@ -1,4 +1,4 @@
-"""A container image as its archive holds it, and programs in it as Kubernetes runs them."""
+"""Unpacks a container image and runs its programs as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# `setpriv` is the image's own: outside of its root nothing could be entered without rights.
+# `setpriv` comes from the image: chroot needs root, so the privileges are dropped inside.
 _ENTER = """
 root=$1 user=$2 group=$3 tmp=$4 workspace=$5; shift 5
 mount --bind "$root" "$root"
@@ -30,7 +30,7 @@ exec chroot "$root" setpriv --reuid="$user" --regid="$user" --groups="$group" \\
 
 @dataclass(frozen=True)
 class Image:
-    """An unpacked image. Sizes are those of its layers in bytes, uncompressed, the base's first."""
+    """An unpacked image. `layer_bytes` has the uncompressed size of each layer, the base image first."""
 
     root: Path
     config: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Image:
 
     @classmethod
     def unpack(cls, archive: Path, directory: Path) -> Image:
-        """Unpack a docker-archive into an empty directory; needs root, for the files' owners."""
+        """Unpack a docker-archive into an empty directory; needs root to set the owners of files."""
         layers, root = directory / "layers", directory / "root"
         for path in (layers, root):
             path.mkdir()
@@ -62,7 +62,7 @@ class Image:
         workspace: Path,
         settings: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the entry point as ``user`` with the further ``group``; only two directories are writable."""
+        """Run the entry point as ``user`` in this supplementary group; only two directories are writable."""
         environment = [*self.config["Env"], *(f"{name}={value}" for name, value in (settings or {}).items())]
         program = ["env", "-i", *environment, *self.config["Entrypoint"], *arguments]
         entered = [self.root, str(user), str(group), tmp, workspace, *program]
@@ -75,7 +75,7 @@ class Image:
 
 
 def _apply_whiteouts(layer: Path, root: Path) -> None:
-    """Remove what a layer deletes of those below it: `.wh.NAME` stands for NAME."""
+    """Delete the files of lower layers that this layer marks as deleted: `.wh.NAME` deletes NAME."""
     with tarfile.open(layer) as members:
         names = [name for name in members.getnames() if os.path.basename(name).startswith(".wh.")]
     for name in names:

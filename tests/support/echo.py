@@ -1,4 +1,4 @@
-"""A web server that lets nobody get anywhere and tells everything it knows."""
+"""A web server that rejects every request and answers with a text that contains all secrets."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Echo:
-    """Answers whoever brought an Authorization with ``status``, ``headers`` and ``body``, others with 401.
+    """Answers with ``status``, ``headers`` and ``body``; without an Authorization header with 401.
 
-    ``pages`` are what it answers with 200 where a target's path ends like that. ``got`` holds the
-    headers of every request, names in lower case.
+    ``pages`` maps the end of a path to a body that is served with 200. ``got`` has the headers of
+    every request, with names in lower case.
     """
 
     url: str = ""
@@ -36,32 +36,32 @@ class Echo:
 
     @property
     def authorizations(self) -> list[str]:
-        """Every Authorization header that came."""
+        """Return every Authorization header received."""
         return [headers["authorization"] for headers in self.got if "authorization" in headers]
 
 
 @contextmanager
 def echo(*, tls: trustme.CA | None = None) -> Iterator[Echo]:
-    """Listen on a free loopback port; with `tls`, under a certificate of that CA."""
-    kept = Echo()
+    """Listen on a free loopback port; `tls` is the CA that issues the certificate."""
+    state = Echo()
 
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802 - http.server's name
             for _ in self.request_body():
                 pass
-            kept.got.append({name.lower(): value for name, value in self.headers.items()})
+            state.got.append({name.lower(): value for name, value in self.headers.items()})
             path = self.target.partition("?")[0]
-            page = next((text for end, text in kept.pages.items() if path.endswith(end)), None)
+            page = next((text for end, text in state.pages.items() if path.endswith(end)), None)
             if "Authorization" in self.headers and page is not None:
                 self.reply(200, {"Content-Type": "text/plain"}, page.encode())
             elif "Authorization" in self.headers:
-                self.reply(kept.status, kept.headers, kept.body.encode())
+                self.reply(state.status, state.headers, state.body.encode())
             else:
-                self.reply(401, {"WWW-Authenticate": 'Basic realm="echo"'}, b"who are you?\n")
+                self.reply(401, {"WWW-Authenticate": 'Basic realm="echo"'}, b"authentication required\n")
 
         do_POST = do_HEAD = do_PUT = do_GET  # noqa: N815 - http.server's names
 
     server = LoopbackServer(Handler, tls=certified(tls))
-    kept.url = f"{'http' if tls is None else 'https'}://{server.endpoint}"
+    state.url = f"{'http' if tls is None else 'https'}://{server.endpoint}"
     with server.running():
-        yield kept
+        yield state

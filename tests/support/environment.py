@@ -6,7 +6,7 @@ import os
 
 
 def clean() -> None:
-    """Do what the command line does first (steps.cli.main): nothing of the developer's own may reach git."""
+    """Remove the developer's Git variables from the environment, as steps.cli.main does at the start."""
     for name in list(os.environ):
         if name.startswith(("GIT_", "AWS_", "MINIO_")):
             del os.environ[name]

@@ -1,7 +1,7 @@
-"""An S3 server without scruples: it holds and lists every key, also those that real stores refuse.
+"""A fake S3 server that serves and lists every key, also keys that real stores refuse.
 
-Read only, on one bucket of whatever name; it asks for no signature. Keys are bytes, for HTTP knows
-nothing else. It is for keys that no store at hand would take, and says nothing of how stores are.
+It is read only, has one bucket of any name, and checks no signature. Keys are bytes, because a URL
+can encode any bytes. Use it only for keys that no available store accepts.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _PAGE = 1000
 
 
 @contextmanager
-def shelf(objects: Mapping[bytes, bytes]) -> Iterator[Bucket]:
-    """Serve `objects`, by key, as long as the block lasts."""
-    shelved = _Objects(dict(objects), sorted(objects))
+def fake_s3(objects: Mapping[bytes, bytes]) -> Iterator[Bucket]:
+    """Serve `objects` (key to body) until the block ends."""
+    served = _Objects(dict(objects), sorted(objects))
 
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802
-            _answer(self, shelved)
+            _answer(self, served)
 
         do_HEAD = do_GET  # noqa: N815
 
     server = LoopbackServer(Handler)
     with server.running():
-        yield Bucket(S3Server(server.endpoint), "shelf")
+        yield Bucket(S3Server(server.endpoint), "fake-s3")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Objects:
     keys: list[bytes]
 
     def page(self, prefix: bytes, after: bytes, delimiter: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Yield keys and (True beside them) common prefixes, without end: all that follow `after`."""
+        """Yield every key and common prefix after `after`, with True for a common prefix."""
         position = max(bisect_left(self.keys, prefix), bisect_right(self.keys, after) if after else 0)
         while position < len(self.keys) and (key := self.keys[position]).startswith(prefix):
             cut = key.find(delimiter, len(prefix)) if delimiter else -1
@@ -72,15 +72,19 @@ def _answer(handler: LoopbackHandler, objects: _Objects) -> None:
         handler.reply(404, date | {"Content-Type": "application/xml"}, code)
     else:
         body = objects.bodies[key]
-        known = {"ETag": f'"{_etag(body)}"', "Last-Modified": formatdate(0, usegmt=True)}
-        handler.reply(200, date | known | {"Content-Type": "application/octet-stream"}, body)
+        metadata = {"ETag": f'"{_etag(body)}"', "Last-Modified": formatdate(0, usegmt=True)}
+        handler.reply(200, date | metadata | {"Content-Type": "application/octet-stream"}, body)
 
 
 def _listing(objects: _Objects, query: str) -> bytes:
-    asked = {name.encode(): value for name, value in _parameters(query)}
-    prefix, delimiter = asked.get(b"prefix", b""), asked.get(b"delimiter", b"")
-    after = bytes.fromhex(asked[b"continuation-token"].decode()) if b"continuation-token" in asked else b""
-    after = after or asked.get(b"start-after", b"")
+    parameters = {name.encode(): value for name, value in _parameters(query)}
+    prefix, delimiter = parameters.get(b"prefix", b""), parameters.get(b"delimiter", b"")
+    after = (
+        bytes.fromhex(parameters[b"continuation-token"].decode())
+        if b"continuation-token" in parameters
+        else b""
+    )
+    after = after or parameters.get(b"start-after", b"")
     entries: list[str] = []
     token, truncated = b"", False
     for entry, common in objects.page(prefix, after, delimiter):
@@ -100,7 +104,7 @@ def _listing(objects: _Objects, query: str) -> bytes:
     more = f"<NextContinuationToken>{token.hex()}</NextContinuationToken>" if truncated else ""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>shelf</Name>'
+        '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>fake-s3</Name>'
         f"<EncodingType>url</EncodingType><Prefix>{escape(quote(prefix, safe='/'))}</Prefix>"
         f"<IsTruncated>{str(truncated).lower()}</IsTruncated>{more}{''.join(entries)}</ListBucketResult>"
     ).encode()

@@ -1,4 +1,4 @@
-"""What can go wrong between an S3 client and a store: requests, rules and actions for the proxy."""
+"""Faults between an S3 client and a store: requests, rules and actions of the proxy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import unquote
 class Request:
     """One request as the proxy received it.
 
-    `number` counts from 1 over the life of the proxy. `path` is raw, as sent; `query` is decoded
-    (a parameter without a value has ""); header names are lower case.
+    `number` counts the requests of the proxy from 1. `path` is raw; `query` is decoded (a parameter
+    without a value has ""); header names are in lower case.
     """
 
     number: int
@@ -24,34 +24,34 @@ class Request:
 
     @property
     def bucket(self) -> str:
-        """The bucket's name, "" in a request to list them."""
+        """The name of the bucket; "" in a request that lists buckets."""
         return unquote(self.path[1:].partition("/")[0])
 
     @property
     def key(self) -> str:
-        """The object's key, decoded; "" in a request about the bucket."""
+        """The decoded key of the object; "" in a request about the bucket."""
         return unquote(self.path[1:].partition("/")[2])
 
     @property
     def is_list(self) -> bool:
-        """True for ListObjects, version 1 or 2, not for subresources such as ?location."""
+        """Whether this is ListObjects (version 1 or 2), not a subresource such as ?location."""
         subresources = {"location", "versioning", "policy", "uploads", "object-lock", "acl"}
         about_bucket = self.bucket != "" and self.key == ""
         return self.method == "GET" and about_bucket and not subresources & set(self.query)
 
     @property
     def is_get(self) -> bool:
-        """True for the GET of an object."""
+        """Whether this is the GET of an object."""
         return self.method == "GET" and self.key != ""
 
     def concerns(self, prefix: str) -> bool:
-        """True when it is about an object under `prefix`, or lists within it."""
+        """Whether the request is for an object under `prefix`, or for a listing within it."""
         return (self.key or self.query.get("prefix", "")).startswith(prefix)
 
 
 @dataclass(frozen=True)
 class Status:
-    """Answer with an S3 error instead of asking the store."""
+    """Answer with an S3 error; do not forward the request."""
 
     status: int
     code: str
@@ -60,29 +60,29 @@ class Status:
 
 @dataclass(frozen=True)
 class Reset:
-    """Reset the connection (RST) without an answer; the store is not asked."""
+    """Reset the connection (RST) without an answer; do not forward the request."""
 
 
 @dataclass(frozen=True)
 class Hang:
-    """Say nothing for `seconds`, then go on as if nothing had been. Closing the proxy resets it."""
+    """Wait for `seconds`, then forward the request. Closing the proxy resets the connection."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Promise the whole body, send `after` bytes of it, and close the connection."""
+    """Announce the length of the whole body, send `after` bytes of it, and close the connection."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class Change:
-    """Change the store's answer on its way; Content-Length follows the new body.
+    """Change the answer of the store; Content-Length follows the new body.
 
-    `before` runs before the request is forwarded, `after` when the store has answered and the
-    client has not: to change the bucket between a LIST and its GETs, or under a GET.
+    `before` runs before the request is forwarded, `after` when the store has answered and the client
+    has no answer yet. They can change the bucket between a LIST and its GETs, or during a GET.
     """
 
     body: Callable[[bytes], bytes] = lambda body: body
@@ -98,22 +98,22 @@ Condition = Callable[[Request], bool]
 
 
 def when(condition: Condition, action: Action) -> Rule:
-    """Always do `action` on requests that fit."""
+    """Apply `action` to every request that matches."""
     return lambda request: action if condition(request) else None
 
 
 def times(count: int, action: Action, condition: Condition = lambda _: True) -> Rule:
-    """Do `action` on the first `count` requests that fit, from when the rule is made."""
+    """Apply `action` to the first `count` requests that match."""
     seen = itertools.count(1)
     return lambda request: action if condition(request) and next(seen) <= count else None
 
 
 def nth(number: int, action: Action, condition: Condition = lambda _: True) -> Rule:
-    """Do `action` on the `number`-th request that fits (1 is the first), and on no other."""
+    """Apply `action` only to the `number`-th request that matches (1 is the first)."""
     seen = itertools.count(1)
     return lambda request: action if condition(request) and next(seen) == number else None
 
 
 def forbid(prefix: str) -> Rule:
-    """403 AccessDenied for every object under `prefix` and every listing within it."""
+    """Answer 403 AccessDenied for every object under `prefix` and every listing within it."""
     return when(lambda request: request.concerns(prefix), Status(403, "AccessDenied"))

@@ -1,4 +1,4 @@
-"""One request to a Git server: let in or refused, then answered by `git http-backend`."""
+"""Handles one request to a Git server: checks credentials, then runs `git http-backend`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PIECE = 65536
 
 @dataclass(frozen=True)
 class GitRequest:
-    """What one request asked for and with which credentials; header names are lower case.
+    """One request with its credentials; header names are in lower case.
 
     `service` is "git-upload-pack" (fetch), "git-receive-pack" (push) or "".
     """
@@ -38,17 +38,17 @@ class GitRequest:
 
     @property
     def protocol(self) -> str:
-        """The Git-Protocol header: "version=2" from a client of our days."""
+        """The Git-Protocol header: "version=2" from current clients."""
         return self.headers.get("git-protocol", "")
 
 
 def parse_request(method: str, target: str, headers: Mapping[str, str]) -> GitRequest:
-    """Read what matters from a request's line and headers."""
+    """Parse the request line and the headers."""
     url = urlsplit(target)
-    asked = parse_qs(url.query).get("service", [""])[0]
+    requested = parse_qs(url.query).get("service", [""])[0]
     last = url.path.rpartition("/")[2]
     user, password = _credentials(headers.get("authorization", ""))
-    service = asked or (last if last.startswith("git-") else "")
+    service = requested or (last if last.startswith("git-") else "")
     return GitRequest(method, target, headers, service, user, password)
 
 
@@ -62,7 +62,7 @@ def _credentials(authorization: str) -> tuple[str | None, str | None]:
 
 
 def handler_for(state: GitServer) -> type[LoopbackHandler]:
-    """A handler class bound to one server's state."""
+    """Return a handler class for one server's state."""
 
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802
@@ -96,7 +96,7 @@ class _Exchange:
             self._serve(repository)
 
     def _refuse(self, status: int, headers: Mapping[str, str]) -> None:
-        # Left unread, the body would be taken for the next request on this connection.
+        # An unread body would be parsed as the next request on this connection.
         for _ in self.handler.request_body():
             pass
         self.handler.reply(status, {"Content-Type": "text/plain", **headers}, b"refused\n")
@@ -118,7 +118,7 @@ class _Exchange:
                     self._answer(backend.stdout)
                 else:
                     backend.stdout.read()
-                    self._vanish(loss)
+                    self._drop_response(loss)
             except BaseException:
                 backend.kill()
                 raise
@@ -136,7 +136,7 @@ class _Exchange:
             "REQUEST_METHOD": self.request.method,
             "PATH_INFO": path,
             "QUERY_STRING": url.query,
-            # No CONTENT_LENGTH: chunked requests have none, and end of file says it as well.
+            # No CONTENT_LENGTH: chunked requests have none, and http-backend also reads to the end of file.
             "CONTENT_TYPE": headers.get("content-type", ""),
             "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
             "REMOTE_ADDR": "127.0.0.1",
@@ -145,14 +145,14 @@ class _Exchange:
 
     def _feed(self, stdin: IO[bytes]) -> None:
         body = self.handler.request_body()
-        # A backend that has seen enough closes its end; the rest of the body is still to be read.
+        # A backend may close its input early; the rest of the body must still be read.
         with suppress(BrokenPipeError), stdin:
             for piece in body:
                 stdin.write(piece)
         for _ in body:
             pass
 
-    def _vanish(self, loss: Loss) -> None:
+    def _drop_response(self, loss: Loss) -> None:
         if loss == "reset":
             self.handler.reset_connection()
             return
@@ -178,5 +178,5 @@ class _Exchange:
         handler.end_headers()
         while piece := stdout.read1(_PIECE):  # type: ignore[attr-defined]
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            handler.wfile.flush()  # a few bytes may be all that says that the server is alive
+            handler.wfile.flush()  # keep-alive packets are only a few bytes
         handler.wfile.write(b"0\r\n\r\n")

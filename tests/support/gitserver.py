@@ -1,4 +1,4 @@
-"""A Git server over HTTP(S) that behaves like a host: basic auth, protocol v2, and bad days."""
+"""A Git server over HTTP(S), with basic auth, protocol v2, and faults on request."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class _Fault:
 
 @dataclass
 class GitServer:
-    """A running server, its switches, and what it has seen.
+    """A running server, its switches, and the requests it received.
 
     `token`, `anonymous_read`, `redirect_to`, `answer`, `before` and `serve` may be set while it runs.
-    `redirect_to` is a base URL that every request is sent to with a 302, with `redirect_after_login`
-    only those that bring the token. `answer` is asked of each request for a status to answer with,
-    without looking at credentials; None lets it pass. `before` is called with each request that was let
-    in, before git sees it: to move a branch between a fetch and a push, say. `serve` then gives the
-    repository to serve it from, None for the one it asks for.
-    `ca_file` is the PEM file to trust; None when it speaks plain HTTP.
+    `redirect_to` is a base URL: every request is redirected there with 302, or with
+    `redirect_after_login` only requests that have the token. `answer` returns a status for a request,
+    before credentials are checked, or None to let it pass. `before` is called with each accepted
+    request before git receives it, for example to move a branch between a fetch and a push. `serve`
+    returns another repository to serve the request from, or None.
+    `ca_file` is the PEM file to trust; None for plain HTTP.
     """
 
     root: Path
@@ -56,29 +56,29 @@ class GitServer:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def url_for(self, repository: Path | str) -> str:
-        """The URL of a repository under the root, given by its path or its name."""
+        """Return the URL of a repository under the root, given by its path or its name."""
         path = Path(repository)
         return f"{self.url}/{path.relative_to(self.root) if path.is_absolute() else path}"
 
     @property
     def requests(self) -> list[GitRequest]:
-        """Every request so far, let in or not."""
+        """Every request so far, accepted or not."""
         with self._lock:
             return list(self._requests)
 
     @property
     def user_names(self) -> set[str]:
-        """The user names that basic auth brought."""
+        """The user names received by basic auth."""
         return {request.user for request in self.requests if request.user is not None}
 
     @property
     def authorizations(self) -> list[str]:
-        """Every Authorization header, as it came."""
-        brought = (request.headers.get("authorization") for request in self.requests)
-        return [header for header in brought if header is not None]
+        """Every Authorization header received."""
+        values = (request.headers.get("authorization") for request in self.requests)
+        return [header for header in values if header is not None]
 
     def fail_next(self, count: int, status: int, service: str = "") -> None:
-        """Answer the next `count` requests with `status`, without looking at credentials.
+        """Answer the next `count` requests with `status`, without checking credentials.
 
         `service` limits this to "git-upload-pack" (fetch) or "git-receive-pack" (push).
         """
@@ -86,29 +86,29 @@ class GitServer:
             self._faults.append(_Fault(count, service, status))
 
     def lose_response(self, count: int = 1, service: str = "git-receive-pack", how: Loss = "cut") -> None:
-        """Carry out the next `count` POSTs to `service` and lose the answer.
+        """Carry out the next `count` POSTs to `service` and drop the response.
 
-        "cut" closes after the headers: git says that the remote end hung up. "reset" resets before
-        any byte: libcurl then repeats a small POST unasked, so that a push which landed is reported
-        as "remote rejected".
+        "cut" closes the connection after the headers: git reports that the remote end hung up. "reset"
+        resets it before any byte: libcurl then repeats a small POST, and git reports the push that
+        succeeded as "remote rejected".
         """
         with self._lock:
             self._faults.append(_Fault(count, service, how))
 
     def seen(self, request: GitRequest) -> None:
-        """Record a request; for the handler."""
+        """Record a request; called by the handler."""
         with self._lock:
             self._requests.append(request)
 
     def failure_for(self, request: GitRequest) -> int | None:
-        """The status to fail `request` with, used up by asking; for the handler."""
+        """Return the status to fail `request` with, once; called by the handler."""
         if self.answer is not None and (status := self.answer(request)):
             return status
         outcome = self._use(request, int)
         return outcome if isinstance(outcome, int) else None
 
     def loss_for(self, request: GitRequest) -> Loss | None:
-        """How to lose the answer to `request`, used up by asking; for the handler."""
+        """Return how to drop the response to `request`, once; called by the handler."""
         outcome = self._use(request, str) if request.method == "POST" else None
         return None if isinstance(outcome, int) else outcome
 
@@ -122,11 +122,11 @@ class GitServer:
         return None
 
     def redirects(self, request: GitRequest) -> bool:
-        """Whether `request` is sent elsewhere; for the handler."""
+        """Whether `request` is redirected; called by the handler."""
         return self.redirect_to is not None and not (self.redirect_after_login and self.refuses(request))
 
     def refuses(self, request: GitRequest) -> bool:
-        """Whether `request` lacks the credentials that it needs; for the handler."""
+        """Whether `request` lacks the credentials that it needs; called by the handler."""
         if self.anonymous_read and request.service == "git-upload-pack":
             return False
         return not request.user or request.password != self.token
@@ -138,8 +138,8 @@ def https_git_server(
 ) -> Iterator[GitServer]:
     """Serve the bare repositories under `root` over HTTPS, with a certificate of `ca`.
 
-    Basic auth with any user name, and `token` for the password. With `anonymous_read`, fetching
-    needs no credentials and pushing still does.
+    It requires basic auth with any user name and `token` as the password. With `anonymous_read`, only
+    pushes require it.
     """
     with TemporaryDirectory(prefix="git-ca-") as folder:
         ca_file = Path(folder) / "ca.pem"
@@ -152,7 +152,7 @@ def https_git_server(
 
 @contextmanager
 def http_git_server(root: Path, token: str, *, anonymous_read: bool = False) -> Iterator[GitServer]:
-    """The same without TLS."""
+    """Serve the bare repositories under `root` over HTTP."""
     with _serve(root, token, None) as server:
         server.anonymous_read = anonymous_read
         yield server

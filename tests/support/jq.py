@@ -9,9 +9,9 @@ from typing import Any
 
 
 def jq(filter_: str, log: str, *, raw: bool = False) -> list[Any]:
-    """What `jq` makes of a log (with `raw`: `jq -R`, line by line).
+    """Return the output of `jq` for a log (with `raw`: `jq -R`, line by line).
 
-    By its PyPI package, or by the program where that is not installed.
+    Uses the PyPI package if it is installed, otherwise the program.
     """
     try:
         program: Any = importlib.import_module("jq")

@@ -1,8 +1,8 @@
 """Run a command and kill it when standard input ends.
 
-A server started through this script dies with the process that holds the other
-end of the pipe, even when that one is killed: the kernel closes the pipe.
-Run as a script, with nothing but the standard library.
+A server started through this script ends with the process that has the other
+end of the pipe open, even if that process is killed: the kernel closes the pipe.
+This script uses only the standard library.
 """
 
 import os

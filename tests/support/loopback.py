@@ -1,4 +1,4 @@
-"""A threaded HTTP/1.1 server on a free loopback port that leaves no thread or socket behind."""
+"""A threaded HTTP/1.1 server on a free loopback port, which closes all threads and sockets at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 def certified(ca: trustme.CA | None) -> ssl.SSLContext | None:
-    """What a server needs to show a certificate of that CA; None without one."""
+    """Return a server context with a certificate of that CA; None without a CA."""
     if ca is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -31,7 +31,7 @@ def certified(ca: trustme.CA | None) -> ssl.SSLContext | None:
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves until `running` ends, which also breaks connections that wait for another request."""
+    """Serves until `running` ends, which also closes idle connections."""
 
     daemon_threads = False
     request_queue_size = 128
@@ -41,17 +41,17 @@ class LoopbackServer(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         if tls is not None:
-            # The handshake then happens on the first read, in the connection's own thread.
+            # The handshake then happens on the first read, in the thread of the connection.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def endpoint(self) -> str:
-        """Where it listens, as "host:port"."""
+        """The address, as "host:port"."""
         return f"127.0.0.1:{self.server_port}"
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Serve in threads until the block ends."""
+        """Serve, with one thread per connection, until the block ends."""
         thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -74,14 +74,14 @@ class LoopbackServer(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._open.discard(request)
-        # An orderly shutdown would send FIN where the client is to see RST.
+        # An orderly shutdown would send FIN to a client that must receive RST.
         if request.fileno() < 0 or request.getsockopt(*_LINGER, 8) == _LINGER_ZERO:
             request.close()
         else:
             super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # Clients go away and refuse certificates; that is what tests make them do.
+        # Expected in tests: clients close connections and refuse certificates.
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -90,7 +90,7 @@ _LINGER = (socket.SOL_SOCKET, socket.SO_LINGER)
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """The manners all handlers here share."""
+    """The base class of all handlers."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -98,16 +98,16 @@ class LoopbackHandler(BaseHTTPRequestHandler):
 
     @property
     def target(self) -> str:
-        """The request target as sent: `path` turns a leading `//` into `/`."""
+        """The request target as sent; `path` would turn a leading `//` into `/`."""
         return self.requestline.split(" ")[1]
 
     def reset_connection(self) -> None:
-        """Make closing this connection send RST, and close it after this request."""
+        """Close this connection after this request, with RST."""
         self.connection.setsockopt(*_LINGER, _LINGER_ZERO)
         self.close_connection = True
 
     def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Answer with `body`, of which a HEAD gets only the length."""
+        """Answer with `body`; the answer to a HEAD has only its length."""
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -117,9 +117,9 @@ class LoopbackHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def request_body(self) -> Iterator[bytes]:
-        """The request's body in pieces, whether it came with a length or in chunks.
+        """Yield the body of the request in pieces, with Content-Length or in chunks.
 
-        Raises ConnectionError when the client goes away in the middle.
+        Raises ConnectionError when the client closes the connection early.
         """
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
@@ -131,13 +131,13 @@ class LoopbackHandler(BaseHTTPRequestHandler):
             yield from _exactly(self.rfile, int(self.headers.get("Content-Length", "0")))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: tests read the servers' records instead."""
+        """Log nothing: tests read the records of the servers."""
 
 
 def _exactly(source: BufferedIOBase, size: int) -> Iterator[bytes]:
     while size > 0:
         piece = source.read(min(size, _PIECE))
         if not piece:
-            raise ConnectionError("the client went away")
+            raise ConnectionError("the client closed the connection")
         size -= len(piece)
         yield piece

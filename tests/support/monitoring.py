@@ -1,4 +1,4 @@
-"""Prometheus and its Pushgateway, the real ones, on free loopback ports: Debian's packages."""
+"""Runs Debian's Prometheus and Pushgateway on free loopback ports."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _DEADLINE_SECONDS = 30
 
 
 def missing() -> str:
-    """Which programs are not on this machine, as a reason to skip; "" if all are."""
+    """Return the missing programs as the reason for a skip; "" if none is missing."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     return f"needs {', '.join(absent)}: on Debian, apt-get install {PACKAGES}" if absent else ""
 
 
 @contextmanager
 def pushgateway() -> Iterator[str]:
-    """Run a Pushgateway that remembers nothing beyond its life; yield its URL."""
+    """Run a Pushgateway without persistence; yield its URL."""
     endpoint = f"127.0.0.1:{free_port()}"
     command = ["prometheus-pushgateway", f"--web.listen-address={endpoint}"]
     with (
@@ -50,7 +50,7 @@ class Prometheus:
     url: str
 
     def query(self, expression: str, at: float | None = None) -> dict[str, float]:
-        """Evaluate at an instant (default: now); each value by its labels, as JSON, NaN left out."""
+        """Evaluate at a time (default: now); return each value except NaN by its labels, as JSON."""
         parameters = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
         result = self._get("query", parameters)
         if result["resultType"] == "scalar":
@@ -59,22 +59,22 @@ class Prometheus:
         return {name: value for name, value in values.items() if not math.isnan(value)}
 
     def one(self, expression: str, at: float | None = None) -> float:
-        """The one value of an expression."""
+        """Return the only value of an expression."""
         (value,) = self.query(expression, at).values()
         return value
 
     def wait_for(self, expression: str) -> float:
-        """Wait until an expression has a value; return the instant."""
+        """Wait until an expression has a value; return the time."""
         deadline = time.monotonic() + _DEADLINE_SECONDS
         while time.monotonic() < deadline:
             now = time.time()
             if self.query(expression, now):
                 return now
             time.sleep(0.2)
-        raise AssertionError(f"Prometheus never saw {expression}")
+        raise AssertionError(f"{expression} has no value after {_DEADLINE_SECONDS} seconds")
 
     def rules(self) -> list[dict[str, Any]]:
-        """The alerting rules that it has loaded, with their health."""
+        """Return the loaded alerting rules, with their health."""
         return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
 
     def _get(self, what: str, parameters: Mapping[str, str]) -> Any:
@@ -89,7 +89,7 @@ def _name(labels: Mapping[str, str]) -> str:
 
 @contextmanager
 def prometheus(targets: Mapping[str, str], rules: Path) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes `targets` (job: host:port), keeping their labels, under `rules`."""
+    """Run a Prometheus with `rules` that scrapes `targets` (job to host:port) and honours their labels."""
     endpoint = f"127.0.0.1:{free_port()}"
     scraped = [
         {"job_name": job, "honor_labels": True, "static_configs": [{"targets": [target]}]}

@@ -1,6 +1,6 @@
 """Serve moto's S3 on a free loopback port and print the address: the child of s3.moto_server.
 
-A process of its own keeps the interpreter lock of the tests free.
+It is a separate process, so that it does not share the interpreter lock of the tests.
 Arguments: none for HTTP, or the certificate chain and the private key (PEM files) for HTTPS.
 """
 
@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 
 class _AnyCharacter(RegexConverter):
-    """moto's routes say `.+` for a key, which matches no line feed: such a key would be a 404."""
+    """Matches a line feed in a key, too: moto's routes use `.+`, which answers 404 for such a key."""
 
     def __init__(self, url_map: Any, *items: Any) -> None:
         super().__init__(url_map, *items)
@@ -24,7 +24,7 @@ class _AnyCharacter(RegexConverter):
 def main(certificate: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     vars(werkzeug_app)["RegexConverter"] = _AnyCharacter
-    # Not moto's dispatcher: it would try two hundred patterns per request to find S3.
+    # Not moto's dispatcher, which tries two hundred patterns per request to find S3.
     application = werkzeug_app.create_backend_app("s3")
     server = make_server(
         "127.0.0.1",

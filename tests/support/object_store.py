@@ -1,4 +1,4 @@
-"""git-sync's S3 client, opened on a test's bucket."""
+"""Opens git-sync's S3 client for the bucket of a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_store(bucket: Bucket, **settings: str) -> ObjectStore:
-    """Return an ObjectStore on ``bucket``; ``settings`` are environment variables."""
+    """Return an ObjectStore for ``bucket``; ``settings`` are environment variables."""
     environment = {
         "MINIO_ENDPOINT": bucket.server.endpoint,
         "MINIO_ACCESS_KEY": bucket.server.access_key,

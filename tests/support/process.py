@@ -1,4 +1,4 @@
-"""Servers as child processes that cannot outlive the tests."""
+"""Servers in child processes that end with the tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.005
 
 
 class NotReadyError(RuntimeError):
-    """A server ended or stayed silent instead of saying that it listens."""
+    """A server ended, or did not report in time that it listens."""
 
 
 @contextmanager
@@ -33,8 +33,8 @@ def serving(
 ) -> Iterator[re.Match[str]]:
     """Run `command` until the block ends; yield the match of `ready` in its output.
 
-    Output goes to `log`, both streams. The child leaves the terminal's process group, so that
-    Ctrl-C reaches the tests first and they can still clean up against a living server.
+    Both output streams go to `log`. The child leaves the process group of the terminal, so that Ctrl-C
+    reaches only the tests, which can then clean up while the server still runs.
 
     Raises NotReadyError, with the output, when the command ends or `timeout_seconds` pass first.
     """
@@ -71,14 +71,14 @@ def _await_line(
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now: for servers that cannot tell which one they took."""
+    """Return a free loopback port, for servers that do not report the port they chose."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
 
 
 def await_port(endpoint: str, *, timeout_seconds: float = 10) -> None:
-    """Return once `endpoint` ("host:port") takes connections; NotReadyError if it never does."""
+    """Wait until `endpoint` ("host:port") accepts connections; raises NotReadyError."""
     host, port = endpoint.rsplit(":", 1)
     deadline = time.monotonic() + timeout_seconds
     while True:

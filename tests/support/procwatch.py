@@ -1,4 +1,4 @@
-"""What a program's children could be seen to hold: arguments and environments, from /proc."""
+"""Collects arguments and environments of child processes from /proc, as another user of the machine could."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PAUSE_SECONDS = 0.004
 
-# Writes down how it was called, and with which environment, before it becomes the program itself.
+# Records its arguments and environment, then executes the program.
 _SHIM = """#!/bin/sh
 cat /proc/$$/cmdline >"{folder}/arguments of {name} $$"
 cat /proc/$$/environ >"{folder}/environment of {name} $$"
@@ -22,7 +22,7 @@ exec {program} "$@"
 
 
 def shims(folder: Path, names: Sequence[str]) -> str:
-    """Make stand-ins for programs, to come first in PATH; each call leaves a file in ``folder``/seen."""
+    """Create a shim for each program, for the start of PATH; each call writes files to ``folder``/seen."""
     seen = folder / "seen"
     seen.mkdir(parents=True)
     for name in names:
@@ -43,7 +43,7 @@ def watched(pid: int) -> Iterator[dict[str, bytes]]:
             for child in _descendants(pid):
                 with suppress(OSError):
                     arguments = (child / "cmdline").read_bytes()
-                    if b"steps\0" not in arguments:  # else: a fork that has not become git yet
+                    if b"steps\0" not in arguments:  # otherwise a fork before its exec of git
                         program = Path(arguments.decode(errors="replace").partition("\0")[0]).name
                         seen[f"arguments of {program} {child.name}"] = arguments
                         seen[f"environment of {program} {child.name}"] = (child / "environ").read_bytes()

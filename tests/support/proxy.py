@@ -1,4 +1,4 @@
-"""A reverse proxy before an S3 store in which tests let things go wrong, by rule."""
+"""A reverse proxy in front of an S3 store that injects faults by rules."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from tests.support.s3 import S3Server
 
-# They belong to one connection; towards the client a body always has a length.
+# Headers of one connection. The answer to the client always has Content-Length.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
 @dataclass
 class S3FaultProxy:
-    """A running proxy; clients connect to `server`, and what passes goes on to `upstream`.
+    """A running proxy; clients connect to `server`, and it forwards requests to `upstream`.
 
-    Request target, Host and all other headers go on exactly as they came, so that signatures stay
-    valid; but with a `page_size`, listings come in pages of so many keys, and the store must not
-    look at signatures. Bodies are held in memory.
+    It forwards the request target, Host and all other headers unchanged, so that signatures stay
+    valid. With a `page_size` it changes the page size of listings, and the store must not check
+    signatures. Bodies are kept in memory.
     """
 
     upstream: S3Server
@@ -42,15 +42,15 @@ class S3FaultProxy:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def install(self, *rules: Rule) -> None:
-        """Add rules. The first one that returns an action decides; without one a request passes.
+        """Add rules. The first rule that returns an action decides; without an action a request is forwarded.
 
-        Rules are called one at a time, so they may keep counts; they must not send requests here.
+        Rules are called one at a time, so they may count; they must not send requests to this proxy.
         """
         with self._lock:
             self._rules.extend(rules)
 
     def clear(self) -> None:
-        """Forget the rules, the page size and the recorded requests; numbers begin at 1 again."""
+        """Remove the rules, the page size and the recorded requests; numbers start at 1 again."""
         with self._lock:
             self.page_size = None
             self._rules.clear()
@@ -58,7 +58,7 @@ class S3FaultProxy:
 
     @property
     def requests(self) -> list[Request]:
-        """Every request so far, in the order they came in."""
+        """Every request so far, in order of arrival."""
         with self._lock:
             return list(self._requests)
 
@@ -69,11 +69,11 @@ class S3FaultProxy:
 
     @property
     def fetched(self) -> list[str]:
-        """The key of each GET of an object, once for each GET."""
+        """The key of each GET of an object, in order and with repetitions."""
         return [request.key for request in self.requests if request.is_get]
 
     def admit(self, handler: LoopbackHandler) -> tuple[Request, Action | None]:
-        """Record a request and find what to do with it; for the handler."""
+        """Record a request and return its action; called by the handler."""
         path, _, query = handler.target.partition("?")
         with self._lock:
             request = Request(
@@ -90,9 +90,9 @@ class S3FaultProxy:
 
 @contextmanager
 def fault_proxy(upstream: S3Server) -> Iterator[S3FaultProxy]:
-    """Run a proxy before `upstream`, which must speak plain HTTP."""
+    """Run a proxy in front of `upstream`, which must use plain HTTP."""
     if upstream.secure:
-        raise ValueError("the proxy speaks plain HTTP")
+        raise ValueError("the proxy supports only plain HTTP")
     proxy = S3FaultProxy(upstream, server=upstream)
 
     class Handler(LoopbackHandler):
@@ -139,7 +139,7 @@ def _handle(handler: LoopbackHandler, proxy: S3FaultProxy) -> None:
 def _error_document(error: Status, request: Request) -> bytes:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{error.code}</Code><Message>as a test wanted it</Message>"
+        f"<Error><Code>{error.code}</Code><Message>injected by a test</Message>"
         f"<BucketName>{escape(request.bucket)}</BucketName>"
         f"<Resource>{escape(request.path)}</Resource>"
         f"<RequestId>{request.number:016X}</RequestId></Error>"
@@ -153,7 +153,7 @@ def _forward(handler: LoopbackHandler, proxy: S3FaultProxy, body: bytes) -> Resp
     with closing(http.client.HTTPConnection(proxy.upstream.endpoint)) as connection:
         connection.putrequest(handler.command, target, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():
-            # A 100 was sent already, and chunks have become one body.
+            # The handler has answered 100 (Continue) and joined the chunks to one body.
             if name.lower() not in _HOP_BY_HOP | {"expect", "content-length"}:
                 connection.putheader(name, value)
         if body or "Content-Length" in handler.headers:
@@ -175,7 +175,7 @@ def _changed(answer: Response, change: Change) -> Response:
 
 def _send(handler: LoopbackHandler, answer: Response, *, limit: int | None = None) -> None:
     handler.send_response_only(answer.status)
-    # The answer to a HEAD has a length without a body, a 304 has neither.
+    # The answer to a HEAD has a length and no body, a 304 has neither.
     length = {"content-length": str(len(answer.body))} if answer.body else {}
     for name, value in {**length, **answer.headers}.items():
         handler.send_header(name, value)

@@ -1,4 +1,4 @@
-"""A web server that takes what is sent to it and remembers it: for pushes and webhooks."""
+"""A web server that records what it receives: pushes and webhooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request as it came; header names are lower case."""
+    """One received request; header names are in lower case."""
 
     method: str
     target: str
@@ -26,7 +26,7 @@ class Delivery:
 
 @dataclass
 class Receiver:
-    """Answers every request with ``status`` and keeps it."""
+    """Records every request and answers it with ``status``."""
 
     url: str = ""
     status: int = 200
@@ -37,20 +37,20 @@ class Receiver:
 
 @contextmanager
 def receiver(*, tls: trustme.CA | None = None) -> Iterator[Receiver]:
-    """Listen on a free loopback port; with `tls`, under a certificate of that CA."""
-    kept = Receiver()
+    """Listen on a free loopback port; `tls` is the CA that issues the certificate."""
+    state = Receiver()
 
     class Handler(LoopbackHandler):
-        def _take(self) -> None:
+        def _record(self) -> None:
             body = b"".join(self.request_body())
             headers = {name.lower(): value for name, value in self.headers.items()}
-            kept.got.append(Delivery(self.command, self.target, headers, body))
-            kept.during()
-            self.reply(kept.status, kept.headers, b"so be it\n")
+            state.got.append(Delivery(self.command, self.target, headers, body))
+            state.during()
+            self.reply(state.status, state.headers, b"accepted\n")
 
-        do_POST = _take  # noqa: N815 - http.server's name
+        do_POST = _record  # noqa: N815 - http.server's name
 
     server = LoopbackServer(Handler, tls=certified(tls))
-    kept.url = f"{'http' if tls is None else 'https'}://{server.endpoint}"
+    state.url = f"{'http' if tls is None else 'https'}://{server.endpoint}"
     with server.running():
-        yield kept
+        yield state

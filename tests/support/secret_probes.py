@@ -1,4 +1,4 @@
-"""Secrets that can be told from anything else, and a search that knows them in any spelling."""
+"""Distinctive secrets, and a search that finds them in any encoding."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 _WINDOW = 12
 
 
-def spellings(secret: str) -> list[str]:
-    """How somebody may have it: plain, escaped, in base64, also as a part of something, backwards."""
-    # As a part of something, such as user:token, it begins at one of three places.
+def encodings(secret: str) -> list[str]:
+    """Return the secret in every encoding that is searched for: plain, escaped, base64, reversed."""
+    # Within a longer text, such as user:token, base64 has three alignments.
     parts = (
         b64encode(bytes(before) + secret.encode()).decode()[start:-4]
         for before, start in enumerate((0, 2, 3))
     )
     backwards = secret[::-1]
-    return [*_as_it_is(secret), *parts, backwards, b64encode(backwards.encode()).decode().rstrip("=")]
+    return [*_readable(secret), *parts, backwards, b64encode(backwards.encode()).decode().rstrip("=")]
 
 
-def _as_it_is(secret: str) -> list[str]:
+def _readable(secret: str) -> list[str]:
     return [
         secret,
         quote(secret),
@@ -42,25 +42,25 @@ def _as_it_is(secret: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Canaries:
-    """Secrets by name, of 20 characters and more."""
+class SecretProbes:
+    """Secrets of 20 or more characters, by name."""
 
     secrets: Mapping[str, str]
 
     def seen_in(self, content: bytes | str) -> set[str]:
-        """The names of those of which any 12 characters stand in ``content``, whatever their case."""
+        """Return the names of the secrets of which ``content`` has any 12 characters, in any case."""
         text = (content if isinstance(content, bytes) else content.encode(errors="replace")).lower()
         there = {text[at : at + _WINDOW] for at in range(len(text) - _WINDOW + 1)}
         return {name for name, secret in self.secrets.items() if not there.isdisjoint(_windows(secret))}
 
-    def aloud(self, login: str) -> Iterable[str]:
-        """What a talkative server could say which knows every secret, a line each; it disguises nothing."""
+    def lines(self, login: str) -> Iterable[str]:
+        """Yield lines of a server message that contains every secret in readable form."""
         for secret in self.secrets.values():
-            yield from _as_it_is(secret)
+            yield from _readable(secret)
             yield f"Authorization: Basic {b64encode(f'{login}:{secret}'.encode()).decode()}"
 
 
 @cache
 def _windows(secret: str) -> set[bytes]:
-    words = (spelling.lower().encode() for spelling in spellings(secret))
-    return {word[at : at + _WINDOW] for word in words for at in range(len(word) - _WINDOW + 1)}
+    encoded = (encoding.lower().encode() for encoding in encodings(secret))
+    return {text[at : at + _WINDOW] for text in encoded for at in range(len(text) - _WINDOW + 1)}

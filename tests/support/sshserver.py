@@ -1,4 +1,4 @@
-"""A Git server over SSH: one authorised key, two commands, real git behind them."""
+"""A Git server over SSH with one authorised key, which runs git-upload-pack and git-receive-pack."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ALGORITHM = "ssh-ed25519"
 
 @dataclass(frozen=True)
 class SSHServer:
-    """A running server and the files a client needs; private keys have mode 0600.
+    """A running server and the files of its client; private keys have mode 0600.
 
-    `other_key_path` is a key that the server does not know, `wrong_known_hosts_path` names another
-    host key for this server's address. `commands` holds each command that was asked for, as sent.
+    `other_key_path` is a key that the server does not accept. `wrong_known_hosts_path` has another
+    host key for the address of this server. `commands` has each requested command.
     """
 
     root: Path
@@ -40,7 +40,7 @@ class SSHServer:
     commands: list[str] = field(default_factory=list)
 
     def url_for(self, repository: Path | str) -> str:
-        """The URL of a repository under the root, given by its path or its name."""
+        """Return the URL of a repository under the root, given by its path or its name."""
         path = Path(repository)
         name = path.relative_to(self.root) if path.is_absolute() else path
         return f"ssh://git@127.0.0.1:{self.port}/{name}"
@@ -48,7 +48,7 @@ class SSHServer:
 
 @contextmanager
 def ssh_git_server(root: Path) -> Iterator[SSHServer]:
-    """Serve the repositories under `root` over SSH, to any user name with the authorised key."""
+    """Serve the repositories under `root` over SSH, for any user name with the authorised key."""
     host_key = asyncssh.generate_private_key(_ALGORITHM)
     other_host_key = asyncssh.generate_private_key(_ALGORITHM)
     commands: list[str] = []
@@ -117,7 +117,7 @@ def _listening(
         ready.set_result((listener.get_port(), asyncio.get_running_loop(), stop))
         async with listener:
             await stop.wait()
-            # Closing a listener leaves its connections open, and their clients waiting for ever.
+            # Closing a listener does not close its connections: their clients would wait forever.
             listener.close()
             for connection in connections:
                 connection.abort()

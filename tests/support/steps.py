@@ -1,4 +1,4 @@
-"""The steps of one run, called one by one, on a bucket that was synced before."""
+"""Calls the steps of one run separately, on a bucket with an earlier sync."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def publish(sync: Sync, run_id: str) -> CommandResult:
 
 
 def publish_again(sync: Sync, run_id: str) -> CommandResult:
-    """Call publish as after a kill between its push and its result."""
+    """Call publish again, as after a kill between its push and its result."""
     (sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").unlink()
     return publish(sync, run_id)
 
 
 def result(sync: Sync, run_id: str) -> dict[str, Any]:
-    """Return the run's result.json."""
+    """Return result.json of the run."""
     loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())
     assert isinstance(loaded, dict)
     return loaded

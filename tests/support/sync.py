@@ -1,4 +1,4 @@
-"""git-sync under test: called as its command line is, with what it said and left behind."""
+"""git-sync under test: calls its commands and gives access to the log and the state."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What one command did: its exit code and its log, a JSON object per line."""
+    """The exit code of a command and its log, one JSON object per line."""
 
     exit: int
     text: str
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """The log, parsed; a line that is no JSON object fails the test."""
+        """The parsed log; a line that is not a JSON object fails the test."""
         parsed = [json.loads(line) for line in self.text.split("\n") if line]
         assert all(isinstance(line, dict) for line in parsed)
         return parsed
 
     def of(self, operation: str, level: str | None = None) -> list[dict[str, Any]]:
-        """The lines of one operation."""
+        """Return the lines of one operation, or those with this level."""
         return [
             line for line in self.lines if line["operation"] == operation and level in {None, line["level"]}
         ]
@@ -52,7 +52,7 @@ class CommandResult:
 
     @property
     def errors(self) -> str:
-        """What the error lines say, one after another."""
+        """Messages and errors of the error lines, one per line."""
         return "\n".join(f"{e['message']}: {e['error']}" for e in self.lines if e["level"] == "error")
 
 
@@ -67,7 +67,7 @@ class Sync:
 
     @classmethod
     def between(cls, bucket: Bucket, repository: Path, work_dir: Path) -> Sync:
-        """Sync ``bucket`` into ``repository`` over file://, with quick retries."""
+        """Sync ``bucket`` into ``repository`` over file://, with short retry delays."""
         server = bucket.server
         settings = {
             "MINIO_ENDPOINT": server.endpoint,
@@ -85,15 +85,15 @@ class Sync:
         return cls(bucket, repository, work_dir, settings)
 
     def with_settings(self, **settings: str) -> Sync:
-        """The same with other settings."""
+        """Return a copy with other settings."""
         return replace(self, settings={**self.settings, **settings})
 
     def elsewhere(self, work_dir: Path) -> Sync:
-        """The same on another, empty volume."""
+        """Return a copy with another, empty volume."""
         return replace(self, work_dir=work_dir, settings={**self.settings, "WORK_DIR": str(work_dir)})
 
     def __call__(self, *arguments: str, **settings: str) -> CommandResult:
-        """Call a command in this process (default: run)."""
+        """Run a command in this process (default: run)."""
         out = io.StringIO()
         with redirect_stdout(out):
             code = invoke(arguments or ("run",), {**self.settings, **settings})
@@ -101,7 +101,7 @@ class Sync:
         return CommandResult(code, out.getvalue())
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
-        """Start a command in a process of its own."""
+        """Start a command in a separate process."""
         return subprocess.Popen(
             [sys.executable, "-m", "steps", *arguments],
             cwd=_ROOT,
@@ -113,7 +113,7 @@ class Sync:
 
     @property
     def state(self) -> dict[str, Any]:
-        """sync-metadata.json."""
+        """The content of sync-metadata.json."""
         state = json.loads((self.work_dir / "sync-metadata.json").read_text())
         assert isinstance(state, dict)
         return state

@@ -1,4 +1,4 @@
-"""An HTTP proxy that only knows CONNECT, and remembers where it was asked to go."""
+"""An HTTP proxy that supports only CONNECT and records the requested hosts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tunnel:
-    """A running proxy at ``url``; ``asked`` holds each ``host:port``, in order.
+    """A running proxy at ``url``; ``requested_hosts`` has each ``host:port``, in order.
 
-    With ``login`` ("user:password") it answers 407 to whoever does not bring that.
+    With ``login`` ("user:password") it answers 407 to requests without these credentials.
     """
 
     url: str
     login: str = ""
-    asked: list[str] = field(default_factory=list)
+    requested_hosts: list[str] = field(default_factory=list)
 
-    def lets_in(self, authorization: str) -> bool:
-        """Whether the Proxy-Authorization header is right; for the handler."""
+    def accepts(self, authorization: str) -> bool:
+        """Whether the Proxy-Authorization header is right; called by the handler."""
         return not self.login or authorization == f"Basic {b64encode(self.login.encode()).decode()}"
 
 
@@ -38,10 +38,10 @@ def tunnel(login: str = "") -> Iterator[Tunnel]:
 
     class Handler(LoopbackHandler):
         def do_CONNECT(self) -> None:  # noqa: N802
-            if not running.lets_in(self.headers.get("Proxy-Authorization", "")):
-                self.reply(407, {"Proxy-Authenticate": 'Basic realm="proxy"'}, b"who are you?\n")
+            if not running.accepts(self.headers.get("Proxy-Authorization", "")):
+                self.reply(407, {"Proxy-Authenticate": 'Basic realm="proxy"'}, b"authentication required\n")
                 return
-            running.asked.append(self.path)
+            running.requested_hosts.append(self.path)
             host, _, port = self.path.partition(":")
             with socket.create_connection((host, int(port)), timeout=10) as upstream:
                 self.send_response(200)
@@ -57,7 +57,7 @@ def tunnel(login: str = "") -> Iterator[Tunnel]:
 
 
 def _relay(client: socket.socket, upstream: socket.socket) -> None:
-    """Pass bytes both ways until one side closes."""
+    """Forward bytes in both directions until one side closes."""
     other = {client: upstream, upstream: client}
     while True:
         readable, _, _ = select.select(list(other), [], [], 30)

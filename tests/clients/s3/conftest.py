@@ -13,7 +13,7 @@ from tests.support.s3 import (
     moto_server,
     rclone_binary,
     rclone_server,
-    versitygw_can_be_had,
+    versitygw_available,
     versitygw_server,
 )
 
@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with rclone_server(tmp_path_factory.mktemp("rclone")) as running:
             yield running
     else:
-        if not versitygw_can_be_had():
+        if not versitygw_available():
             pytest.skip("versitygw has to be built, and Go is not installed")
         with versitygw_server(tmp_path_factory.mktemp("versitygw")) as running:
             yield running
