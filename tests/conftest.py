@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import hypothesis
 import pytest
 import trustme
 
+from steps.runtime import redaction
 from tests.support import environment
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.gitserver import http_git_server
@@ -109,3 +111,14 @@ def over_http(sync: Sync, git_server: GitServer, repository: Path) -> Sync:
         GIT_ALLOW_HTTP="true",
         RETRY_ATTEMPTS="1",
     )
+
+
+@pytest.fixture
+def restored_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restore the log of this process and its secrets after the test."""
+    logger = logging.getLogger("git-sync")
+    before = (logger.handlers, logger.propagate, logger.level)
+    monkeypatch.setattr(redaction, "_secrets", redaction._secrets)
+    yield
+    logger.handlers, logger.propagate = before[:2]
+    logger.setLevel(before[2])

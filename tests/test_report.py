@@ -1,25 +1,19 @@
-"""The run report: what it says, and that nothing in it is taken for markup or tells a secret."""
+"""report: the pages and the state that a run writes."""
 
 from __future__ import annotations
 
-import html.parser
 import json
-import re
 from typing import TYPE_CHECKING
 
 import pytest
-from markdown_it import MarkdownIt
 
 from steps.contracts import ClusterResult, Outcome, Status
 from steps.report import report
-from steps.reporting.html import html as as_html
-from steps.reporting.markdown import markdown
-from steps.reporting.run_page import headline, run_page
-from steps.runtime.settings.reading import read
 from tests.demo import dataset
 from tests.support.repositories import commit_files
-from tests.support.results import EVIL, hostile, result
+from tests.support.results import result
 from tests.support.sync import Sync
+from tests.support.tags import Tags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,65 +21,9 @@ if TYPE_CHECKING:
     from tests.support.bucket import Bucket
 
 
-class Tags(html.parser.HTMLParser):
-    """Every tag of a page with its attributes, and every text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-def test_hostile_names_stay_text_in_html() -> None:
-    plain = Tags(as_html(run_page(result(clusters=(ClusterResult(name="east", status=Status.OK),)), None)))
-    page = as_html(run_page(hostile(), None))
-    tags = Tags(page)
-    assert {tag for tag, _ in tags.tags} <= {tag for tag, _ in plain.tags} | {"code", "li", "ul"}
-    assert not any(name.startswith("on") for _, attributes in tags.tags for name in attributes)
-    assert "\x1b" not in page
-    assert sum('<script>alert("1")</script>' in text for text in tags.texts) >= 10
-
-
-def test_hostile_names_stay_text_in_markdown() -> None:
-    text = markdown(run_page(hostile(), None))
-    assert "\x1b" not in text
-    page = Tags(MarkdownIt("commonmark").enable("table").enable("strikethrough").render(text))
-    allowed = {"h1", "h2", "p", "strong", "ul", "li", "code"}
-    assert {tag for tag, _ in page.tags} == allowed | {"table", "thead", "tbody", "tr", "th", "td"}
-    strong = [page.texts[n] for n in range(len(page.texts)) if page.texts[n] == "x"]
-    assert strong == [], "nothing of a name is formatted"
-    assert sum('<script>alert("1")</script>' in text for text in page.texts) >= 10
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5, 9}, "no name opens a cell"
-
-
-def test_hostile_names_stay_on_one_line_in_the_headline() -> None:
-    line = headline(hostile())
-    assert line.isprintable()
-    failed = headline(result(outcome=Outcome.FAILED, exit_code=30, error=EVIL))
-    assert failed.isprintable()
-    assert failed.startswith("git-sync: Failed on main. Exit code 30: ")
-
-
-def test_the_page_needs_nothing_from_elsewhere() -> None:
-    page = as_html(run_page(hostile(), "https://git.example.com/x/commit/0"))
-    for tag, attributes in Tags(page).tags:
-        assert tag not in {"script", "link", "img", "iframe", "object", "base", "form"}
-        assert "src" not in attributes
-    assert "url(" not in page
-    assert "@import" not in page
-
-
 @pytest.fixture
 def changed(sync: Sync, bucket: Bucket) -> Sync:
-    """The demo's second day: 23 new, 15 modified, 2 deleted."""
+    """A sync after the second day of the demo: 23 new, 15 modified, 2 deleted."""
     before, after = dataset.before(), dataset.after()
     bucket.put_many(before)
     assert sync().exit == 0
@@ -98,7 +36,7 @@ def changed(sync: Sync, bucket: Bucket) -> Sync:
     return sync
 
 
-def test_a_run_leaves_its_report_as_html_and_markdown(changed: Sync) -> None:
+def test_run_writes_its_report_as_html_and_markdown(changed: Sync) -> None:
     text = (changed.work_dir / "report.md").read_text()
     commit = changed.state["last_run"]["commit"]
     assert f"[{commit[:12]}](<https://git.example.com/your-org/backups/commit/{commit}>)" in text
@@ -116,14 +54,14 @@ def test_a_run_leaves_its_report_as_html_and_markdown(changed: Sync) -> None:
     assert ("a", {"href": f"https://git.example.com/your-org/backups/commit/{commit}"}) in page.tags
 
 
-def test_what_changed_is_in_the_state_for_whoever_has_no_volume(changed: Sync) -> None:
+def test_state_contains_the_changes_of_the_run(changed: Sync) -> None:
     changes = changed.state["last_run"]["changes"]
     assert (changes["inspected"], changes["not_inspected"]) == (15, 0)
     assert len(changes["images"]) == 6
     assert {mark["category"] for mark in changes["security_changes"]} == {"rbac", "secret"}
 
 
-def test_values_of_secrets_are_in_no_report_and_no_state(sync: Sync, bucket: Bucket) -> None:
+def test_report_and_state_contain_no_values_of_secrets(sync: Sync, bucket: Bucket) -> None:
     def secret(value: str) -> bytes:
         return f"kind: Secret\nmetadata: {{name: x}}\nstringData: {{password: {value}}}\n".encode()
 
@@ -144,7 +82,7 @@ def test_values_of_secrets_are_in_no_report_and_no_state(sync: Sync, bucket: Buc
     assert "east/shop/b.yaml: 1 lines added, 1 removed" in diffs
 
 
-def test_the_report_says_what_to_do(sync: Sync, bucket: Bucket) -> None:
+def test_report_lists_what_to_do_after_a_refusal(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many({f"clusterbackup/{name}/a/b.yaml": b"x" for name in ("east", "west")})
     assert sync().exit == 0
     bucket.delete("clusterbackup/west/a/b.yaml")
@@ -157,13 +95,13 @@ def test_the_report_says_what_to_do(sync: Sync, bucket: Bucket) -> None:
     assert "`east`: 1 key quarantined (git_file 1)" in text.replace("\\", "")
 
 
-def test_a_failed_run_has_a_report_too(sync: Sync) -> None:
+def test_failed_run_writes_a_report(sync: Sync) -> None:
     assert sync(MINIO_BUCKET="absent").exit == 40
     text = (sync.work_dir / "report.md").read_text()
     assert text.startswith("# git-sync run report\n\n**Failed** Exit code 40: `Failed to connect to MinIO: ")
 
 
-def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -> None:
+def test_report_does_not_move_the_last_success_of_a_cluster_with_deferred_changes(tmp_path: Path) -> None:
     state = tmp_path / "sync-metadata.json"
     clusters = (
         ClusterResult(name="east", status=Status.OK, changes_deferred=1),
@@ -177,9 +115,7 @@ def test_a_cluster_of_which_changes_are_left_has_not_succeeded(tmp_path: Path) -
     }
 
 
-def test_download_only_mode_and_dry_runs_count_by_path(
-    bucket: Bucket, repository: Path, tmp_path: Path
-) -> None:
+def test_download_only_run_counts_changes_by_path(bucket: Bucket, repository: Path, tmp_path: Path) -> None:
     sync = Sync.between(bucket, repository, tmp_path / "only").with_settings(GIT_REPOSITORY="")
     bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
     assert sync("run", "--dry-run").exit == 0
@@ -188,23 +124,7 @@ def test_download_only_mode_and_dry_runs_count_by_path(
     assert sync.state["last_run"]["changes"]["kinds"]["Pod"]["added"] == 1
 
 
-@pytest.mark.parametrize(
-    ("repository", "page"),
-    [
-        ("https://git.example.com/org/backups.git", "https://git.example.com/org/backups/commit/0a"),
-        ("https://git.example.com:8443/org/backups/", "https://git.example.com:8443/org/backups/commit/0a"),
-        ("git@git.example.com:org/backups.git", "https://git.example.com/org/backups/commit/0a"),
-        ("ssh://git@git.example.com:2222/org/backups.git", "https://git.example.com/org/backups/commit/0a"),
-        ("ssh://git.example.com/org/backups", "https://git.example.com/org/backups/commit/0a"),
-        ("file:///srv/backups.git", None),
-        ("/srv/backups.git", None),
-    ],
-)
-def test_the_commits_page_is_found_from_the_repository(repository: str, page: str | None) -> None:
-    assert read({"GIT_REPOSITORY": repository}).delivery.pages.commit_page("0a") == page
-
-
-def test_the_result_stays_small_however_much_changes(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_result_is_small_for_any_number_of_changes(sync: Sync, bucket: Bucket, repository: Path) -> None:
     pod = "kind: Pod\nspec: {{containers: [{{name: a, image: b{}}}]}}\n"
     paths = [f"clusterbackup/east/n{n}/Pod/a.yaml" for n in range(510)]
     commit_files(repository, {path: pod.format(1).encode() for path in paths})

@@ -326,16 +326,6 @@ def test_a_server_does_not_say_how_long_a_run_lasts(pushing: Sync, gateway: Rece
     assert pushing.state["counters"]["pushgateway_errors"] == 1
 
 
-def test_pages_that_cannot_be_written_fail_no_run(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST)
-    sync.work_dir.mkdir()
-    (sync.work_dir / "report.html").mkdir()
-    result = sync()
-    assert result.exit == 0
-    assert "Failed to write the report: is a directory" in result.errors
-    assert result.lines[-1]["operation"] == "sync_complete"
-
-
 def test_a_dry_run_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:
     assert pushing("run", "--dry-run").exit == 0
     assert gateway.got == []

@@ -16,7 +16,7 @@ from steps.core.operations import Operation
 from steps.errors import FixConfiguration, Terminated, TryAgain
 from steps.runtime import logs
 from steps.runtime.logs import LogFormat, LogLevel
-from tests.runtime.log_lines import Output, entries, set_up
+from tests.support.log_lines import Output, entries, set_up
 
 if TYPE_CHECKING:
     from pathlib import Path

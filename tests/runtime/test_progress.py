@@ -13,7 +13,7 @@ from steps.core.operations import Operation
 from steps.runtime import logs, progress
 from steps.runtime.logs import LogFormat
 from steps.runtime.progress import Bar, bar
-from tests.runtime.log_lines import set_up
+from tests.support.log_lines import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable

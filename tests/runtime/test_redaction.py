@@ -16,7 +16,7 @@ from steps.errors import TryAgain
 from steps.runtime import logs, redaction
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.reading import read
-from tests.runtime.log_lines import Output, entries, set_up
+from tests.support.log_lines import Output, entries, set_up
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,10 +1,11 @@
-"""Run results for the tests of reports, webhooks and state."""
+"""Results of runs, and states, for the tests of what shows them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from steps.contracts import ClusterResult, Mode, Outcome, RunResult, Status
+from steps.contracts import ClusterResult, LastSuccess, Mode, Outcome, RunResult, State, Status
+from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision
 from steps.core.git_objects import Change
 from steps.kubernetes.change_summary import (
@@ -65,3 +66,16 @@ def hostile() -> RunResult:
     )
     failed = cluster.model_copy(update={"status": Status.FAILED})
     return result(clusters=(cluster, failed), changes=changes, branch=EVIL, quarantined={EVIL: 1})
+
+
+def state(**fields: object) -> State:
+    """A state after one successful run, except for ``fields``."""
+    run = result()
+    basic = {
+        "identity": run.identity,
+        "last_run": run,
+        "last_success": LastSuccess(run_id=run.run_id, at=NOON),
+        "listed": {},
+        "counters": Counters(),
+    }
+    return State.model_validate(basic | fields)

@@ -127,3 +127,19 @@ def test_http_repository_requires_git_allow_http() -> None:
         assert list(reported) == ["GIT_REPOSITORY"]
         assert "GIT_ALLOW_HTTP=true" in reported["GIT_REPOSITORY"]
     assert read(environ | {"GIT_ALLOW_HTTP": "yes"}, Needs.GIT).git.scheme == "http"
+
+
+@pytest.mark.parametrize(
+    ("repository", "page"),
+    [
+        ("https://git.example.com/org/backups.git", "https://git.example.com/org/backups/commit/0a"),
+        ("https://git.example.com:8443/org/backups/", "https://git.example.com:8443/org/backups/commit/0a"),
+        ("git@git.example.com:org/backups.git", "https://git.example.com/org/backups/commit/0a"),
+        ("ssh://git@git.example.com:2222/org/backups.git", "https://git.example.com/org/backups/commit/0a"),
+        ("ssh://git.example.com/org/backups", "https://git.example.com/org/backups/commit/0a"),
+        ("file:///srv/backups.git", None),
+        ("/srv/backups.git", None),
+    ],
+)
+def test_commit_page_is_derived_from_the_repository(repository: str, page: str | None) -> None:
+    assert read({"GIT_REPOSITORY": repository}).delivery.pages.commit_page("0a") == page

@@ -1,0 +1,72 @@
+"""The status page: health, last run, clusters."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from steps.contracts import ClusterResult, ClusterState, Status
+from steps.reporting.markdown import markdown
+from steps.reporting.status_page import status_page
+from tests.support import faults
+from tests.support.results import NOON, result, state
+from tests.support.served import serving
+
+if TYPE_CHECKING:
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+
+def test_status_page_shows_the_state_of_each_cluster_after_real_runs(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    names = ("east", "gone", "north", "west")
+    bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in names})
+    assert faulty().exit == 0
+    bucket.delete("clusterbackup/gone/a.yaml")
+    bucket.put("clusterbackup/north/.gitignore", b"x")
+    proxy.install(
+        faults.when(
+            lambda it: it.is_list and it.concerns("clusterbackup/west/"), faults.Status(503, "SlowDown")
+        )
+    )
+    assert faulty(RETRY_ATTEMPTS="1").exit == 20
+    with serving(faulty) as served:
+        page = served.get("/").text
+    badges = re.findall(
+        r'<code>(\w+)</code></td><td data-head="Status"><span class="badge \w+">([\w ]+)<', page
+    )
+    assert badges == [("east", "ok"), ("gone", "missing"), ("north", "quarantined keys"), ("west", "failed")]
+
+
+def test_status_page_before_the_first_run_has_only_the_reason_and_links() -> None:
+    page = markdown(status_page(None, healthy=False, reason="no run has been reported yet"))
+    assert page.startswith("# git-sync\n\n**Unhealthy** no run has been reported yet\n")
+    assert "Last run" not in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "badge"),
+    [
+        ({}, "ok"),
+        ({"quarantined": 1}, "quarantined keys"),
+        ({"quarantined": 1, "deletions_refused": 1}, "refused"),
+        ({"deletions_refused": 1, "missing": True}, "missing"),
+        ({"missing": True, "over_limit": True}, "over limit"),
+    ],
+)
+def test_status_page_shows_the_gravest_state_of_a_cluster(fields: dict[str, Any], badge: str) -> None:
+    known = ClusterState(last_success_at=NOON, files=1234, **fields)
+    page = markdown(status_page(state(clusters={"east": known}), healthy=True, reason="fine"))
+    assert f"| `east` | **{badge}** | 1,234 | 2025-07-12 12:00 UTC |" in page
+
+
+def test_status_page_shows_a_cluster_that_failed_in_the_last_run() -> None:
+    failed = result(clusters=(ClusterResult(name="east", status=Status.FAILED),))
+    known = state(clusters={"east": ClusterState(), "west": ClusterState()}, last_run=failed)
+    page = markdown(status_page(known, healthy=True, reason="fine"))
+    assert "| `east` | **failed** |" in page
+    assert "| `west` | **ok** |" in page
