@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import certifi
 import urllib3
 
+from steps.core import limits
 from steps.runtime import retry
+from steps.runtime.deadline import call_within
 from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
@@ -19,10 +22,7 @@ if TYPE_CHECKING:
 
     from steps.runtime.retry import RetryPolicy
 
-_CONNECT_SECONDS = 5
-_READ_SECONDS = 10
 _FIRST_REFUSAL = 300  # redirects are not followed: the content is meant for this address only
-_ANSWER_BYTES = 1000
 
 
 class Undelivered(Exception):
@@ -42,7 +42,10 @@ def post(  # noqa: PLR0913 - the parts of a request
     ca_file: Path | None = None,
     proxy: str | None = None,
 ) -> None:
-    """Send ``body``, with retries. Raises Undelivered unless the server accepts it."""
+    """Send ``body``, with retries.
+
+    Raises Undelivered unless the server accepts it within DELIVERY_SECONDS.
+    """
     if ca_file and not os.access(ca_file, os.R_OK):
         raise Undelivered(f"{ca_file} cannot be read")
     try:
@@ -50,10 +53,27 @@ def post(  # noqa: PLR0913 - the parts of a request
     except ValueError as problem:
         raise Undelivered("the URL is invalid") from problem
     login = ":".join(credentials) if credentials else unquote(address.auth or "")
+    request = {
+        "url": address._replace(auth=None).url,
+        "body": body,
+        "headers": {**headers, **({"Authorization": _basic(login)} if login else {})},
+    }
+    try:
+        status, answer = call_within(limits.DELIVERY_SECONDS, lambda: _send(request, ca_file, proxy))
+    except TimeoutError:
+        raise Undelivered(f"no complete answer within {limits.DELIVERY_SECONDS} s") from None
+    if status >= _FIRST_REFUSAL:
+        raise Undelivered(f"the server answered {status}", first_line(answer.decode(errors="replace")))
+
+
+def _send(request: Mapping[str, Any], ca_file: Path | None, proxy: str | None) -> tuple[int, bytes]:
+    """Send the request and return the status and the beginning of a refusal. Raises Undelivered."""
     options: dict[str, Any] = {
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": str(ca_file) if ca_file else certifi.where(),
-        "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+        "timeout": urllib3.Timeout(
+            connect=limits.DELIVERY_CONNECT_SECONDS, read=limits.DELIVERY_READ_SECONDS
+        ),
         "retries": urllib3_retry(
             retry.DELIVERIES,
             status_forcelist=(429, 502, 503, 504),
@@ -64,25 +84,17 @@ def post(  # noqa: PLR0913 - the parts of a request
     }
     try:
         pool = urllib3.ProxyManager(**through(proxy), **options) if proxy else urllib3.PoolManager(**options)
-        with pool:
-            response = pool.request(
-                "POST",
-                address._replace(auth=None).url,
-                body=body,
-                headers={**headers, **({"Authorization": _basic(login)} if login else {})},
-                redirect=False,
-                preload_content=False,
-            )
-            answer = response.read1(_ANSWER_BYTES) if response.status >= _FIRST_REFUSAL else b""
+        with (
+            pool,
+            closing(pool.request("POST", **request, redirect=False, preload_content=False)) as response,
+        ):
+            refused = response.status >= _FIRST_REFUSAL
+            return response.status, response.read1(limits.DELIVERY_ANSWER_BYTES) if refused else b""
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
         cause = root_cause(problem)
         raise Undelivered(
             first_line((cause.strerror if isinstance(cause, OSError) else None) or str(cause))
         ) from None
-    if response.status >= _FIRST_REFUSAL:
-        raise Undelivered(
-            f"the server answered {response.status}", first_line(answer.decode(errors="replace"))
-        )
 
 
 def urllib3_retry(policy: RetryPolicy, **options: Any) -> urllib3.Retry:

@@ -603,7 +603,7 @@ MUTANTS = (
     ),
     Mutant(
         "redirect followed",
-        "steps/clients/http.py::post",
+        "steps/clients/http.py::_send",
         Value("redirect", "True"),
         "tests/runs/test_secrets.py::test_webhook_and_pushgateway_redirects_are_not_followed",
     ),
@@ -621,7 +621,7 @@ MUTANTS = (
     ),
     Mutant(
         "any certificate trusted: the webhook's",
-        "steps/clients/http.py::post",
+        "steps/clients/http.py::_send",
         Value("cert_reqs", "'CERT_NONE'"),
         "tests/reporting/test_webhook.py::test_a_hook_under_an_authority_of_ones_own",
     ),

@@ -19,6 +19,7 @@ from steps import contracts
 from steps.cli import cli
 from steps.clients.git.errors import MESSAGES, PERMANENT
 from steps.contracts import State
+from steps.core import limits
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision
@@ -412,6 +413,33 @@ def test_guards_lists_every_reason_refusal_and_limit() -> None:
     refusals = [decision.value for decision in Decision if decision.refused]
     listed = [row.split("`")[1] for row in table_rows(DOCS["guards.md"], "`[a-z_]+`")]
     assert sorted(listed) == sorted([*Reason, *refusals, *Excess])
+
+
+# -- docs/limits.md -----------------------------------------------------------------------------
+
+
+_UNITS = {"SECONDS": " s", "BYTES": " bytes"}
+
+
+def limit_rows() -> list[tuple[str, str]]:
+    """The name of each limit, and its value as docs/limits.md shows it."""
+    return [
+        (name, shown_limit(name.rpartition("_")[2], value))
+        for name, value in vars(limits).items()
+        if name.isupper()
+    ]
+
+
+def shown_limit(suffix: str, value: int) -> str:
+    for size, unit in ((2**20, " MiB"), (2**10, " KiB")):
+        if suffix == "BYTES" and value % size == 0:
+            return f"{value // size}{unit}"
+    return f"{value}{_UNITS.get(suffix, '')}"
+
+
+def test_limits_lists_every_limit_once_with_its_value() -> None:
+    listed = [tuple(row.split(" | ")[:2]) for row in table_rows(DOCS["limits.md"], "`[A-Z_]+`")]
+    assert listed == [(f"| `{name}`", value) for name, value in limit_rows()]
 
 
 # -- docs/architecture.md, docs/security.md, links ----------------------------------------------

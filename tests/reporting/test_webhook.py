@@ -8,16 +8,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from steps.core import limits
 from tests.support.process import await_port, free_port
 from tests.support.receiver import Delivery, Receiver, receiver
 from tests.support.repositories import bare_repository, git_environment, sha
 from tests.support.sync import Sync
+from tests.support.trickle import HEADERS, trickling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +128,21 @@ def test_a_hook_out_of_reach_is_an_error_that_is_counted_and_no_failure(
     assert "s3cret" not in result.text
     assert "k3y" not in result.text
     assert unwell.state["counters"]["webhook_errors"] == 1
+
+
+def test_run_ends_at_the_deadline_of_a_delivery_if_the_receiver_trickles(
+    telling: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DELIVERY_SECONDS", 1)
+    with trickling(HEADERS) as receiver_:
+        slow = f"http://{receiver_.endpoint}/s3cret-path"
+        began = time.monotonic()
+        result = telling(WEBHOOK_URL=slow, PUSHGATEWAY_URL=slow, SCRAPE_INTERVAL="0s")
+        assert time.monotonic() - began < 10
+    assert result.exit == 0
+    errors = [line["error"] for line in result.of("webhook", "error") + result.of("metrics_push", "error")]
+    assert errors == ["no complete answer within 1 s"] * 2
+    assert result.lines[-1]["operation"] == "sync_complete"
 
 
 def test_a_hook_under_an_authority_of_ones_own(

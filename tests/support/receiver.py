@@ -31,6 +31,7 @@ class Receiver:
     url: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b"accepted\n"
     got: list[Delivery] = field(default_factory=list)
     during: Callable[[], None] = lambda: None
 
@@ -46,7 +47,7 @@ def receiver(*, tls: trustme.CA | None = None) -> Iterator[Receiver]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             state.got.append(Delivery(self.command, self.target, headers, body))
             state.during()
-            self.reply(state.status, state.headers, b"accepted\n")
+            self.reply(state.status, state.headers, state.body)
 
         do_POST = _record  # noqa: N815 - http.server's name
 
