@@ -1,4 +1,4 @@
-"""Counters that outlive the pods."""
+"""Counters of all runs, kept in the state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def counted(*run_ids: str) -> Counters:
 
 
 @given(runs)
-def test_each_run_is_in_the_totals_once_and_the_buckets_are_cumulative(
+def test_counters_count_each_run_once_in_totals_and_cumulative_buckets(
     reported: list[tuple[str, float, bool, int]],
 ) -> None:
     counters = Counters()
@@ -46,30 +46,30 @@ def test_each_run_is_in_the_totals_once_and_the_buckets_are_cumulative(
     )
 
 
-def test_a_duration_on_a_bound_is_within_it() -> None:
+def test_duration_equal_to_a_bucket_bound_is_in_that_bucket() -> None:
     at_bounds = Counters()
     for bound in DURATION_BUCKETS:
         at_bounds = at_bounds.with_run(str(bound), duration_seconds=bound, failed=False, files_processed=0)
     assert at_bounds.duration_buckets == tuple(range(1, len(DURATION_BUCKETS) + 1))
 
 
-def test_a_report_that_is_retried_changes_nothing() -> None:
+def test_counters_ignore_a_run_that_is_reported_again() -> None:
     once = counted("a", "b")
     assert once.with_run("a", duration_seconds=1, failed=False, files_processed=9) == once
 
 
-def test_a_hundred_runs_are_remembered_so_the_state_stays_small() -> None:
+def test_counters_keep_the_ids_of_the_last_hundred_runs() -> None:
     many = counted(*(str(number) for number in range(250)))
     assert (many.runs, len(many.counted_runs)) == (250, 100)
     assert many.with_run("150", duration_seconds=1, failed=True, files_processed=1) == many
 
 
-def test_the_totals_survive_being_written_and_read() -> None:
+def test_counters_are_equal_after_a_json_round_trip() -> None:
     counters = counted("a", "b")
     assert Counters.model_validate_json(counters.model_dump_json()) == counters
 
 
-def test_a_run_that_ends_before_it_began_by_another_nodes_clock_is_still_reported() -> None:
+def test_run_with_a_negative_duration_is_counted() -> None:
     now = datetime(2026, 1, 5, tzinfo=UTC)
     result = RunResult(
         run_id="a",

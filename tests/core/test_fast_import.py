@@ -1,4 +1,4 @@
-"""The words of fast-import's input, as git itself understands them."""
+"""The input of fast-import, checked with git itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def commit(
     return fast_import.commit(ref=ref, name=name, email=email, at=AT, message=text, parent=parent)
 
 
-def written(path: str, content: bytes) -> bytes:
+def write(path: str, content: bytes) -> bytes:
     return fast_import.write_inline(path.encode(), len(content)) + content + fast_import.END_OF_DATA
 
 
@@ -59,12 +59,12 @@ def feed(repository: Path, *words: bytes) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.sets(legal_paths, min_size=1, max_size=5), st.binary())
-def test_any_legal_path_is_written_literally_and_deleted_again(
+def test_fast_import_writes_and_deletes_any_legal_path(
     repository: Path, paths: set[str], content: bytes
 ) -> None:
     branch = new_branch()
     files = {f"{number}/{path}": content for number, path in enumerate(sorted(paths))}
-    feed(repository, commit(branch), *(written(path, content) for path in files))
+    feed(repository, commit(branch), *(write(path, content) for path in files))
     assert contents(repository, branch) == files
     assert {entry.mode for entry in tree(repository, branch).values()} == {"100644"}
     parent = sha(repository, branch)
@@ -84,13 +84,13 @@ def test_any_legal_path_is_written_literally_and_deleted_again(
         b"\0" * 9,
     ],
 )
-def test_content_is_carried_byte_for_byte(content: bytes, repository: Path) -> None:
+def test_fast_import_keeps_content_byte_for_byte(content: bytes, repository: Path) -> None:
     branch = new_branch()
-    feed(repository, commit(branch), written("a", content), written("b", b"after"))
+    feed(repository, commit(branch), write("a", content), write("b", b"after"))
     assert contents(repository, branch) == {"a": content, "b": b"after"}
 
 
-def test_a_blob_that_the_repository_has_is_written_by_its_id(repository: Path) -> None:
+def test_fast_import_writes_an_existing_blob_by_its_id(repository: Path) -> None:
     branch = new_branch()
     oid = git(repository, "hash-object", "-w", "--stdin", stdin=b"known").decode().strip()
     feed(repository, commit(branch), fast_import.write_blob(b'd/"x"', oid))
@@ -105,21 +105,21 @@ def test_a_blob_that_the_repository_has_is_written_by_its_id(repository: Path) -
         ({"a/b": b"1", "a-x": b"1"}, "a/b", {"a": b"2", "a-x": b"1"}),
     ],
 )
-def test_deletions_first_let_file_and_directory_change_places(
+def test_deletions_before_writes_can_swap_file_and_directory(
     repository: Path, before: dict[str, bytes], deleted: str, after: dict[str, bytes]
 ) -> None:
     branch = new_branch()
     parent = commit_files(repository, dict(before), branch=branch)
-    words = [written(path, content) for path, content in after.items()]
+    words = [write(path, content) for path, content in after.items()]
     feed(repository, commit(branch, parent=parent), fast_import.delete(deleted.encode()), *words)
     assert contents(repository, branch) == after
 
 
-def test_without_a_parent_it_is_a_root_commit_and_with_one_it_follows(repository: Path) -> None:
+def test_commit_is_a_root_without_a_parent_and_a_child_with_one(repository: Path) -> None:
     branch = new_branch()
-    feed(repository, commit(branch), written("a", b"1"))
+    feed(repository, commit(branch), write("a", b"1"))
     root = sha(repository, branch)
-    feed(repository, commit(branch, parent=root), written("b", b"2"))
+    feed(repository, commit(branch, parent=root), write("b", b"2"))
     parents = git(repository, "log", "--format=%H %P", branch).decode().split("\n")[:-1]
     assert parents == [f"{sha(repository, branch)} {root}", f"{root} "]
     assert contents(repository, branch) == {"a": b"1", "b": b"2"}
@@ -129,9 +129,9 @@ def test_without_a_parent_it_is_a_root_commit_and_with_one_it_follows(repository
     "text",
     ["one line\n", "größe 🎉\n\nbody\n\nTrailer: x\n", "no line feed", 'data 3\nM 100644 "x"\ndone\n', "\n"],
 )
-def test_the_message_is_kept_verbatim(text: str, repository: Path) -> None:
+def test_fast_import_keeps_the_message_verbatim(text: str, repository: Path) -> None:
     branch = new_branch()
-    feed(repository, commit(branch, text=text), written("a", b"1"))
+    feed(repository, commit(branch, text=text), write("a", b"1"))
     assert message(repository, branch) == text
 
 
@@ -139,18 +139,18 @@ def test_the_message_is_kept_verbatim(text: str, repository: Path) -> None:
     ("name", "email"),
     [("cluster-backup-bot", "backup@yourcompany.com"), ('Zoë "the bot" O\'Neil', "a+b@é.example")],
 )
-def test_author_and_committer_are_the_configured_one_at_the_runs_start(
+def test_author_and_committer_are_the_configured_ones_at_the_start_time(
     name: str, email: str, repository: Path
 ) -> None:
     branch = new_branch()
-    feed(repository, commit(branch, name=name, email=email), written("a", b"1"))
+    feed(repository, commit(branch, name=name, email=email), write("a", b"1"))
     shown = git(repository, "log", "-1", "--date=raw", "--format=%an|%ae|%ad|%cn|%ce|%cd", branch).decode()
     who = f"{name}|{email}|1752358018 +0000"
     assert shown == f"{who}|{who}\n"
 
 
-def test_the_same_commit_made_twice_has_the_same_id(repository: Path) -> None:
+def test_repeated_commit_has_the_same_id(repository: Path) -> None:
     first, second = new_branch(), new_branch()
     for branch in (first, second):
-        feed(repository, commit(branch), written("a", b"1"))
+        feed(repository, commit(branch), write("a", b"1"))
     assert sha(repository, first) == sha(repository, second)

@@ -1,4 +1,4 @@
-"""Which clusters, namespaces and objects a run is about."""
+"""Selection of clusters, namespaces and objects by the filters."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from steps.core.filters import Selection
         (("prod-????",), {"prod-east", "prod-west"}),
         (("prod-[ew]ast",), {"prod-east"}),
         (("prod-*", "!prod-west"), {"prod-east"}),
-        (("!prod-west", "prod-*"), {"prod-east", "prod-west"}),  # the last that matches wins
-        (("!prod-*",), {"staging", "PROD"}),  # only negations: all the rest
+        (("!prod-west", "prod-*"), {"prod-east", "prod-west"}),  # the last match wins
+        (("!prod-*",), {"staging", "PROD"}),  # only negations: everything else
         (("!*",), set()),
         (("!*", "staging"), {"staging"}),
         (("nothing",), set()),
-        (("prod",), set()),  # the whole name, not its beginning; and case counts
+        (("prod",), set()),  # the whole name, not a prefix; case-sensitive
     ],
 )
-def test_globs_choose_clusters_and_namespaces_alike(globs: tuple[str, ...], selected: set[str]) -> None:
+def test_globs_select_clusters_and_namespaces_in_the_same_way(
+    globs: tuple[str, ...], selected: set[str]
+) -> None:
     names = {"prod-east", "prod-west", "staging", "PROD"}
     by_cluster, by_namespace = Selection(clusters=globs), Selection(namespaces=globs)
     assert {name for name in names if by_cluster.has_cluster(name)} == selected
@@ -37,14 +39,14 @@ def test_globs_choose_clusters_and_namespaces_alike(globs: tuple[str, ...], sele
     ("path", "selected"),
     [
         (b"east/default/x.yaml", True),
-        (b"east/default", True),  # an object straight in the cluster: its name is the first segment
+        (b"east/default", True),  # an object directly below the cluster: its name is the first segment
         (b"east/default/kube-system/x", True),
         (b"east/kube-system/default/x", False),
         (b"default/kube-system/x", False),
         (b"east/default-2/x", False),
     ],
 )
-def test_a_namespace_is_the_first_segment_after_the_cluster(path: bytes, selected: bool) -> None:
+def test_namespace_is_the_first_segment_after_the_cluster(path: bytes, selected: bool) -> None:
     assert Selection(namespaces=("default",)).has_path(path) is selected
 
 
@@ -66,11 +68,11 @@ def test_a_namespace_is_the_first_segment_after_the_cluster(path: bytes, selecte
         (("*.bin",), b"east/\xff\xfe.txt", True),
     ],
 )
-def test_exclude_reads_as_a_gitignore_file(patterns: tuple[str, ...], path: bytes, selected: bool) -> None:
+def test_exclude_uses_the_syntax_of_gitignore(patterns: tuple[str, ...], path: bytes, selected: bool) -> None:
     assert Selection(exclude=patterns).has_path(path) is selected
 
 
-def test_namespaces_and_exclude_must_both_let_a_path_through() -> None:
+def test_path_must_pass_both_namespaces_and_exclude() -> None:
     both = Selection(namespaces=("default",), exclude=("*.log",))
     paths = [b"c/default/a", b"c/default/a.log", b"c/other/a", b"c/other/a.log"]
     assert [both.has_path(path) for path in paths] == [True, False, False, False]
@@ -85,10 +87,10 @@ def test_namespaces_and_exclude_must_both_let_a_path_through() -> None:
         (Selection(exclude=("x",)), False),
     ],
 )
-def test_a_filter_within_clusters_is_told(selection: Selection, whole_cluster: bool) -> None:
+def test_selection_knows_whether_it_selects_whole_clusters(selection: Selection, whole_cluster: bool) -> None:
     assert selection.is_whole_cluster is whole_cluster
 
 
 @given(st.binary())
-def test_without_a_filter_every_path_is_selected(path: bytes) -> None:
+def test_every_path_is_selected_without_a_filter(path: bytes) -> None:
     assert Selection().has_path(path)

@@ -1,4 +1,4 @@
-"""Which keys become paths, and that real git would take every one of them."""
+"""Which keys become paths; real git must accept each of them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ DOT_GIT = [
     *(f"{chr(code)}.git{chr(code)}" for code in HFS_IGNORED if code not in BIDI),
 ]
 
-# What git itself takes for .gitmodules (and so reads and judges, see `git fsck`) by its short names.
+# Short names that git treats as .gitmodules or .gitattributes, and so checks in `git fsck`.
 HASHED_SHORT_NAMES = [
     *("gi7eba~1", "GI7EBA~9", "gi7eb~10", "gi7e~123", "gi~99999", "g~123456", "~1234567"),
     *("gi7d29~1", "gi7d2~10"),
@@ -138,23 +138,23 @@ plain_looking = st.lists(
 
 
 @pytest.mark.parametrize("path", LEGAL)
-def test_whatever_no_rule_names_is_legal_as_it_stands(path: str) -> None:
+def test_path_without_a_matching_rule_is_legal(path: str) -> None:
     assert rejection(path) is None
 
 
 @pytest.mark.parametrize(("path", "reason"), ILLEGAL)
-def test_each_rule_rejects_and_names_its_reason(path: str, reason: Reason) -> None:
+def test_rule_rejects_a_path_with_its_reason(path: str, reason: Reason) -> None:
     assert rejection(path) == reason
 
 
 @pytest.mark.parametrize("name", DOT_GIT)
 @pytest.mark.parametrize("path", ["{}", "{}/config", "east/{}/config", "east/default/{}"])
-def test_any_spelling_of_dot_git_is_rejected_in_any_segment(name: str, path: str) -> None:
+def test_every_spelling_of_dot_git_is_rejected_in_every_segment(name: str, path: str) -> None:
     assert rejection(path.format(name)) == Reason.GIT_DIRECTORY
 
 
 @given(any_text)
-def test_what_is_accepted_is_within_every_limit(path: str) -> None:
+def test_accepted_path_is_within_all_limits(path: str) -> None:
     if rejection(path) is None:
         assert len(path.encode()) <= 1024
         assert all(0 < len(segment.encode()) <= 255 for segment in path.split("/"))
@@ -163,7 +163,7 @@ def test_what_is_accepted_is_within_every_limit(path: str) -> None:
 
 
 @given(any_text | plain_looking)
-def test_the_fast_path_decides_as_the_slow_one(path: str) -> None:
+def test_fast_check_agrees_with_the_full_check(path: str) -> None:
     fast = rejection(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys, "_PLAIN", re.compile(r"(?!)"))
@@ -171,7 +171,7 @@ def test_the_fast_path_decides_as_the_slow_one(path: str) -> None:
 
 
 @given(any_text, st.integers(1, 300))
-def test_what_is_shown_of_a_key_is_printable_and_bounded(text: str, limit: int) -> None:
+def test_shown_key_is_printable_and_limited_in_length(text: str, limit: int) -> None:
     shown = printable(text, limit)
     assert shown.isprintable()
     assert len(shown) <= len(r"\U0010ffff") * limit + len(f"… ({len(text)} characters)")
@@ -188,7 +188,7 @@ def test_what_is_shown_of_a_key_is_printable_and_bounded(text: str, limit: int) 
         ("x" * 201, "x" * 200 + "… (201 characters)"),
     ],
 )
-def test_a_key_is_shown_with_its_unprintable_parts_spelt_out(text: str, shown: str) -> None:
+def test_shown_key_escapes_unprintable_characters(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
@@ -196,17 +196,17 @@ def test_a_key_is_shown_with_its_unprintable_parts_spelt_out(text: str, shown: s
 
 
 class StrictGit:
-    """A repository that judges names and contents as the strictest host and work tree would."""
+    """A repository that checks names and contents like the strictest hosts and file systems."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = bare_repository(directory)
-        # Contents that `git fsck` refuses wherever it takes the file for .gitmodules or .gitattributes.
-        poison = b'[submodule "x"]\n\tpath = x\n\turl = -u./payload\n#' + b"x" * 4096 + b"\n"
-        self._blob = git(self.directory, "hash-object", "-w", "--stdin", stdin=poison).strip()
+        # `git fsck` rejects this content in every file that it treats as .gitmodules or .gitattributes.
+        content = b'[submodule "x"]\n\tpath = x\n\turl = -u./payload\n#' + b"x" * 4096 + b"\n"
+        self._blob = git(self.directory, "hash-object", "-w", "--stdin", stdin=content).strip()
         self._numbers = count()
 
-    def judge(self, *paths: str) -> None:
-        """Raise CalledProcessError if git takes any of the paths for something that it is not."""
+    def check(self, *paths: str) -> None:
+        """Raise CalledProcessError if git gives any of these paths a special meaning."""
         entries = b"".join(
             b"100644 " + self._blob + b"\t%d/" % next(self._numbers) + path.encode() + b"\0" for path in paths
         )
@@ -216,8 +216,8 @@ class StrictGit:
         git(self.directory, "write-tree")
         fsck(self.directory)
 
-    def judge_siblings(self, *names: str) -> None:
-        """Do so for one directory of many names."""
+    def check_siblings(self, *names: str) -> None:
+        """Check many names in one directory."""
         entries = b"".join(b"100644 blob " + self._blob + b"\t" + name.encode() + b"\0" for name in names)
         git(self.directory, "mktree", "-z", stdin=entries)
         fsck(self.directory)
@@ -228,42 +228,42 @@ def strict_git(tmp_path_factory: pytest.TempPathFactory) -> StrictGit:
     return StrictGit(tmp_path_factory.mktemp("strict") / "strict.git")
 
 
-def test_git_takes_every_legal_key(strict_git: StrictGit) -> None:
-    strict_git.judge(*LEGAL)
+def test_git_accepts_every_legal_example(strict_git: StrictGit) -> None:
+    strict_git.check(*LEGAL)
 
 
 @pytest.mark.parametrize(
     "path", [*DOT_GIT, ".", "..", "a/../b", "a//b", *(f".g{chr(code)}it" for code in HFS_IGNORED)]
 )
-def test_what_git_refuses_is_rejected(path: str, tmp_path: Path) -> None:
+def test_path_that_git_refuses_is_rejected(path: str, tmp_path: Path) -> None:
     with pytest.raises(CalledProcessError):
-        StrictGit(tmp_path / "strict.git").judge(f"x/{path}/y")
+        StrictGit(tmp_path / "strict.git").check(f"x/{path}/y")
     assert rejection(f"x/{path}/y") is not None
 
 
 @pytest.mark.parametrize(
     "name", [".gitmodules", ".GITMODULES. .", ".git\u200cmodules", "gitmod~4", "gitatt~1"]
 )
-def test_what_git_reads_as_a_file_of_its_own_is_rejected(name: str, tmp_path: Path) -> None:
+def test_special_file_of_git_is_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(CalledProcessError):
-        StrictGit(tmp_path / "strict.git").judge(name)
+        StrictGit(tmp_path / "strict.git").check(name)
     assert rejection(name) == Reason.GIT_FILE
 
 
 @pytest.mark.parametrize("name", HASHED_SHORT_NAMES)
-def test_a_hashed_short_name_is_rejected_with_any_number(name: str, tmp_path: Path) -> None:
+def test_hashed_short_name_is_rejected_with_any_number(name: str, tmp_path: Path) -> None:
     with pytest.raises(CalledProcessError):
-        StrictGit(tmp_path / "strict.git").judge(name)
+        StrictGit(tmp_path / "strict.git").check(name)
     assert rejection(name) == Reason.GIT_FILE
 
 
-@settings(max_examples=40)  # each starts git four times
+@settings(max_examples=40)  # each example starts git four times
 @given(st.lists(legal_paths, min_size=1, max_size=50))
-def test_git_takes_whatever_is_accepted(strict_git: StrictGit, paths: list[str]) -> None:
+def test_git_accepts_every_accepted_path(strict_git: StrictGit, paths: list[str]) -> None:
     assert {rejection(path) for path in paths} <= {None, Reason.PATH_TOO_LONG}
-    strict_git.judge(*paths)
+    strict_git.check(*paths)
 
 
-def test_no_character_hides_dot_git_from_the_validator_and_not_from_git(strict_git: StrictGit) -> None:
-    disguises = (f".gi{chr(code)}t" for code in range(1, 0x1_0000) if chr(code) != "/")
-    strict_git.judge_siblings(*(name for name in disguises if rejection(name) is None))
+def test_dot_git_with_any_inserted_character_is_rejected_or_harmless(strict_git: StrictGit) -> None:
+    names = (f".gi{chr(code)}t" for code in range(1, 0x1_0000) if chr(code) != "/")
+    strict_git.check_siblings(*(name for name in names if rejection(name) is None))

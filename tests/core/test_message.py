@@ -1,4 +1,4 @@
-"""The commit message: exact for people, and its trailers for machines."""
+"""The commit message: the documented text, and the trailers that git-sync parses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def message_of(listed: dict[str, datetime], run_id: str = "run-1") -> str:
     return commit_message(started_at=STARTED, clusters=lines, changes=CHANGES, run_id=run_id)
 
 
-def test_the_message_is_the_documented_one_to_the_letter() -> None:
+def test_commit_message_is_exactly_the_documented_one() -> None:
     message = commit_message(
         started_at=STARTED,
         clusters=CLUSTERS,
@@ -88,7 +88,7 @@ Git-Sync-Failed: production%3Anorth
     assert message == f"{HUMAN_PART}\n{trailers}"
 
 
-def test_a_run_that_is_started_elsewhere_on_earth_says_utc() -> None:
+def test_commit_message_has_times_in_utc() -> None:
     tokyo = timezone(timedelta(hours=9))
     message = commit_message(
         started_at=STARTED.astimezone(tokyo),
@@ -100,7 +100,7 @@ def test_a_run_that_is_started_elsewhere_on_earth_says_utc() -> None:
     assert parse_trailers(message).listed == {line.name: LISTED for line in CLUSTERS}
 
 
-def test_the_order_in_which_clusters_are_given_does_not_matter() -> None:
+def test_commit_message_does_not_depend_on_the_order_of_clusters() -> None:
     def message(clusters: list[ClusterLine], pairs: list[tuple[str, str]]) -> str:
         return commit_message(
             started_at=STARTED,
@@ -116,7 +116,7 @@ def test_the_order_in_which_clusters_are_given_does_not_matter() -> None:
     assert message(CLUSTERS, pairs) == message(CLUSTERS[::-1], pairs[::-1])
 
 
-def test_a_commit_without_a_processed_cluster_is_still_well_formed() -> None:
+def test_commit_message_without_clusters_is_well_formed() -> None:
     message = commit_message(
         started_at=STARTED, clusters=[], changes=Changes(0, 0, 0), run_id="r", failed=["x"]
     )
@@ -125,9 +125,7 @@ def test_a_commit_without_a_processed_cluster_is_still_well_formed() -> None:
 
 
 @given(st.dictionaries(names, instants), names)
-def test_whatever_the_names_the_trailers_say_who_was_listed_when(
-    listed: dict[str, datetime], run_id: str
-) -> None:
+def test_trailers_return_listing_times_for_any_names(listed: dict[str, datetime], run_id: str) -> None:
     trailers = parse_trailers(message_of(listed, run_id))
     assert (trailers.run_id, trailers.listed) == (run_id, listed)
 
@@ -138,7 +136,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_trailers_survive_a_real_commit(name: str, repository: Path) -> None:
+def test_trailers_are_equal_after_a_commit(name: str, repository: Path) -> None:
     message = message_of({name: LISTED, "staging": LISTED})
     commit = commit_files(repository, {"x": b"x"}, message)
     read = git(repository, "log", "-1", "--format=%B", commit).decode()
@@ -148,7 +146,7 @@ def test_trailers_survive_a_real_commit(name: str, repository: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(names | st.sampled_from(HOSTILE_NAMES), max_size=4, unique=True))
-def test_git_sees_the_same_trailers_and_one_word_per_name(repository: Path, clusters: list[str]) -> None:
+def test_git_parses_the_same_trailers_with_one_word_per_name(repository: Path, clusters: list[str]) -> None:
     message = commit_message(
         started_at=STARTED,
         clusters=[ClusterLine(name, 1, LISTED) for name in clusters],
@@ -174,17 +172,17 @@ def test_git_sees_the_same_trailers_and_one_word_per_name(repository: Path, clus
         "Quote\n\nGit-Sync-Run: in-the-body\n\nSigned-off-by: someone\n",
     ],
 )
-def test_a_commit_of_somebody_else_says_nothing(message: str) -> None:
+def test_message_of_another_commit_has_no_trailers(message: str) -> None:
     trailers = parse_trailers(message)
     assert (trailers.run_id, dict(trailers.listed)) == (None, {})
 
 
 @pytest.mark.parametrize("value", ["", "east", "east ", "east yesterday", "east 2025-13-01T00:00:00Z", " "])
-def test_a_malformed_trailer_is_passed_over(value: str) -> None:
+def test_malformed_trailer_is_ignored(value: str) -> None:
     message = message_of({"west": LISTED}).rstrip("\n") + f"\nGit-Sync-Listed: {value}\n"
     assert parse_trailers(message).listed == {"west": LISTED}
 
 
 @given(st.text() | st.text().map("x\n\nGit-Sync-Listed: ".__add__))
-def test_no_message_is_too_odd_to_be_read(message: str) -> None:
+def test_any_message_can_be_parsed(message: str) -> None:
     assert parse_trailers(message).run_id is None or "Git-Sync-Run" in message

@@ -1,4 +1,4 @@
-"""Joining sorted streams."""
+"""Joins of sorted streams."""
 
 from __future__ import annotations
 
@@ -24,22 +24,20 @@ def rows(*paths: bytes) -> list[Row]:
     return [Row(path) for path in paths]
 
 
-# Few and short paths, so that two streams meet often.
+# Few and short paths, so that many are in both streams.
 streams = st.dictionaries(st.binary(max_size=2), st.integers()).map(
     lambda values: [Row(path, values[path]) for path in sorted(values)]
 )
 
 
 @given(streams, streams)
-def test_every_row_of_both_comes_out_once_by_path_and_beside_its_namesake(
-    left: list[Row], right: list[Row]
-) -> None:
+def test_outer_join_yields_each_row_once_paired_by_path(left: list[Row], right: list[Row]) -> None:
     lefts, rights = {row.path: row for row in left}, {row.path: row for row in right}
     expected = [(lefts.get(path), rights.get(path)) for path in sorted(lefts.keys() | rights.keys())]
     assert list(outer_join(left, right)) == expected
 
 
-def test_paths_compare_as_bytes() -> None:
+def test_paths_are_compared_as_bytes() -> None:
     in_byte_order = rows(b"A", b"a", b"a-x", b"a.x", b"a/b", b"a0", b"\xc3\xa9", b"\xf0\x9f\x8e\x89", b"\xff")
     assert list(ascending(in_byte_order)) == in_byte_order
 
@@ -48,21 +46,21 @@ def test_paths_compare_as_bytes() -> None:
     "stream",
     [rows(b"a", b"a"), rows(b"b", b"a"), rows(b"a", b"c", b"b"), rows(b"a/b", b"a-x"), rows(b"", b"")],
 )
-def test_a_stream_that_does_not_ascend_strictly_is_an_error_on_either_side(stream: list[Row]) -> None:
+def test_outer_join_rejects_a_stream_that_does_not_ascend_strictly(stream: list[Row]) -> None:
     with pytest.raises(OutOfOrder):
         list(outer_join(stream, rows(b"b")))
     with pytest.raises(OutOfOrder):
         list(outer_join(rows(b"b"), stream))
 
 
-def test_rows_before_the_disorder_have_come_out_already() -> None:
+def test_outer_join_yields_the_rows_before_an_order_error() -> None:
     joined = outer_join(rows(b"a", b"b", b"a"), ())
     assert next(joined) == (Row(b"a"), None)
     with pytest.raises(OutOfOrder, match="b'a' after b'b'"):
         list(joined)
 
 
-def test_endless_streams_are_joined_as_they_come() -> None:
+def test_outer_join_is_lazy() -> None:
     def numbers(step: int) -> Iterator[Row]:
         return (Row(b"%09d" % number) for number in count(0, step))
 

@@ -26,9 +26,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=40)
 @given(st.dictionaries(paths, st.integers(min_value=1, max_value=2**160 - 1)))
-def test_the_id_is_gits(repository: Path, files: dict[bytes, int]) -> None:
+def test_tree_id_equals_the_id_computed_by_git(repository: Path, files: dict[bytes, int]) -> None:
     directories: Directories[None] = Directories()
-    for path in sorted(files):  # what is both file and directory is no tree
+    for path in sorted(files):  # a path cannot be both file and directory
         for above, _ in directories.of(path, None):
             files.pop(above, None)
     computed, index = TreeId(), []

@@ -1,4 +1,4 @@
-"""Numbers that agree with their nouns."""
+"""Nouns that agree with their number."""
 
 from __future__ import annotations
 

@@ -150,19 +150,19 @@ MUTANTS = (
         ".git spelling accepted: NTFS short name",
         "steps/core/keys.py::_segment_rejection",
         Without("_NTFS_SHORT_GIT.fullmatch(...)"),
-        "tests/core/test_keys.py::test_what_git_refuses_is_rejected",
+        "tests/core/test_keys.py::test_path_that_git_refuses_is_rejected",
     ),
     Mutant(
         ".git spelling accepted: capitals",
         "steps/core/keys.py::_segment_rejection",
         Replace("A.casefold()", "A"),
-        "tests/core/test_keys.py::test_what_git_refuses_is_rejected",
+        "tests/core/test_keys.py::test_path_that_git_refuses_is_rejected",
     ),
     Mutant(
         ".git spelling accepted: characters that macOS ignores",
         "steps/core/keys.py::_segment_rejection",
         Replace("_HFS_IGNORED.sub('', A)", "A"),
-        "tests/core/test_keys.py::test_no_character_hides_dot_git_from_the_validator_and_not_from_git",
+        "tests/core/test_keys.py::test_dot_git_with_any_inserted_character_is_rejected_or_harmless",
     ),
     Mutant(
         ".gitattributes accepted",
@@ -374,7 +374,7 @@ MUTANTS = (
         "order of the rows not checked",
         "steps/core/sorted_join.py::ascending",
         never("A.path <= last"),
-        "tests/core/test_sorted_join.py::test_a_stream_that_does_not_ascend_strictly_is_an_error_on_either_side",
+        "tests/core/test_sorted_join.py::test_outer_join_rejects_a_stream_that_does_not_ascend_strictly",
     ),
     # -- caches --
     Mutant(
@@ -717,7 +717,7 @@ MUTANTS = (
         "wrong precedence of exit codes",
         "steps/core/exit_codes.py",
         Swap("Exit.CONFIGURATION", "Exit.TRANSIENT"),
-        "tests/core/test_exit_codes.py::test_of_several_the_most_severe_wins_in_any_order",
+        "tests/core/test_exit_codes.py::test_most_severe_exit_code_does_not_depend_on_the_order",
     ),
     Mutant(
         "failed cluster hidden by those that succeeded",
