@@ -15,7 +15,7 @@ from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.detect import detect
 from steps.discover import discover
-from steps.download import Progress, Silent, download
+from steps.download import NoProgress, download
 from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, translated
 from steps.publish import publish
 from steps.publishing.push import PushCount
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from steps.planning.manifest import Progress
     from steps.runtime.settings.reading import Settings
 
 D = TypeVar("D", Run, RunResult, Verdict)
@@ -97,7 +98,7 @@ class Commands:
         clusters = [
             name for shard in found.shards if not shards or shard.index in shards for name in shard.clusters
         ]
-        return download(configured, volume, found, clusters, Silent())
+        return download(configured, volume, found, clusters, NoProgress())
 
     def detect(self, run_id: str | None) -> Exit:
         """Plan the changes."""
@@ -204,7 +205,7 @@ class Commands:
 
 def _progress(configured: Settings) -> AbstractContextManager[Progress]:
     if not (sys.stdout.isatty() and logs.is_text(configured.log.format)):
-        return nullcontext(Silent())
+        return nullcontext(NoProgress())
     from steps.runtime.progress import bar  # slow to import, and most runs have no terminal
 
     return bar()

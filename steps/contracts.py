@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from steps.core.counters import Counters
-from steps.core.deletion_guard import Decision, Limits
+from steps.core.deletion_guard import Decision, DeletionLimits
 from steps.core.filters import Selection
 from steps.core.intake_limits import Excess, IntakeLimits
 from steps.core.operations import Operation
@@ -104,7 +104,7 @@ class Run(RunStart):
         pattern=r"^[0-9a-f]{40}$", description="commit of the baselines; None if the branch does not exist"
     )
     selection: Selection
-    deletion_limits: Limits
+    deletion_limits: DeletionLimits
     intake_limits: IntakeLimits
     allow_delete: tuple[str, ...]
     max_object_bytes: int
@@ -220,6 +220,9 @@ class ClusterResult(Document):
     fetched_bytes: int = Field(default=0, description="bytes downloaded")
     decision: Decision = Field(default=Decision.DELETE, description="the deletion guard's decision")
     deletions_refused: int = 0
+    deletions_refused_sample: tuple[str, ...] = Field(
+        default=(), description="the first 20 paths of the refused deletions"
+    )
     allow_delete: str | None = Field(
         default=None, description="value of --allow-delete that approves the refused deletions"
     )

@@ -1,47 +1,42 @@
-"""detect: what is new, modified and deleted; here the guards refuse."""
+"""detect: find what is new, modified and deleted. The deletion guard decides here."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from steps.contracts import RowsHeader, Run, Status, Verdict
-from steps.core.changes import ManifestRow
-from steps.core.deletion_guard import Decision, is_approved
+from steps.contracts import ClusterResult, RowsHeader, Run, Status, Verdict
+from steps.core.deletion_guard import REFUSALS, is_approved
 from steps.core.keys import printable
 from steps.core.operations import Operation
-from steps.core.sorted_join import outer_join
-from steps.planning.planner import Planner, baseline_tree
+from steps.core.wording import plural
+from steps.planning.planner import Planner
 from steps.runtime import logs
 from steps.workdir.files import write_document
-from steps.workdir.rowfile import read_rows, write_rows
+from steps.workdir.rowfile import write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from steps.contracts import ClusterResult
     from steps.core.changes import PlanRow
-    from steps.workdir.volume import RunFiles, Volume
+    from steps.workdir.volume import Volume
+
+# Logs one path of the plan: the change in a word, the path, and data.
+_LogPath = Callable[..., None]
 
 
 def detect(volume: Volume, run: Run) -> Verdict:
     """Plan the run against its baselines, and write plan and verdict.
 
-    A cluster without a manifest is failed, never empty. Refusals and failures are no errors here:
-    publish pushes what is good, and alone returns the run's exit code.
+    A cluster without a manifest is failed, never empty. Refused deletions and failed clusters are not
+    errors here: publish pushes every other change, and only publish returns the run's exit code.
     """
     files = volume.files(run.run_id)
     started_at = datetime.now(UTC)
     with logs.timed() as elapsed:
-        planner = Planner(run, files, tree=None, settled={})
-        rows = planner.rows()
-        tell = _path_logger(run)
-        if tell is not None:
-            rows = _logged(rows, tell)
-        write_rows(files.plan_rows, RowsHeader(identity=run.identity), rows)
+        log_path = _path_logger(run)
+        planner = Planner(run, files, tree=None, settled={}, on_refused_deletion=_refusal_logger(log_path))
+        write_rows(files.plan_rows, RowsHeader(identity=run.identity), _logged(planner.rows(), log_path))
         verdict = Verdict(
             run_id=run.run_id,
             started_at=started_at,
@@ -49,120 +44,87 @@ def detect(volume: Volume, run: Run) -> Verdict:
             clusters=tuple(planner.results),
         )
         write_document(files.verdict, verdict)
-    for result in verdict.clusters:
-        _tell(result)
-        if result.allow_delete is not None:
-            _log_refusal(run, files, result, result.allow_delete, tell)
+    for cluster in verdict.clusters:
+        _log_cluster(cluster)
     _log_approvals(run, verdict)
-    processed = [result for result in verdict.clusters if result.processed]
-    new, modified, deleted = (
-        sum(getattr(result, count) for result in processed) for count in ("added", "modified", "deleted")
-    )
-    if not run.selection.is_whole_cluster and not any(r.accepted or r.deletions_refused for r in processed):
-        logs.warning(Operation.DETECT_CHANGES, "NAMESPACES and EXCLUDE leave no object of any cluster")
-    logs.info(
-        Operation.DETECT_CHANGES,
-        f"{new} new, {modified} modified, {deleted} deleted in {len(processed)} clusters",
-        took=elapsed(),
-        clusters=len(processed),
-        new=new,
-        modified=modified,
-        deleted=deleted,
-    )
+    _log_totals(run, verdict, elapsed())
     return verdict
 
 
-_SAMPLE = 20
-_REASONS = {
-    Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT at once",
-    Decision.REFUSED_VANISHED: "the bucket holds nothing of this cluster any more",
-    Decision.REFUSED_EMPTY_BUCKET: "the bucket holds no cluster at all: check MINIO_BUCKET and MINIO_PREFIX",
-}
+def _path_logger(run: Run) -> _LogPath | None:
+    """Return how to log each path: a dry run prints its plan; otherwise only LOG_LEVEL=debug does."""
+    level = logs.info if run.dry_run else logs.debug if logs.is_debug() else None
+    if level is None:
+        return None
+
+    def log_path(change: str, path: bytes, **data: Any) -> None:
+        shown = printable(path.decode(errors="replace"))
+        what = "deletion refused" if change == "refused" else change
+        level(Operation.DETECT_CHANGES, f"{what} {shown}", change=change, path=shown, **data)
+
+    return log_path
 
 
-Tell = Callable[..., None]
-
-
-def _path_logger(run: Run) -> Tell | None:
-    """How each single path is told: a dry run prints its plan, else it is for those who debug."""
-    if run.dry_run:
-        return logs.info
-    return logs.debug if logs.is_debug() else None
-
-
-def _logged(rows: Iterable[PlanRow], tell: Tell) -> Iterator[PlanRow]:
+def _logged(rows: Iterable[PlanRow], log_path: _LogPath | None) -> Iterator[PlanRow]:
     for row in rows:
-        change = row.change.word
-        path = printable(row.path.decode(errors="replace"))
-        tell(
-            Operation.DETECT_CHANGES, f"{change} {path}", change=change, path=path, oid=row.oid, size=row.size
-        )
+        if log_path is not None:
+            log_path(row.change.word, row.path, oid=row.oid, size=row.size)
         yield row
 
 
-def _tell(result: ClusterResult) -> None:
-    name = printable(result.name)
-    if result.status is Status.FAILED:
+def _refusal_logger(log_path: _LogPath | None) -> Callable[[bytes], None] | None:
+    return None if log_path is None else lambda path: log_path("refused", path)
+
+
+def _log_cluster(cluster: ClusterResult) -> None:
+    name = printable(cluster.name)
+    if cluster.status is Status.FAILED:
         logs.warning(
             Operation.DETECT_CHANGES,
-            f"{name} is left as it is: its download failed",
-            error=result.error,
+            f"{name} skipped: its download failed; its files in Git stay unchanged",
+            error=cluster.error,
             cluster=name,
         )
         return
-    if result.status is Status.OVER_LIMIT:
+    if cluster.status is Status.OVER_LIMIT:
         logs.error(
             Operation.DETECT_CHANGES,
             f"{name} skipped: over its limits",
-            f"{result.error}. Git keeps what it has; if the growth is intended, "
+            f"{cluster.error}. Its files in Git stay unchanged; if the growth is intended, "
             "raise that setting for one run",
             cluster=name,
-            over_limit=result.over_limit,
+            over_limit=cluster.over_limit,
         )
         return
     logs.info(
         Operation.DETECT_CHANGES,
-        f"{name}: {result.added} new, {result.modified} modified, {result.deleted} deleted",
+        f"{name}: {cluster.added} new, {cluster.modified} modified, {cluster.deleted} deleted",
         cluster=name,
-        files=result.files,
-        new=result.added,
-        modified=result.modified,
-        deleted=result.deleted,
+        files=cluster.files,
+        new=cluster.added,
+        modified=cluster.modified,
+        deleted=cluster.deleted,
     )
-    if result.quarantined:
+    if cluster.quarantined:
         logs.warning(
             Operation.DETECT_CHANGES,
-            f"{sum(result.quarantined.values())} keys of {name} are quarantined",
+            f"{name}: {plural(sum(cluster.quarantined.values()), 'key')} quarantined",
             cluster=name,
-            reasons=result.quarantined,
-            keys=result.quarantined_sample,
+            reasons=cluster.quarantined,
+            keys=cluster.quarantined_sample,
         )
-
-
-def _log_refusal(run: Run, files: RunFiles, result: ClusterResult, approval: str, tell: Tell | None) -> None:
-    """Say what is refused, why, and how a person allows it."""
-    name = printable(result.name)
-    if tell is not None:
-        for path in _refused(run, files, result.name):
-            tell(Operation.DETECT_CHANGES, f"deletion refused {path}", change="refused", path=path)
-    logs.error(
-        Operation.DETECT_CHANGES,
-        f"Refused to delete {result.deletions_refused} files of {name}",
-        f"{_REASONS[result.decision]}; they stay. If the loss is meant, allow exactly this one: "
-        f"git-sync run --allow-delete {shlex.quote(approval)}",
-        cluster=name,
-        decision=result.decision,
-        deletions_refused=result.deletions_refused,
-        allow_delete=approval,
-        paths=list(islice(_refused(run, files, result.name), _SAMPLE)),
-    )
-
-
-def _refused(run: Run, files: RunFiles, cluster: str) -> Iterator[str]:
-    manifest = read_rows(files.manifest(cluster), ManifestRow)
-    for held, listed in outer_join(baseline_tree(files, cluster), manifest):
-        if held is not None and listed is None and run.selection.has_path(held.path):
-            yield printable(held.path.decode(errors="replace"))
+    if cluster.allow_delete is not None:
+        logs.error(
+            Operation.DETECT_CHANGES,
+            f"Refused to delete {plural(cluster.deletions_refused, 'file')} of {name}",
+            f"{REFUSALS[cluster.decision]}; the files stay in Git. If the loss is intended, approve exactly "
+            f"this one: git-sync run --allow-delete {shlex.quote(cluster.allow_delete)}",
+            cluster=name,
+            decision=cluster.decision,
+            deletions_refused=cluster.deletions_refused,
+            allow_delete=cluster.allow_delete,
+            paths=cluster.deletions_refused_sample,
+        )
 
 
 def _log_approvals(run: Run, verdict: Verdict) -> None:
@@ -178,6 +140,22 @@ def _log_approvals(run: Run, verdict: Verdict) -> None:
     refused = [result.allow_delete for result in verdict.clusters if result.allow_delete is not None]
     if len(refused) > 1:
         options = " ".join(f"--allow-delete {shlex.quote(approval)}" for approval in refused)
-        logs.warning(
-            Operation.DETECT_CHANGES, f"To allow all of these losses at once: git-sync run {options}"
-        )
+        logs.warning(Operation.DETECT_CHANGES, f"To approve all refused deletions: git-sync run {options}")
+
+
+def _log_totals(run: Run, verdict: Verdict, took: float) -> None:
+    processed = [cluster for cluster in verdict.clusters if cluster.processed]
+    if not run.selection.is_whole_cluster and not any(c.accepted or c.deletions_refused for c in processed):
+        logs.warning(Operation.DETECT_CHANGES, "NAMESPACES and EXCLUDE exclude every object of every cluster")
+    new = sum(cluster.added for cluster in processed)
+    modified = sum(cluster.modified for cluster in processed)
+    deleted = sum(cluster.deleted for cluster in processed)
+    logs.info(
+        Operation.DETECT_CHANGES,
+        f"{new} new, {modified} modified, {deleted} deleted in {plural(len(processed), 'cluster')}",
+        took=took,
+        clusters=len(processed),
+        new=new,
+        modified=modified,
+        deleted=deleted,
+    )

@@ -1,4 +1,4 @@
-"""discover: which clusters there are, what Git holds of them, and how the work is shared out."""
+"""discover: find the clusters, record what Git has of them, and divide the work into shards."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from steps.contracts import ARTIFACTS, BaselineHeader, Run, RunStart, Shard
 from steps.core.keys import Reason, printable, rejection
 from steps.core.operations import Operation
 from steps.core.sorted_join import OutOfOrder
+from steps.core.wording import SAMPLE_SIZE, plural
 from steps.errors import FixConfiguration, SyncError, TryAgain
-from steps.planning.baselines import write_baselines
+from steps.planning.baselines import Baselines, write_baselines
 from steps.runtime import logs
 from steps.workdir.files import atomic_file, remove, write_document
 from steps.workdir.rowfile import Damaged, write_rows
@@ -25,21 +26,101 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.runtime.settings.reading import Settings
-    from steps.workdir.volume import Volume
+    from steps.workdir.volume import RunFiles, Volume
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_SAMPLE = 20
 
 
 def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
-    """Find the run's clusters in bucket and Git, and write their baselines; run.json comes last."""
+    """Find the run's clusters in bucket and Git, and write their baselines; run.json is written last."""
     volume.prune()
     files = volume.files(start.run_id)
-    remove(files.root)  # a retried discover begins anew: old manifests must not meet new baselines
+    remove(files.root)  # a retried discover starts again: old manifests must not meet new baselines
+    store = ObjectStore(settings.s3)
+    found = _find_names(settings, store)
+    in_git = _read_git(settings, volume, files)
     with logs.timed() as elapsed:
-        store = ObjectStore(settings.s3)
+        new = _new_clusters(settings, found, in_git.clusters)
+        clusters = _run_clusters(settings, store, found, in_git.clusters | new.taken)
+        for name in clusters - in_git.clusters:
+            header = BaselineHeader(identity=settings.identity, cluster=name, tree="")
+            write_rows(files.baseline(name), header, ())
+        run = _run(settings, start, store=store, found=found, new=new, in_git=in_git, clusters=clusters)
+        _write_shards(files.shards, run.shards)
+        write_document(files.run_document, run)
+    _log_clusters(settings, run, found, in_git, elapsed())
+    return run
+
+
+def _run(  # noqa: PLR0913 - everything that discover has found
+    settings: Settings,
+    start: RunStart,
+    *,
+    store: ObjectStore,
+    found: _Found,
+    new: _New,
+    in_git: Baselines,
+    clusters: set[str],
+) -> Run:
+    return Run(
+        run_id=start.run_id,
+        started_at=start.started_at,
+        identity=start.identity,
+        mode=start.mode,
+        dry_run=start.dry_run,
+        filtered_by_options=start.filtered_by_options,
+        endpoint=store.endpoint,
+        bucket=store.bucket,
+        bucket_prefix=settings.s3.prefix,
+        repository=settings.git.repository,
+        git_path=settings.git.path,
+        branch=None if settings.git.download_only else settings.git.branch,
+        base=in_git.base,
+        selection=settings.sync.selection,
+        deletion_limits=settings.guards.limits,
+        allow_delete=settings.guards.allow_delete,
+        max_object_bytes=settings.sync.max_object_bytes,
+        shards=_shards(sorted(clusters), settings.sync.max_shards),
+        intake_limits=settings.intake.limits,
+        clusters_excluded=found.excluded + new.skipped,
+        clusters_skipped=new.skipped,
+        clusters_skipped_sample=new.sample,
+        clusters_blocked_by_file=tuple(sorted(clusters & in_git.plain_files)),
+        quarantined=dict(found.outside),
+        quarantined_sample=tuple(found.outside_sample),
+        finished_at=datetime.now(UTC),
+    )
+
+
+# -- what the bucket has ----------------------------------------------------------------------
+
+
+@dataclass
+class _Found:
+    """The names directly under the prefix. There may be millions, so only samples are kept.
+
+    ``clusters`` are selected ones: the first of ``count``.
+    """
+
+    clusters: set[str] = field(default_factory=set)
+    count: int = 0
+    excluded: int = 0
+    excluded_sample: list[str] = field(default_factory=list)
+    outside: Counter[str] = field(default_factory=Counter)
+    outside_sample: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.clusters) == self.count
+
+
+def _find_names(settings: Settings, store: ObjectStore) -> _Found:
+    """List the names under the prefix: clusters, excluded clusters, and keys outside every cluster."""
+    with logs.timed() as elapsed:
+        found = _Found()
         try:
-            found = _look_around(settings, store)
+            for child in store.children(settings.s3.prefix):
+                _add_name(settings, found, child)
         except SyncError as problem:
             problem.data = {"endpoint": store.endpoint, "bucket": store.bucket}
             raise
@@ -50,138 +131,57 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         endpoint=store.endpoint,
         bucket=store.bucket,
     )
+    return found
 
+
+def _add_name(settings: Settings, found: _Found, child: str) -> None:
+    name = child.removesuffix("/")
+    reason = Reason.NO_CLUSTER if name in {child, ARTIFACTS} else rejection(name)
+    if reason:
+        key = printable(settings.s3.prefix + child)
+        logs.debug(Operation.DISCOVER, "Key quarantined", reason=reason, key=key)
+        found.outside[reason.value] += 1
+        if len(found.outside_sample) < SAMPLE_SIZE:
+            found.outside_sample.append(key)
+    elif settings.sync.selection.has_cluster(name):
+        found.count += 1
+        if not settings.intake.max_clusters or found.count <= settings.intake.max_clusters + 1:
+            found.clusters.add(name)
+    else:
+        found.excluded += 1
+        if len(found.excluded_sample) < SAMPLE_SIZE:
+            found.excluded_sample.append(printable(name))
+
+
+# -- what Git has -----------------------------------------------------------------------------
+
+
+def _read_git(settings: Settings, volume: Volume, files: RunFiles) -> Baselines:
+    """Write the baselines of the clusters in Git (in download-only mode: in WORK_DIR)."""
     with logs.timed() as elapsed:
         try:
-            held = write_baselines(settings, volume, files)
+            in_git = write_baselines(settings, volume, files)
         except (Damaged, OutOfOrder) as problem:
-            volume.remove_caches()  # which are all that was read here; without them it can be done as well
+            # Only caches were read here, and a run does not need them.
+            volume.remove_caches()
             raise TryAgain(
-                Operation.DISCOVER, "A damaged cache was thrown away", "what it held is fetched"
+                Operation.DISCOVER, "A damaged cache was removed", "the next attempt fetches its content"
             ) from problem
-    if not settings.git.download_only:
-        logs.info(
-            Operation.GIT_CLONE, "Read the branch", took=elapsed(), branch=settings.git.branch, base=held.base
-        )
-        if held.base is None:
-            logs.warning(
-                Operation.GIT_CLONE, f"There is no branch {settings.git.branch} yet: it will be made"
-            )
-
-    with logs.timed() as elapsed:
-        new = _new_clusters(settings, found, held.clusters)
-        clusters = _selected(settings, store, found, held.clusters | new.taken)
-        for name in clusters - held.clusters:
-            write_rows(
-                files.baseline(name), BaselineHeader(identity=settings.identity, cluster=name, tree=""), ()
-            )
-        run = Run(
-            run_id=start.run_id,
-            started_at=start.started_at,
-            identity=start.identity,
-            mode=start.mode,
-            dry_run=start.dry_run,
-            filtered_by_options=start.filtered_by_options,
-            endpoint=store.endpoint,
-            bucket=store.bucket,
-            bucket_prefix=settings.s3.prefix,
-            repository=settings.git.repository,
-            git_path=settings.git.path,
-            branch=None if settings.git.download_only else settings.git.branch,
-            base=held.base,
-            selection=settings.sync.selection,
-            deletion_limits=settings.guards.limits,
-            allow_delete=settings.guards.allow_delete,
-            max_object_bytes=settings.sync.max_object_bytes,
-            shards=_shards(sorted(clusters), settings.sync.max_shards),
-            intake_limits=settings.intake.limits,
-            clusters_excluded=found.left_out + new.skipped,
-            clusters_skipped=new.skipped,
-            clusters_skipped_sample=new.sample,
-            clusters_blocked_by_file=tuple(sorted(clusters & held.plain_files)),
-            quarantined=dict(found.strays),
-            quarantined_sample=tuple(found.strays_sample),
-            finished_at=datetime.now(UTC),
-        )
-        _write_shards(files.shards, run.shards)
-        write_document(files.run_document, run)
-    logs.info(
-        Operation.DISCOVER,
-        f"Found {len(clusters)} clusters",
-        took=elapsed(),
-        run=run.run_id,
-        clusters=sorted(map(printable, clusters)),
-        only_in_bucket=sorted(map(printable, clusters - held.clusters)),
-        only_in_git=sorted(map(printable, held.clusters - found.clusters)) if found.is_whole else [],
-        shards=len(run.shards),
-    )
-    if new.skipped:
-        logs.error(
-            Operation.DISCOVER,
-            "New clusters skipped: over MAX_CLUSTERS",
-            f"there are more than MAX_CLUSTERS={settings.intake.max_clusters}; clusters in Git go on. "
-            "To sync the new ones, raise MAX_CLUSTERS",
-            clusters=new.skipped,
-            names=new.sample,
-        )
-    if found.strays:
-        logs.warning(
-            Operation.DISCOVER,
-            "Keys outside every cluster are quarantined",
-            reasons=run.quarantined,
-            keys=run.quarantined_sample,
-        )
-    return run
+    if settings.git.download_only:
+        return in_git
+    branch = settings.git.branch
+    logs.info(Operation.GIT_CLONE, "Read the branch", took=elapsed(), branch=branch, base=in_git.base)
+    if in_git.base is None:
+        logs.warning(Operation.GIT_CLONE, f"Branch {branch} does not exist yet; creating it")
+    return in_git
 
 
-@dataclass
-class _Found:
-    """What is directly under the prefix, as far as it has to be known: there may be millions of names.
-
-    ``clusters`` are selected ones, the first of ``count``.
-    """
-
-    clusters: set[str] = field(default_factory=set)
-    count: int = 0
-    left_out: int = 0
-    left_out_sample: list[str] = field(default_factory=list)
-    strays: Counter[str] = field(default_factory=Counter)
-    strays_sample: list[str] = field(default_factory=list)
-
-    @property
-    def is_whole(self) -> bool:
-        return len(self.clusters) == self.count
-
-
-def _look_around(settings: Settings, store: ObjectStore) -> _Found:
-    """Tell the names that may be clusters from what lies beside them."""
-    found = _Found()
-    for child in store.children(settings.s3.prefix):
-        name = child.removesuffix("/")
-        if name in {child, ARTIFACTS}:
-            reason: Reason | None = Reason.NO_CLUSTER
-        else:
-            reason = rejection(name)
-        if reason:
-            key = printable(settings.s3.prefix + child)
-            logs.debug(Operation.DISCOVER, "Key quarantined", reason=reason, key=key)
-            found.strays[reason.value] += 1
-            if len(found.strays_sample) < _SAMPLE:
-                found.strays_sample.append(key)
-        elif settings.sync.selection.has_cluster(name):
-            found.count += 1
-            if not settings.intake.max_clusters or found.count <= settings.intake.max_clusters + 1:
-                found.clusters.add(name)
-        else:
-            found.left_out += 1
-            if len(found.left_out_sample) < _SAMPLE:
-                found.left_out_sample.append(printable(name))
-    return found
+# -- the clusters of the run ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _New:
-    """The clusters that Git does not have: those to sync, or at least how many are skipped."""
+    """The clusters that Git does not have: those of the run, and the number and names of skipped ones."""
 
     taken: frozenset[str] = frozenset()
     skipped: int = 0
@@ -189,36 +189,66 @@ class _New:
 
 
 def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
-    """Take all that are new, or none: which of a flood of names is one, nobody can tell."""
+    """Take all new clusters, or none if there are more than MAX_CLUSTERS: no name is better than another."""
     new = found.clusters - in_git
-    if (
-        not settings.intake.max_clusters
-        or max(found.count, len(in_git) + len(new)) <= settings.intake.max_clusters
-    ):
+    limit = settings.intake.max_clusters
+    if not limit or max(found.count, len(in_git) + len(new)) <= limit:
         return _New(frozenset(new))
     unseen = found.count - len(found.clusters) - len(in_git - found.clusters)
-    return _New(skipped=len(new) + max(0, unseen), sample=tuple(islice(sorted(map(printable, new)), _SAMPLE)))
+    sample = tuple(islice(sorted(map(printable, new)), SAMPLE_SIZE))
+    return _New(skipped=len(new) + max(0, unseen), sample=sample)
 
 
-def _selected(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:
-    """Return the run's clusters. FixConfiguration if there are none, naming what there is."""
+def _run_clusters(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:
+    """Return the run's clusters. Raises FixConfiguration if there are none, with the names that exist."""
     here = f"under {settings.s3.prefix!r} in bucket {store.bucket!r}"
-    if not clusters and not found.count and found.left_out:
-        there = ", ".join(found.left_out_sample) + (" …" if found.left_out > _SAMPLE else "")
-        raise FixConfiguration(
-            Operation.DISCOVER, "CLUSTERS matches no cluster", f"{here} there are: {there}"
-        )
-    if not found.count and not found.left_out:
+    if not clusters and not found.count and found.excluded:
+        names = ", ".join(found.excluded_sample) + (" …" if found.excluded > SAMPLE_SIZE else "")
+        raise FixConfiguration(Operation.DISCOVER, "CLUSTERS matches no cluster", f"{here} are: {names}")
+    if not found.count and not found.excluded:
         prefixes = ", ".join(map(printable, store.prefixes())) or "nothing"
-        advice = f"nothing {here}, which holds: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
+        advice = f"nothing {here}, which contains: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
         if not clusters:
             raise FixConfiguration(Operation.DISCOVER, "Failed to find any cluster", advice)
-        logs.warning(Operation.DISCOVER, "The bucket holds no cluster", error=advice)
+        logs.warning(Operation.DISCOVER, "The bucket contains no cluster", error=advice)
     return clusters
 
 
+def _log_clusters(settings: Settings, run: Run, found: _Found, in_git: Baselines, took: float) -> None:
+    clusters = set(run.clusters)
+    logs.info(
+        Operation.DISCOVER,
+        f"Found {plural(len(clusters), 'cluster')}",
+        took=took,
+        run=run.run_id,
+        clusters=sorted(map(printable, clusters)),
+        only_in_bucket=sorted(map(printable, clusters - in_git.clusters)),
+        only_in_git=sorted(map(printable, in_git.clusters - found.clusters)) if found.is_whole else [],
+        shards=len(run.shards),
+    )
+    if run.clusters_skipped:
+        logs.error(
+            Operation.DISCOVER,
+            "New clusters skipped: over MAX_CLUSTERS",
+            f"there are more than MAX_CLUSTERS={settings.intake.max_clusters}; clusters in Git are still "
+            "synced. To sync the new ones, raise MAX_CLUSTERS",
+            clusters=run.clusters_skipped,
+            names=run.clusters_skipped_sample,
+        )
+    if run.quarantined:
+        logs.warning(
+            Operation.DISCOVER,
+            "Keys outside every cluster are quarantined",
+            reasons=run.quarantined,
+            keys=run.quarantined_sample,
+        )
+
+
+# -- shards -----------------------------------------------------------------------------------
+
+
 def _shards(clusters: list[str], most: int) -> tuple[Shard, ...]:
-    """Share the clusters out: one each, or in turn once there are more than ``most``."""
+    """Divide the clusters: one per shard, or in turn if there are more than ``most``."""
     bins = [clusters[index::most] for index in range(min(most, len(clusters)))]
     return tuple(
         Shard(index=index, label=_label(index, names), clusters=tuple(names))
@@ -227,13 +257,13 @@ def _shards(clusters: list[str], most: int) -> tuple[Shard, ...]:
 
 
 def _write_shards(path: Path, shards: tuple[Shard, ...]) -> None:
-    """Write what Argo fans out over. No names: what it hands on, it pastes into templates as text."""
+    """Write the list that Argo fans out over; without names, because Argo pastes values into templates."""
     with atomic_file(path) as out:
         out.write(json.dumps([{"index": shard.index, "label": shard.label} for shard in shards]).encode())
 
 
 def _label(index: int, clusters: list[str]) -> str:
-    """Name a shard for the Argo UI: template substitution is textual, so only harmless names."""
+    """Return a shard's name in the Argo UI. Template substitution is textual, so only harmless names."""
     if len(clusters) == 1 and _DNS_LABEL.fullmatch(clusters[0]):
         return clusters[0]
     return f"shard-{index}"

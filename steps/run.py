@@ -8,7 +8,7 @@ from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
 from steps.detect import detect
 from steps.discover import discover
-from steps.download import Progress, download
+from steps.download import download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
 from steps.publishing.push import PushCount
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steps.contracts import RunResult, RunStart
+    from steps.planning.manifest import Progress
     from steps.runtime.retry import Retry
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import Volume

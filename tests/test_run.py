@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.contracts import BaselineHeader, BaselineRow
-from steps.workdir.rowfile import read_header, read_rows, write_rows
+from steps.workdir.rowfile import RowFile, read_rows, write_rows
 from tests.support.repositories import (
     GITLINK,
     bare_repository,
@@ -142,7 +142,7 @@ def test_a_cache_that_is_wrong_behind_its_checksum_does_no_harm_and_a_full_run_m
     bucket.put_many(OBJECTS)
     sync()
     cache = sync.work_dir / ".git-sync" / "cache" / "east"
-    header, known = read_header(cache, BaselineHeader), list(read_rows(cache, BaselineRow))
+    header, known = RowFile(cache).header(BaselineHeader), list(read_rows(cache, BaselineRow))
     wrong = known[::-1] if rows == "out of order" else [row._replace(size="") for row in known]  # type: ignore[arg-type]
     write_rows(cache, header, wrong)
     if branch == "moved":
@@ -203,7 +203,7 @@ def test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid(
 
 def _forge_etag(cache: Path, path: bytes, etag: str) -> None:
     rows = [row._replace(etag=etag) if row.path == path else row for row in read_rows(cache, BaselineRow)]
-    write_rows(cache, read_header(cache, BaselineHeader), rows)
+    write_rows(cache, RowFile(cache).header(BaselineHeader), rows)
 
 
 def test_a_new_branch_starts_as_an_orphan_and_other_branches_stay(

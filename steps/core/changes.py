@@ -1,8 +1,8 @@
-"""What a commit must change: manifests against what Git holds.
+"""What a commit must change: a cluster's manifest compared with its tree in Git.
 
-Planning is a pure function of a cluster's tree and its manifest, so that it can be done again on
-another tree when the branch has moved. They come joined, from functions that start a fresh pass,
-because two or three passes over files cost less memory than one list.
+Planning is a pure function of tree and manifest, so that publish can repeat it when the branch has
+moved. Both come joined by path, from functions that start a new pass, because two or three passes over
+files need less memory than one list.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from steps.core.deletion_guard import DeletionStats, DeletionToken
 from steps.core.git_objects import Change
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import MOST_CONFLICTS, Excess, OverLimit
+from steps.core.wording import SAMPLE_SIZE
 
 
 class TreeRow(NamedTuple):
-    """One entry of Git's recursive tree listing, no trees among them."""
+    """One entry of Git's recursive tree listing; trees are not listed."""
 
     path: bytes
     mode: str
@@ -26,11 +27,11 @@ class TreeRow(NamedTuple):
 
 
 class ManifestRow(NamedTuple):
-    """One key of a cluster's proven listing, and what became of it.
+    """One key of a cluster's complete listing, with the result of its download.
 
-    ``state`` is "fetched" (the bytes are on the volume), "unchanged" (Git holds them), "vanished"
-    (gone between LIST and GET: the next run decides), or a quarantine Reason. ``oid`` is the id of
-    the blob with the object's content, empty unless fetched or unchanged.
+    ``state`` is "fetched" (the volume has the bytes), "unchanged" (Git has them), "vanished"
+    (deleted between LIST and GET; the next run decides), or a quarantine Reason. ``oid`` is the id of
+    the blob with the object's content; it is empty unless the object is fetched or unchanged.
     """
 
     path: bytes
@@ -41,7 +42,7 @@ class ManifestRow(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Whether this object is to be in Git after the run."""
+        """Whether Git has this object after the run."""
         return self.state in {FETCHED, UNCHANGED}
 
     @property
@@ -54,9 +55,6 @@ FETCHED = "fetched"
 UNCHANGED = "unchanged"
 VANISHED = "vanished"
 
-# How the line of an unchanged object begins in a manifest, where lines are compared as they stand.
-UNCHANGED_FIELD = f"{UNCHANGED}\t".encode()
-
 
 class PlanRow(NamedTuple):
     """One change: ``change`` is A (new), M (modified) or D (deleted); for D the old blob's id."""
@@ -67,98 +65,120 @@ class PlanRow(NamedTuple):
     size: int
 
 
-# What Git holds at a path, and what the manifest says of it; paths ascend.
+# What Git has at a path, and the manifest's row of that path; paths ascend.
 Pairs = Iterable[tuple[TreeRow | None, ManifestRow | None]]
 Selects = Callable[[bytes], bool]
 
 
-def survey(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) -> DeletionStats:
-    """Count what is in Git (of what the run is about) and what would be deleted.
+def is_missing(in_git: bytes | None, listed: object | None, selects: Selects) -> bool:
+    """Whether Git has the path, the listing lacks it, and the filters select it.
 
-    ``unchanged`` objects are not among the pairs.
+    This is the only condition under which a run deletes a file. The proof of absence, the deletion
+    guard and the plan all use it.
     """
-    in_git = accepted = unchanged
+    return in_git is not None and listed is None and selects(in_git)
+
+
+def deletion_stats(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) -> DeletionStats:
+    """Count the selected files in Git, and those that the run would delete.
+
+    ``unchanged`` is the number of unchanged objects that ``pairs`` does not contain.
+    """
+    selected = accepted = unchanged
     deletions = kept = 0
     token = DeletionToken(cluster)
-    for held, listed in pairs:
+    for in_git, listed in pairs:
         accepted += listed is not None and listed.accepted
-        if held is None:
+        if in_git is None:
             continue
-        selected = selects(held.path)
-        in_git += selected
-        if listed is None and selected:
+        selected += selects(in_git.path)
+        if is_missing(in_git.path, listed, selects):
             deletions += 1
-            token.add(held.path)
+            token.add(in_git.path)
         else:
             kept += listed is None or not listed.accepted
-    return DeletionStats(in_git, accepted, deletions, kept, str(token))
+    return DeletionStats(selected, accepted, deletions, kept, str(token))
 
 
 @dataclass
 class Tally:
-    """Counts of one planned cluster; ``files`` is what Git holds of it afterwards."""
+    """Counts of one planned cluster; ``files`` is the number of files in Git after the run.
+
+    ``on_kept_deletion`` receives the path of each missing file that stays in Git.
+    """
 
     files: int = 0
     added: int = 0
     modified: int = 0
     deleted: int = 0
     kept_deletions: int = 0
+    kept_deletions_sample: list[bytes] = field(default_factory=list)
     conflicts: list[bytes] = field(default_factory=list)
+    on_kept_deletion: Callable[[bytes], None] | None = None
+
+    def keep_missing(self, path: bytes) -> None:
+        """Count a missing file that stays in Git."""
+        self.files += 1
+        self.kept_deletions += 1
+        if len(self.kept_deletions_sample) < SAMPLE_SIZE:
+            self.kept_deletions_sample.append(path)
+        if self.on_kept_deletion is not None:
+            self.on_kept_deletion(path)
 
 
-def plan(  # noqa: PLR0913 - a cluster's inputs, and what was decided over them
+def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided about them
     pairs: Callable[[], Pairs],
     selects: Selects,
     *,
     changed: Pairs,
-    surveyed: DeletionStats,
+    stats: DeletionStats,
     delete: bool,
     tally: Tally,
 ) -> Iterator[PlanRow]:
     """Yield the cluster's changes by path, ascending, and count them in ``tally``.
 
-    Applied to the tree they give: the accepted objects, and of the rest what must be kept
-    (deselected, quarantined, vanished mid-run, or deletions refused: ``delete`` False).
-    ``changed`` are the pairs without those of which an unchanged object is known. Raises HeldBack, if at
-    all, before the first change.
+    Applied to the tree, they give the accepted objects, and the files that must stay: those that a
+    filter excludes, quarantined keys, objects that vanished during the run, and refused deletions
+    (``delete`` is False). ``changed`` are the pairs without the objects that are known to be unchanged.
+    Raises OverLimit only before the first change.
     """
     conflicts: set[bytes] = set()
-    if surveyed.kept or (surveyed.deletions and not delete):
+    if stats.kept or (stats.deletions and not delete):
         conflicts = _path_conflicts(pairs(), selects, delete=delete)
     tally.conflicts.extend(sorted(conflicts))
-    for held, listed in changed:
+    for in_git, listed in changed:
         if listed is not None and listed.accepted and listed.path not in conflicts:
-            if held is None:
+            tally.files += 1
+            if in_git is None:
                 tally.added += 1
                 yield PlanRow(listed.path, Change.ADDED, listed.oid, listed.size)
-            elif (held.mode, held.oid) != (GitMode.FILE, listed.oid):
+            elif (in_git.mode, in_git.oid) != (GitMode.FILE, listed.oid):
                 tally.modified += 1
                 yield PlanRow(listed.path, Change.MODIFIED, listed.oid, listed.size)
+        elif in_git is None:
+            continue
+        elif not is_missing(in_git.path, listed, selects):
             tally.files += 1
-        elif held is not None and listed is None and selects(held.path):
-            if delete:
-                tally.deleted += 1
-                yield PlanRow(held.path, Change.DELETED, held.oid, 0)
-            else:
-                tally.kept_deletions += 1
-                tally.files += 1
-        elif held is not None:
-            tally.files += 1
+        elif delete:
+            tally.deleted += 1
+            yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
+        else:
+            tally.keep_missing(in_git.path)
 
 
 def _path_conflicts(pairs: Pairs, selects: Selects, *, delete: bool) -> set[bytes]:
-    """Return the accepted paths that cannot be, for a kept path is their directory or below them.
+    """Return the accepted paths that are below a kept file, or that a kept file needs as a directory.
 
-    Git wins, or a kept file would be lost unheard. Two accepted paths never conflict: the manifest
-    has settled that, of the listing.
+    The file in Git wins, because otherwise it would be lost silently. Two accepted paths never conflict,
+    because download has resolved the conflicts within the listing.
     """
     losers: set[bytes] = set()
     directories: Directories[bool] = Directories()
-    for held, listed in pairs:
+    for in_git, listed in pairs:
         if listed is not None and listed.accepted:
             path, kept = listed.path, False
-        elif held is not None and not (delete and listed is None and selects(held.path)):
-            path, kept = held.path, True
+        elif in_git is not None and not (delete and is_missing(in_git.path, listed, selects)):
+            path, kept = in_git.path, True
         else:
             continue
         for above, above_kept in directories.of(path, kept):
@@ -168,7 +188,7 @@ def _path_conflicts(pairs: Pairs, selects: Selects, *, delete: bool) -> set[byte
 
 
 def add_conflict(conflicts: set[bytes], path: bytes) -> None:
-    """Remember one more path that cannot be. Raises HeldBack where they are too many."""
+    """Remember one more conflicting path. Raises OverLimit if there are more than MOST_CONFLICTS."""
     conflicts.add(path)
     if len(conflicts) > MOST_CONFLICTS:
         raise OverLimit(Excess.CONFLICTS, len(conflicts), MOST_CONFLICTS)
@@ -178,17 +198,17 @@ V = TypeVar("V")
 
 
 class Directories(Generic[V]):
-    """Tells of ascending paths which of those before stand where a directory of the next one belongs.
+    """Finds, among ascending paths, the earlier ones that are a directory of a later one.
 
-    They are no neighbours in byte order ("a", "a-x", "a.x", "a/b"), but whatever stands between
-    them begins with the first; so the candidates are a short chain of prefixes.
+    In byte order they need not be neighbours ("a", "a-x", "a.x", "a/b"), but every path between them
+    begins with the first one. So a short chain of prefixes contains all candidates.
     """
 
     def __init__(self) -> None:
         self._chain: list[tuple[bytes, V]] = []
 
     def of(self, path: bytes, value: V) -> list[tuple[bytes, V]]:
-        """Take the next path with what is to be known of it, and return those in its way."""
+        """Add the next path with a value, and return the earlier paths that are its directories."""
         chain = self._chain
         while chain and not path.startswith(chain[-1][0]):
             chain.pop()

@@ -1,7 +1,7 @@
-"""The cumulative counters behind the metrics: they outlive the pods that count.
+"""The cumulative counters behind the metrics, which outlive the processes that count.
 
-A Prometheus counter must never fall while its series lives, but every run is a new process. So the
-totals are part of the state file; each run is added to them exactly once.
+A Prometheus counter must never decrease, but every run is a new process. So the totals are part of the
+state file, and each run is added to them exactly once.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 # Upper bounds in seconds: from a no-change run of a small bucket to one that misses its schedule.
 DURATION_BUCKETS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
-# How many run ids are remembered, so that a report that is retried does not count twice.
+# How many run ids the state keeps, so that a retried report does not count its run twice.
 _REMEMBERED_RUNS = 100
 
 
 class Counters(BaseModel):
-    """Totals since the state began. ``duration_buckets[i]`` counts runs of at most bound i (le)."""
+    """Totals since the state was created. ``duration_buckets[i]`` counts runs of at most bound i (le)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,10 +47,10 @@ class Counters(BaseModel):
         push_attempts: int = 0,
         push_failed: bool = False,
     ) -> Counters:
-        """Return the totals with this run in them; unchanged if it is counted already."""
+        """Return the totals with this run added; unchanged if it was counted before."""
         if run_id in self.counted_runs:
             return self
-        duration_seconds = max(0.0, duration_seconds)  # two nodes' clocks may disagree
+        duration_seconds = max(0.0, duration_seconds)  # the clocks of two nodes may differ
         return self.model_copy(
             update={
                 "runs": self.runs + 1,
@@ -69,7 +69,7 @@ class Counters(BaseModel):
         )
 
     def with_delivery_errors(self, *, pushgateway: int = 0, webhook: int = 0) -> Counters:
-        """Return the totals with these failures to reach who is to be told."""
+        """Return the totals with these failed deliveries added."""
         return self.model_copy(
             update={
                 "pushgateway_errors": self.pushgateway_errors + pushgateway,

@@ -1,7 +1,6 @@
-"""The guards: deleting is the dangerous direction.
+"""The deletion guard: it refuses a cluster's deletions when they are too many or the cluster is gone.
 
-A cluster's deletions are refused when they are too many at once, or when the whole cluster is gone.
-Refused deletions keep their files; everything else of the cluster is still committed.
+The files of refused deletions stay in Git; every other change of the cluster is still committed.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 
 _TOKEN_CHARACTERS = 16
 
-# What a list would be split at, a template would evaluate, or nobody could copy from a screen.
+# Characters at which a list is split, that a template evaluates, or that cannot be copied from a screen.
 _NOT_COPIED = re.compile(r"[\s%,{}]")
 
 
 class Vanished(StrEnum):
-    """What to do with a cluster of which the bucket holds nothing any more (CLUSTER_VANISHED)."""
+    """What to do with a cluster that the bucket no longer contains (CLUSTER_VANISHED)."""
 
     REFUSE = "refuse"
     KEEP = "keep"
@@ -31,7 +30,7 @@ class Vanished(StrEnum):
 
 
 class Decision(StrEnum):
-    """What became of a cluster's deletions."""
+    """The guard's decision about a cluster's deletions."""
 
     DELETE = "delete"
     KEEP = "keep"
@@ -41,12 +40,20 @@ class Decision(StrEnum):
 
     @property
     def refused(self) -> bool:
-        """Whether a guard refused, so that a person has to decide."""
-        return self not in {Decision.DELETE, Decision.KEEP}
+        """Whether the guard refused the deletions, so that a person has to decide."""
+        return self in REFUSALS
+
+
+# Why the guard refused: the one text for the log, the report and the notification.
+REFUSALS = {
+    Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow",
+    Decision.REFUSED_VANISHED: "the bucket no longer contains this cluster",
+    Decision.REFUSED_EMPTY_BUCKET: "the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX",
+}
 
 
 @dataclass(frozen=True)
-class Limits:
+class DeletionLimits:
     """MAX_DELETE_COUNT, MAX_DELETE_PERCENT and CLUSTER_VANISHED."""
 
     max_delete_count: int = 5
@@ -56,9 +63,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class DeletionStats:
-    """What one cluster's deletions would be: counts of files, and the token that names the set.
+    """Counts of one cluster's files, and the token that identifies the set of deletions.
 
-    ``in_git`` counts only what the run is about; ``kept`` is what stays whatever is decided here.
+    ``in_git`` counts the files that the filters select; ``kept`` counts those that stay in Git whatever
+    the guard decides.
     """
 
     in_git: int
@@ -68,38 +76,42 @@ class DeletionStats:
     token: str
 
 
-def rule(
-    survey: DeletionStats, limits: Limits, *, allowed: bool, left_out: bool = False, bucket_is_empty: bool
+def decide(
+    stats: DeletionStats,
+    limits: DeletionLimits,
+    *,
+    approved: bool,
+    excluded: bool = False,
+    bucket_is_empty: bool,
 ) -> Decision:
-    """Decide over one cluster's deletions.
+    """Decide about one cluster's deletions.
 
-    ``allowed``: a person named this very set (--allow-delete). ``left_out``: the cluster has other
-    objects, which a filter leaves out; then leave to delete vanished clusters is no leave.
-    ``bucket_is_empty``: no cluster of the run has one accepted object, which is a wrong bucket or
-    prefix before it is anything else. Both bounds of a mass deletion must be exceeded, the count and
-    the percentage.
+    ``approved``: a person approved exactly this set (--allow-delete). ``excluded``: the cluster has
+    other objects, which a filter excludes; then CLUSTER_VANISHED=delete does not apply to it.
+    ``bucket_is_empty``: no cluster of the run has an accepted object, so the bucket or the prefix is
+    probably wrong. A mass deletion exceeds both limits, the count and the percentage.
     """
-    if survey.deletions == 0 or allowed:
+    if stats.deletions == 0 or approved:
         return Decision.DELETE
-    if survey.accepted == 0:
+    if stats.accepted == 0:
         if bucket_is_empty:
             return Decision.REFUSED_EMPTY_BUCKET
         if limits.vanished is Vanished.REFUSE:
             return Decision.REFUSED_VANISHED
         if limits.vanished is Vanished.KEEP:
             return Decision.KEEP
-        if not left_out:
+        if not excluded:
             return Decision.DELETE
-    percent = 100 * survey.deletions / survey.in_git
-    if survey.deletions > limits.max_delete_count and percent > limits.max_delete_percent:
+    percent = 100 * stats.deletions / stats.in_git
+    if stats.deletions > limits.max_delete_count and percent > limits.max_delete_percent:
         return Decision.REFUSED_MASS_DELETION
     return Decision.DELETE
 
 
 class DeletionToken:
-    """Names one set of deletions: a hash of the cluster and its deleted paths in byte order.
+    """Identifies one set of deletions: a hash of the cluster and its deleted paths in byte order.
 
-    It allows that set and no other, so that a run resubmitted months later authorises nothing new.
+    It approves only that set, so that a run that is resubmitted months later approves nothing new.
     """
 
     def __init__(self, cluster: str) -> None:
@@ -114,14 +126,14 @@ class DeletionToken:
 
 
 def approval(cluster: str, token: str) -> str:
-    """What a person passes on to allow a set of deletions, ``<cluster>:<token>``.
+    """Return the value of --allow-delete that approves a set of deletions: ``<cluster>:<token>``.
 
-    A name that would not survive being copied, listed or pasted into a template is percent-encoded there.
+    Characters of the name that copying, a list or a template would change are percent-encoded.
     """
     spelt = (quote(c, safe="") if _NOT_COPIED.match(c) or not c.isprintable() else c for c in cluster)
     return f"{''.join(spelt)}:{token}"
 
 
 def is_approved(cluster: str, token: str, approvals: Iterable[str]) -> bool:
-    """Whether one of the allowances is for this set of deletions; the name may also stand as it is."""
+    """Whether one of the approvals is for this set of deletions; the name may also be unencoded."""
     return not {approval(cluster, token), f"{cluster}:{token}"}.isdisjoint(approvals)

@@ -1,4 +1,4 @@
-"""Exit codes, and which one wins when several hold."""
+"""Exit codes, and which one wins when several apply."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """What the caller of a command (a person, Argo, a CronJob) is told.
+    """The result of a command for its caller (a person, Argo, a CronJob).
 
-    64 and 65 belong to Argo's executor, 128+n to signals: never use them here.
+    Argo's executor uses 64 and 65, and 128+n are signals: never use them here.
     """
 
     OK = 0
@@ -38,6 +38,6 @@ _PRECEDENCE = (
 
 
 def most_severe(exits: Iterable[Exit]) -> Exit:
-    """Return the code that a run with all of these outcomes exits with; OK for none."""
-    held = set(exits)
-    return next((exit_ for exit_ in _PRECEDENCE if exit_ in held), Exit.OK)
+    """Return the exit code of a run with all of these outcomes; OK if there is none."""
+    applying = set(exits)
+    return next((code for code in _PRECEDENCE if code in applying), Exit.OK)

@@ -1,7 +1,7 @@
-"""The words of git fast-import's input (see git-fast-import(1)) that a backup commit needs.
+"""The commands of git fast-import (see git-fast-import(1)) that a backup commit needs.
 
-All deletions must come before all modifications: a file that takes a directory's name drops the
-directory's children, also those that were written before.
+All deletions must come before all modifications: a file that replaces a directory drops the
+directory's children, including those that were written before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def commit(  # noqa: PLR0913 - a commit's parts
     *, ref: str, name: str, email: str, at: datetime, message: str, parent: str | None
 ) -> bytes:
-    """Begin a commit. No ``parent`` makes it a root commit."""
+    """Begin a commit. Without ``parent`` it is a root commit."""
     who = f"{name} <{email}> {int(at.timestamp())} +0000"
     body = message.encode()
     lines = [
@@ -51,5 +51,5 @@ DONE = b"done\n"
 
 
 def _quoted(path: bytes) -> bytes:
-    # Paths that are deleted come from Git's tree, where other people's names have line feeds too.
+    # Deleted paths come from Git's tree, in which the names of others may contain line feeds.
     return b'"' + _SPECIAL.sub(lambda found: b"\\%03o" % found.group()[0], path) + b'"'

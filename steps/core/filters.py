@@ -1,6 +1,6 @@
-"""Which clusters, namespaces and objects a run is about.
+"""Which clusters, namespaces and objects a run selects.
 
-What a selection leaves out is neither written nor deleted.
+A run neither writes nor deletes anything else.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Selection:
     """The filters CLUSTERS, NAMESPACES and EXCLUDE of one run.
 
     ``clusters`` and ``namespaces`` are globs over one name; ``!`` negates, the last that matches
-    wins, and a list that only negates selects all the rest. ``exclude`` has the syntax of a
-    .gitignore file, over ``<cluster>/<path>``.
+    wins, and a list of negations only selects every other name. ``exclude`` has the syntax of a
+    .gitignore file, applied to ``<cluster>/<path>``.
     """
 
     clusters: tuple[str, ...] = ()
@@ -28,11 +28,11 @@ class Selection:
     exclude: tuple[str, ...] = ()
 
     def has_cluster(self, name: str) -> bool:
-        """Whether the run is about this cluster."""
+        """Whether the run selects this cluster."""
         return _matches(name, self.clusters)
 
     def has_path(self, path: bytes) -> bool:
-        """Whether the run is about this path (``<cluster>/<rest>``) of a selected cluster."""
+        """Whether the run selects this path (``<cluster>/<rest>``) of a selected cluster."""
         if self.is_whole_cluster:
             return True
         text = path.decode("utf-8", "surrogateescape")

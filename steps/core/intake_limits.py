@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Paths at which a file and a directory meet. They are remembered while a cluster is worked on, and
+# Paths that are both a file and a directory. They are kept in memory while a cluster is processed, and
 # no backup job makes more than a few.
 MOST_CONFLICTS = 10_000
 
-# What an object or a directory takes on a volume, whatever is in it.
+# The bytes that an object or a directory occupies on a volume, even if it is empty.
 _BLOCK = 4096
 
 
@@ -34,19 +34,19 @@ class Excess(StrEnum):
 
 REASONS = {
     Excess.OBJECTS: "it has more objects and directories than MAX_OBJECTS",
-    Excess.BYTES: "the objects that Git is not known to hold have more bytes than MAX_NEW_BYTES",
-    Excess.CONFLICTS: "too many of its keys stand where others have their directories",
+    Excess.BYTES: "its new and changed objects have more bytes than MAX_NEW_BYTES",
+    Excess.CONFLICTS: "too many of its keys are directories of other keys",
     Excess.RUN_OBJECTS: "with it the run would have more objects than MAX_RUN_OBJECTS",
-    Excess.RUN_BYTES: "with it the run would bring more bytes than MAX_RUN_NEW_BYTES",
+    Excess.RUN_BYTES: "with it the run would add more bytes than MAX_RUN_NEW_BYTES",
 }
 
 
 class OverLimit(Exception):
-    """A cluster is not to be synced: ``found`` is more than ``limit``."""
+    """A cluster must be skipped: ``found`` is more than ``limit``."""
 
-    def __init__(self, flood: Excess, found: int, limit: int) -> None:
-        super().__init__(f"{REASONS[flood]}: {found:,} against {limit:,}")
-        self.flood = flood
+    def __init__(self, excess: Excess, found: int, limit: int) -> None:
+        super().__init__(f"{REASONS[excess]}: {found:,}, limit {limit:,}")
+        self.excess = excess
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class IntakeLimits:
 
 
 class Intake:
-    """Adds up a cluster's listing; raises HeldBack as soon as it is too much, that is, before its end."""
+    """Counts a cluster's listing, and raises OverLimit at the first entry over the limit."""
 
     def __init__(self, limits: IntakeLimits) -> None:
         self._limit = limits.max_objects
@@ -68,11 +68,11 @@ class Intake:
         self._directory = b""
 
     def add(self, path: bytes) -> None:
-        """Count the next path, ascending, and the directories that are new with it."""
+        """Count the next path, in ascending order, and the directories that it adds."""
         self._entries += 1
         directory = path.rpartition(b"/")[0]
         if directory != self._directory:
-            # What is below a directory is listed in one go: what is not above the last path is new.
+            # The paths below a directory are contiguous: a directory that is not above the last path is new.
             above, last = directory.split(b"/"), self._directory.split(b"/")
             shared = takewhile(lambda pair: pair[0] == pair[1], zip(above, last, strict=False))
             self._entries += len(above) - sum(1 for _ in shared)
@@ -83,7 +83,7 @@ class Intake:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one cluster brings: its objects in all, and those that are new or changed."""
+    """What one cluster adds to a run: all its objects, and those that are new or changed."""
 
     objects: int
     new_objects: int
@@ -91,11 +91,11 @@ class Usage:
 
     @property
     def size(self) -> int:
-        """What the new ones take, also where they are many and empty."""
+        """The bytes that the new objects occupy; empty objects count too."""
         return self.new_bytes + _BLOCK * self.new_objects
 
 
-def over_run_limits(demands: Mapping[str, Usage], limits: IntakeLimits) -> dict[str, OverLimit]:
+def over_run_limits(usages: Mapping[str, Usage], limits: IntakeLimits) -> dict[str, OverLimit]:
     """Return the clusters that do not fit into the run, with the reason.
 
     Clusters that add least come first, in whatever order they were listed: the cluster that exceeds a
@@ -104,14 +104,14 @@ def over_run_limits(demands: Mapping[str, Usage], limits: IntakeLimits) -> dict[
     """
     over_limit: dict[str, OverLimit] = {}
     objects = new_bytes = 0
-    for name, demand in sorted(demands.items(), key=lambda item: (item[1].size, item[0])):
-        if 0 < limits.max_run_objects < objects + demand.objects:
-            found, limit = objects + demand.objects, limits.max_run_objects
+    for name, usage in sorted(usages.items(), key=lambda item: (item[1].size, item[0])):
+        if 0 < limits.max_run_objects < objects + usage.objects:
+            found, limit = objects + usage.objects, limits.max_run_objects
             over_limit[name] = OverLimit(Excess.RUN_OBJECTS, found, limit)
-        elif demand.new_bytes and 0 < limits.max_run_new_bytes < new_bytes + demand.new_bytes:
-            found, limit = new_bytes + demand.new_bytes, limits.max_run_new_bytes
+        elif usage.new_bytes and 0 < limits.max_run_new_bytes < new_bytes + usage.new_bytes:
+            found, limit = new_bytes + usage.new_bytes, limits.max_run_new_bytes
             over_limit[name] = OverLimit(Excess.RUN_BYTES, found, limit)
         else:
-            objects += demand.objects
-            new_bytes += demand.new_bytes
+            objects += usage.objects
+            new_bytes += usage.new_bytes
     return over_limit

@@ -1,7 +1,7 @@
 """Which object keys may become paths in a Git repository.
 
-Keys are the bucket's, and so whoever may write to the bucket chooses them. A key that fails here is
-quarantined: never downloaded, never written, and what Git holds at its path stays.
+Everyone who can write to the bucket chooses keys. A key that fails these rules is quarantined: it is
+never downloaded or written, and a file at its path in Git stays.
 
 Sources of the rules: Git's ``verify_path``, ``is_hfs_dotgit`` and ``is_ntfs_dotgit`` (path.c,
 utf8.c), ``fsck.c`` for the special files, POSIX NAME_MAX, S3's limit of 1,024 bytes for a key.
@@ -17,7 +17,7 @@ MAX_PATH_BYTES = 1024
 
 
 class Reason(StrEnum):
-    """Why a key is quarantined: the label in reports and metrics."""
+    """Why a key is quarantined; the label in reports and metrics."""
 
     EMPTY_SEGMENT = "empty_segment"
     DOT_SEGMENT = "dot_segment"
@@ -35,8 +35,8 @@ class Reason(StrEnum):
     PATH_CONFLICT = "path_conflict"
 
 
-# Nearly every key of a backup is made of these: one match instead of a dozen checks. No segment
-# starts with a dot, none contains "~", so no spelling of .git and no special file gets through.
+# Nearly every key of a backup matches this, which saves a dozen checks. No segment starts with a dot
+# and none contains "~", so no spelling of .git and no special file matches.
 _PLAIN = re.compile(
     r"(?:[A-Za-z0-9_+@=,:-][A-Za-z0-9_+@=,:.-]{0,200}/)*[A-Za-z0-9_+@=,:-][A-Za-z0-9_+@=,:.-]{0,200}"
 )
@@ -60,9 +60,9 @@ _GIT_FILES = frozenset({".gitignore", ".gitattributes", ".gitmodules", ".mailmap
 
 
 def rejection(path: str) -> Reason | None:
-    """Say why ``path`` (a key without the bucket prefix: ``<cluster>/<rest>``) may not become a Git path.
+    """Return why ``path`` (a key without the bucket prefix: ``<cluster>/<rest>``) must not become a Git path.
 
-    None means that every byte of it is used as it stands.
+    None means that Git gets the path byte for byte.
     """
     if len(path) <= MAX_PATH_BYTES and _PLAIN.fullmatch(path):
         return None
@@ -91,8 +91,8 @@ def _segment_rejection(segment: str) -> Reason | None:
         return Reason.DOT_SEGMENT
     if len(segment.encode()) > MAX_SEGMENT_BYTES:
         return Reason.SEGMENT_TOO_LONG
-    # What HFS+ and NTFS would take the name for: ignorable code points gone, an alternate data
-    # stream (":name") cut, trailing dots and spaces dropped, case folded.
+    # The name as HFS+ and NTFS read it: without ignorable code points, alternate data stream (":name")
+    # and trailing dots and spaces, and with its case folded.
     seen = _HFS_IGNORED.sub("", segment).split(":", 1)[0].rstrip(" .").casefold()
     if seen == ".git" or _NTFS_SHORT_GIT.fullmatch(seen):
         return Reason.GIT_DIRECTORY
@@ -111,6 +111,6 @@ def _is_ntfs_short_name(name: str) -> bool:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Return ``text`` fit for a log line or a report: everything unprintable spelt out, and cut."""
+    """Return ``text`` for a log line or a report: unprintable characters escaped, cut at ``limit``."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"

@@ -1,7 +1,8 @@
-"""The commit message: exact for people, with trailers for machines.
+"""The commit message: an exact text for people, and trailers for machines.
 
-Trailers record what a later run must know (who listed when) and what an auditor asks (who allowed
-what). Names in them are percent-encoded: a cluster's name is whatever the bucket's writers chose.
+Trailers record what later runs need (when each cluster was listed) and what auditors ask (which
+deletions were approved). Names in them are percent-encoded, because everyone who can write to the
+bucket chooses the names of clusters.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class ClusterLine:
-    """One processed cluster: ``files`` is what Git holds of it after the commit."""
+    """One processed cluster; ``files`` is the number of its files in Git after the commit."""
 
     name: str
     files: int
@@ -51,7 +52,7 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
     refused: Iterable[tuple[str, str]] = (),
     failed: Iterable[str] = (),
 ) -> str:
-    """Return the whole message. ``allowed`` and ``refused`` hold (cluster, token or decision)."""
+    """Return the whole message. ``allowed`` contains (cluster, token), ``refused`` (cluster, decision)."""
     lines = sorted(clusters, key=lambda cluster: cluster.name)
     trailers = [
         (RUN, quote(run_id)),
@@ -82,14 +83,14 @@ def _name(cluster: str) -> str:
 
 @dataclass(frozen=True)
 class Trailers:
-    """What a commit says of itself; all empty in a commit that is not ours."""
+    """What a commit of git-sync records about itself; empty for commits by others."""
 
     run_id: str | None
     listed: Mapping[str, datetime]
 
 
 def parse_trailers(message: str) -> Trailers:
-    """Read the trailers out of a commit message; whatever is malformed is passed over."""
+    """Read the trailers of a commit message; malformed ones are ignored."""
     run_id: str | None = None
     listed: dict[str, datetime] = {}
     for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):

@@ -10,12 +10,12 @@ from cronsim import CronSim
 
 DEFAULT_MAX_AGE = timedelta(hours=2)
 
-# The health check is for whoever looks; the alert, which wakes people, waits for one run more.
+# The health check may fail one run early; the alert, which wakes people, waits for one more run.
 STALE_FIRINGS = 2
 OVERDUE_FIRINGS = 3
 
-# Enough firings to meet the shortest pause of a schedule such as "on weekdays from nine to five".
-_LOOKED_AT = 100
+# Enough firings to include the shortest interval of a schedule such as "on weekdays from nine to five".
+_FIRINGS = 100
 
 
 def stale_after(
@@ -28,8 +28,8 @@ def stale_after(
 ) -> datetime:
     """Return the instant from which a last success at ``last_success`` is too old.
 
-    ``max_age`` decides where it is given; else that many firings of the cron ``schedule`` after the
-    success (so a nightly or business-hours schedule is not stale by noon or on Sunday); else 2 h.
+    ``max_age`` decides if it is given; else ``firings`` firings of the cron ``schedule`` after the
+    success (a nightly or business-hours schedule is not stale at noon or on Sunday); else 2 h.
     """
     if max_age is not None:
         return last_success + max_age
@@ -40,14 +40,14 @@ def stale_after(
 
 
 def next_firing(after: datetime, schedule: str, timezone: str) -> datetime:
-    """Return when the schedule fires next."""
+    """Return the next firing of the schedule."""
     return next(_firings(schedule, timezone, after))
 
 
 def shortest_interval(after: datetime, schedule: str, timezone: str) -> timedelta:
-    """Return the shortest time between two firings: what a run has to be done in."""
-    # In seconds since the epoch: on the clock, an hour that daylight saving skips would count.
-    seconds = [at.timestamp() for at in islice(_firings(schedule, timezone, after), _LOOKED_AT)]
+    """Return the shortest time between two firings, in which a run has to finish."""
+    # Seconds since the epoch: local times would count the hour that daylight saving time skips.
+    seconds = [at.timestamp() for at in islice(_firings(schedule, timezone, after), _FIRINGS)]
     return timedelta(seconds=min(b - a for a, b in pairwise(seconds)))
 
 

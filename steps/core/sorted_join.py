@@ -1,7 +1,7 @@
 """Joining sorted streams in constant memory.
 
-Everything that names objects is sorted by path in byte order: S3 lists keys in it and Git's recursive
-tree listing comes in it. So bucket, tree and cache meet in one pass, whatever their size.
+Every stream of objects is sorted by path in byte order: S3 lists keys in this order, and so does Git's
+recursive tree listing. So one pass joins bucket, tree and cache, whatever their size.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ T = TypeVar("T", bound=Row)
 
 
 class OutOfOrder(ValueError):
-    """A stream that must ascend strictly by path does not."""
+    """A stream is not strictly ascending by path."""
 
 
 def ascending(rows: Iterable[T]) -> Iterator[T]:
-    """Pass ``rows`` on, and raise OutOfOrder at the first whose path is not beyond the one before."""
+    """Yield ``rows``, and raise OutOfOrder at the first whose path is not after the previous one."""
     last: bytes | None = None
     for row in rows:
         if last is not None and row.path <= last:
@@ -39,7 +39,7 @@ def ascending(rows: Iterable[T]) -> Iterator[T]:
 
 
 def outer_join(left: Iterable[L], right: Iterable[R]) -> Iterator[tuple[L | None, R | None]]:
-    """Pair the rows of two streams by path, ascending; None stands where one has no such path."""
+    """Pair the rows of two streams by path, ascending; None where one stream lacks the path."""
     lefts, rights = ascending(left), ascending(right)
     a, b = next(lefts, None), next(rights, None)
     while a is not None or b is not None:

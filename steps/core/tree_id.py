@@ -1,8 +1,8 @@
 """The id that Git gives to a tree of plain files, computed from their paths and blob ids.
 
-A tree's id is the SHA-1 of its entries, in which its subtrees stand with theirs. Paths in byte order
-bring the entries of each directory in the order that Git wants (it sorts a directory as if its name
-ended with a slash), so that only the directories above the current path are open.
+A tree's id is the SHA-1 of its entries, which contain the ids of its subtrees. Paths in byte order
+give the entries of each directory in the order that Git requires (it sorts a directory as if its name
+ended with a slash), so that only the directories above the current path are in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FILE = Mode.FILE.encode()
 
 
 class TreeId:
-    """Takes the files of a tree by path, ascending; ``str()`` then is the tree's id."""
+    """Computes a tree's id from its files, added by path in ascending order; ``str()`` returns the id."""
 
     def __init__(self) -> None:
         self._names: list[bytes] = []
@@ -23,7 +23,7 @@ class TreeId:
         self._directory = b""
 
     def add(self, path: bytes, oid: str) -> None:
-        """Take the next file, a plain one, and the id of its blob."""
+        """Add the next plain file with the id of its blob."""
         directory, _, name = path.rpartition(b"/")
         if directory != self._directory:
             self._enter(directory)

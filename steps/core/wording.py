@@ -1,6 +1,9 @@
-"""Wording of messages: numbers that agree with their nouns."""
+"""Wording of messages: numbers that agree with their nouns, and the length of samples."""
 
 from __future__ import annotations
+
+# How many names or paths a log line, a report or the state lists.
+SAMPLE_SIZE = 20
 
 
 def plural(count: int, noun: str) -> str:

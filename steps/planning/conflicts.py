@@ -10,6 +10,7 @@ from steps.core.keys import printable
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
+from steps.core.wording import SAMPLE_SIZE
 from steps.planning.planner import baseline_tree
 from steps.runtime import logs
 from steps.workdir.rowfile import read_rows
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from steps.contracts import Run
     from steps.planning.plan import Plan
     from steps.workdir.volume import RunFiles
-
-_MOST_LOGGED = 20
 
 
 def log_conflicts(
@@ -39,7 +38,7 @@ def log_conflicts(
     edited = (a or b for a, b in outer_join(before, now) if a != b)
     pairs = outer_join(read_rows(plan.rows, PlanRow), filter(None, edited))
     reverted = (row.path for row, edit in pairs if row is not None and edit is not None)
-    first = list(islice(reverted, _MOST_LOGGED))
+    first = list(islice(reverted, SAMPLE_SIZE))
     log_edits(run.git_path, first, conflicts=len(first) + sum(1 for _ in reverted))
 
 

@@ -1,13 +1,12 @@
-"""Planning a run: every cluster's manifest against a tree, under the guards.
+"""Planning a run: every cluster's manifest compared with a tree, under the guards.
 
-detect plans against the baselines; publish plans again where the branch has moved meanwhile.
+detect plans against the baselines; publish plans again if the branch has moved since.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from steps.contracts import (
     BaselineRow,
@@ -18,43 +17,34 @@ from steps.contracts import (
     Run,
     Status,
 )
-from steps.core.changes import UNCHANGED_FIELD, ManifestRow, PlanRow, Tally, TreeRow, plan, survey
-from steps.core.deletion_guard import DeletionStats, approval, is_approved, rule
+from steps.core.changes import ManifestRow, PlanRow, Tally, TreeRow, deletion_stats, plan_changes
+from steps.core.deletion_guard import DeletionStats, approval, decide, is_approved
 from steps.core.intake_limits import OverLimit, Usage, over_run_limits
 from steps.core.keys import Reason, printable
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
+from steps.core.wording import SAMPLE_SIZE
 from steps.workdir.files import read_document
-from steps.workdir.rowfile import (
-    Damaged,
-    count_rows,
-    decoder,
-    join_lines,
-    read_footer,
-    read_header,
-    read_rows,
-)
+from steps.workdir.rowfile import Damaged, RowFile, decoder, is_unchanged_line, join_lines, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from steps.core.changes import Pairs
     from steps.workdir.volume import RunFiles
 
-_SAMPLE = 20
-
 
 def baseline_tree(files: RunFiles, cluster: str) -> Iterator[TreeRow]:
-    """What Git held of a cluster when the run began."""
-    return (TreeRow(row.path, row.mode, row.oid) for row in read_rows(files.baseline(cluster), BaselineRow))
+    """Return the cluster's files in Git when the run began."""
+    return _tree_rows(read_rows(files.baseline(cluster), BaselineRow))
 
 
 class Planner:
-    """Plans all clusters of a run; ``results`` is complete once ``rows`` has been iterated.
+    """Plans all clusters of a run; ``results`` is complete when ``rows`` has been iterated.
 
-    ``tree`` gives what Git holds of a cluster, a fresh pass each time; None stands for the baselines.
-    ``settled`` clusters keep the result that they have, by name: nothing is planned for them.
+    ``tree`` returns a cluster's files in Git, in a new pass at each call; None means the baselines.
+    ``settled`` are results of clusters, by name, that are not planned.
+    ``on_refused_deletion`` receives the path of each deletion that the guard refuses.
     """
 
     def __init__(
@@ -63,67 +53,94 @@ class Planner:
         files: RunFiles,
         tree: Callable[[str], Iterable[TreeRow]] | None,
         settled: Mapping[str, ClusterResult],
+        on_refused_deletion: Callable[[bytes], None] | None = None,
     ) -> None:
         self._run = run
         self._files = files
         self._tree = tree
         self._settled = settled
-        self._footers: dict[str, ManifestFooter] = {}
+        self._on_refused_deletion = on_refused_deletion
         self.results: list[ClusterResult] = []
 
     def rows(self) -> Iterator[PlanRow]:
         """Yield every change of every cluster, by path in byte order."""
-        surveys: dict[str, DeletionStats] = {}
+        inputs: dict[str, _Inputs] = {}
         for name in self._run.clusters:
             if name in self._settled:
                 self.results.append(self._settled[name])
-            elif failure := self._failure(name):
-                self.results.append(failure)
+                continue
+            cluster = self._read(name)
+            if isinstance(cluster, ClusterFailure):
+                self.results.append(_failed(name, cluster))
             else:
-                self._footers[name] = read_footer(self._files.manifest(name), ManifestFooter)
-                changed, unchanged = self._changed(name)
-                surveys[name] = survey(name, changed, self._run.selection.has_path, unchanged=unchanged)
-        # What a filter leaves out, a guard, or another run's commit, is there all the same.
-        left_out = self._run.clusters_excluded + sum(footer.excluded for footer in self._footers.values())
-        elsewhere = any(result.status in {Status.OVER_LIMIT, Status.SUPERSEDED} for result in self.results)
-        bucket_is_empty = not (left_out or elsewhere or any(one.accepted for one in surveys.values()))
-        too_much = over_run_limits(
-            {name: self._demand(name, surveyed) for name, surveyed in surveys.items()},
-            self._run.intake_limits,
+                inputs[name] = cluster
+        bucket_is_empty = self._bucket_is_empty(inputs.values())
+        over_limit = over_run_limits(
+            {name: cluster.usage for name, cluster in inputs.items()}, self._run.intake_limits
         )
-        for name, surveyed in surveys.items():
+        for name, cluster in inputs.items():
             try:
-                if name in too_much:
-                    raise too_much[name]
-                yield from self._plan(name, surveyed, bucket_is_empty)
-            except OverLimit as flood:
-                self.results.append(_over_limit(name, flood))
+                if name in over_limit:
+                    raise over_limit[name]
+                yield from self._plan(name, cluster, bucket_is_empty=bucket_is_empty)
+            except OverLimit as problem:
+                self.results.append(_over_limit(name, problem))
 
-    def _demand(self, name: str, surveyed: DeletionStats) -> Usage:
-        footer = self._footers[name]
-        return Usage(surveyed.accepted, footer.new_objects, footer.new_bytes)
+    def _read(self, name: str) -> _Inputs | ClusterFailure:
+        """Open a cluster's files. Without a usable manifest the cluster is failed, never empty."""
+        try:
+            manifest = RowFile(self._files.manifest(name))
+            header = manifest.header(ManifestHeader)
+            if (header.run_id, header.cluster) != (self._run.run_id, name):
+                raise Damaged(f"{name}: the manifest is of {header.run_id}, {printable(header.cluster)}")
+        except FileNotFoundError:
+            return self._recorded_failure(name)
+        except Damaged as problem:
+            return _unexplained(name, problem.error)
+        footer = manifest.footer(ManifestFooter)
+        baseline = RowFile(self._files.baseline(name)) if self._tree is None else None
+        changed, unchanged = self._changed(name, manifest, footer, baseline)
+        stats = deletion_stats(name, changed, self._run.selection.has_path, unchanged=unchanged)
+        return _Inputs(manifest, header, footer, baseline, stats)
 
-    def _plan(self, name: str, surveyed: DeletionStats, bucket_is_empty: bool) -> Iterator[PlanRow]:  # noqa: FBT001 - a fact, no mode
-        allowed = is_approved(name, surveyed.token, self._run.allow_delete)
-        footer = self._footers[name]
-        decision = rule(
-            surveyed,
+    def _recorded_failure(self, name: str) -> ClusterFailure:
+        try:
+            return read_document(self._files.failure(name), ClusterFailure)
+        except FileNotFoundError:
+            return _unexplained(name, "its download did not finish")
+
+    def _bucket_is_empty(self, inputs: Iterable[_Inputs]) -> bool:
+        """Whether the bucket has no object at all, as far as the run can see.
+
+        Objects that a filter, a limit or another run's commit excludes from this run count as well.
+        """
+        if self._run.clusters_excluded:
+            return False
+        if any(result.status in {Status.OVER_LIMIT, Status.SUPERSEDED} for result in self.results):
+            return False
+        return not any(cluster.stats.accepted or cluster.footer.excluded for cluster in inputs)
+
+    def _plan(self, name: str, cluster: _Inputs, *, bucket_is_empty: bool) -> Iterator[PlanRow]:
+        footer, stats = cluster.footer, cluster.stats
+        approved = is_approved(name, stats.token, self._run.allow_delete)
+        decision = decide(
+            stats,
             self._run.deletion_limits,
-            allowed=allowed,
-            left_out=footer.excluded > 0,
+            approved=approved,
+            excluded=footer.excluded > 0,
             bucket_is_empty=bucket_is_empty,
         )
-        changed, unchanged = self._changed(name)
-        tally = Tally(files=unchanged)
-        yield from plan(
-            lambda: self._pairs(name),
+        changed, unchanged = self._changed(name, cluster.manifest, footer, cluster.baseline)
+        tally = Tally(unchanged, on_kept_deletion=self._on_refused_deletion if decision.refused else None)
+        yield from plan_changes(
+            lambda: self._pairs(name, cluster.manifest, cluster.baseline),
             self._run.selection.has_path,
             changed=changed,
-            surveyed=surveyed,
+            stats=stats,
             delete=decision is decision.DELETE,
             tally=tally,
         )
-        conflicts = [printable(path.decode(errors="replace")) for path in tally.conflicts]
+        conflicts = _printable(tally.conflicts)
         quarantined = Counter(footer.quarantined)
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
         result = ClusterResult(
@@ -133,85 +150,98 @@ class Planner:
             added=tally.added,
             modified=tally.modified,
             deleted=tally.deleted,
-            accepted=surveyed.accepted - len(conflicts),
+            accepted=stats.accepted - len(conflicts),
             fetched=footer.fetched,
             fetched_bytes=footer.fetched_bytes,
             decision=decision,
             deletions_refused=tally.kept_deletions if decision.refused else 0,
-            allow_delete=approval(name, surveyed.token) if decision.refused else None,
-            allowed_deletion=surveyed.token if allowed and tally.deleted else None,
+            deletions_refused_sample=_printable(tally.kept_deletions_sample) if decision.refused else (),
+            allow_delete=approval(name, stats.token) if decision.refused else None,
+            allowed_deletion=stats.token if approved and tally.deleted else None,
             quarantined=dict(+quarantined),
             changes_deferred=footer.unavailable,
-            quarantined_sample=(*footer.quarantined_sample, *conflicts)[:_SAMPLE],
-            listed_at=read_header(self._files.manifest(name), ManifestHeader).listed_at,
+            quarantined_sample=(*footer.quarantined_sample, *conflicts)[:SAMPLE_SIZE],
+            listed_at=cluster.header.listed_at,
             newest_object_at=footer.newest_object_at,
         )
         self.results.append(result)
 
-    def _pairs(self, name: str) -> Pairs:
-        tree = self._tree or partial(baseline_tree, self._files)
-        return outer_join(tree(name), read_rows(self._files.manifest(name), ManifestRow))
-
-    def _changed(self, name: str) -> tuple[Pairs, int]:
-        """The pairs without unchanged objects as far as those can be told cheaply, and the number of these.
-
-        An object is unchanged against the baseline alone.
-        """
-        if self._tree is not None:
-            return self._pairs(name), 0
-        unchanged = self._footers[name].unchanged
-        baseline, manifest = self._files.baseline(name), self._files.manifest(name)
-        if unchanged == count_rows(manifest) == count_rows(baseline):
-            return (), unchanged
-        return _unlike(baseline, manifest), unchanged
-
-    def _failure(self, name: str) -> ClusterResult | None:
-        """Say why the cluster has no usable manifest: then it is a failed one, never an empty one."""
-        try:
-            count_rows(self._files.manifest(name))
-            header = read_header(self._files.manifest(name), ManifestHeader)
-            if (header.run_id, header.cluster) != (self._run.run_id, name):
-                raise Damaged(f"{name}: the manifest is of {header.run_id}, {printable(header.cluster)}")
-        except FileNotFoundError:
-            failure = self._recorded_failure(name)
-        except Damaged as problem:
-            failure = _unexplained(name, problem.error)
+    def _pairs(self, name: str, manifest: RowFile, baseline: RowFile | None) -> Pairs:
+        if baseline is not None:
+            tree = _tree_rows(baseline.rows(BaselineRow))
         else:
-            return None
-        return ClusterResult(
-            name=name,
-            status=Status.OVER_LIMIT if failure.over_limit else Status.FAILED,
-            over_limit=failure.over_limit,
-            operation=failure.operation,
-            error=failure.error,
-            transient=failure.transient,
-        )
+            assert self._tree is not None  # noqa: S101 - without a baseline there is a tree
+            tree = iter(self._tree(name))
+        return outer_join(tree, manifest.rows(ManifestRow))
 
-    def _recorded_failure(self, name: str) -> ClusterFailure:
-        try:
-            return read_document(self._files.failure(name), ClusterFailure)
-        except FileNotFoundError:
-            return _unexplained(name, "its download did not finish")
+    def _changed(
+        self, name: str, manifest: RowFile, footer: ManifestFooter, baseline: RowFile | None
+    ) -> tuple[Pairs, int]:
+        """Return the pairs without the unchanged objects that are cheap to recognize, and their number.
+
+        An object is recorded as unchanged against the baseline, so another tree needs every pair.
+        """
+        if baseline is None:
+            return self._pairs(name, manifest, None), 0
+        if footer.unchanged == len(manifest) == len(baseline):
+            return (), footer.unchanged
+        return _changed_pairs(baseline, manifest), footer.unchanged
 
 
-def _unlike(baseline: Path, manifest: Path) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
-    """Pair the rows of a baseline and its manifest, but for those of unchanged objects."""
-    held_row, listed_row = decoder(BaselineRow), decoder(ManifestRow)
-    for held, listed in join_lines(baseline, manifest):
-        if listed is None or not listed.startswith(UNCHANGED_FIELD):
+class _Inputs(NamedTuple):
+    """What a cluster's plan is made of; ``baseline`` is None if it is planned on another tree."""
+
+    manifest: RowFile
+    header: ManifestHeader
+    footer: ManifestFooter
+    baseline: RowFile | None
+    stats: DeletionStats
+
+    @property
+    def usage(self) -> Usage:
+        """What the cluster adds to the run."""
+        return Usage(self.stats.accepted, self.footer.new_objects, self.footer.new_bytes)
+
+
+def _tree_rows(baseline: Iterable[BaselineRow]) -> Iterator[TreeRow]:
+    return (TreeRow(row.path, row.mode, row.oid) for row in baseline)
+
+
+def _changed_pairs(
+    baseline: RowFile, manifest: RowFile
+) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
+    """Pair the rows of a baseline and its manifest, without the unchanged objects."""
+    baseline_row, manifest_row = decoder(BaselineRow), decoder(ManifestRow)
+    for in_git, listed in join_lines(baseline, manifest):
+        if listed is None or not is_unchanged_line(listed):
             yield (
-                None if held is None else TreeRow(*held_row(held)[:3]),
-                None if listed is None else listed_row(listed),
+                None if in_git is None else TreeRow(*baseline_row(in_git)[:3]),
+                None if listed is None else manifest_row(listed),
             )
 
 
-def _over_limit(name: str, flood: OverLimit) -> ClusterResult:
+def _printable(paths: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(printable(path.decode(errors="replace")) for path in paths)
+
+
+def _failed(name: str, failure: ClusterFailure) -> ClusterResult:
+    return ClusterResult(
+        name=name,
+        status=Status.OVER_LIMIT if failure.over_limit else Status.FAILED,
+        over_limit=failure.over_limit,
+        operation=failure.operation,
+        error=failure.error,
+        transient=failure.transient,
+    )
+
+
+def _over_limit(name: str, problem: OverLimit) -> ClusterResult:
     return ClusterResult(
         name=name,
         status=Status.OVER_LIMIT,
-        over_limit=flood.flood,
+        over_limit=problem.excess,
         operation=Operation.DETECT_CHANGES,
-        error=str(flood),
+        error=str(problem),
     )
 
 

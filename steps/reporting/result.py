@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, Outcome, Run, RunResult, Status, Verdict
-from steps.core.deletion_guard import Decision
+from steps.core.deletion_guard import REFUSALS, Decision
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
 from steps.core.wording import plural
@@ -104,10 +104,11 @@ def _causes(cluster: ClusterResult) -> Iterator[str]:
         yield f"{name} skipped: {cluster.error}"
     if cluster.decision is Decision.REFUSED_EMPTY_BUCKET:
         # Usually a wrong setting, so the message does not suggest --allow-delete.
-        yield f"{name}: the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX"
+        yield f"{name}: {REFUSALS[cluster.decision]}"
     elif cluster.status is Status.REFUSED:
         approval = shlex.quote(cluster.allow_delete or "")
-        yield f"{name}: {cluster.decision.value} (to approve: --allow-delete={approval})"
+        refused = f"{plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}"
+        yield f"{name}: {refused} (to approve: --allow-delete={approval})"
     if cluster.changes_deferred:
         yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run"
 

@@ -8,7 +8,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
-from steps.core.deletion_guard import Decision
+from steps.core.deletion_guard import REFUSALS
 from steps.core.keys import printable
 from steps.core.wording import plural
 from steps.kubernetes.change_summary import (
@@ -48,11 +48,6 @@ _STATUSES = {
     Status.REFUSED: Badge("refused", Tone.WARN),
     Status.OVER_LIMIT: Badge("over limit", Tone.WARN),
     Status.SUPERSEDED: Badge("superseded", Tone.PLAIN),
-}
-_REFUSALS = {
-    Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow",
-    Decision.REFUSED_VANISHED: "the bucket no longer contains this cluster",
-    Decision.REFUSED_EMPTY_BUCKET: "the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX",
 }
 _CATEGORIES = {
     SecurityCategory.RBAC: Badge("RBAC", Tone.WARN),
@@ -135,7 +130,7 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
     if cluster.status is Status.REFUSED:
         yield (
             name,
-            f": {plural(cluster.deletions_refused, 'deletion')} refused: {_REFUSALS[cluster.decision]}. ",
+            f": {plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}. ",
             "Fix the backup job. If the deletions are intended, approve exactly these: ",
             Code(f"git-sync run --allow-delete {shlex.quote(cluster.allow_delete or '')}"),
         )

@@ -1,9 +1,9 @@
-"""What a volume remembers from run to run, so that the next one need not ask.
+"""What the volume keeps from run to run, so that the next run need not request it.
 
-A cluster's cache says which object has which content, and what Git tree these files make. The tip says
-what a commit holds. Neither can become wrong by what happens elsewhere: ids are computed from what
-was written or read, never taken over from somebody's word, and the remote says which of them matter.
-What is damaged, or is of another bucket or branch, is as good as nothing.
+A cluster's cache records which object has which content, and the Git tree of these files. The tip
+records the entries of a commit. Events elsewhere cannot make them wrong: git-sync computes the ids from
+the bytes that it writes or reads, and the remote decides which ids matter. A cache that is damaged, or
+of another bucket or branch, is ignored.
 """
 
 from __future__ import annotations
@@ -12,123 +12,102 @@ import shutil
 from typing import TYPE_CHECKING
 
 from steps.contracts import BaselineHeader, BaselineRow, ManifestFooter, TipHeader
-from steps.core.changes import FETCHED, UNCHANGED, TreeRow
+from steps.core.changes import TreeRow
 from steps.core.git_objects import Mode as GitMode
 from steps.core.operations import Operation
 from steps.core.tree_id import TreeId
 from steps.runtime import logs
 from steps.workdir.files import atomic_file
-from steps.workdir.rowfile import (
-    Damaged,
-    count_rows,
-    decoder,
-    read_footer,
-    read_header,
-    read_lines,
-    read_rows,
-    write_rows,
-)
+from steps.workdir.rowfile import Damaged, RowFile, accepted_lines, decoder, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from steps.workdir.volume import RunFiles, Volume
 
 
 class Caches:
-    """The caches of one volume, as far as they are of this bucket and branch."""
+    """The caches on one volume that belong to this bucket and branch."""
 
     def __init__(self, volume: Volume, identity: str) -> None:
         self._volume = volume
         self._identity = identity
-        self._damaged: set[str] = set()
+        self._verified: dict[str, RowFile | None] = {}
 
     # -- the tip ------------------------------------------------------------------------------
 
     def trees(self, commit: str) -> dict[str, str] | None:
-        """Return what the commit has directly under GIT_PATH; None if that is not known.
-
-        Ids of trees by name; "" for whatever is no tree.
-        """
-        path = self._volume.tip
+        """Return the commit's entries directly under GIT_PATH, as ``trees`` does; None if unknown."""
         try:
-            rows = read_rows(path, TreeRow)
-            if read_header(path, TipHeader) != TipHeader(identity=self._identity, commit=commit):
+            tip = RowFile(self._volume.tip)
+            if tip.header(TipHeader) != TipHeader(identity=self._identity, commit=commit):
                 return None
-            return trees(rows)
+            return trees(tip.rows(TreeRow))
         except FileNotFoundError:
             return None
         except Damaged as problem:
-            self._tell(problem)
+            _log_damage(problem)
             return None
 
     def note_tip(self, commit: str, entries: Iterable[TreeRow]) -> None:
-        """Remember what Git says that this commit has directly under GIT_PATH."""
+        """Record the entries that Git lists directly under GIT_PATH in this commit."""
         header = TipHeader(identity=self._identity, commit=commit)
         write_rows(self._volume.tip, header, sorted(entries))
 
     # -- clusters -----------------------------------------------------------------------------
 
     def rows(self, cluster: str) -> Iterable[BaselineRow]:
-        """Return what is known of a cluster's objects; empty if nothing is."""
-        header = self._header(cluster)
-        return () if header is None else read_rows(self._volume.cache(cluster), BaselineRow)
+        """Return the cluster's cached objects; empty without a usable cache."""
+        cache = self._open(cluster)
+        return () if cache is None else cache.rows(BaselineRow)
 
     def makes(self, cluster: str, tree: str) -> bool:
-        """Whether the rows of the cluster's cache are just the files of this Git tree."""
-        header = self._header(cluster)
-        return header is not None and header.tree == tree
+        """Whether the cached objects are exactly the files of this Git tree."""
+        cache = self._open(cluster)
+        return cache is not None and cache.header(BaselineHeader).tree == tree
 
     def copy(self, cluster: str, baseline: Path) -> None:
-        """Make the cache the run's baseline."""
+        """Copy the cache to the run's baseline."""
         with atomic_file(baseline) as out, self._volume.cache(cluster).open("rb") as cache:
             shutil.copyfileobj(cache, out)
 
     def update(self, cluster: str, files: RunFiles) -> None:
-        """Make the accepted objects of the run's manifest the cache."""
-        manifest, baseline = files.manifest(cluster), files.baseline(cluster)
-        unchanged = read_footer(manifest, ManifestFooter).unchanged
-        if unchanged == count_rows(manifest) == count_rows(baseline):
-            tree = read_header(baseline, BaselineHeader).tree
+        """Replace the cache by the accepted objects of the run's manifest."""
+        manifest, baseline = RowFile(files.manifest(cluster)), RowFile(files.baseline(cluster))
+        if manifest.footer(ManifestFooter).unchanged == len(manifest) == len(baseline):
+            tree = baseline.header(BaselineHeader).tree
             if tree and self.makes(cluster, tree):
                 return  # the cache was the baseline, and nothing has changed
         tree_id = TreeId()
-        for row in map(decoder(BaselineRow), _accepted(manifest)):
+        for row in map(decoder(BaselineRow), accepted_lines(manifest)):
             tree_id.add(row.path.partition(b"/")[2], row.oid)
         header = BaselineHeader(identity=self._identity, cluster=cluster, tree=str(tree_id))
-        write_rows(self._volume.cache(cluster), header, _accepted(manifest))
+        write_rows(self._volume.cache(cluster), header, accepted_lines(manifest))
+        self._verified.pop(cluster, None)
 
-    def _header(self, cluster: str) -> BaselineHeader | None:
-        path = self._volume.cache(cluster)
+    def _open(self, cluster: str) -> RowFile | None:
+        """Return the cluster's cache if it is intact and of this bucket and branch; verify it once."""
+        if cluster not in self._verified:
+            self._verified[cluster] = self._verify(cluster)
+        return self._verified[cluster]
+
+    def _verify(self, cluster: str) -> RowFile | None:
         try:
-            count_rows(path)  # which reads all of it: is it as it was written?
-            header = read_header(path, BaselineHeader)
+            cache = RowFile(self._volume.cache(cluster))
+            header = cache.header(BaselineHeader)
         except FileNotFoundError:
             return None
         except Damaged as problem:
-            self._tell(problem)
+            _log_damage(problem)
             return None
-        return header if (header.identity, header.cluster) == (self._identity, cluster) else None
+        return cache if (header.identity, header.cluster) == (self._identity, cluster) else None
 
-    def _tell(self, problem: Damaged) -> None:
-        if problem.error not in self._damaged:
-            logs.warning(Operation.DISCOVER, "Ignoring a damaged cache", error=problem.error)
-        self._damaged.add(problem.error)
+
+def _log_damage(problem: Damaged) -> None:
+    logs.warning(Operation.DISCOVER, "Ignoring a damaged cache", error=problem.error)
 
 
 def trees(entries: Iterable[TreeRow]) -> dict[str, str]:
-    """Ids of trees by name; "" for whatever is no tree."""
+    """Return the ids of trees by name; "" for an entry that is not a tree."""
     return {row.path.decode(errors="replace"): row.oid if row.mode == GitMode.TREE else "" for row in entries}
-
-
-def _accepted(manifest: Path) -> Iterator[bytes]:
-    """Make rows of a cache of a manifest's accepted ones: they differ in the first field only."""
-    for line in read_lines(manifest):
-        state, separator, rest = line.partition(b"\t")
-        if state in _ACCEPTED:
-            yield _PLAIN_FIELD + separator + rest
-
-
-_ACCEPTED = {FETCHED.encode(), UNCHANGED.encode()}
-_PLAIN_FIELD = GitMode.FILE.encode()

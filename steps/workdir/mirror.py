@@ -1,4 +1,4 @@
-"""A directory of downloaded objects, seen as a Git tree: what download-only mode compares with."""
+"""A directory of downloaded objects, read as a Git tree: the baseline of download-only mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def local_tree(root: Path, *, max_bytes: int) -> Iterator[TreeRow]:
     """Yield every file below ``root`` with its blob id, by path in byte order, as ls-tree would.
 
-    What is larger than ``max_bytes`` is no object of ours, and not read: it may be larger than any disk.
+    A file larger than ``max_bytes`` was not written by git-sync, and is not read.
     """
     yield from _walk(os.fsencode(root), b"", max_bytes)
 
@@ -55,9 +55,9 @@ def _blob_id(path: bytes) -> str:
 
 
 def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[PlanRow]]) -> None:
-    """Make ``changes`` to the directory: deletions first, then every staged file takes its place.
+    """Apply ``changes`` to the directory: the deletions, then a rename of every staged file.
 
-    Doing it again after being killed half-way ends in the same state.
+    If it is killed and repeated, the result is the same.
     """
     below = os.fsencode(root)
     for change in changes():
@@ -72,12 +72,12 @@ def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[Plan
                 if os.path.isdir(target) and not os.path.islink(target):
                     shutil.rmtree(target)  # empty directories: no file below it was kept
                 os.replace(staged, target)
-            elif not os.path.lexists(target):  # there if an earlier try has moved it
-                raise FileNotFoundError(errno.ENOENT, "a downloaded object is gone", os.fsdecode(staged))
+            elif not os.path.lexists(target):  # an earlier attempt may have moved it
+                raise FileNotFoundError(errno.ENOENT, "a downloaded object is missing", os.fsdecode(staged))
 
 
 def _unlink(root: bytes, path: bytes) -> None:
-    """Remove a file, and the directories that this leaves empty."""
+    """Remove a file, and its directories that are empty then."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
         os.unlink(os.path.join(root, path))
     parent = os.path.dirname(path)

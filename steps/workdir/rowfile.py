@@ -1,8 +1,15 @@
-"""Row files: one line per object, streamed in and out, never whole in memory.
+"""Row files: one line per object, read and written as streams, never entirely in memory.
 
 A file is a header line (JSON), the rows (fields separated by tabs, the path last, control characters
 and "%" percent-encoded), and a footer line (JSON: the number of rows, a CRC-32 of everything before
-it, and what the writer adds). It appears under its name only when it is complete.
+it, and the writer's data). A file gets its name only when it is complete.
+
+Baselines, listings and manifests are compared without decoding most of their rows. This module is the
+only one that knows how their lines are built:
+
+    baseline   mode    oid  size  etag  path
+    listing    reason       size  etag  path
+    manifest   state   oid  size  etag  path
 """
 
 from __future__ import annotations
@@ -20,6 +27,8 @@ from urllib.parse import unquote_to_bytes
 from pydantic import NonNegativeInt, ValidationError
 
 from steps.contracts import Document, NoFooter
+from steps.core.changes import FETCHED, UNCHANGED
+from steps.core.git_objects import Mode as GitMode
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
 from steps.workdir.files import atomic_file, open_plain
@@ -33,13 +42,15 @@ D = TypeVar("D", bound=Document)
 
 _UNSAFE = re.compile(rb"[\x00-\x20%\x7f]")
 _SAFE = _UNSAFE.sub(b"", bytes(range(256)))
-# A directory, a pipe, or a file where a directory should be above it.
+# The path is a directory or a pipe, or a parent of it is a file.
 _NO_FILE = {errno.EISDIR, errno.EINVAL, errno.ENOTDIR}
 _HEADER_LIMIT = _FOOTER_LIMIT = 64 * 1024
+# Longer than any line: a path of Git has at most 4,096 bytes, and an ETag at most a response's headers.
+_CHUNK = 1 << 20
 
 
 class Damaged(FixConfiguration):
-    """The file is not what its writer left: cut, altered, or of another version."""
+    """The file is not as its writer wrote it: it is cut, altered, or of another version."""
 
     def __init__(self, error: str) -> None:
         super().__init__(Operation.SETUP_WORKDIR, "Failed to read the working directory", error)
@@ -61,9 +72,9 @@ def write_rows(
     rows: Iterable[NamedTuple | bytes],
     footer: Callable[[], Document] = NoFooter,
 ) -> None:
-    """Write a row file; ``footer`` is asked once all rows have been consumed.
+    """Write a row file; ``footer`` is called after the last row.
 
-    Bytes are a row that is encoded already, as it stands in another row file.
+    A row of bytes is a line of another row file, and is written unchanged.
     """
     with atomic_file(path) as out:
         count = 0
@@ -80,28 +91,73 @@ def write_rows(
         out.write(tail.model_dump_json().encode() + b"\n")
 
 
+class RowFile:
+    """A complete row file. Its checksum is verified once, here; each pass over the rows opens it again.
+
+    A step may have a thousand row files, so none stays open between passes. A pass raises Damaged if the
+    file was replaced or changed since it was verified. Raises FileNotFoundError and Damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _opened(path) as file:
+            self._version = _version(file)
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - _FOOTER_LIMIT))
+            line = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+            self._tail = _document(path, line, _Tail)
+            file.seek(0)
+            if self._tail.checksum(_crc32(file, size - len(line) - 1, self._tail.rows)) != self._tail.crc32:
+                raise Damaged(f"{path.name}: the content does not match its checksum")
+            file.seek(0)
+            self._header = file.readline(_HEADER_LIMIT)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return self._tail.rows
+
+    def header(self, kind: type[D]) -> D:
+        """Return the header. Raises Damaged if it is not of this kind."""
+        return _document(self._path, self._header, kind)
+
+    def footer(self, kind: type[D]) -> D:
+        """Return the writer's data in the footer. Raises Damaged if it is not of this kind."""
+        return _document(self._path, json.dumps(self._tail.footer).encode(), kind)
+
+    def rows(self, row_type: type[R]) -> Iterator[R]:
+        """Return the rows, decoded."""
+        return map(decoder(row_type), self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the rows as lines: cheaper where only a few of them have to be decoded."""
+        with _opened(self._path) as lines:
+            if _version(lines) != self._version:
+                raise Damaged(f"{self._path.name}: the file has changed since it was verified")
+            lines.readline()
+            yield from islice(lines, len(self))
+
+    def ascending_lines(self) -> Iterator[bytes]:
+        """Yield the lines. Raises Damaged if they are out of order: a join would miss files."""
+        last = None
+        for line in self.lines():
+            this = path_of(line)
+            if last is not None and this <= last:
+                raise Damaged(f"{self._path.name}: rows are out of order")
+            last = this
+            yield line
+
+
 def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
-    """Return the rows, once the whole file is known to be intact. Raises Damaged if it is not."""
-    return map(decoder(row_type), read_lines(path))
+    """Return the rows of a file that is read once. Raises FileNotFoundError and Damaged."""
+    return RowFile(path).rows(row_type)
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Return the rows undecoded, likewise: where few of them matter, the others then cost little."""
-    return _lines(path, _tail(path).rows)
-
-
-def _lines(path: Path, count: int) -> Iterator[bytes]:
-    with _opened(path) as lines:
-        lines.readline()
-        yield from islice(lines, count)
-
-
-def join_lines(left: Path, right: Path) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Pair the undecoded rows of two files by path, ascending; None where one has no such path."""
-    lefts, rights = _ascending(left), _ascending(right)
+def join_lines(left: RowFile, right: RowFile) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Pair the lines of two files by path, ascending; None where one file lacks the path."""
+    lefts, rights = left.ascending_lines(), right.ascending_lines()
     a, b = next(lefts, None), next(rights, None)
     while a is not None and b is not None:
-        # Nearly always it is the same path, and need not be decoded to know.
+        # Nearly always the paths are equal, and comparing them needs no decoding.
         order = 0 if a[a.rfind(b"\t") :] == b[b.rfind(b"\t") :] else -1 if path_of(a) < path_of(b) else 1
         yield a if order <= 0 else None, b if order >= 0 else None
         if order <= 0:
@@ -116,49 +172,45 @@ def join_lines(left: Path, right: Path) -> Iterator[tuple[bytes | None, bytes | 
         b = next(rights, None)
 
 
-def _ascending(path: Path) -> Iterator[bytes]:
-    """Return the undecoded rows; Damaged where they are out of order: files would seem to be gone."""
-    last = None
-    for line in read_lines(path):
-        this = path_of(line)
-        if last is not None and this <= last:
-            raise Damaged(f"{path.name}: rows are out of order")
-        last = this
-        yield line
-
-
 def path_of(line: bytes) -> bytes:
-    """Return the path of an undecoded row."""
+    """Return the path of a line."""
     return unquote_to_bytes(line[line.rfind(b"\t") + 1 : -1])
 
 
-def count_rows(path: Path) -> int:
-    """Return the number of rows of an intact file. Raises Damaged as above."""
-    return _tail(path).rows
+_PLAIN_FILE = f"{GitMode.FILE}\t".encode()
+_UNCHANGED = f"{UNCHANGED}\t".encode()
+_ACCEPTED = (_UNCHANGED, f"{FETCHED}\t".encode())
 
 
-def read_header(path: Path, kind: type[D]) -> D:
-    """Return the header document."""
-    with _opened(path) as lines:
-        return _document(path, lines.readline(_HEADER_LIMIT), kind)
+def is_same_object(baseline: bytes, listed: bytes) -> bool:
+    """Whether Git has the content of a listed object that is not quarantined: same size, same ETag.
+
+    Without an ETag the answer is no.
+    """
+    known = baseline.split(b"\t", 2)[2]
+    return baseline.startswith(_PLAIN_FILE) and listed == b"\t" + known and b"\t\t" not in known
 
 
-def read_footer(path: Path, kind: type[D]) -> D:
-    """Return what the writer added to the footer. Raises Damaged as above."""
-    return _document(path, json.dumps(_tail(path).footer).encode(), kind)
+def blob_id(baseline: bytes) -> str:
+    """Return the blob id in a line of a baseline."""
+    return baseline.split(b"\t", 2)[1].decode()
 
 
-def _tail(path: Path) -> _Tail:
-    """Return the footer of a file that is intact."""
-    with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - _FOOTER_LIMIT))
-        line = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-        tail = _document(path, line, _Tail)
-        file.seek(0)
-        if tail.checksum(_crc32(file, size - len(line) - 1)) != tail.crc32:
-            raise Damaged(f"{path.name}: the content does not match its checksum")
-    return tail
+def unchanged_line(baseline: bytes) -> bytes:
+    """Return the manifest's line of an unchanged object, given its line in the baseline."""
+    return _UNCHANGED + baseline[len(_PLAIN_FILE) :]
+
+
+def is_unchanged_line(manifest: bytes) -> bool:
+    """Whether a manifest's line is that of an unchanged object."""
+    return manifest.startswith(_UNCHANGED)
+
+
+def accepted_lines(manifest: RowFile) -> Iterator[bytes]:
+    """Yield a manifest's accepted objects as lines of a baseline."""
+    for line in manifest.lines():
+        if line.startswith(_ACCEPTED):
+            yield _PLAIN_FILE + line[line.index(b"\t") + 1 :]
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -170,9 +222,22 @@ def _opened(path: Path) -> IO[bytes]:
         raise
 
 
-def _crc32(file: IO[bytes], length: int) -> int:
-    crc = 0
-    while length > 0 and (chunk := file.read(min(length, 1 << 20))):
+def _version(file: IO[bytes]) -> tuple[int, ...]:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _crc32(file: IO[bytes], length: int, rows: int) -> int:
+    """Return the CRC of the next bytes; stop early where they cannot be so many rows and a header.
+
+    A sparse file of 20 GiB would take minutes to read to its end.
+    """
+    crc = lines = 0
+    while length > 0 and (chunk := file.read(min(length, _CHUNK))):
+        found = chunk.count(b"\n")
+        lines += found
+        if not found or lines > rows + 1:
+            break
         crc = zlib.crc32(chunk, crc)
         length -= len(chunk)
     return crc
@@ -188,7 +253,7 @@ def _document(path: Path, line: bytes, kind: type[D]) -> D:
 def _encode(row: NamedTuple) -> bytes:
     path, *fields = row
     line = b"%s\t%s\n" % ("\t".join(map(str, fields)).encode(), path)
-    # Nearly always only the separators are left, and nothing has to be spelt out.
+    # Nearly always only the separators remain, and nothing has to be escaped.
     if len(line.translate(None, _SAFE)) == len(row):
         return line
     return b"\t".join([*(_escape(str(field).encode()) for field in fields), _escape(path)]) + b"\n"
@@ -200,7 +265,7 @@ def _escape(field: bytes) -> bytes:
 
 @cache
 def decoder(row_type: type[R]) -> Callable[[bytes], R]:
-    """Return the function that makes a row of a line's text."""
+    """Return a function that decodes a line to a row. It raises Damaged."""
     hints = get_type_hints(row_type)
     types = [hints[name] for name in row_type._fields[1:]]
     converted = [(at, kind) for at, kind in enumerate(types) if kind is not str]

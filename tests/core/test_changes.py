@@ -1,4 +1,4 @@
-"""What a commit must change: compared with the rules said once more, plainly and on sets."""
+"""What a commit must change: compared with the same rules, written again on sets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from steps.core.changes import (
     PlanRow,
     Tally,
     TreeRow,
-    plan,
-    survey,
+    deletion_stats,
+    plan_changes,
 )
 from steps.core.deletion_guard import DeletionStats, DeletionToken
 from steps.core.git_objects import Change
@@ -61,19 +61,19 @@ class Situation:
     def accepted(self) -> dict[bytes, ManifestRow]:
         return {row.path: row for row in self.manifest if row.accepted}
 
-    def survey(self, cluster: str = "c") -> DeletionStats:
-        return survey(cluster, self.pairs(), self.selects)
+    def stats(self, cluster: str = "c") -> DeletionStats:
+        return deletion_stats(cluster, self.pairs(), self.selects)
 
     def pairs(self) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
         return outer_join(self.tree, self.manifest)
 
     def plan(self, *, delete: bool) -> tuple[list[PlanRow], Tally]:
         tally = Tally()
-        rows = plan(
+        rows = plan_changes(
             self.pairs,
             self.selects,
             changed=self.pairs(),
-            surveyed=self.survey(),
+            stats=self.stats(),
             delete=delete,
             tally=tally,
         )
@@ -201,7 +201,12 @@ def test_a_second_plan_finds_nothing_left_to_do(situation: Situation, delete: bo
     done = Situation(tuple(applied(situation.tree, rows)), situation.manifest, situation.deselected)
     assert done.plan(delete=delete) == (
         [],
-        Tally(tally.files, kept_deletions=tally.kept_deletions, conflicts=tally.conflicts),
+        Tally(
+            tally.files,
+            kept_deletions=tally.kept_deletions,
+            kept_deletions_sample=tally.kept_deletions_sample,
+            conflicts=tally.conflicts,
+        ),
     )
 
 
@@ -210,7 +215,7 @@ def test_a_survey_counts_what_the_guards_judge(situation: Situation) -> None:
     token = DeletionToken("c")
     for path in sorted(situation.deletable()):
         token.add(path)
-    assert situation.survey() == DeletionStats(
+    assert situation.stats() == DeletionStats(
         in_git=sum(situation.selects(row.path) for row in situation.tree),
         accepted=len(situation.accepted),
         deletions=len(situation.deletable()),
@@ -222,8 +227,8 @@ def test_a_survey_counts_what_the_guards_judge(situation: Situation) -> None:
 @given(situations(), situations())
 def test_the_token_names_the_set_of_deletions_and_nothing_else(one: Situation, other: Situation) -> None:
     same = one.deletable() == other.deletable()
-    assert (one.survey().token == other.survey().token) == same
-    assert one.survey("c").token != one.survey("d").token
+    assert (one.stats().token == other.stats().token) == same
+    assert one.stats("c").token != one.stats("d").token
 
 
 @given(st.sets(paths))
@@ -265,7 +270,7 @@ def test_the_same_content_is_no_change() -> None:
 def test_what_git_has_of_a_quarantined_or_vanished_key_stays(state: str) -> None:
     situation = Situation(held("c/x", mode="120000"), listed(c__x=state))
     assert situation.plan(delete=True) == ([], Tally(files=1))
-    assert situation.survey().deletions == 0
+    assert situation.stats().deletions == 0
 
 
 @pytest.mark.parametrize(
@@ -325,14 +330,14 @@ def test_planning_does_not_keep_the_rows_in_memory() -> None:
     tally = Tally()
     tracemalloc.start()
     try:
-        surveyed = survey("c", many_pairs(), lambda _: True)
-        rows = plan(
-            many_pairs, lambda _: True, changed=many_pairs(), surveyed=surveyed, delete=False, tally=tally
+        stats = deletion_stats("c", many_pairs(), lambda _: True)
+        rows = plan_changes(
+            many_pairs, lambda _: True, changed=many_pairs(), stats=stats, delete=False, tally=tally
         )
         yielded = sum(1 for _ in rows)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < FEW_BYTES
-    assert (surveyed.in_git, surveyed.deletions, tally.kept_deletions) == (MANY, MANY // 4, MANY // 4)
+    assert (stats.in_git, stats.deletions, tally.kept_deletions) == (MANY, MANY // 4, MANY // 4)
     assert (yielded, tally.modified, tally.files) == (3_000, 3_000, MANY)

@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from steps.core.deletion_guard import (
     Decision,
+    DeletionLimits,
     DeletionStats,
     DeletionToken,
-    Limits,
     Vanished,
+    decide,
     is_approved,
-    rule,
 )
 
 
-def surveyed(deletions: int, in_git: int, *, accepted: int = 1) -> DeletionStats:
+def stats(deletions: int, in_git: int, *, accepted: int = 1) -> DeletionStats:
     return DeletionStats(
         in_git=in_git, accepted=accepted, deletions=deletions, kept=0, token="0123456789abcdef"
     )
 
 
-def decision(survey: DeletionStats, limits: Limits | None = None) -> Decision:
-    return rule(survey, limits or Limits(), allowed=False, bucket_is_empty=False)
+def decision(stats: DeletionStats, limits: DeletionLimits | None = None) -> Decision:
+    return decide(stats, limits or DeletionLimits(), approved=False, bucket_is_empty=False)
 
 
 def token_of(cluster: str, paths: set[bytes]) -> str:
@@ -49,39 +49,43 @@ def token_of(cluster: str, paths: set[bytes]) -> str:
         (200, 999, Decision.REFUSED_MASS_DELETION),
     ],
 )
-def test_both_bounds_must_be_exceeded(deletions: int, in_git: int, expected: Decision) -> None:
-    assert decision(surveyed(deletions, in_git)) is expected
+def test_decide_refuses_only_over_count_and_percentage(
+    deletions: int, in_git: int, expected: Decision
+) -> None:
+    assert decision(stats(deletions, in_git)) is expected
 
 
 @pytest.mark.parametrize(
     ("limits", "deletions", "expected"),
     [
-        (Limits(max_delete_count=0, max_delete_percent=0), 1, Decision.REFUSED_MASS_DELETION),
-        (Limits(max_delete_count=1, max_delete_percent=0), 1, Decision.DELETE),
-        (Limits(max_delete_count=0, max_delete_percent=1), 1, Decision.DELETE),
-        (Limits(max_delete_count=0, max_delete_percent=0.99), 1, Decision.REFUSED_MASS_DELETION),
-        (Limits(max_delete_count=0, max_delete_percent=100), 100, Decision.DELETE),
-        (Limits(max_delete_count=99, max_delete_percent=0), 100, Decision.REFUSED_MASS_DELETION),
+        (DeletionLimits(max_delete_count=0, max_delete_percent=0), 1, Decision.REFUSED_MASS_DELETION),
+        (DeletionLimits(max_delete_count=1, max_delete_percent=0), 1, Decision.DELETE),
+        (DeletionLimits(max_delete_count=0, max_delete_percent=1), 1, Decision.DELETE),
+        (DeletionLimits(max_delete_count=0, max_delete_percent=0.99), 1, Decision.REFUSED_MASS_DELETION),
+        (DeletionLimits(max_delete_count=0, max_delete_percent=100), 100, Decision.DELETE),
+        (DeletionLimits(max_delete_count=99, max_delete_percent=0), 100, Decision.REFUSED_MASS_DELETION),
     ],
 )
-def test_the_bounds_are_what_the_operator_set(limits: Limits, deletions: int, expected: Decision) -> None:
-    assert decision(surveyed(deletions, in_git=100), limits) is expected
+def test_decide_uses_the_configured_limits(
+    limits: DeletionLimits, deletions: int, expected: Decision
+) -> None:
+    assert decision(stats(deletions, in_git=100), limits) is expected
 
 
 @given(st.integers(1, 1000), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 100))
-def test_a_refusal_means_more_than_the_count_and_more_than_the_percentage(
+def test_decide_refuses_only_over_any_count_and_any_percentage(
     deletions: int, others: int, count: int, percent: int
 ) -> None:
     in_git = deletions + others
-    refused = decision(surveyed(deletions, in_git), Limits(count, percent)).refused
+    refused = decision(stats(deletions, in_git), DeletionLimits(count, percent)).refused
     assert refused == (deletions > count and deletions * 100 > percent * in_git)
 
 
-@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("approved", [False, True])
 @pytest.mark.parametrize("bucket_is_empty", [False, True])
 @pytest.mark.parametrize("vanished", Vanished)
-def test_a_cluster_without_one_accepted_object_is_ruled_by_cluster_vanished(
-    vanished: Vanished, bucket_is_empty: bool, allowed: bool
+def test_decide_applies_cluster_vanished_to_a_cluster_without_accepted_objects(
+    vanished: Vanished, bucket_is_empty: bool, approved: bool
 ) -> None:
     expected = {
         Vanished.REFUSE: Decision.REFUSED_VANISHED,
@@ -90,28 +94,30 @@ def test_a_cluster_without_one_accepted_object_is_ruled_by_cluster_vanished(
     }[vanished]
     if bucket_is_empty:
         expected = Decision.REFUSED_EMPTY_BUCKET
-    if allowed:
+    if approved:
         expected = Decision.DELETE
-    # One file: far below the bounds of a mass deletion, which is not what this guard is about.
-    gone = surveyed(1, in_git=1, accepted=0)
-    ruled = rule(gone, Limits(vanished=vanished), allowed=allowed, bucket_is_empty=bucket_is_empty)
-    assert ruled is expected
+    # One file: far below the bounds of a mass deletion, which is another guard.
+    gone = stats(1, in_git=1, accepted=0)
+    decided = decide(
+        gone, DeletionLimits(vanished=vanished), approved=approved, bucket_is_empty=bucket_is_empty
+    )
+    assert decided is expected
 
 
 @pytest.mark.parametrize("vanished", Vanished)
-def test_a_new_cluster_without_anything_to_delete_is_never_refused(vanished: Vanished) -> None:
-    nothing = surveyed(0, in_git=0, accepted=0)
-    ruled = rule(nothing, Limits(vanished=vanished), allowed=False, bucket_is_empty=True)
-    assert ruled is Decision.DELETE
+def test_decide_never_refuses_a_cluster_without_deletions(vanished: Vanished) -> None:
+    nothing = stats(0, in_git=0, accepted=0)
+    decided = decide(nothing, DeletionLimits(vanished=vanished), approved=False, bucket_is_empty=True)
+    assert decided is Decision.DELETE
 
 
-def test_what_a_person_allowed_is_deleted_however_much_it_is() -> None:
-    everything = surveyed(1000, in_git=1000)
-    assert rule(everything, Limits(), allowed=True, bucket_is_empty=False) is Decision.DELETE
+def test_decide_deletes_an_approved_set_of_any_size() -> None:
+    everything = stats(1000, in_git=1000)
+    assert decide(everything, DeletionLimits(), approved=True, bucket_is_empty=False) is Decision.DELETE
 
 
 @pytest.mark.parametrize(
-    ("ruled", "refused"),
+    ("decided", "refused"),
     [
         (Decision.DELETE, False),
         (Decision.KEEP, False),
@@ -120,8 +126,8 @@ def test_what_a_person_allowed_is_deleted_however_much_it_is() -> None:
         (Decision.REFUSED_EMPTY_BUCKET, True),
     ],
 )
-def test_keeping_as_configured_is_no_refusal(ruled: Decision, refused: bool) -> None:
-    assert ruled.refused is refused
+def test_decision_keep_is_not_refused(decided: Decision, refused: bool) -> None:
+    assert decided.refused is refused
 
 
 paths = st.sets(st.binary(min_size=1, max_size=3).filter(lambda path: b"\0" not in path), max_size=4)
@@ -129,14 +135,14 @@ names = st.sampled_from(["east", "eas", "t", "system:admin", "größe"])
 
 
 @given(names, paths, names, paths)
-def test_a_token_names_one_cluster_and_one_set(
+def test_token_identifies_one_cluster_and_one_set(
     cluster: str, deleted: set[bytes], other_cluster: str, others: set[bytes]
 ) -> None:
     same = (cluster, deleted) == (other_cluster, others)
     assert (token_of(cluster, deleted) == token_of(other_cluster, others)) == same
 
 
-def test_a_token_stays_what_it_was_in_the_versions_before() -> None:
+def test_token_is_stable_across_versions() -> None:
     assert token_of("east", {b"east/a", b"east/b"}) == "50a5c62d88263cf0"
 
 
@@ -157,12 +163,10 @@ def test_a_token_stays_what_it_was_in_the_versions_before() -> None:
         (("east:*",), False),
     ],
 )
-def test_an_allowance_is_for_exactly_that_cluster_and_that_set(
-    approvals: tuple[str, ...], allowed: bool
-) -> None:
+def test_approval_matches_exactly_its_cluster_and_set(approvals: tuple[str, ...], allowed: bool) -> None:
     assert is_approved("east", "cafe", approvals) is allowed
 
 
-def test_a_cluster_whose_name_holds_a_colon_can_be_allowed() -> None:
+def test_approval_accepts_a_cluster_name_with_a_colon() -> None:
     assert is_approved("system:admin", "cafe", ["system:admin:cafe"])
     assert not is_approved("system", "admin:cafe0", ["system:admin:cafe"])

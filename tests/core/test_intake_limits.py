@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.changes import Directories, ManifestRow, Tally, TreeRow, add_conflict, plan, survey
+from steps.core.changes import (
+    Directories,
+    ManifestRow,
+    Tally,
+    TreeRow,
+    add_conflict,
+    deletion_stats,
+    plan_changes,
+)
 from steps.core.intake_limits import (
     MOST_CONFLICTS,
     Excess,
@@ -85,21 +93,21 @@ def test_what_is_let_in_is_within_the_limits_whatever_the_order(
     assert {n: str(f) for n, f in again.items()} == {n: str(f) for n, f in over_limit.items()}
 
 
-def test_the_flood_is_held_back_and_not_those_whom_it_would_crowd_out() -> None:
+def test_over_run_limits_skips_the_largest_growth_and_not_small_clusters() -> None:
     asked = {
-        "a-flood": Usage(5000, 5000, 0),  # empty objects are some, too
-        "b-flood": Usage(10, 10, 900_000),
-        "large-and-as-it-was": Usage(8000, 0, 0),
+        "a-many": Usage(5000, 5000, 0),  # empty objects are some, too
+        "b-large": Usage(10, 10, 900_000),
+        "large-and-unchanged": Usage(8000, 0, 0),
         "new": Usage(100, 100, 40_000),
         "small": Usage(10, 1, 5_000),
     }
     limits = IntakeLimits(max_run_objects=10_000, max_run_new_bytes=100_000)
-    reasons = {name: flood.flood for name, flood in over_run_limits(asked, limits).items()}
-    assert reasons == {"a-flood": Excess.RUN_OBJECTS, "b-flood": Excess.RUN_BYTES}
+    reasons = {name: problem.excess for name, problem in over_run_limits(asked, limits).items()}
+    assert reasons == {"a-many": Excess.RUN_OBJECTS, "b-large": Excess.RUN_BYTES}
     assert over_run_limits(asked, IntakeLimits()) == {}
 
 
-def test_a_cluster_that_brings_nothing_is_never_too_many_bytes() -> None:
+def test_over_run_limits_never_skips_a_cluster_without_new_bytes() -> None:
     limits = IntakeLimits(max_run_new_bytes=1)
     assert set(over_run_limits({"a": Usage(9, 9, 9), "b": Usage(9, 0, 0)}, limits)) == {"a"}
 
@@ -120,21 +128,21 @@ def remembered(paths: Iterable[bytes]) -> set[bytes]:
     return conflicts
 
 
-def test_conflicts_are_remembered_up_to_a_limit() -> None:
+def test_conflicts_are_limited() -> None:
     assert len(remembered(conflicting(MOST_CONFLICTS))) == MOST_CONFLICTS
     with pytest.raises(OverLimit) as refused:
         remembered(conflicting(MOST_CONFLICTS + 1))
-    assert refused.value.flood is Excess.CONFLICTS
+    assert refused.value.excess is Excess.CONFLICTS
 
 
-def test_too_many_conflicts_with_what_git_keeps_are_noticed_before_the_first_change() -> None:
+def test_plan_raises_over_limit_before_the_first_change() -> None:
     tree = [TreeRow(b"c/%07d" % n, "100644", "1" * 40) for n in range(MOST_CONFLICTS + 1)]
     manifest = [ManifestRow(row.path + b"/x", "fetched", "2" * 40, 1, "e") for row in tree]
 
     def pairs() -> Pairs:
         return outer_join(tree, manifest)
 
-    surveyed = survey("c", pairs(), lambda _: True)
-    rows = plan(pairs, lambda _: True, changed=pairs(), surveyed=surveyed, delete=False, tally=Tally())
+    surveyed = deletion_stats("c", pairs(), lambda _: True)
+    rows = plan_changes(pairs, lambda _: True, changed=pairs(), stats=surveyed, delete=False, tally=Tally())
     with pytest.raises(OverLimit):
         next(rows)

@@ -56,7 +56,7 @@ header = ManifestHeader(run_id=self._run.run_id, cluster=name, listed_at=self._r
 counts = dict.fromkeys(ManifestFooter.model_fields, 0)
 counts |= {"quarantined": {}, "quarantined_sample": (), "newest_object_at": None}
 write_rows(self._files.manifest(name), header, (), lambda: ManifestFooter(**counts))
-return None
+return self._read(name)
 """
 
 MUTANTS = (
@@ -141,7 +141,7 @@ MUTANTS = (
     ),
     Mutant(
         "deletions not confirmed by a request",
-        "steps/download.py::_prove_absent",
+        "steps/planning/manifest.py::Manifest._prove_absent",
         never("A.store.exists(...)"),
         "tests/runs/test_failures.py::test_object_missing_from_a_listing_is_requested_before_it_is_deleted",
     ),
@@ -178,63 +178,63 @@ MUTANTS = (
     ),
     Mutant(
         "path conflict ignored: in the listing",
-        "steps/download.py::_decisions",
+        "steps/planning/manifest.py::Manifest._decisions",
         Replace("conflicting = ...", "conflicting = False"),
         "tests/runs/test_deletion_guard.py::test_key_that_is_both_file_and_directory_keeps_the_children",
     ),
     Mutant(
         "path conflict ignored: with files that Git must keep",
-        "steps/core/changes.py::plan",
+        "steps/core/changes.py::plan_changes",
         never("A.kept"),
         "tests/runs/test_deletion_guard.py::test_path_with_a_refused_deletion_is_not_replaced",
     ),
     # -- guards --
     Mutant(
         "guard off by one: the count",
-        "steps/core/deletion_guard.py::rule",
+        "steps/core/deletion_guard.py::decide",
         Replace("A.deletions > B.max_delete_count", "A.deletions > B.max_delete_count + 1"),
-        "tests/core/test_deletion_guard.py::test_both_bounds_must_be_exceeded",
+        "tests/core/test_deletion_guard.py::test_decide_refuses_only_over_count_and_percentage",
     ),
     Mutant(
         "guard off by one: the percentage",
-        "steps/core/deletion_guard.py::rule",
+        "steps/core/deletion_guard.py::decide",
         Replace("A > B.max_delete_percent", "A >= B.max_delete_percent"),
-        "tests/core/test_deletion_guard.py::test_both_bounds_must_be_exceeded",
+        "tests/core/test_deletion_guard.py::test_decide_refuses_only_over_count_and_percentage",
     ),
     Mutant(
         "guard: one exceeded bound refuses",
-        "steps/core/deletion_guard.py::rule",
+        "steps/core/deletion_guard.py::decide",
         Replace("A.deletions > B.max_delete_count and C", "A.deletions > B.max_delete_count or C"),
-        "tests/core/test_deletion_guard.py::test_both_bounds_must_be_exceeded",
+        "tests/core/test_deletion_guard.py::test_decide_refuses_only_over_count_and_percentage",
     ),
     Mutant(
         "vanished cluster deleted",
-        "steps/core/deletion_guard.py::rule",
+        "steps/core/deletion_guard.py::decide",
         never("... is Vanished.REFUSE"),
         "tests/runs/test_deletion_guard.py::test_vanished_cluster_stays_in_git_until_its_deletions_are_approved",
     ),
     Mutant(
         "empty bucket taken for a vanished cluster",
-        "steps/core/deletion_guard.py::rule",
+        "steps/core/deletion_guard.py::decide",
         never("bucket_is_empty"),
         "tests/runs/test_deletion_guard.py::test_empty_prefix_deletes_nothing_with_every_cluster_vanished_setting",
     ),
     Mutant(
         "cluster over its limits taken for an empty bucket",
-        "steps/planning/planner.py::Planner.rows",
-        Without("elsewhere"),
+        "steps/planning/planner.py::Planner._bucket_is_empty",
+        never("A.status in ..."),
         "tests/runs/test_intake_limits.py::test_bucket_with_only_skipped_clusters_does_not_count_as_empty",
     ),
     Mutant(
         "objects that a filter excludes taken for an empty bucket",
-        "steps/planning/planner.py::Planner.rows",
-        Without("left_out"),
+        "steps/planning/planner.py::Planner._bucket_is_empty",
+        never("A.clusters_excluded"),
         "tests/runs/test_deletion_guard.py::test_filtered_run_without_objects_does_not_treat_the_bucket_as_empty",
     ),
     Mutant(
         "approval to delete vanished clusters approves what a filter shows",
-        "steps/core/deletion_guard.py::rule",
-        always("not left_out"),
+        "steps/core/deletion_guard.py::decide",
+        always("not excluded"),
         "tests/runs/test_deletion_guard.py::test_vanished_namespace_is_a_mass_deletion_not_a_vanished_cluster",
     ),
     Mutant(
@@ -247,7 +247,7 @@ MUTANTS = (
         "approval of the same deletions in another cluster",
         "steps/core/deletion_guard.py::DeletionToken.__init__",
         Replace("hashlib.sha256(...)", "hashlib.sha256()"),
-        "tests/core/test_deletion_guard.py::test_a_token_stays_what_it_was_in_the_versions_before",
+        "tests/core/test_deletion_guard.py::test_token_is_stable_across_versions",
     ),
     Mutant(
         "intake limit ignored: MAX_OBJECTS",
@@ -263,14 +263,14 @@ MUTANTS = (
     ),
     Mutant(
         "intake limit ignored: MAX_NEW_BYTES before the first fetch",
-        "steps/download.py::_check_new_bytes",
+        "steps/planning/manifest.py::Manifest._check_new_bytes",
         never("A > limit"),
         "tests/runs/test_intake_limits.py::test_cluster_over_its_own_limits_is_neither_fetched_nor_kept_on_the_volume",
     ),
     Mutant(
         "intake limit ignored: MAX_NEW_BYTES of objects that grow",
-        "steps/download.py::_fetch",
-        never("0 < A.max_new_bytes < B"),
+        "steps/planning/manifest.py::Manifest._fetch",
+        never("0 < limit < ..."),
         "tests/runs/test_intake_limits.py::test_objects_count_with_their_fetched_size",
     ),
     Mutant(
@@ -288,7 +288,7 @@ MUTANTS = (
     Mutant(
         "intake limit ignored: MAX_CLUSTERS",
         "steps/discover.py::_new_clusters",
-        always("A <= B.max_clusters"),
+        always("A <= limit"),
         "tests/runs/test_intake_limits.py::test_new_clusters_over_max_clusters_are_skipped_and_known_ones_continue",
     ),
     Mutant(
@@ -301,7 +301,7 @@ MUTANTS = (
         "intake limit applied in alphabetical order",
         "steps/core/intake_limits.py::over_run_limits",
         Replace("(A[1].size, A[0])", "A[0]"),
-        "tests/core/test_intake_limits.py::test_the_flood_is_held_back_and_not_those_whom_it_would_crowd_out",
+        "tests/core/test_intake_limits.py::test_over_run_limits_skips_the_largest_growth_and_not_small_clusters",
     ),
     Mutant(
         "cluster over its limits published where the branch has moved",
@@ -312,19 +312,19 @@ MUTANTS = (
     # -- planning --
     Mutant(
         "filtered-out files deleted",
-        "steps/core/changes.py::plan",
+        "steps/core/changes.py::is_missing",
         Without("selects(...)"),
         "tests/runs/test_deletion_guard.py::test_excluded_files_are_neither_written_nor_deleted",
     ),
     Mutant(
         "quarantined files deleted",
-        "steps/core/changes.py::plan",
-        Replace("A is not None and B is None and selects(...)", "A is not None and selects(A.path)"),
+        "steps/core/changes.py::is_missing",
+        Replace("A is not None and B is None and selects(...)", "A is not None and selects(A)"),
         "tests/runs/test_deletion_guard.py::test_quarantined_key_keeps_its_file_in_git",
     ),
     Mutant(
         "mode ignored: when planning",
-        "steps/core/changes.py::plan",
+        "steps/core/changes.py::plan_changes",
         Replace("(A.mode, B) != (GitMode.FILE, C)", "B != C"),
         "tests/core/test_changes.py::test_another_mode_with_the_same_id_is_a_modification",
     ),
@@ -336,25 +336,25 @@ MUTANTS = (
     ),
     Mutant(
         "missing manifest taken for an empty one",
-        "steps/planning/planner.py::Planner._failure",
-        Replace("failure = self._recorded_failure(...)", _TAKEN_FOR_EMPTY),
+        "steps/planning/planner.py::Planner._read",
+        Replace("return self._recorded_failure(...)", _TAKEN_FOR_EMPTY),
         "tests/test_publish.py::test_missing_manifest_fails_its_cluster_and_deletes_nothing",
     ),
     Mutant(
         "empty manifest accepted",
-        "steps/planning/planner.py::Planner._failure",
-        Replace("failure = _unexplained(...)", _TAKEN_FOR_EMPTY),
+        "steps/planning/planner.py::Planner._read",
+        Replace("return _unexplained(...)", _TAKEN_FOR_EMPTY),
         "tests/test_publish.py::test_damaged_manifest_fails_its_cluster[empty]",
     ),
     Mutant(
         "manifest of another run accepted",
-        "steps/planning/planner.py::Planner._failure",
+        "steps/planning/planner.py::Planner._read",
         Replace("(A.run_id, B) != (C, D)", "B != D"),
         "tests/test_publish.py::test_manifest_of_another_run_fails_its_cluster",
     ),
     Mutant(
         "manifest of another cluster accepted",
-        "steps/planning/planner.py::Planner._failure",
+        "steps/planning/planner.py::Planner._read",
         Replace("(B, A.cluster) != (C, D)", "B != C"),
         "tests/test_publish.py::test_manifest_of_another_cluster_fails_its_cluster",
     ),
@@ -366,7 +366,7 @@ MUTANTS = (
     ),
     Mutant(
         "CRC not checked",
-        "steps/workdir/rowfile.py::_tail",
+        "steps/workdir/rowfile.py::RowFile.__init__",
         never("... != A.crc32"),
         "tests/workdir/test_rowfile.py::test_every_flipped_bit_is_noticed",
     ),
@@ -386,7 +386,7 @@ MUTANTS = (
     Mutant(
         "stale cache trusted: the id of its tree is copied, not computed",
         "steps/workdir/cache.py::Caches.update",
-        Replace("str(tree_id)", "read_header(baseline, BaselineHeader).tree"),
+        Replace("str(tree_id)", "baseline.header(BaselineHeader).tree"),
         "tests/workdir/test_cache.py::test_a_cache_names_the_tree_that_git_holds",
     ),
     Mutant(
@@ -397,31 +397,31 @@ MUTANTS = (
     ),
     Mutant(
         "stale cache trusted: the ETag alone",
-        "steps/download.py::_is_unchanged",
+        "steps/workdir/rowfile.py::is_same_object",
         Replace("A == b'\\t' + B", "A.split(b'\\t')[2:] == B.split(b'\\t')[1:]"),
         "tests/workdir/test_cache.py::test_an_etag_proves_nothing_where_the_size_differs",
     ),
     Mutant(
         "stale cache trusted: the size alone",
-        "steps/download.py::_is_unchanged",
+        "steps/workdir/rowfile.py::is_same_object",
         Replace("A == b'\\t' + B", "A.split(b'\\t')[1::2] == B.split(b'\\t')[::2]"),
         "tests/publishing/test_commit.py::test_commit_message_lists_clusters_and_changes",
     ),
     Mutant(
         "stale cache trusted: without ETags",
-        "steps/download.py::_is_unchanged",
+        "steps/workdir/rowfile.py::is_same_object",
         Without("b'\\t\\t' not in A"),
         "tests/runs/test_failures.py::test_objects_without_listed_etags_are_downloaded[False]",
     ),
     Mutant(
         "stale cache trusted: of another cluster",
-        "steps/workdir/cache.py::Caches._header",
+        "steps/workdir/cache.py::Caches._verify",
         Replace("(B, A.cluster) == (C, D)", "B == C"),
         "tests/workdir/test_cache.py::test_another_cluster_is_no_witness",
     ),
     Mutant(
         "stale cache trusted: of another identity",
-        "steps/workdir/cache.py::Caches._header",
+        "steps/workdir/cache.py::Caches._verify",
         Replace("(B, A.cluster) == (C, D)", "A.cluster == D"),
         "tests/workdir/test_cache.py::test_another_bucket_is_no_witness",
     ),
@@ -433,13 +433,13 @@ MUTANTS = (
     ),
     Mutant(
         "full mode trusts caches: of what Git has",
-        "steps/planning/baselines.py::_Baselines._believes_caches",
+        "steps/planning/baselines.py::_Writer._uses_caches",
         Replace("return ...", "return True"),
         "tests/workdir/test_cache.py::test_a_full_run_believes_nothing",
     ),
     Mutant(
         "full mode trusts caches: of what is unchanged",
-        "steps/download.py::_decisions",
+        "steps/planning/manifest.py::Manifest._decisions",
         Without("incremental"),
         "tests/test_run.py::test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid",
     ),
@@ -524,8 +524,8 @@ MUTANTS = (
     ),
     Mutant(
         "files of the last run that cannot be removed are ignored",
-        "steps/download.py::_decisions",
-        Delete("directory.result()"),
+        "steps/planning/manifest.py::Manifest._decisions",
+        Delete("self.directory.result()"),
         "tests/runs/test_failures.py::test_download_reports_files_of_the_last_run_that_it_cannot_remove",
     ),
     Mutant(
@@ -536,7 +536,7 @@ MUTANTS = (
     ),
     Mutant(
         "branch absent by one answer",
-        "steps/planning/baselines.py::_Baselines.of_branch",
+        "steps/planning/baselines.py::_Writer.of_branch",
         Replace("A.remote_tip() or A.remote_tip()", "A.remote_tip()"),
         "tests/test_publish.py::test_branch_counts_as_absent_only_after_two_empty_answers",
     ),
@@ -560,13 +560,13 @@ MUTANTS = (
     ),
     Mutant(
         "file in Git replaced by a cluster of that name",
-        "steps/download.py::_fetch_cluster",
+        "steps/download.py::_Shard._check_blocked",
         never("... in A.clusters_blocked_by_file"),
         "tests/runs/test_deletion_guard.py::test_cluster_whose_directory_is_a_file_in_git_fails_alone",
     ),
     Mutant(
         "file in Git replaced by the directory GIT_PATH",
-        "steps/planning/baselines.py::_Baselines._entries",
+        "steps/planning/baselines.py::_Writer._entries",
         never("A.is_obstructed(...)"),
         "tests/runs/test_deletion_guard.py::test_git_path_that_is_a_file_in_git_exits_40",
     ),

@@ -22,13 +22,12 @@ from steps.contracts import State
 from steps.core import limits
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
 from steps.core.counters import Counters
-from steps.core.deletion_guard import Decision
+from steps.core.deletion_guard import REFUSALS, Decision
 from steps.core.exit_codes import Exit
 from steps.core.intake_limits import REASONS, Excess
 from steps.core.keys import Reason
 from steps.core.message import Changes, ClusterLine, commit_message
 from steps.core.operations import Operation
-from steps.detect import _REASONS
 from steps.errors import FixConfiguration
 from steps.kubernetes.change_summary import (
     ChangeSummary,
@@ -39,7 +38,7 @@ from steps.kubernetes.change_summary import (
 )
 from steps.runtime.settings.catalogue import catalogue
 from steps.runtime.settings.reading import Needs, read
-from steps.workdir.rowfile import read_footer, read_header, read_rows
+from steps.workdir.rowfile import RowFile, read_rows
 from tests.support.jq import jq
 
 if TYPE_CHECKING:
@@ -331,8 +330,8 @@ def test_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
     manifest.write_text(example)
     states = [row.state for row in read_rows(manifest, ManifestRow)]
     assert states == [Reason.GIT_FILE, FETCHED, UNCHANGED]
-    assert read_header(manifest, contracts.ManifestHeader).cluster == "east"
-    assert read_footer(manifest, contracts.ManifestFooter).fetched == 1
+    assert RowFile(manifest).header(contracts.ManifestHeader).cluster == "east"
+    assert RowFile(manifest).footer(contracts.ManifestFooter).fetched == 1
 
 
 def test_contracts_lists_every_file_of_a_run(sync: Sync, bucket: Bucket) -> None:
@@ -385,10 +384,10 @@ def logged_texts() -> Iterator[LoggedText]:
     for text in [
         *MESSAGES.values(),
         *(cause for _, cause in PERMANENT),
-        *_REASONS.values(),
+        *REFUSALS.values(),
         *REASONS.values(),
     ]:
-        yield LoggedText("steps/clients/git/errors.py, steps/detect.py", text)
+        yield LoggedText("steps/clients/git/errors.py, steps/core", text)
 
 
 def _constants(argument: ast.expr) -> list[str]:

@@ -21,7 +21,11 @@ OK = cluster("ok")
 TRANSIENT = cluster("transient", Status.FAILED, transient=True, error="503")
 PERMANENT = cluster("permanent", Status.FAILED, error="403")
 REFUSED = cluster(
-    "refused", Status.REFUSED, decision=Decision.REFUSED_MASS_DELETION, allow_delete="refused:0123"
+    "refused",
+    Status.REFUSED,
+    decision=Decision.REFUSED_MASS_DELETION,
+    deletions_refused=2,
+    allow_delete="refused:0123",
 )
 OVER_LIMIT = cluster("over", Status.OVER_LIMIT, error="too much")
 SUPERSEDED = cluster("superseded", Status.SUPERSEDED)
@@ -83,7 +87,10 @@ def test_exit_codes_of_a_dry_run_is_neither_partial_nor_refused(
         ({"clusters": (DEFERRED,)}, "deferred: 1 change deferred to the next run"),
         (
             {"clusters": (REFUSED,)},
-            "refused: mass_deletion (to approve: --allow-delete=refused:0123)",
+            (
+                "refused: 2 deletions refused: more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow "
+                "(to approve: --allow-delete=refused:0123)"
+            ),
         ),
         (
             {"clusters": (REFUSED.model_copy(update={"decision": Decision.REFUSED_EMPTY_BUCKET}),)},

@@ -457,7 +457,7 @@ def test_listed_object_that_get_never_returns_exits_10(
     for _ in range(2):
         result = faulty()
         assert result.exit == 10
-        assert "The store lists objects that it does not give" in result.errors
+        assert "The store lists objects that it does not return" in result.errors
         assert contents(repository) == {path: body for path, body in OBJECTS.items() if path != key}
         assert faulty.state["last_success"] is None
     proxy.clear()
@@ -473,7 +473,7 @@ def test_listing_with_unencoded_plus_signs_exits_10(
     proxy.install(when(listing_of(EAST), body(lambda xml: xml.replace(b"%2B", b"+"))))
     result = faulty()
     assert result.exit == 10
-    assert "The store lists objects that it does not give" in result.errors
+    assert "The store lists objects that it does not return" in result.errors
     assert contents(repository) == OBJECTS
 
 
@@ -486,7 +486,7 @@ def test_object_missing_from_a_listing_is_requested_before_it_is_deleted(
     proxy.install(when(listing_of(EAST), body(without_first_key)))
     result = faulty()
     assert result.exit == 10
-    assert f"Failed to list: the listing leaves out {first}, which is there" in result.errors
+    assert f"Failed to list: the listing lacks {first}, but the object exists" in result.errors
     assert contents(repository) == OBJECTS
     proxy.clear()
     proxy.install(nth(1, body(without_first_key), listing_of(EAST)))
@@ -513,7 +513,7 @@ def test_etags_other_than_md5_are_accepted_and_logged(
     result = faulty()
     assert result.exit == 0
     assert contents(repository) == OBJECTS
-    assert "ETags are no MD5s" in result.text
+    assert "The store's ETags are not MD5 sums" in result.text
 
 
 @pytest.mark.parametrize("etag_in_get", [True, False])
@@ -608,7 +608,7 @@ def test_prefix_without_clusters_lists_the_prefixes_of_the_bucket(
 def test_empty_bucket_is_reported_as_empty(sync: Sync) -> None:
     result = sync()
     assert result.exit == 40
-    assert "which holds: nothing" in result.errors
+    assert "which contains: nothing" in result.errors
 
 
 def test_run_fails_when_every_cluster_fails(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:

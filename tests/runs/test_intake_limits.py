@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.s3.store import ObjectStore
-from steps.discover import _look_around
+from steps.discover import _find_names
 from steps.runtime.settings.reading import read
 from tests.scale.server import Objects, Server
 from tests.support.faults import Change, nth
@@ -273,9 +273,9 @@ def test_discover_counts_names_over_the_limit_and_keeps_a_sample() -> None:
     with server.running() as environment:
         settings = read(environment | {"MAX_CLUSTERS": "10"})
         store = ObjectStore(settings.s3)
-        found = _look_around(settings, store)
+        found = _find_names(settings, store)
         assert (found.count, len(found.clusters)) == (2500, 11)
-        assert (found.strays, len(found.strays_sample)) == ({"no_cluster": 2500}, 20)
+        assert (found.outside, len(found.outside_sample)) == ({"no_cluster": 2500}, 20)
         server.pages.clear()
         next(store.children(settings.s3.prefix))
     assert len(server.pages) == 1, "children() requests one page at a time"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.contracts import BaselineHeader, BaselineRow, TipHeader
-from steps.workdir.rowfile import read_header, read_rows, write_rows
+from steps.workdir.rowfile import RowFile, read_rows, write_rows
 from tests.support.bucket import new_bucket
 from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server
@@ -43,7 +43,7 @@ def cache_of(sync: Sync, cluster: str) -> Path:
 
 
 def cached_tree(sync: Sync, cluster: str) -> str:
-    return read_header(cache_of(sync, cluster), BaselineHeader).tree
+    return RowFile(cache_of(sync, cluster)).header(BaselineHeader).tree
 
 
 def held_tree(repository: Path, cluster: str) -> str:
@@ -373,13 +373,13 @@ def test_an_etag_proves_nothing_where_the_size_differs(
 def forget_a_file(sync: Sync) -> None:
     """East's cache is of the tree that Git holds, but lacks one of its files."""
     cache = cache_of(sync, "east")
-    header, (_, *rows) = read_header(cache, BaselineHeader), read_rows(cache, BaselineRow)
+    header, (_, *rows) = RowFile(cache).header(BaselineHeader), read_rows(cache, BaselineRow)
     write_rows(cache, header, rows)
 
 
 def forget_the_clusters(sync: Sync) -> None:
     """The tip's commit is said to hold nothing at all."""
-    write_rows(tip_of(sync), read_header(tip_of(sync), TipHeader), ())
+    write_rows(tip_of(sync), RowFile(tip_of(sync)).header(TipHeader), ())
 
 
 LIES = [forget_a_file, forget_the_clusters]

@@ -20,13 +20,10 @@ from steps.errors import FixConfiguration
 from steps.workdir.files import remove
 from steps.workdir.rowfile import (
     Damaged,
-    count_rows,
+    RowFile,
     decoder,
     join_lines,
     path_of,
-    read_footer,
-    read_header,
-    read_lines,
     read_rows,
     write_rows,
 )
@@ -68,9 +65,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(path: Path) -> tuple[RowsHeader, list[Row], ManifestFooter]:
-    """Everything that is in a file, as its readers ask for it: rows first, which proves the rest."""
-    found = list(read_rows(path, Row))
-    return read_header(path, RowsHeader), found, read_footer(path, ManifestFooter)
+    """The header, rows and footer of a file."""
+    file = RowFile(path)
+    return file.header(RowsHeader), list(file.rows(Row)), file.footer(ManifestFooter)
 
 
 def written(path: Path) -> bytes:
@@ -115,13 +112,13 @@ def test_the_footer_is_asked_for_once_all_rows_are_consumed(path: Path) -> None:
             yield row
 
     write_rows(path, HEADER, noting(), lambda: FOOTER.model_copy(update={"fetched": len(seen)}))
-    assert read_footer(path, ManifestFooter).fetched == len(ROWS)
+    assert RowFile(path).footer(ManifestFooter).fetched == len(ROWS)
 
 
 def test_a_file_without_rows_is_complete(path: Path) -> None:
     write_rows(path, HEADER, [])
     assert list(read_rows(path, Row)) == []
-    assert read_footer(path, NoFooter) == NoFooter()
+    assert RowFile(path).footer(NoFooter) == NoFooter()
 
 
 def test_the_longest_footer_that_a_manifest_can_have_is_read(path: Path) -> None:
@@ -172,19 +169,19 @@ def test_what_was_never_a_row_file_is_damaged_to_every_reader(path: Path, conten
     with pytest.raises(Damaged):
         read_rows(path, Row)
     with pytest.raises(Damaged):
-        read_header(path, RowsHeader)
+        RowFile(path).header(RowsHeader)
     with pytest.raises(Damaged):
-        read_footer(path, ManifestFooter)
+        RowFile(path).footer(ManifestFooter)
 
 
 def test_another_schema_version_and_another_document_are_damaged(path: Path) -> None:
     write_rows(path, HEADER, [])
     path.write_bytes(path.read_bytes().replace(b'"schema_version":1', b'"schema_version":2'))
     with pytest.raises(Damaged):
-        read_header(path, RowsHeader)
+        RowFile(path).header(RowsHeader)
     write_rows(path, HEADER, [])
     with pytest.raises(Damaged):
-        read_footer(path, ManifestFooter)
+        RowFile(path).footer(ManifestFooter)
 
 
 def test_damage_is_for_a_person_to_mend_and_names_the_file(path: Path) -> None:
@@ -195,7 +192,7 @@ def test_damage_is_for_a_person_to_mend_and_names_the_file(path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told_from_a_damaged_one(tmp_path: Path) -> None:
-    for reader in (lambda path: read_rows(path, Row), lambda path: read_header(path, RowsHeader)):
+    for reader in (lambda path: read_rows(path, Row), lambda path: RowFile(path).header(RowsHeader)):
         with pytest.raises(FileNotFoundError):
             reader(tmp_path / "missing")
 
@@ -221,7 +218,7 @@ def test_what_is_no_plain_file_is_damaged_and_waited_for_by_nobody(tmp_path: Pat
     ways: dict[str, Callable[[Path], None]] = {"is a directory": os.mkdir, "not a regular file": os.mkfifo}
     for word, put in ways.items():
         put(path)
-        for reader in (lambda: read_rows(path, Row), lambda: read_header(path, RowsHeader)):
+        for reader in (lambda: read_rows(path, Row), lambda: RowFile(path).header(RowsHeader)):
             with pytest.raises(Damaged, match=word):
                 reader()
         remove(path)
@@ -255,9 +252,9 @@ def test_undecoded_rows_are_joined_like_decoded_ones(path: Path, left: list[Row]
     write_rows(path, HEADER, left)
     write_rows(other, HEADER, right)
     decode = decoder(Row)
-    joined = [(a and decode(a), b and decode(b)) for a, b in join_lines(path, other)]
+    joined = [(a and decode(a), b and decode(b)) for a, b in join_lines(RowFile(path), RowFile(other))]
     assert joined == list(outer_join(left, right))
-    for a, b in join_lines(path, other):
+    for a, b in join_lines(RowFile(path), RowFile(other)):
         assert a is None or b is None or path_of(a) == path_of(b)
 
 
@@ -265,6 +262,6 @@ def test_undecoded_rows_are_joined_like_decoded_ones(path: Path, left: list[Row]
 def test_undecoded_rows_are_written_as_they_are(path: Path, given_rows: list[Row]) -> None:
     other = path.with_name("other")
     write_rows(path, HEADER, given_rows)
-    write_rows(other, HEADER, read_lines(path))
+    write_rows(other, HEADER, RowFile(path).lines())
     assert other.read_bytes() == path.read_bytes()
-    assert count_rows(other) == len(given_rows)
+    assert len(RowFile(other)) == len(given_rows)

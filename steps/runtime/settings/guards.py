@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from steps.core.deletion_guard import Limits, Vanished
+from steps.core.deletion_guard import DeletionLimits, Vanished
 from steps.core.intake_limits import IntakeLimits
 from steps.runtime.settings.fields import Group, lower, split
 
@@ -49,9 +49,9 @@ class GuardSettings(Group):
     )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> DeletionLimits:
         """The limits in the form that the guard takes."""
-        return Limits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
+        return DeletionLimits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
 
 
 class IntakeSettings(Group):

@@ -1,0 +1,314 @@
+"""A cluster's manifest: what the bucket has of the cluster, and what became of each object.
+
+The listing is written first, because it counts only when it is complete. It is then joined with the
+baseline: an object that Git already has is taken from there, every other one is fetched, and the absence
+of every missing one is proven. The manifest gets its name only when all of that has succeeded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter, deque
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from steps.clients.s3.listing import Listed
+from steps.clients.s3.store import Gone, TooLarge
+from steps.contracts import ListedRow, ManifestFooter, ManifestHeader, Mode, RowsHeader
+from steps.core.changes import FETCHED, VANISHED, Directories, ManifestRow, add_conflict, is_missing
+from steps.core.intake_limits import Excess, Intake, OverLimit
+from steps.core.keys import Reason, printable, rejection
+from steps.core.operations import Operation
+from steps.core.wording import SAMPLE_SIZE
+from steps.errors import TryAgain
+from steps.runtime import logs
+from steps.workdir.rowfile import (
+    RowFile,
+    blob_id,
+    decoder,
+    is_same_object,
+    join_lines,
+    path_of,
+    unchanged_line,
+    write_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from concurrent.futures import ThreadPoolExecutor
+
+    from steps.clients.s3.listing import Listing
+    from steps.clients.s3.store import ObjectStore
+    from steps.contracts import Run
+    from steps.workdir.files import ObjectDirectory
+    from steps.workdir.volume import RunFiles
+
+# How many objects may be requested before the first of them is in the manifest. It bounds the memory.
+_AHEAD = 1000
+
+# A row of the manifest; the row of an unchanged object is a line, made of its line in the baseline.
+_Row: TypeAlias = ManifestRow | bytes
+
+
+class Progress(Protocol):
+    """Receives every object that is fetched; on a terminal, a progress bar."""
+
+    def found(self) -> None:
+        """One more object must be fetched."""
+
+    def fetched(self, size: int) -> None:
+        """One object has been fetched."""
+
+
+@dataclass
+class Figures:
+    """Counts of one cluster's download, and samples of names."""
+
+    excluded: int = 0
+    conflicts: set[bytes] = field(default_factory=set)
+    listed_bytes: int = 0
+    new_objects: int = 0
+    new_bytes: int = 0
+    objects: int = 0
+    unchanged: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    quarantined_sample: list[str] = field(default_factory=list)
+    fetched: int = 0
+    fetched_bytes: int = 0
+    newest: datetime | None = None
+    cache_mismatches: int = 0
+    non_md5_etags: int = 0
+    vanished: list[bytes] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def counted(self, row: _Row) -> _Row:
+        """Count a row of the manifest, and return it."""
+        self.objects += 1
+        if isinstance(row, bytes):
+            self.unchanged += 1
+        elif row.state == VANISHED:
+            if len(self.vanished) < _AHEAD:
+                self.vanished.append(row.path)
+        elif row.quarantined:
+            key = printable(row.path.decode(errors="replace"))
+            logs.debug(Operation.DOWNLOAD, "Key quarantined", reason=row.state, key=key)
+            self.quarantined[row.state] += 1
+            if len(self.quarantined_sample) < SAMPLE_SIZE:
+                self.quarantined_sample.append(key)
+        return row
+
+    def footer(self) -> ManifestFooter:
+        """Return the manifest's footer."""
+        return ManifestFooter(
+            quarantined=dict(self.quarantined),
+            quarantined_sample=tuple(self.quarantined_sample),
+            excluded=self.excluded,
+            unchanged=self.unchanged,
+            new_objects=self.new_objects,
+            new_bytes=self.new_bytes,
+            fetched=self.fetched,
+            fetched_bytes=self.fetched_bytes,
+            newest_object_at=self.newest,
+            cache_mismatches=self.cache_mismatches,
+            non_md5_etags=self.non_md5_etags,
+            unavailable=len(self.unavailable),
+        )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Writes one cluster's manifest. ``directory`` is where the objects go, once it is empty."""
+
+    store: ObjectStore
+    run: Run
+    files: RunFiles
+    cluster: str
+    getters: ThreadPoolExecutor
+    directory: Future[ObjectDirectory]
+    progress: Progress
+    figures: Figures = field(default_factory=Figures)
+
+    def write(self) -> Figures:
+        """List, compare, fetch and prove; the manifest is written last. Raises SyncError and OverLimit."""
+        listed_at = self._write_listing()
+        baseline = RowFile(self.files.baseline(self.cluster))
+        listing = RowFile(self.files.listing(self.cluster))
+        self._check_new_bytes(baseline, listing)
+        header = ManifestHeader(run_id=self.run.run_id, cluster=self.cluster, listed_at=listed_at)
+        with contextlib.closing(self._rows(baseline, listing)) as rows:
+            write_rows(self.files.manifest(self.cluster), header, rows, self.figures.footer)
+        return self.figures
+
+    # -- the listing --------------------------------------------------------------------------
+
+    def _write_listing(self) -> datetime:
+        """Write the complete listing, and return the server's time when it began."""
+        listing = self._listing()
+        header = RowsHeader(identity=self.run.identity)
+        write_rows(self.files.listing(self.cluster), header, self._listed(listing))
+        assert listing.started_at is not None  # noqa: S101 - it has been iterated
+        return listing.started_at
+
+    def _listing(self) -> Listing:
+        return self.store.listing(f"{self.run.bucket_prefix}{self.cluster}/")
+
+    def _listed(self, listing: Listing) -> Iterator[ListedRow]:
+        run, figures = self.run, self.figures
+        intake = Intake(run.intake_limits)
+        directories: Directories[None] = Directories()
+        newest = datetime.min.replace(tzinfo=UTC)
+        for key, etag, size, modified in listing:
+            text = key.removeprefix(run.bucket_prefix)
+            path = text.encode(errors="surrogatepass")
+            if size == 0 and text.endswith("/"):
+                continue  # some tools create such an object for a directory
+            if not run.selection.has_path(path):
+                figures.excluded += 1
+                continue
+            reason = rejection(text) or (Reason.TOO_LARGE if size > run.max_object_bytes else "")
+            if not reason:
+                for above, _ in directories.of(path, None):
+                    add_conflict(figures.conflicts, above)
+            if modified is not None and modified > newest:
+                figures.newest = newest = modified
+            intake.add(path)
+            figures.listed_bytes += size
+            yield ListedRow(path, reason, size, etag)
+
+    def _check_new_bytes(self, baseline: RowFile, listing: RowFile) -> None:
+        """Raise OverLimit if the new and changed objects exceed MAX_NEW_BYTES; nothing is fetched yet."""
+        limit = self.run.intake_limits.max_new_bytes
+        if not 0 < limit < self.figures.listed_bytes:
+            return  # all objects together do not exceed it, so nothing has to be compared
+        decoded = decoder(ListedRow)
+        new = 0
+        for in_git, line in join_lines(baseline, listing):
+            if line is not None and not (in_git is not None and is_same_object(in_git, line)):
+                listed = decoded(line)
+                new += 0 if listed.reason else listed.size
+        if new > limit:
+            raise OverLimit(Excess.BYTES, new, limit)
+
+    # -- the objects --------------------------------------------------------------------------
+
+    def _rows(self, baseline: RowFile, listing: RowFile) -> Generator[_Row]:
+        """Yield the manifest's rows in order, while up to _AHEAD later objects are being fetched."""
+        figures = self.figures
+        pending: deque[_Row | Future[ManifestRow]] = deque()
+        try:
+            for row in self._decisions(baseline, listing):
+                if not pending and not isinstance(row, Future):
+                    yield figures.counted(row)
+                    continue
+                pending.append(row)
+                while pending and (len(pending) > _AHEAD or _is_settled(pending[0])):
+                    yield figures.counted(_result(pending.popleft()))
+            while pending:
+                yield figures.counted(_result(pending.popleft()))
+            if figures.vanished:
+                figures.unavailable = self._still_listed(figures.vanished)
+        finally:
+            # The caller may remove the objects, so no thread may still write one.
+            wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
+
+    def _still_listed(self, vanished: Iterable[bytes]) -> list[str]:
+        """Return the keys that the store still lists although GET and HEAD call them absent.
+
+        A deleted object is no longer listed. An object that is listed but absent would be missing in
+        every run, silently.
+        """
+        gone = {self.run.bucket_prefix + path.decode() for path in vanished}
+        return [printable(listed.key) for listed in self._listing() if listed.key in gone]
+
+    def _decisions(self, baseline: RowFile, listing: RowFile) -> Iterator[_Row | Future[ManifestRow]]:
+        """Yield the row of each listed key, or the request that will return it.
+
+        The absence of each file that Git has and the listing lacks is proven on the way.
+        """
+        decoded, incremental = decoder(ListedRow), self.run.mode is Mode.INCREMENTAL
+        figures = self.figures
+        proofs: deque[Future[None]] = deque()
+        for in_git, line in join_lines(baseline, listing):
+            if line is None:
+                if in_git is not None and self._needs_proof(path := path_of(in_git)):
+                    proofs.append(self.getters.submit(self._prove_absent, path))
+                while len(proofs) > _AHEAD:
+                    proofs.popleft().result()
+                continue
+            conflicting = figures.conflicts and path_of(line) in figures.conflicts
+            same = in_git is not None and not conflicting and is_same_object(in_git, line)
+            known = in_git if same else None
+            if known is not None and incremental:
+                yield unchanged_line(known)
+                continue
+            listed = decoded(line)
+            reason = listed.reason or (Reason.PATH_CONFLICT if conflicting else "")
+            if reason:
+                yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
+                continue
+            if known is None:
+                with figures.lock:
+                    figures.new_objects += 1
+                    figures.new_bytes += listed.size
+            self.progress.found()
+            yield self.getters.submit(self._fetch, listed, None if known is None else blob_id(known))
+        for proof in proofs:
+            proof.result()
+        self.directory.result()  # objects of another run that are not removed would be taken for this run's
+
+    def _needs_proof(self, path: bytes) -> bool:
+        """Whether the plan would delete the file; git-sync never wrote a path that the key rules reject."""
+        missing = is_missing(path, None, self.run.selection.has_path)
+        return missing and rejection(path.decode(errors="surrogateescape")) is None
+
+    def _prove_absent(self, path: bytes) -> None:
+        """Request one missing object: a faulty store may list all objects but some."""
+        key = self.run.bucket_prefix + path.decode()
+        if self.store.exists(key):
+            raise TryAgain(
+                Operation.DOWNLOAD,
+                "Failed to list",
+                f"the listing lacks {printable(key)}, but the object exists",
+            )
+
+    def _fetch(self, listed: ListedRow, expected: str | None) -> ManifestRow:
+        """Fetch one object. ``expected`` is the blob id that the cache has for this ETag, if any."""
+        figures, limit = self.figures, self.run.intake_limits.max_new_bytes
+        requested = Listed(self.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
+        target = self.directory.result().place(listed.path)
+        try:
+            fetched = self.store.fetch(requested, target, max_bytes=self.run.max_object_bytes)
+        except Gone:
+            return ManifestRow(listed.path, VANISHED, "", listed.size, listed.etag)
+        except TooLarge:
+            return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
+        logs.debug(
+            Operation.DOWNLOAD,
+            "Downloaded object",
+            path=printable(listed.path.decode()),
+            oid=fetched.oid,
+            size=fetched.size,
+        )
+        self.progress.fetched(fetched.size)
+        with figures.lock:
+            figures.fetched += 1
+            figures.fetched_bytes += fetched.size
+            figures.non_md5_etags += fetched.non_md5_etag
+            figures.cache_mismatches += expected not in {None, fetched.oid}
+            # An object may have grown since it was listed.
+            figures.new_bytes += fetched.size - listed.size
+            if 0 < limit < figures.new_bytes:
+                raise OverLimit(Excess.BYTES, figures.new_bytes, limit)
+        return ManifestRow(listed.path, FETCHED, fetched.oid, fetched.size, fetched.etag)
+
+
+def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
+    return not isinstance(row, Future) or row.done()
+
+
+def _result(row: _Row | Future[ManifestRow]) -> _Row:
+    return row.result() if isinstance(row, Future) else row
