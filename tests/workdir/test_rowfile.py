@@ -265,3 +265,35 @@ def test_undecoded_rows_are_written_as_they_are(path: Path, given_rows: list[Row
     write_rows(other, HEADER, RowFile(path).lines())
     assert other.read_bytes() == path.read_bytes()
     assert len(RowFile(other)) == len(given_rows)
+
+
+# -- one verification, one opening for each pass --------------------------------------------------
+
+
+def test_row_file_rejects_a_file_that_is_replaced_after_it_was_verified(path: Path) -> None:
+    write_rows(path, HEADER, ROWS)
+    file = RowFile(path)
+    assert len(list(file.rows(Row))) == len(file) == len(ROWS)
+    write_rows(path, HEADER, ROWS[:1])
+    with pytest.raises(Damaged, match="has changed since it was verified"):
+        list(file.rows(Row))
+
+
+def test_sparse_file_with_a_correct_footer_is_rejected_without_reading_it(path: Path) -> None:
+    write_rows(path, HEADER, ROWS)
+    content = path.read_bytes()
+    footer = content.splitlines(keepends=True)[-1]
+    with path.open("r+b") as file:
+        file.truncate(200 << 30)  # checksumming it would take minutes
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + footer)
+    with pytest.raises(Damaged, match="does not match its checksum"):
+        RowFile(path)
+
+
+def test_file_with_more_lines_than_its_footer_counts_is_rejected(path: Path) -> None:
+    write_rows(path, HEADER, ROWS)
+    head, *_, footer = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(head + b"\n" * (3 << 20) + footer)
+    with pytest.raises(Damaged, match="does not match its checksum"):
+        RowFile(path)
