@@ -1,7 +1,8 @@
-"""What a real Prometheus answers, once real runs have gone by through a real Pushgateway and `serve`.
+"""Queries of a real Prometheus after real runs, with metrics from a real Pushgateway and from `serve`.
 
-One story for all tests: seven runs, of which three fail; the state is lost before the sixth. The windows
-are the users' own (5 minutes, an hour) and hold the whole story; the instant is that of the last scrape.
+All checks share one sequence of seven runs: three of them fail, and the state is lost before the sixth. The
+windows of the documented queries (5 minutes, an hour) cover the whole sequence; queries are evaluated at the
+last scrape.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ FIRST_RUNS, RUNS, FAILURES = 5, 7, 3
 
 @dataclass(frozen=True)
 class Story:
-    """What has happened, and the Prometheus that watched; `before` and `at` are instants."""
+    """The states of the runs, and the Prometheus that scraped them.
+
+    `before` is a Unix timestamp before the state is lost, `at` one after the last run.
+    """
 
     prometheus: Prometheus
     before: float
@@ -87,7 +91,7 @@ def _tell(sync: Sync, prometheus: Prometheus) -> Story:
     nobody = f"127.0.0.1:{free_port()}"
 
     def seen(runs: int) -> float:
-        """Wait until both ways have been scraped since that many runs."""
+        """Wait until Prometheus has scraped this number of runs from both targets."""
         both = (f"git_sync_duration_seconds_count{{{way}}} == {runs}" for way in (SERVED, PUSHED))
         return max(map(prometheus.wait_for, both))
 
@@ -98,7 +102,7 @@ def _tell(sync: Sync, prometheus: Prometheus) -> Story:
     bucket = sync.bucket
     run(1, 0)
     run(2, 30, MINIO_ENDPOINT=nobody)
-    assert sync("report").exit == 0, "which is repeated, and counts nothing"
+    assert sync("report").exit == 0, "a repeated report counts nothing"
     bucket.put("clusterbackup/east/shop/0.yaml", b"changed")
     run(3, 0)
     bucket.put("clusterbackup/west/shop/.gitignore", b"x")
@@ -124,7 +128,7 @@ RATE, FILES, DURATION, SINCE = (0, 1, 2, 3)
 
 
 def query(number: int, way: str) -> str:
-    """One of the four queries of docs/metrics.md, over the series that came one way."""
+    """One of the four queries of docs/metrics.md, over the series of one target."""
     return re.sub(r"(git_sync_[a-z_]+)", rf"\1{{{way}}}", QUERIES[number])
 
 
@@ -138,13 +142,13 @@ def test_the_docs_have_the_four_queries_of_the_users() -> None:
 
 
 def success_rate_is_the_share_of_successful_runs(story: Story, way: str) -> None:
-    """Two of five failed; a report that was repeated is no sixth. Then three of seven, over a lost state."""
+    """Two of five runs fail; the repeated report does not count. Later three of seven, across a lost state."""
     assert story.prometheus.one(query(RATE, way), story.before) == pytest.approx(100 * 3 / 5)
     assert story.prometheus.one(query(RATE, way), story.at) == pytest.approx(100 * 4 / 7, rel=0.03)
 
 
 def files_per_hour_match_the_processed_files(story: Story, way: str) -> None:
-    """Exact but for what increase() extrapolates at the window's ends; the first run's are in it."""
+    """Exact except for the extrapolation of increase() at the ends of the window; includes the first run."""
     asked = story.prometheus
     assert story.files == [10 + 10 + 10 + 5, 10]
     assert asked.one(query(FILES, way), story.before) == pytest.approx(story.files[0], rel=0.15)
@@ -226,7 +230,7 @@ def promtool_check_metrics_passes(story: Story) -> None:
 
 
 def test_prometheus_metrics_match_the_runs(story: Story, subtests: pytest.Subtests) -> None:
-    """One test, for the story takes half a minute to live through."""
+    """One test with subtests, because the sequence of runs takes half a minute."""
     for way in (SERVED, PUSHED):
         for check in (
             success_rate_is_the_share_of_successful_runs,
@@ -251,7 +255,7 @@ def test_prometheus_metrics_match_the_runs(story: Story, subtests: pytest.Subtes
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_documented_commands_delete_the_pushgateway_group_of_a_branch(sync: Sync, bucket: Bucket) -> None:
-    """On a real Pushgateway, as real runs have pushed it; another branch's group stays."""
+    """On a real Pushgateway, with groups of real runs; the groups of other branches stay."""
     guide = (ROOT / "docs" / "monitoring.md").read_text()
     (commands,) = re.findall(r"```bash\n(curl -X DELETE .*?)```", guide, re.DOTALL)
     bucket.put_many(OBJECTS)
@@ -287,7 +291,7 @@ def test_promtool_rule_tests_pass() -> None:
 
 
 def test_promtool_rule_tests_fail_for_a_changed_rule(tmp_path: Path) -> None:
-    """The same test against rules in which one figure is another."""
+    """Runs the rule tests against rules with another threshold."""
     rules = (
         (MONITORING / "rules.yaml")
         .read_text()

@@ -373,7 +373,7 @@ def test_a_gateway_out_of_reach_is_an_error_that_is_counted_and_no_failure(
     assert result.exit == 0
     (line,) = result.of("metrics_push", "error")
     assert line["message"] == "Failed to push the metrics"
-    cause = {"nobody": "connection refused", "500": "the server answered 500: so be it", "redirect": "302"}[
+    cause = {"nobody": "connection refused", "500": "the server answered 500: accepted", "redirect": "302"}[
         trouble
     ]
     assert cause in line["error"]

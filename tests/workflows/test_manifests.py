@@ -1,4 +1,4 @@
-"""What is applied to a cluster is what the definitions say, and all that it refers to exists."""
+"""The committed manifests: generated from workflows/, complete, consistent and restricted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PODS.append(SERVE["spec"]["template"]["spec"])
 CONTAINERS = [step["container"] for step in STEPS.values()] + [pod["containers"][0] for pod in PODS]
 
 
-# -- what is committed -------------------------------------------------------------------------
+# -- committed files ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", GENERATED)
@@ -86,7 +86,7 @@ def test_kustomization_refers_to_existing_files(file: Path) -> None:
 
 
 def test_overlay_applies_schedules_last() -> None:
-    # Argo looks at a CronWorkflow once; it found no template, and did not fire for 20 minutes.
+    # Argo reads a new CronWorkflow once. Without its template, the schedule did not fire for 20 minutes.
     for overlay in ("central", "distributed"):
         kustomization = yaml.safe_load((MANIFESTS / "overlays" / overlay / "kustomization.yaml").read_text())
         assert kustomization["sortOptions"] == {"order": "fifo"}
@@ -175,11 +175,11 @@ def test_input_artifacts_have_the_keys_of_output_artifacts() -> None:
         artifacts = [
             a for step in STEPS.values() for a in step.get(side, {}).get("artifacts", []) if "s3" in a
         ]
-        # The first run finds none, and a run that failed leaves none.
+        # No artifact exists before the first run or after a failed run.
         assert all(artifact["optional"] for artifact in artifacts)
         return {artifact["s3"]["key"] for artifact in artifacts}
 
-    # Nobody but people reads the pages.
+    # The pages are for people; no step reads them.
     assert keys("inputs") == {key for key in keys("outputs") if not key.endswith((".html", ".md"))}
 
 
@@ -235,7 +235,7 @@ def test_config_map_is_valid_and_has_no_secret(overlay: str) -> None:
 
 
 def test_argo_uses_the_default_for_an_empty_setting() -> None:
-    # GIT_BRANCH is empty in one of these: the expression then takes the ConfigMap's, and that the default.
+    # An empty value counts as not set, so the expressions fall back to the default of the setting.
     for name in ("RETRY_ATTEMPTS", "RETRY_DELAY"):
         (default,) = (setting.default for setting in catalogue() if setting.name == name)
         written = str(default) if isinstance(default, int) else durationpy.to_str(default)
@@ -246,7 +246,7 @@ def test_argo_uses_the_default_for_an_empty_setting() -> None:
 
 
 def rendered(overlay: str, folder: Path, *components: str, **settings: str) -> dict[str, dict[str, Any]]:
-    """What kustomize makes of an overlay whose settings.yaml was edited: objects by kind and name."""
+    """Objects, by kind and name, that kustomize renders for an overlay with edited settings.yaml."""
     kubectl = argo.kubectl()
     if kubectl is None:
         pytest.skip("there is no kubectl")
@@ -315,7 +315,7 @@ def test_distributed_overlay_pushes_to_a_branch_per_cluster() -> None:
     assert data["GIT_BRANCH"] == f"backups/{data['CLUSTERS']}"
 
 
-# -- what a pod may do -------------------------------------------------------------------------
+# -- permissions of pods -----------------------------------------------------------------------
 
 
 SECRETS = {
@@ -392,7 +392,7 @@ def test_network_policy_denies_ingress_and_limits_egress_ports() -> None:
     (policy,) = documents("namespace/networkpolicy.yaml")
     spec = policy["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert "ingress" not in spec, "nothing is let in"
+    assert "ingress" not in spec, "all ingress is denied"
     assert all(set(rule) == {"ports"} and rule["ports"] for rule in spec["egress"])
     wanted = spec["podSelector"]["matchLabels"].items()
     pods = [
@@ -412,7 +412,7 @@ def test_minio_policy_allows_only_reading() -> None:
 
 
 def test_serve_reads_the_state_key_that_the_pipeline_writes() -> None:
-    """The key that Argo's expression makes, made by hand, is the one that the settings give."""
+    """Evaluates Argo's expression for the key by hand, and compares it with the settings' key."""
     (key,) = {
         artifact["s3"]["key"]
         for artifact in TEMPLATES["report"]["outputs"]["artifacts"]
@@ -422,7 +422,7 @@ def test_serve_reads_the_state_key_that_the_pipeline_writes() -> None:
     assert re.match(r"sprig\.trunc\(16, sprig\.sha256sum\(join\(\[", expression)
     assert expression.endswith(", '|')))")
     values = SETTINGS["central"][0]["data"] | {"GIT_BRANCH": "backups/east", "GIT_PATH": "a/b/"}
-    # The parameter `branch` is of one run; serve is for those without.
+    # The parameter `branch` affects one run only; serve reads the state of runs without it.
     joined = "|".join(values[name] for name in re.findall(r"inputs\.parameters\.(\w+)", expression))
     digest = hashlib.sha256(joined.encode()).hexdigest()[:16]
     expected = prefix.replace("{{workflow.namespace}}", "backup-system") + digest + rest
