@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from steps.contracts import ClusterResult, Document, Run, Shard, State, Status
-from steps.core.deletion_guard import Limits, Vanished
+from steps.core.deletion_guard import DeletionLimits, Vanished
 from steps.core.filters import Selection
 from steps.core.intake_limits import IntakeLimits
 from tests.support.results import NOON, result, state
@@ -29,7 +29,7 @@ RUN: dict[str, Any] = {
     "branch": "main",
     "base": None,
     "selection": Selection(),
-    "deletion_limits": Limits(5, 20, Vanished.REFUSE),
+    "deletion_limits": DeletionLimits(5, 20, Vanished.REFUSE),
     "intake_limits": IntakeLimits(1, 1, 1, 1),
     "allow_delete": (),
     "max_object_bytes": 1,

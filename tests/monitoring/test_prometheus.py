@@ -142,7 +142,7 @@ def test_the_docs_have_the_four_queries_of_the_users() -> None:
 
 
 def success_rate_is_the_share_of_successful_runs(story: Story, way: str) -> None:
-    """Two of five runs fail; the repeated report does not count. Later three of seven, across a lost state."""
+    """Two of five runs fail; a repeated report does not count. Later three of seven, across a lost state."""
     assert story.prometheus.one(query(RATE, way), story.before) == pytest.approx(100 * 3 / 5)
     assert story.prometheus.one(query(RATE, way), story.at) == pytest.approx(100 * 4 / 7, rel=0.03)
 
