@@ -1,4 +1,4 @@
-"""publish as a whole: repeated, on damaged inputs, on a branch that never stops moving."""
+"""publish as a whole: repeated, with damaged inputs, on a branch that keeps moving."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_repeated_publish_reports_the_same_superseded_clusters(
 def test_repeated_publish_reports_the_pushed_plan_and_not_an_earlier_replan(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    """The replan was made on a branch that somebody had moved for a moment."""
+    """Another user had moved the branch only briefly, and the replan was made on it."""
     bucket.put_many({KEY: b"2", "clusterbackup/west/new.yaml": b"new"})
     prepare(sync, "a")
     base = sha(repository)
@@ -90,7 +90,7 @@ def test_repeated_publish_after_a_newer_run_finds_its_own_commit(
 def test_reused_run_id_starts_from_the_current_bucket(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
-    """As when Argo retries discover long after its run has ended."""
+    """Argo can retry discover long after its run has ended."""
     bucket.put(KEY, b"old")
     prepare(sync, "a")
     bucket.put(KEY, b"new")

@@ -1,4 +1,4 @@
-"""What the bucket held is what Git holds."""
+"""Whole runs: Git gets exactly the content of the bucket."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OBJECTS = {
 }
 
 
-def test_after_a_run_git_holds_the_bucket_byte_for_byte_and_all_else_is_untouched(
+def test_run_commits_the_bucket_byte_for_byte_and_changes_nothing_else(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     commit_files(repository, {"README.md": b"ours", "clusterbackup.txt": b"x", "other/east/web.yaml": b"y"})
@@ -60,7 +60,7 @@ def test_after_a_run_git_holds_the_bucket_byte_for_byte_and_all_else_is_untouche
     fsck(repository)
 
 
-def test_a_second_run_makes_no_commit_and_no_get(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_second_run_makes_no_commit_and_no_get(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     assert faulty().complete["files_downloaded"] == len(OBJECTS)
     tip = sha(faulty.repository)
@@ -71,7 +71,7 @@ def test_a_second_run_makes_no_commit_and_no_get(faulty: Sync, bucket: Bucket, p
     assert sha(faulty.repository) == tip
 
 
-def test_only_what_changed_is_fetched_and_committed(
+def test_run_fetches_and_commits_only_changed_objects(
     faulty: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -93,7 +93,7 @@ def test_only_what_changed_is_fetched_and_committed(
     assert result.complete["git_commit"] == sha(repository)
 
 
-def test_a_lost_cache_costs_downloads_but_changes_nothing(
+def test_lost_cache_costs_downloads_but_changes_nothing(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -107,7 +107,7 @@ def test_a_lost_cache_costs_downloads_but_changes_nothing(
 
 
 @pytest.mark.parametrize("place", [0, 80, -30])
-def test_a_damaged_cache_is_told_and_does_no_harm(sync: Sync, bucket: Bucket, place: int) -> None:
+def test_damaged_cache_is_logged_and_ignored(sync: Sync, bucket: Bucket, place: int) -> None:
     bucket.put_many(OBJECTS)
     sync()
     cache = sync.work_dir / ".git-sync" / "cache" / "east"
@@ -122,7 +122,7 @@ def test_a_damaged_cache_is_told_and_does_no_harm(sync: Sync, bucket: Bucket, pl
 
 
 @pytest.mark.parametrize("put", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_in_place_of_a_cache_is_removed(
+def test_directory_or_pipe_in_place_of_a_cache_is_removed(
     put: Callable[[Path], None], sync: Sync, bucket: Bucket
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -136,7 +136,7 @@ def test_what_is_no_file_in_place_of_a_cache_is_removed(
 
 @pytest.mark.parametrize("rows", ["out of order", "no rows"])
 @pytest.mark.parametrize("branch", ["as it was", "moved"])
-def test_a_cache_that_is_wrong_behind_its_checksum_does_no_harm_and_a_full_run_mends_it(
+def test_wrong_cache_with_a_valid_checksum_does_no_harm_and_a_full_run_repairs_it(
     rows: str, branch: str, sync: Sync, bucket: Bucket
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -149,15 +149,13 @@ def test_a_cache_that_is_wrong_behind_its_checksum_does_no_harm_and_a_full_run_m
         commit_files(sync.repository, {"clusterbackup/east/empty.yaml": b"edited"})
     before = log(sync.repository)
     assert sync("run", RETRY_ATTEMPTS="1").exit in {10, 30, 40}
-    assert log(sync.repository) == before, "what seems to be gone is not deleted"
+    assert log(sync.repository) == before, "a file that the cache lacks is not deleted"
     assert sync("run", "--mode", "full").exit == 0
     assert contents(sync.repository) == OBJECTS
     assert sync().exit == 0
 
 
-def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_edits_by_others_below_a_cluster_are_reverted(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     sync()
     commit_files(
@@ -167,7 +165,7 @@ def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(
             "clusterbackup/east/rbac/system:admin.yaml": ("120000", b"/etc/passwd"),
             "clusterbackup/east/empty.yaml": ("100755", b""),
             "clusterbackup/west/default/binary": (GITLINK, b"1" * 40),
-            "clusterbackup/west/stray": b"nobody backed this up",
+            "clusterbackup/west/stray": b"not in the bucket",
             "clusterbackup/west-2/default/Service/web.yaml": None,
             "notes/theirs.md": b"stays",
         },
@@ -184,7 +182,7 @@ def test_other_peoples_edits_under_a_cluster_lose_to_the_bucket(
     assert {entry.mode for entry in tree(repository).values()} == {"100644"}
 
 
-def test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid(
+def test_full_mode_fetches_everything_and_finds_a_change_that_a_wrong_cache_hides(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -206,7 +204,7 @@ def _forge_etag(cache: Path, path: bytes, etag: str) -> None:
     write_rows(cache, RowFile(cache).header(BaselineHeader), rows)
 
 
-def test_a_new_branch_starts_as_an_orphan_and_other_branches_stay(
+def test_new_branch_is_an_orphan_and_other_branches_stay(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     commit_files(repository, {"README.md": b"main"})
@@ -217,9 +215,7 @@ def test_a_new_branch_starts_as_an_orphan_and_other_branches_stay(
     assert len(log(repository, "backups/east")) == 1
 
 
-def test_one_branch_per_cluster_holds_that_cluster_alone(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_branch_per_cluster_has_only_that_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     for cluster in ("east", "west"):
         assert sync("run", "--clusters", cluster, GIT_BRANCH=f"backups/{cluster}").exit == 0
@@ -227,7 +223,7 @@ def test_one_branch_per_cluster_holds_that_cluster_alone(
         assert contents(repository, f"backups/{cluster}") == expected
 
 
-def test_a_server_without_partial_clone_serves_as_well(bucket: Bucket, tmp_path: Path, sync: Sync) -> None:
+def test_run_works_with_a_server_without_partial_clone(bucket: Bucket, tmp_path: Path, sync: Sync) -> None:
     repository = bare_repository(tmp_path / "plain.git", partial_clone=False)
     commit_files(repository, {"clusterbackup/east/empty.yaml": b"old", "README.md": b"ours"})
     bucket.put_many(OBJECTS)
@@ -237,19 +233,21 @@ def test_a_server_without_partial_clone_serves_as_well(bucket: Bucket, tmp_path:
     assert plain().complete["git_commit"] is None
 
 
-def test_prefix_and_path_are_the_users_to_choose(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_minio_prefix_and_git_path_are_configurable(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({"dumps/v1/east/a.yaml": b"a", "elsewhere/b.yaml": b"b"})
     assert sync(MINIO_PREFIX="/dumps/v1", GIT_PATH="live/backups").exit == 0
     assert contents(repository) == {"live/backups/east/a.yaml": b"a"}
 
 
-def test_a_bucket_may_have_clusters_at_its_root(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_clusters_may_be_at_the_root_of_the_bucket(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many({"east/a.yaml": b"a", ".git-sync/b.yaml": b"b"})
     assert sync(MINIO_PREFIX="/").exit == 0
     assert contents(repository) == {"clusterbackup/east/a.yaml": b"a", "clusterbackup/.git-sync/b.yaml": b"b"}
 
 
-def test_the_commit_names_its_author_and_the_runs_time(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_commit_has_the_configured_author_and_the_start_time(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put_many(OBJECTS)
     sync(GIT_USERNAME="cluster-backup-bot", GIT_EMAIL="backup@example.com")
     stamp, who, committer = (
@@ -268,7 +266,7 @@ def test_the_commit_names_its_author_and_the_runs_time(sync: Sync, bucket: Bucke
     assert message(repository).startswith(f"Automated backup sync - {stamp} UTC\n")
 
 
-def test_separate_steps_do_what_run_does(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_separate_steps_have_the_result_of_run(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     for command in (
         ("discover", "--run-id", "r1"),
@@ -302,11 +300,11 @@ def test_git_streams_large_objects(sync: Sync, bucket: Bucket, repository: Path)
     code, kib = done.stdout.splitlines()[-1].split()
     assert code == "0"
     assert contents(repository) == {"clusterbackup/east/large": large}
-    # Twice the object's size without streaming; what is left is this process, as its children begin.
+    # Without streaming it would be twice the size of the object. The rest is this process before exec.
     assert int(kib) < 100 << 10
 
 
-def test_many_clusters_share_shards(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_clusters_share_shards_up_to_max_shards(sync: Sync, bucket: Bucket, repository: Path) -> None:
     objects = {f"clusterbackup/c{number:02}/a.yaml": b"%d" % number for number in range(12)}
     bucket.put_many(objects)
     result = sync(MAX_SHARDS="5")

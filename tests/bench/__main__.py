@@ -1,10 +1,11 @@
-"""`make bench`: git-sync against the shell scripts that it replaces, side by side.
+"""`make bench`: compare the run time of git-sync with shell scripts that do the same.
 
-SIZE (objects, default 10000), ROUNDS (default 5), CONTENDERS and CASES (names, all) choose what is
-timed; RUNS (default 10) is how many runs of 1 % each the repository is watched for afterwards. OUTPUT
-is where JSON and plots go. Without MINIO_ENDPOINT a versitygw is started, without
-GIT_REPOSITORY a bare repository is made. With them the bench runs there: below git-sync-bench/ in
-MINIO_BUCKET and on branches git-sync-bench/…: neither may be there, and both are removed again.
+SIZE (objects, default 10000), ROUNDS (default 5), CONTENDERS and CASES (names, default all) select what is
+measured. RUNS (default 10) is the number of later runs, with 1 % changes each, that measure the growth of
+the repository. OUTPUT is the directory for JSON and plots. Without MINIO_ENDPOINT the bench starts a
+versitygw, and without GIT_REPOSITORY it creates a bare repository. Otherwise it uses them: the prefix
+git-sync-bench/ in MINIO_BUCKET, and branches git-sync-bench/…. Neither may exist before; the bench removes
+both.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ if TYPE_CHECKING:
 
     from obstore.store import S3Store
 
-# By case and contender, what each round measured.
+# The measurements of each round, by case and contender.
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 CASES = ("first run", "no change", "no change again", "1 % modified", "10 % modified", "cluster removed")
 _WRITERS = 16
-# Where ext4 has no journal it passes over inodes that were freed within 35 seconds, and looks at each of
-# them before it takes another: whoever goes first would pay for the files that the last round has removed.
+# ext4 without a journal does not reuse inodes that were freed in the last 35 seconds, and checks each of them
+# before it takes another one. Without this pause, the first contender of a round would be slowed down.
 _MANY = 10_000
 _REUSE_SECONDS = 40
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A site with a data set, its bucket, and what of it lies on this machine."""
+    """A site with a data set and its bucket, and the directories on this machine."""
 
     site: Site
     store: S3Store
@@ -67,15 +68,15 @@ class Bench:
             list(pool.map(lambda key: obstore.put(self.store, PREFIX + key, objects[key]), objects))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects from the bucket."""
+        """Delete objects from the bucket."""
         obstore.delete(self.store, [PREFIX + key for key in keys])
 
-    def run(self, contender: Contender, number: int, leaves: list[str]) -> dict[str, Any]:
-        """Time one run and check what it left in Git; only of an own repository is the growth known."""
+    def run(self, contender: Contender, number: int, approvals: list[str]) -> dict[str, Any]:
+        """Time one run and check its result in Git; measure the growth if the repository is local."""
         directory = self.root / f"{contender.name}-{number}"
         directory.mkdir(exist_ok=True)
         branch = f"git-sync-bench/{contender.reads or contender.name}-{number}"
-        invocation = contender.invoke(self.site, directory, branch, leaves)
+        invocation = contender.invoke(self.site, directory, branch, approvals)
         before = self._repository_bytes()
         settle([path for path in (self.own_bucket, self.own_repository, directory) if path])
         result = measured(invocation.command, invocation.environment, directory)
@@ -92,11 +93,11 @@ class Bench:
         }
 
     def _repository_bytes(self) -> list[int]:
-        """What an own repository takes, in all and in packs; nothing is known of another's."""
+        """Return the size of a local repository, in total and in packs; nothing for a remote one."""
         return [bytes_in(self.own_repository, end) for end in ("", ".pack")] if self.own_repository else []
 
     def packed_bytes(self, branch: str) -> int:
-        """What a branch takes once a host has packed it anew."""
+        """Return the size of a branch after a repack."""
         with TemporaryDirectory(dir=self.root) as scratch:
             clone = f"{scratch}/clone.git"
             self._git(
@@ -113,14 +114,14 @@ class Bench:
             return bytes_in(Path(clone), ".pack")
 
     def phases(self, number: int) -> dict[str, float]:
-        """What the profiler found in its newest run."""
+        """Return the result of the newest run of the profiler."""
         found: dict[str, float] = json.loads(
             (self.root / f"{PROFILED.name}-{number}" / "phases.json").read_text()
         )
         return found
 
     def _check(self, contender: Contender, branch: str) -> None:
-        """Whoever leaves anything else in Git than the bucket holds is disqualified."""
+        """Raise an error if Git does not have exactly the content of the bucket."""
         with TemporaryDirectory(dir=self.root) as scratch:
             bare_repository(Path(scratch) / "check.git")
             self._git(
@@ -134,8 +135,8 @@ class Bench:
             for key, body in self.data.bodies.items()
         }
         if held != wanted:
-            wrong = len(held.items() ^ wanted.items())
-            sys.exit(f"{contender.name}: {wrong} files are not what the bucket holds")
+            differing = len(held.items() ^ wanted.items())
+            sys.exit(f"{contender.name}: {differing} files differ from the bucket")
 
     def _git(self, directory: Path, *arguments: str) -> bytes:
         command = ["git", "-C", str(directory / "check.git"), *arguments]
@@ -143,26 +144,26 @@ class Bench:
         return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
 
     def keys(self) -> list[str]:
-        """All that the bucket holds below the bench's prefix."""
+        """Return all keys below the prefix of the bench."""
         return [entry["path"] for batch in obstore.list(self.store, PREFIX) for entry in batch]
 
     def empty(self) -> None:
-        """Leave the bucket as it was."""
+        """Delete all objects of the bench."""
         obstore.delete(self.store, self.keys())
 
     def branches(self) -> list[str]:
-        """The bench's branches, as the repository has them."""
+        """Return the branches of the bench that exist in the repository."""
         listed = self._git(self.root, "ls-remote", self.site.repository, "refs/heads/git-sync-bench/*")
         return [line.split("\t")[1] for line in listed.decode().splitlines()]
 
     def remove_branches(self) -> None:
-        """Leave the repository as it was."""
+        """Delete the branches of the bench."""
         for branch in self.branches():
             self._git(self.root, "push", "--quiet", "--delete", self.site.repository, branch)
 
 
 def main() -> None:
-    """Run the bench and show what came of it."""
+    """Run the bench and print the results."""
     size, rounds = int(os.environ.get("SIZE", "10000")), int(os.environ.get("ROUNDS", "5"))
     runs = int(os.environ.get("RUNS", "10"))
     output = Path(os.environ.get("OUTPUT", "build/bench"))
@@ -189,9 +190,9 @@ def main() -> None:
                     time.sleep(_REUSE_SECONDS)
                 _round(bench, number, contenders, results)
             if "git-sync" in chosen and bench.own_repository and runs:
-                report["history"] = watched(bench, rounds + 1, runs)
+                report["history"] = measure_growth(bench, rounds + 1, runs)
         except KeyboardInterrupt:
-            print("Stopped: what has been measured counts", file=sys.stderr)
+            print("Stopped; the report contains the finished measurements", file=sys.stderr)
         report["machine"]["load"] = f"{load:.1f} to {os.getloadavg()[0]:.1f}"
     output.mkdir(parents=True, exist_ok=True)
     (output / f"bench-{size}.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -205,14 +206,14 @@ def main() -> None:
 
 
 def _timed(contenders: Iterable[Contender], case: str) -> list[Contender]:
-    """The least that a run could be is known for those without changes."""
+    """Return the contenders of a case; the floor is measured only for runs without changes."""
     return [c for c in contenders if c is not FLOOR or case.startswith("no change")]
 
 
 def _chosen(name: str, known: list[str]) -> list[str]:
     wanted = [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()] or known
     if unknown := set(wanted) - set(known):
-        sys.exit(f"{name}: {', '.join(unknown)} is none of {', '.join(known)}")
+        sys.exit(f"{name}: {', '.join(unknown)} unknown; choose from {', '.join(known)}")
     return [word for word in known if word in wanted]
 
 
@@ -241,14 +242,14 @@ def _set_up(stack: ExitStack, size: int) -> Bench:
         }
     if "GIT_REPOSITORY" not in settings:
         own_repository = bare_repository(root / "backups.git")
-        git(own_repository, "config", "receive.unpackLimit", "1")  # as hosts do: each push stays a pack
+        git(own_repository, "config", "receive.unpackLimit", "1")  # as Git hosts do: each push stays a pack
         git(own_repository, "config", "receive.autogc", "false")
         settings["GIT_REPOSITORY"] = f"file://{own_repository}"
     site = Site(settings)
-    print(f"Making {size} objects", file=sys.stderr, flush=True)
+    print(f"Creating {size} objects", file=sys.stderr, flush=True)
     bench = Bench(site, site.store(), Dataset(size), root, own_bucket, own_repository)
     bare_repository(root / "check.git")
-    # Whatever is there already is somebody's, and would be removed in the end.
+    # Existing objects are not of the bench, and would be deleted at the end.
     if bench.keys():
         sys.exit(f"{PREFIX} in {settings['MINIO_BUCKET']} is not empty")
     if branches := bench.branches():
@@ -262,17 +263,17 @@ def _set_up(stack: ExitStack, size: int) -> Bench:
 
 
 def _round(bench: Bench, number: int, contenders: list[Contender], results: Results) -> None:
-    """All cases once, each contender on a branch and in a directory of its own."""
-    # They take turns in going first.
+    """Run all cases once; each contender has a separate branch and directory."""
+    # Each round starts with another contender.
     turn = number % len(contenders)
     order = contenders[turn:] + contenders[:turn]
     removed: dict[str, bytes] = {}
     for case in CASES:
         if case not in results and case != "first run":
             continue
-        leaves = []
+        approvals = []
         if case.endswith("modified"):
-            time.sleep(1.1)  # whole seconds are all that some clients compare
+            time.sleep(1.1)  # some clients compare only whole seconds
             bench.put(bench.data.modify(float(case.split()[0]) / 100))
         elif case == "cluster removed":
             token = DeletionToken(CLUSTERS[-1])
@@ -280,9 +281,9 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
                 token.add(key.encode())
                 removed[key] = bench.data.bodies.pop(key)
             bench.delete(removed)
-            leaves = [f"{CLUSTERS[-1]}:{token}"]
+            approvals = [f"{CLUSTERS[-1]}:{token}"]
         for contender in _timed(order, case):
-            measurement = bench.run(contender, number, leaves)
+            measurement = bench.run(contender, number, approvals)
             if contender is PROFILED:
                 measurement["phases"] = bench.phases(number)
             print(
@@ -296,8 +297,8 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
     bench.data.bodies |= removed
 
 
-def watched(bench: Bench, number: int, runs: int) -> dict[str, Any]:
-    """How the repository grows over many runs of 1 %, as pushed, and as a host packs it in the end."""
+def measure_growth(bench: Bench, number: int, runs: int) -> dict[str, Any]:
+    """Measure the growth of the repository over many runs with 1 % changes, as pushed and after a repack."""
     (ours,) = (contender for contender in CONTENDERS if contender.name == "git-sync")
     branch = f"git-sync-bench/{ours.name}-{number}"
     bench.run(ours, number, [])

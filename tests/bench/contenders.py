@@ -1,4 +1,4 @@
-"""Who is timed: git-sync, and the shell script that everyone would write instead, in two flavours."""
+"""The contenders: git-sync, and equivalent shell scripts with s5cmd and rclone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREFIX = "git-sync-bench/"
 
 @dataclass(frozen=True)
 class Site:
-    """Where the bucket and the branch are: ``settings`` are those of git-sync."""
+    """The bucket and the repository; ``settings`` are the settings of git-sync."""
 
     settings: Mapping[str, str]
 
@@ -38,12 +38,12 @@ class Site:
         return f"{scheme}://{self.settings['MINIO_ENDPOINT']}"
 
     def git_environment(self, directory: Path) -> dict[str, str]:
-        """Give git what it needs to reach the repository, as git-sync does; ``directory`` keeps it."""
+        """Return the environment in which git can access the repository; ``directory`` is for its files."""
         settings = read({**self.settings, "WORK_DIR": str(directory)}, Needs.MINIO, Needs.GIT)
         private = directory / "private"
         private.mkdir(exist_ok=True)
         gitconfig = private / "gitconfig"
-        # Without gc: it would go on in the background, and slow down whoever is timed next.
+        # Without gc, which would run in the background and slow down the next measurement.
         gitconfig.write_text(
             "[user]\n\tname = bench\n\temail = bench@localhost\n[gc]\n\tauto = 0\n[safe]\n\tdirectory = *\n"
         )
@@ -54,7 +54,7 @@ class Site:
         return self.settings.get("MINIO_REGION", "us-east-1")
 
     def store(self) -> S3Store:
-        """Give the bench its own way into the bucket."""
+        """Return an S3 client for the bench itself."""
         client: dict[str, Any] = {"allow_http": True, "timeout": timedelta(minutes=1)}
         if "MINIO_CA_FILE" in self.settings:
             client["root_certificate"] = Path(self.settings["MINIO_CA_FILE"]).read_bytes()
@@ -72,7 +72,7 @@ class Site:
 
 
 class Invocation(NamedTuple):
-    """One command, and the whole of its environment."""
+    """One command, with its complete environment."""
 
     command: list[str]
     environment: dict[str, str]
@@ -80,8 +80,9 @@ class Invocation(NamedTuple):
 
 @dataclass(frozen=True)
 class Contender:
-    """``invoke`` gets a site, a directory that this contender keeps for the round, the branch, and leaves
-    to delete (which only git-sync asks for). ``reads`` is whose branch that is, if not its own.
+    """``invoke`` gets a site, a directory for this round, the branch, and approvals of deletions.
+
+    Only git-sync needs approvals. ``reads`` is the contender whose branch is read, if it is another one.
     """
 
     name: str
@@ -92,12 +93,12 @@ class Contender:
 def _program(name: str) -> str:
     found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
     if found is None:
-        raise FileNotFoundError(f"{name}: call `make bench`, which installs it")
+        raise FileNotFoundError(f"{name} is not installed; run `make bench`")
     return found
 
 
-def _git_sync(site: Site, directory: Path, branch: str, leaves: list[str]) -> Invocation:
-    options = [word for leave in leaves for word in ("--allow-delete", leave)]
+def _git_sync(site: Site, directory: Path, branch: str, approvals: list[str]) -> Invocation:
+    options = [option for approval in approvals for option in ("--allow-delete", approval)]
     return Invocation(
         [_program("git-sync"), "run", *options],
         {
@@ -115,7 +116,7 @@ def _git_sync(site: Site, directory: Path, branch: str, leaves: list[str]) -> In
 _ROOT = Path(__file__).parents[2]
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
-# Kept from run to run: the clone. Nothing is pulled, nothing is checked, nothing is retried.
+# The clone is kept between runs. The script pulls nothing, checks nothing and retries nothing.
 _SCRIPT = """
 set -eu
 if [ ! -d clone ]; then
@@ -134,10 +135,10 @@ git diff --cached --quiet || {{
 
 
 def _ours(module: str) -> Callable[[Site, Path, str, list[str]], Invocation]:
-    """A module of the bench, with git-sync's own settings."""
+    """Return a contender that runs a module of the bench with git-sync's settings."""
 
-    def invoke(site: Site, directory: Path, branch: str, leaves: list[str]) -> Invocation:
-        (_, *command), settings = _git_sync(site, directory, branch, leaves)
+    def invoke(site: Site, directory: Path, branch: str, approvals: list[str]) -> Invocation:
+        (_, *command), settings = _git_sync(site, directory, branch, approvals)
         command = [sys.executable, "-m", module, str(directory / "phases.json"), *command]
         return Invocation(command, {**settings, "PYTHONPATH": str(_ROOT)})
 
@@ -145,7 +146,7 @@ def _ours(module: str) -> Callable[[Site, Path, str, list[str]], Invocation]:
 
 
 def _script(sync: str) -> Callable[[Site, Path, str, list[str]], Invocation]:
-    def invoke(site: Site, directory: Path, branch: str, _leaves: list[str]) -> Invocation:
+    def invoke(site: Site, directory: Path, branch: str, _approvals: list[str]) -> Invocation:
         source = f"{site.settings['MINIO_BUCKET']}/{PREFIX}"
         script = _SCRIPT.format(
             branch=shlex.quote(branch),
@@ -178,13 +179,13 @@ CONTENDERS = (
     Contender("git-sync", _git_sync),
     Contender("s5cmd", _script("{s5cmd} --log error sync --delete s3://{source}'*' clone/clusterbackup/")),
     Contender("rclone", _script("{rclone} sync bucket:{source} clone/clusterbackup/")),
-    # For those who know it well: without a HEAD request for each object, and in one recursive listing.
+    # Tuned: without a HEAD request for each object, and with one recursive listing.
     Contender(
         "rclone-tuned",
         _script("{rclone} sync --fast-list --use-server-modtime bucket:{source} clone/clusterbackup/"),
     ),
-    # The least that a run without changes could be.
+    # A lower bound of a run without changes.
     FLOOR := Contender("floor", _ours("tests.bench.floor"), reads="git-sync"),
 )
-# Not timed against the others: it says where git-sync's time goes.
+# Not compared with the others: it measures the phases of git-sync.
 PROFILED = Contender("profiled", _ours("tests.bench.phases"))

@@ -1,8 +1,8 @@
 """The bench's bucket: SIZE Kubernetes manifests in three clusters, the same bytes on every machine.
 
-Every manifest is one that the demo also makes. As in real dumps most are small, half of them carry
-kubectl's last-applied-configuration, and a few (dashboards, CRDs) are some hundred times larger:
-median 1.1 kB, mean 5 kB.
+The manifests are made like those of the demo. As in real dumps most are small, half of them have kubectl's
+last-applied-configuration, and a few (dashboards, CRDs) are some hundred times larger: median 1.1 kB, mean
+5 kB.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WORDS = (
 
 @dataclass
 class Dataset:
-    """What the bucket should hold: key (without prefix) to body. Its changes are numbered, not random."""
+    """The objects of the bucket: key (without prefix) to body. Changes are numbered, not random."""
 
     size: int
     bodies: dict[str, bytes] = field(init=False)
@@ -52,11 +52,11 @@ class Dataset:
             self.bodies |= islice(_cluster(cluster), min(share, self.size - len(self.bodies)))
 
     def of(self, cluster: str) -> list[str]:
-        """The keys of one cluster."""
+        """Return the keys of one cluster."""
         return [key for key in self.bodies if key.startswith(f"{cluster}/")]
 
     def modify(self, share: float) -> dict[str, bytes]:
-        """Modify this share of the objects, spread over all, as controllers do: new resourceVersions."""
+        """Change the resourceVersion of this share of the objects, spread over all."""
         self._changes += 1
         count = max(1, round(len(self.bodies) * share))
         keys = random.Random(self._changes).sample(sorted(self.bodies), count)
@@ -73,7 +73,7 @@ def _touched(body: bytes, seed: str) -> bytes:
 
 
 def _cluster(cluster: str) -> Iterator[tuple[str, bytes]]:
-    """Manifests without end: namespaces of a dozen applications each."""
+    """Yield manifests without end, in namespaces with a dozen applications each."""
     number = 0
     chance = random.Random(cluster)
     while True:

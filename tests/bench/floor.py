@@ -1,6 +1,6 @@
-"""The least that a run without changes could be: list the bucket, and fetch the branch; nothing else.
+"""A lower bound of a run without changes: list the bucket and fetch the branch.
 
-With git-sync's own clients, and its settings from the environment.
+It uses the clients of git-sync, and its settings from the environment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support import environment
 
 
 def main() -> None:
-    """Do it."""
+    """List the bucket and fetch the branch."""
     given = dict(os.environ)
     environment.clean()
     settings = read(given, Needs.MINIO, Needs.GIT)

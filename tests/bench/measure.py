@@ -1,4 +1,4 @@
-"""One command's wall time, CPU seconds and peak memory, its children included."""
+"""Wall time, CPU seconds and peak memory of one command, with its child processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAMPLE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Measured:
-    """``peak_bytes``: the largest sum of the processes' proportional memory (PSS), sampled."""
+    """``peak_bytes`` is the largest sampled sum of the proportional memory (PSS) of all processes."""
 
     seconds: float
     cpu_seconds: float
@@ -29,7 +29,7 @@ class Measured:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Measured:
-    """Run the command to its end, with nothing but ``environment``."""
+    """Run the command to its end, with only ``environment``."""
     with (cwd / "output").open("w+b") as sink:
         start = time.monotonic()
         child = subprocess.Popen(
@@ -50,7 +50,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) 
 
 
 class _Peak:
-    """Looks at a process and its descendants every 50 ms while the block runs."""
+    """Samples a process and its descendants every 50 ms while the block runs."""
 
     def __init__(self, pid: int) -> None:
         self.bytes = 0
@@ -86,7 +86,7 @@ def _pss(pid: int) -> int:
 
 
 def settle(directories: Iterable[Path]) -> None:
-    """Write out what earlier commands left, and drop these directories' files from the page cache."""
+    """Flush the writes of earlier commands, and drop the files of these directories from the page cache."""
     os.sync()
     for directory in directories:
         for parent, _, names in os.walk(directory):
@@ -104,7 +104,7 @@ def _evict(path: str) -> None:
 
 
 def bytes_in(directory: Path, end: str = "") -> int:
-    """The sum of the sizes of the files in a directory, of those whose names end so."""
+    """Return the total size of the files in a directory whose names have this ending."""
     return sum(
         os.lstat(os.path.join(parent, name)).st_size
         for parent, _, names in os.walk(directory)

@@ -1,7 +1,7 @@
-"""Runs git-sync like its own program, and says which share of its time went where.
+"""Runs git-sync and measures the share of each phase in its time.
 
-A thread looks at all others every few milliseconds: each moment is divided among those at work. That
-slows it down a little, so nothing is timed in such a run but the shares.
+A thread samples all others every few milliseconds, and divides each interval among those that work. This
+slows git-sync down a little, so such a run is used only for the shares.
 Usage: python -m tests.bench.phases OUTPUT COMMAND…, with git-sync's settings in the environment.
 """
 
@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.003
 
 NAMES = ("start", "branch", "list", "get", "hash", "write", "compare", "import", "push", "report")
 
-# By file and function: the innermost that is in here decides. "": the thread waits for others.
+# By file and function; the innermost matching frame decides. "": the thread waits for others.
 FUNCTIONS = {
     ("clients/s3/listing.py", "children"): "list",
     ("clients/s3/listing.py", "_after"): "list",
@@ -50,14 +50,14 @@ FUNCTIONS = {
     ("download.py", "_download_cluster"): "compare",
     ("run.py", "run"): "compare",
 }
-# One function receives, hashes and writes an object: its lines decide.
+# One function receives, hashes and writes an object, so its lines decide.
 LINES = ("clients/s3/store.py", "_get")
 HASH, WRITE = re.compile(r"\.update\(|digest\(|md5\(|sha1\("), re.compile(r"\bopen\(|\.write\(")
 _STEPS = f"{os.sep}steps{os.sep}"
 
 
 def _phase(frame: FrameType | None) -> str | None:
-    """The phase of a thread by its innermost frame; "" where it only waits, None where nothing is known."""
+    """Return the phase of a thread by its innermost frame; "" if it waits, None if it is unknown."""
     while frame is not None:
         _, ours, file = frame.f_code.co_filename.rpartition(_STEPS)
         place = (file, frame.f_code.co_name)
@@ -88,7 +88,7 @@ def main(output: Path, command: list[str]) -> int:
         last = time.monotonic()
         while not over.wait(_PAUSE_SECONDS):
             now = time.monotonic()
-            # Python may collect garbage in here, and a thread's leavings then wait for a lock held here.
+            # Garbage collection in this thread may wait for a lock that this thread has.
             gc.disable()
             frames = sys._current_frames()
             gc.enable()
@@ -102,7 +102,7 @@ def main(output: Path, command: list[str]) -> int:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    from steps.cli import invoke  # noqa: PLC0415 - its imports are a phase as well
+    from steps.cli import invoke  # noqa: PLC0415 - the imports are a phase, too
 
     settings = dict(os.environ)
     environment.clean()

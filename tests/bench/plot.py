@@ -1,4 +1,4 @@
-"""Plots as SVG, drawn by hand: two kinds of chart are no reason for a plotting library."""
+"""SVG charts, without a library: there are only two kinds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Points = list[tuple[float, float]]
 
 
 def comparison(report: Report) -> str:
-    """Bars, case by case: git-sync's median as a multiple of each contender's. Left of 1 it is faster."""
+    """Return bars for each case: git-sync's median as a multiple of each contender's (below 1: faster)."""
     row, left, width, most = 16, 130, 480, 2.0
     parts = [
         _text(left, 18, f"{report['size']:,} objects: git-sync's time as a multiple of the others'", "t")
@@ -55,7 +55,7 @@ def comparison(report: Report) -> str:
 
 
 def growth(reports: Sequence[Report]) -> str:
-    """What becomes of git-sync with more objects: four charts."""
+    """Return four charts of git-sync's measurements by number of objects."""
     rows = growth_of(reports)
     parts: list[str] = []
     for index, (title, field) in enumerate(_CHARTS):
@@ -67,7 +67,7 @@ def growth(reports: Sequence[Report]) -> str:
 
 
 def _chart(left: float, top: float, title: str, lines: Mapping[str, Points]) -> Iterator[str]:
-    """Lines over the number of objects, both axes logarithmic; what is 0 everywhere has no line."""
+    """Return lines over the number of objects, with logarithmic axes; all-zero values have no line."""
     width, height = 230, 200
     yield _text(left, top - 20, title, "t")
     drawn = {case: [point for point in line if point[1] > 0] for case, line in lines.items()}
@@ -99,8 +99,8 @@ def _chart(left: float, top: float, title: str, lines: Mapping[str, Points]) -> 
             y += 13
 
 
-def _text(x: float, y: float, words: str, style: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(words)}</text>'
+def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _svg(width: float, height: float, parts: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
-"""`make sizing`: what a run costs on a cluster, by the number of clusters in the bucket and of shards.
+"""`make sizing`: the cost of a run on Kubernetes, by the number of clusters in the bucket and of shards.
 
-On the cluster of the end-to-end tests (tests/e2e/README.md). CLUSTERS (numbers, 3,30,300), SHARDS
-(values of MAX_SHARDS, 1,10,200) and OBJECTS (in each cluster, default 20) choose what is run; OUTPUT
-is where the JSON goes. Each is a run without changes: what every run pays.
+It uses the cluster of the end-to-end tests (tests/e2e/README.md). CLUSTERS (default 3,30,300), SHARDS
+(values of MAX_SHARDS, default 1,10,200) and OBJECTS (in each cluster, default 20) select the runs; OUTPUT
+is the JSON file. Each measured run has no changes, so it shows the fixed cost of a run.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tests.e2e.site import Site
 if TYPE_CHECKING:
     from tests.e2e.installation import Node, Run
 
-_PATIENCE_SECONDS = 1800
+_TIMEOUT_SECONDS = 1800
 
 
 def main() -> None:
-    """Run them, and show what came of it."""
+    """Run all combinations, and print the results."""
     numbers, shards = _numbers("CLUSTERS", "3,30,300"), _numbers("SHARDS", "1,10,200")
     objects = int(os.environ.get("OBJECTS", "20"))
     output = Path(os.environ.get("OUTPUT", "build/bench"))
@@ -49,7 +49,7 @@ def _numbers(name: str, default: str) -> list[int]:
 def _measure(
     installation: Installation, clusters: int, objects: int, shards: list[int]
 ) -> list[dict[str, Any]]:
-    """A first run, and then one without changes for each number of shards that makes a difference."""
+    """Run once, and then without changes for each number of shards that makes a difference."""
     installation.bucket.put_many(
         {
             f"clusterbackup/cluster-{cluster:03}/team-{number % 4}/ConfigMap/object-{number}.yaml": (
@@ -68,7 +68,7 @@ def _measure(
 
 
 def _run(installation: Installation) -> Run:
-    run = installation.wait(installation.submit(), _PATIENCE_SECONDS)
+    run = installation.wait(installation.submit(), _TIMEOUT_SECONDS)
     if run.phase != "Succeeded":
         raise SystemExit(installation.describe(run))
     return run
@@ -90,7 +90,7 @@ def _row(run: Run, clusters: int, shards: str) -> dict[str, Any]:
 
 
 def _seconds(nodes: list[Node]) -> int:
-    """From the first one's start to the last one's end, as whole as Argo keeps them."""
+    """Return the seconds from the first start to the last end; Argo stores whole seconds."""
     moments = [datetime.fromisoformat(at) for node in nodes for at in (node.started, node.finished)]
     return round((max(moments) - min(moments)).total_seconds())
 

@@ -1,4 +1,4 @@
-"""What the bench has measured, as tables of docs/performance.md."""
+"""The results of the bench as tables for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Report = dict[str, Any]
 
 
 class Growth(NamedTuple):
-    """git-sync's medians for one case and size; NaN where nothing is known, or nothing changes."""
+    """git-sync's medians for one case and size; NaN for unknown values and runs without changes."""
 
     case: str
     size: int
@@ -27,7 +27,7 @@ class Growth(NamedTuple):
 
 
 def growth_of(reports: Sequence[Report]) -> list[Growth]:
-    """By case, and within each by size, in the order of ``reports``."""
+    """Return the growth by case and size, in the order of ``reports``."""
     found = []
     for case in dict.fromkeys(case for report in reports for case in report["results"]):
         for report in reports:
@@ -49,19 +49,19 @@ def growth_of(reports: Sequence[Report]) -> list[Growth]:
 
 
 def _share(case: str) -> float:
-    """Which share of all objects a case pushes."""
+    """Return the share of all objects that a case pushes."""
     number, modified, _ = case.partition(" % modified")
     return float(number) / 100 if modified else float(case == "first run")
 
 
 def median(runs: list[dict[str, Any]], key: str) -> float:
-    """The median of what the runs have of it; NaN if they have nothing."""
+    """Return the median of a value over the runs that have it; NaN if none has it."""
     known = [run[key] for run in runs if run[key] is not None]
     return statistics.median(known) if known else math.nan
 
 
 def compared(report: Report) -> Iterator[str]:
-    """Each case and contender."""
+    """Yield a table of all cases and contenders."""
     rounds = min(len(runs) for by_name in report["results"].values() for runs in by_name.values())
     yield (
         f"{report['size']:,} objects, {report['bytes'] / 1e6:.0f} MB; medians of {rounds} or more rounds "
@@ -89,7 +89,7 @@ def compared(report: Report) -> Iterator[str]:
 
 
 def shares(report: Report) -> Iterator[str]:
-    """Where git-sync's time goes."""
+    """Yield a table of the phases of git-sync."""
     yield "Per cent of git-sync's time, by case and phase:"
     yield ""
     yield _row("Case", *NAMES)
@@ -100,7 +100,7 @@ def shares(report: Report) -> Iterator[str]:
 
 
 def grown(reports: Sequence[Report]) -> Iterator[str]:
-    """What becomes of git-sync with more objects."""
+    """Yield a table of git-sync's measurements by number of objects."""
     yield (
         "| Case | Objects | ms per object | CPU ms per object | Peak MiB | Repository grows, kB "
         "| Bytes pushed per changed object |"
@@ -119,7 +119,7 @@ def grown(reports: Sequence[Report]) -> Iterator[str]:
 
 
 def histories(reports: Sequence[Report]) -> Iterator[str]:
-    """How the repository grows over many runs."""
+    """Yield a table of the growth of the repository over many runs."""
     yield "| Objects | Runs of 1 % | Growth per run, kB | Repacked, kB | Repacked, bytes per change |"
     yield "|---|---|---|---|---|"
     for report in reports:

@@ -1,4 +1,4 @@
-"""`make bench` runs where it is told to, leaves nothing there, and believes no contender."""
+"""`make bench` uses the configured site, removes its data, and checks every contender."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench import tables
-from tests.bench.__main__ import Bench, watched
+from tests.bench.__main__ import Bench, measure_growth
 from tests.bench.contenders import PREFIX, Contender, Invocation, Site
 from tests.bench.dataset import Dataset
 from tests.bench.phases import FUNCTIONS, HASH, LINES, NAMES, WRITE
@@ -78,7 +78,7 @@ def bench(bucket: Bucket, repository: Path, output: Path) -> subprocess.Complete
     )
 
 
-def test_the_bench_measures_a_foreign_site_and_leaves_it_as_it_was(
+def test_bench_measures_a_configured_site_and_removes_its_data(
     bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
     bucket.put("somebody/else.yaml", b"stays")
@@ -89,7 +89,7 @@ def test_the_bench_measures_a_foreign_site_and_leaves_it_as_it_was(
     for by_name in report["results"].values():
         (run,) = by_name["git-sync"]
         assert run["cpu_seconds"] > 0
-        assert run["grown_bytes"] is None, "nothing is known of a foreign repository"
+        assert run["grown_bytes"] is None, "the growth of a remote repository is unknown"
     assert report["phases"].keys() == set(CASES)
     for seconds in report["phases"].values():
         assert seconds["start"] > 0 < seconds["push"]
@@ -100,7 +100,7 @@ def test_the_bench_measures_a_foreign_site_and_leaves_it_as_it_was(
     assert git(repository, "for-each-ref", "--format=%(refname)").decode().split() == ["refs/heads/main"]
 
 
-def test_what_is_there_already_is_neither_used_nor_removed(
+def test_bench_refuses_existing_data_and_does_not_remove_it(
     bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
     git(repository, "branch", "git-sync-bench/mine", "main")
@@ -113,13 +113,15 @@ def test_what_is_there_already_is_neither_used_nor_removed(
     assert bucket.keys() == [f"{PREFIX}mine"]
 
 
-def test_an_own_repository_is_watched_as_it_grows(bucket: Bucket, repository: Path, tmp_path: Path) -> None:
+def test_bench_measures_the_growth_of_a_local_repository(
+    bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
     git(repository, "config", "receive.unpackLimit", "1")
     site = Site(settings(bucket, repository))
     measuring = Bench(site, site.store(), Dataset(300), tmp_path, None, repository)
     bare_repository(tmp_path / "check.git")
     measuring.put(measuring.data.bodies)
-    history = watched(measuring, 0, 2)
+    history = measure_growth(measuring, 0, 2)
     assert history["changed"] == 6
     first, second = history["grown_bytes"]
     assert first > 1000 < second
@@ -128,8 +130,8 @@ def test_an_own_repository_is_watched_as_it_grows(bucket: Bucket, repository: Pa
     assert any(line.startswith("| 300 | 2 |") for line in tables.histories([report]))
 
 
-def test_every_function_that_the_profiler_looks_for_is_there() -> None:
-    """Else its time would silently count as another phase's."""
+def test_functions_of_the_profiler_exist() -> None:
+    """Otherwise the time of a renamed function would count as another phase."""
     steps = Path(__file__).parents[2] / "steps"
     for file, function in (*FUNCTIONS, LINES):
         defined = {
@@ -144,7 +146,7 @@ def test_every_function_that_the_profiler_looks_for_is_there() -> None:
     assert set(FUNCTIONS.values()) <= {*NAMES, ""}
 
 
-def test_figures_are_medians_and_unknown_ones_are_left_empty() -> None:
+def test_tables_show_medians_and_empty_cells_for_unknown_values() -> None:
     def runs(*seconds: float) -> list[dict[str, float | None]]:
         return [
             {"seconds": s, "cpu_seconds": s, "peak_bytes": 2**20, "grown_bytes": None, "pushed_bytes": 500}
@@ -167,15 +169,15 @@ def test_figures_are_medians_and_unknown_ones_are_left_empty() -> None:
     assert "100" in growth([report, {**report, "size": 1000}])
 
 
-def test_who_leaves_anything_else_in_git_than_the_bucket_holds_is_disqualified(
+def test_bench_fails_for_a_contender_with_a_wrong_result(
     bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
-    def nothing(_site: Site, _directory: Path, branch: str, _leaves: list[str]) -> Invocation:
+    def nothing(_site: Site, _directory: Path, branch: str, _approvals: list[str]) -> Invocation:
         return Invocation(
             ["git", "-C", str(repository), "branch", branch, "main"], {"PATH": os.environ["PATH"]}
         )
 
     site = Site(settings(bucket, repository))
     measuring = Bench(site, site.store(), Dataset(30), tmp_path, None, repository)
-    with pytest.raises(SystemExit, match="idle: 31 files are not what the bucket holds"):
+    with pytest.raises(SystemExit, match="idle: 31 files differ from the bucket"):
         measuring.run(Contender("idle", nothing), 0, [])

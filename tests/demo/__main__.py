@@ -1,7 +1,7 @@
 """`make demo`: run git-sync on this machine, with a sample bucket and an empty repository.
 
-An S3 server (moto) and a bare Git repository stand in for real ones. git-sync runs unchanged, from its
-command line.
+It uses an S3 server (moto) and a bare Git repository on this machine. git-sync itself is unchanged, and is
+called from its command line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).parents[2]
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep the files, and serve the bucket until Ctrl-C.")
 def main(*, keep: bool) -> None:
-    """Show five runs of git-sync; exit 1 as soon as one does not end as expected."""
+    """Show five runs of git-sync; exit 1 if one has an unexpected exit code."""
     directory = Path(mkdtemp(prefix="git-sync-demo-"))
     with ExitStack() as stack:
         if not keep:
@@ -54,7 +54,7 @@ def main(*, keep: bool) -> None:
         _show_runs(environment, bucket, repository)
         settings = directory / "settings.env"
         settings.write_text("".join(f"export {shlex.join([f'{k}={v}'])}\n" for k, v in environment.items()))
-        with suppress(KeyboardInterrupt):  # from before Ctrl-C is offered
+        with suppress(KeyboardInterrupt):  # before the message offers Ctrl-C
             _show_places(directory, bucket, keep=keep)
             if keep:
                 signal.pause()
@@ -115,11 +115,11 @@ def _show_runs(environment: dict[str, str], bucket: Bucket, repository: Path) ->
             bucket.delete(key)
     output = _sync(environment, expected=20)
 
-    approving = re.search(r"git-sync (run --allow-delete .*?)(?: {2}\[|$)", output, re.MULTILINE)
-    if approving is None:
-        sys.exit("the refusal printed no command")
+    approval = re.search(r"git-sync (run --allow-delete .*?)(?: {2}\[|$)", output, re.MULTILINE)
+    if approval is None:
+        sys.exit("the refusal does not contain a command")
     _scene("If the deletions are intended, the printed command approves exactly these:")
-    _sync(environment, *shlex.split(approving[1])[1:])
+    _sync(environment, *shlex.split(approval[1])[1:])
 
     print(git(repository, "log", "--format=%h %s", "main").decode())
 

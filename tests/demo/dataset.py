@@ -1,7 +1,7 @@
 """The demo bucket: three invented clusters on two days, the same bytes on every machine.
 
-`before()` and `after()` map object keys to YAML as `kubectl get -o yaml` prints it. Whatever varies
-is derived from a hash of the object's identity: no clock, no randomness. No secret here is real.
+`before()` and `after()` map object keys to YAML as `kubectl get -o yaml` prints it. Values that vary come
+from a hash of the object's identity, not from a clock or a random number. No secret here is real.
 """
 
 import base64
@@ -21,7 +21,7 @@ CLUSTERS = ("production-east", "production-west", "staging")
 FIRST_DAY, CHANGE_DAY = datetime(2023, 2, 6, tzinfo=UTC), datetime(2025, 7, 12, 9, 30, tzinfo=UTC)
 
 # fmt: off
-# What an application named {0} of each sort consists of. A word that is no sort is a kind.
+# The objects of an application named {0}, by sort. Other words are kinds.
 BASE = "ServiceAccount:{0} ConfigMap:{0}-config "
 WORKER = BASE + "Deployment:{0} Secret:{0}-credentials "
 API = WORKER + "Service:{0} HorizontalPodAutoscaler:{0} PodDisruptionBudget:{0} "
@@ -39,7 +39,7 @@ SORTS = {
     "agent": RBAC + BASE + "DaemonSet:{0}",
     "addon": RBAC + BASE + "Deployment:{0} Service:{0}",
 }
-# What runs in each cluster; everything after ns:<name> is in that namespace.
+# The applications of each cluster; everything after ns:<name> is in that namespace.
 CORE = """ns:edge addon:ingress-nginx addon:cert-manager
     ns:kube-system addon:coredns rbac:cluster-admin rbac:system:admin rbac:system:kube-scheduler
     rbac:system:kube-controller-manager ClusterRole:view StorageClass:standard
@@ -90,7 +90,7 @@ MODIFIED: dict[str, Body] = {
     "staging/storefront/Deployment/shop": {IMAGE: (":1.13.6", ":1.14.0-rc.2")},
     "staging/storefront/ConfigMap/shop-config": {"data/LOG_LEVEL": "debug"},
 }
-# Kind, API version and fields as YAML in flow style; a bare word ends at a bracket, comma or ": ".
+# Kind, API version and fields in YAML flow style; a plain word ends at a bracket, a comma or ": ".
 SHAPES = """
 Object - {apiVersion: $api, kind: $kind, metadata: {name: $name, namespace: $ns, uid: $uid,
   resourceVersion: "$version", generation: $generation, creationTimestamp: $created, labels:
@@ -173,7 +173,7 @@ APPLICATION = (
     "pool:\n  size: 20  # per pod\n  timeout: 5s\ngreeting:\n  de: Grüß Gott, schön, Sie zu sehen\n"
     "  fr: Déjà de retour ?\n  ja: おかえりなさい\n  pl: Dzień dobry, miło cię widzieć\n"
 )
-# Text that YAML would read as something else than a string, and text that is no plain scalar.
+# Text that YAML does not read as a string, and text that is not a plain scalar.
 AMBIGUOUS = re.compile(r"(?i)[-+]?\d*\.?\d*(e\d+)?|true|false|yes|no|on|off|y|n|null|~|\d+-.*Z")
 SPECIAL = re.compile(r"[\s?:,\[\]{}#&*!|>'\"%@`]|- |.*(: | #)|.*[: ]$")
 
@@ -263,7 +263,7 @@ def scalar(value: object, pad: str) -> str:
 
 
 def lines(node: Body | list[Any], pad: str = "") -> Iterator[str]:
-    """YAML as kubectl lays it out: keys sorted, lists as deep as the key they belong to."""
+    """Yield YAML as kubectl formats it: sorted keys, and lists indented like their key."""
     for key, value in sorted(node.items()) if isinstance(node, dict) else [("", v) for v in node]:
         head = f"{pad}{key}:" if key else f"{pad}-"
         if not value or not isinstance(value, dict | list):
@@ -296,4 +296,4 @@ def before() -> dict[str, bytes]:
 
 def after() -> dict[str, bytes]:
     kept = {k: text for k, text in objects(DAY_ONE, MODIFIED, None).items() if k not in DELETED}
-    return objects(ADDED, {}, CHANGE_DAY) | kept  # a namespace named in both is the older one
+    return objects(ADDED, {}, CHANGE_DAY) | kept  # a namespace in both inventories is the older one

@@ -24,10 +24,10 @@ MAX_BYTES = 200_000
 
 
 def main() -> None:
-    """Sync the demo's two days, and take the picture."""
+    """Sync the two days of the demo, and take the screenshot."""
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
-        sys.exit("no chromium found; on Debian: apt-get install chromium")
+        sys.exit("chromium is not installed; on Debian: apt-get install chromium")
     with TemporaryDirectory() as directory:
         report = _report(Path(directory))
         subprocess.run(

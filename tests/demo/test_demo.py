@@ -1,4 +1,4 @@
-"""`make demo` works as the README says."""
+"""`make demo` does what the README describes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Changes: 23 new, 15 modified, 2 deleted
 Git-Sync-Run: """
 
 
-def test_the_demo_shows_its_runs_and_keeps_its_files() -> None:
+def test_demo_shows_its_runs_and_keeps_its_files() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.demo", "--keep"],
         cwd=Path(__file__).parents[2],
@@ -54,7 +54,7 @@ def test_the_demo_shows_its_runs_and_keeps_its_files() -> None:
     shutil.rmtree(Path(kept["Settings"]).parent)
 
 
-def test_the_data_set_is_what_the_commit_says() -> None:
+def test_dataset_matches_the_documented_commit() -> None:
     before, after = dataset.before(), dataset.after()
     assert [
         sum(key.startswith(f"clusterbackup/{cluster}/") for key in after)

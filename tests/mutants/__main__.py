@@ -61,7 +61,7 @@ def main(only: str, jobs: int, write: bool) -> None:
 
 
 def _is_caught(mutant: Mutant, intact: Path) -> bool:
-    """Whether the test fails. A test that cannot start proves nothing: then the bug counts as not caught."""
+    """Return whether the test fails. If it cannot start, the bug counts as not caught."""
     began = time.monotonic()
     with TemporaryDirectory(dir=intact.parents[1]) as scratch:
         # The copy includes compiled modules: Python ignores the one of the changed file, which is newer.

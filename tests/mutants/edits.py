@@ -1,4 +1,4 @@
-"""Edits that find their place in a function by its syntax: line numbers, layout and comments do not matter.
+"""Edits that find their place in a function by its syntax, independent of line numbers, layout and comments.
 
 An edit describes the place with a pattern: one Python expression or statement. In a pattern
 
@@ -6,7 +6,7 @@ An edit describes the place with a pattern: one Python expression or statement. 
 - a single capital letter matches any expression, and the same one wherever it is repeated. A replacement
   may contain it.
 
-An edit must match exactly one place of its function. NoMatch says what was not found.
+An edit must match exactly one place of its function, otherwise NoMatch is raised.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def _match(pattern: object, node: object, bound: Bound) -> bool:
     if type(pattern) is not type(node):
         return False
     if isinstance(pattern, ast.Call) and list(map(_is_any, pattern.args)) == [True] and not pattern.keywords:
-        return _match(pattern.func, getattr(node, "func"), bound)  # noqa: B009 - mypy knows only `pattern`'s
+        return _match(pattern.func, getattr(node, "func"), bound)  # noqa: B009 - mypy knows only the fields of `pattern`
     return all(
         _match(getattr(pattern, name), getattr(node, name), bound)
         for name in pattern._fields

@@ -39,7 +39,7 @@ class Mutant:
         return self.where.partition("::")[0]
 
     def mutated(self, root: Path) -> str:
-        """Return the text of the file below ``root`` with the bug in it. NoMatch says what was not found."""
+        """Return the text of the file below ``root`` with the bug. Raises NoMatch."""
         path = root / self.file
         try:
             tree = ast.parse(path.read_text())
@@ -49,8 +49,8 @@ class Mutant:
         return ast.unparse(tree) + "\n"
 
 
-# What a cluster without objects has as its manifest.
-_TAKEN_FOR_EMPTY = """\
+# Writes the manifest of a cluster without objects.
+_EMPTY_MANIFEST = """\
 from steps.workdir.rowfile import write_rows
 header = ManifestHeader(run_id=self._run.run_id, cluster=name, listed_at=self._run.started_at)
 counts = dict.fromkeys(ManifestFooter.model_fields, 0)
@@ -62,13 +62,13 @@ return self._read(name)
 MUTANTS = (
     # -- reading the bucket --
     Mutant(
-        "412 taken for a deletion",
+        "412 treated as a deletion",
         "steps/clients/s3/store.py::ObjectStore._chunks",
         Replace("raise _Changed from None", "raise Gone from None"),
         "tests/runs/test_failures.py::test_object_changed_between_list_and_get_is_committed_as_fetched",
     ),
     Mutant(
-        "404 believed without a second request",
+        "404 accepted without a second request",
         "steps/clients/s3/store.py::ObjectStore._chunks",
         Replace("raise _NotFound from None", "raise Gone from None"),
         "tests/runs/test_failures.py::test_single_404_for_an_existing_object_is_retried",
@@ -80,7 +80,7 @@ MUTANTS = (
         "tests/runs/test_failures.py::test_transient_fault_is_retried[a flipped bit]",
     ),
     Mutant(
-        "damaged bytes taken for those of a store without MD5 ETags",
+        "damaged bytes accepted as those of a store without MD5 ETags",
         "steps/clients/s3/store.py::ObjectStore.fetch",
         Replace("is_md5 or A or not B", "is_md5 or mismatch or not B"),
         "tests/runs/test_failures.py::test_transient_fault_is_retried[a flipped bit]",
@@ -134,7 +134,7 @@ MUTANTS = (
         "tests/runs/test_failures.py::test_transient_fault_is_retried[keys of another prefix]",
     ),
     Mutant(
-        "any server clock believed",
+        "any server clock accepted",
         "steps/clients/s3/transport.py::ServerClock.now",
         always("abs(...) <= _MAX_CLOCK_SKEW"),
         "tests/runs/test_failures.py::test_server_clock_years_ahead_does_not_hide_later_changes",
@@ -214,25 +214,25 @@ MUTANTS = (
         "tests/runs/test_deletion_guard.py::test_vanished_cluster_stays_in_git_until_its_deletions_are_approved",
     ),
     Mutant(
-        "empty bucket taken for a vanished cluster",
+        "empty bucket treated as a vanished cluster",
         "steps/core/deletion_guard.py::decide",
         never("bucket_is_empty"),
         "tests/runs/test_deletion_guard.py::test_empty_prefix_deletes_nothing_with_every_cluster_vanished_setting",
     ),
     Mutant(
-        "cluster over its limits taken for an empty bucket",
+        "cluster over its limits treated as an empty bucket",
         "steps/planning/planner.py::Planner._bucket_is_empty",
         never("A.status in ..."),
         "tests/runs/test_intake_limits.py::test_bucket_with_only_skipped_clusters_does_not_count_as_empty",
     ),
     Mutant(
-        "objects that a filter excludes taken for an empty bucket",
+        "objects that a filter excludes treated as an empty bucket",
         "steps/planning/planner.py::Planner._bucket_is_empty",
         never("A.clusters_excluded"),
         "tests/runs/test_deletion_guard.py::test_filtered_run_without_objects_does_not_treat_the_bucket_as_empty",
     ),
     Mutant(
-        "approval to delete vanished clusters approves what a filter shows",
+        "CLUSTER_VANISHED=delete applied to a filtered cluster",
         "steps/core/deletion_guard.py::decide",
         always("not excluded"),
         "tests/runs/test_deletion_guard.py::test_vanished_namespace_is_a_mass_deletion_not_a_vanished_cluster",
@@ -304,7 +304,7 @@ MUTANTS = (
         "tests/core/test_intake_limits.py::test_over_run_limits_skips_the_largest_growth_and_not_small_clusters",
     ),
     Mutant(
-        "cluster over its limits published where the branch has moved",
+        "cluster over its limits published after a replan",
         "steps/publishing/replan.py::settled_clusters",
         Without("Status.OVER_LIMIT"),
         "tests/runs/test_intake_limits.py::test_cluster_skipped_by_detect_stays_skipped_when_the_branch_has_moved",
@@ -332,18 +332,18 @@ MUTANTS = (
         "mode ignored: when reading the baseline from Git",
         "steps/planning/baselines.py::_known",
         Replace("(A.mode, B) == (GitMode.FILE, C)", "B == C"),
-        "tests/test_run.py::test_other_peoples_edits_under_a_cluster_lose_to_the_bucket",
+        "tests/test_run.py::test_edits_by_others_below_a_cluster_are_reverted",
     ),
     Mutant(
-        "missing manifest taken for an empty one",
+        "missing manifest treated as an empty one",
         "steps/planning/planner.py::Planner._read",
-        Replace("return self._recorded_failure(...)", _TAKEN_FOR_EMPTY),
+        Replace("return self._recorded_failure(...)", _EMPTY_MANIFEST),
         "tests/test_publish.py::test_missing_manifest_fails_its_cluster_and_deletes_nothing",
     ),
     Mutant(
         "empty manifest accepted",
         "steps/planning/planner.py::Planner._read",
-        Replace("return _unexplained(...)", _TAKEN_FOR_EMPTY),
+        Replace("return _unexplained(...)", _EMPTY_MANIFEST),
         "tests/test_publish.py::test_damaged_manifest_fails_its_cluster[empty]",
     ),
     Mutant(
@@ -359,7 +359,7 @@ MUTANTS = (
         "tests/test_publish.py::test_manifest_of_another_cluster_fails_its_cluster",
     ),
     Mutant(
-        "old manifests met by a run that starts again",
+        "old manifests used by a run that starts again",
         "steps/discover.py::discover",
         Delete("remove(...)"),
         "tests/test_publish.py::test_reused_run_id_starts_from_the_current_bucket",
@@ -441,7 +441,7 @@ MUTANTS = (
         "full mode trusts caches: of what is unchanged",
         "steps/planning/manifest.py::Manifest._decisions",
         Without("incremental"),
-        "tests/test_run.py::test_full_mode_fetches_everything_and_finds_what_a_wrong_cache_hid",
+        "tests/test_run.py::test_full_mode_fetches_everything_and_finds_a_change_that_a_wrong_cache_hides",
     ),
     Mutant(
         "stale cache trusted: again, after it was found wrong",
@@ -463,13 +463,13 @@ MUTANTS = (
         "tests/publishing/test_push.py::test_push_does_not_restore_a_branch_renamed_during_it",
     ),
     Mutant(
-        "push's answer believed: ok",
+        "result of a push trusted: success",
         "steps/publishing/push.py::push",
         Replace("tip = A.remote_tip()", "tip = oid if 'success' in problem.error else A.remote_tip()"),
         "tests/publishing/test_push.py::test_push_fails_if_the_server_reports_success_and_drops_the_ref",
     ),
     Mutant(
-        "push's answer believed: failure",
+        "result of a push trusted: failure",
         "steps/publishing/push.py::_attempt",
         Replace("return problem", "raise problem"),
         "tests/publishing/test_push.py::test_push_reported_as_failed_succeeds_if_the_remote_has_the_commit",
@@ -499,7 +499,7 @@ MUTANTS = (
         "tests/publishing/test_replan.py::test_replan_builds_on_a_branch_reset_during_the_run",
     ),
     Mutant(
-        "history without the run's base taken for older",
+        "history without the run's base treated as older",
         "steps/publishing/replan.py::history_since_base",
         Replace("raise TryAgain(...)", "return []"),
         "tests/publishing/test_replan.py::test_replan_fails_as_transient_on_a_replica_without_the_base",
@@ -511,7 +511,7 @@ MUTANTS = (
         "tests/publishing/test_replan.py::test_repeated_publish_finds_its_commit_on_a_server_without_the_base",
     ),
     Mutant(
-        "any failure to read the run's base means that there is none",
+        "any failure to read the run's base treated as its absence",
         "steps/clients/git/repository.py::Repository.fetch_commit",
         always("_NO_SUCH_COMMIT.search(...)"),
         "tests/publishing/test_replan.py::test_replan_reports_why_the_base_cannot_be_fetched",
@@ -535,7 +535,7 @@ MUTANTS = (
         "tests/runs/test_failures.py::test_download_requests_an_object_four_times_before_its_cluster_fails",
     ),
     Mutant(
-        "branch absent by one answer",
+        "branch absent after one empty answer",
         "steps/planning/baselines.py::_Writer.of_branch",
         Replace("A.remote_tip() or A.remote_tip()", "A.remote_tip()"),
         "tests/test_publish.py::test_branch_counts_as_absent_only_after_two_empty_answers",
@@ -594,7 +594,7 @@ MUTANTS = (
         Delete("log_conflicts(...)"),
         "tests/planning/test_conflicts.py::test_edit_by_others_during_a_run_is_reverted_and_logged_as_a_conflict",
     ),
-    # -- secrets and strangers --
+    # -- secrets and foreign content --
     Mutant(
         "credential helper answers for any host",
         "steps/clients/git/config.py::Credentials._token",
@@ -668,12 +668,12 @@ MUTANTS = (
         "tests/workdir/test_files.py::test_object_directory_replaces_links",
     ),
     Mutant(
-        "clone of somebody else replaced",
+        "foreign clone replaced",
         "steps/clients/git/repository.py::Repository._check_ownership",
         never("foreign"),
         "tests/clients/git/test_repository.py::test_repository_refuses_to_replace_a_foreign_clone_or_gitconfig",
     ),
-    # -- what a run leaves and says --
+    # -- state and exit codes --
     Mutant(
         "run counted twice after a repeated report",
         "steps/core/counters.py::Counters.with_run",
@@ -706,7 +706,7 @@ MUTANTS = (
         "tests/test_cli.py::test_health_depends_on_the_age_of_the_last_success",
     ),
     Mutant(
-        "damaged state taken for an empty one",
+        "damaged state treated as an empty one",
         "steps/report.py::previous_state",
         Replace(
             "(FileNotFoundError, IsADirectoryError)", "(FileNotFoundError, IsADirectoryError, SyncError)"

@@ -1,4 +1,4 @@
-"""Edits by syntax: what matches, what replaces it, and the error if the place is not unique."""
+"""Edits by syntax: matches, replacements, and the error if the place is not unique."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nested():
 
 class Store:
     def check(self, size, listed):
-        # A comment, and a line break where nobody expects one.
+        # A comment, and an unusual line break.
         if (size
                 != listed.size) and not self.lenient:
             raise Wrong(size, kind="size")
@@ -77,7 +77,7 @@ def _edited(edit: Edit, where: str = "Store.check") -> str:
         (Text("^checked ", ""), "checked {listed.key}", "{listed.key}"),
     ],
 )
-def test_an_edit_changes_its_place_alone(edit: Edit, old: str, new: str) -> None:
+def test_edit_changes_only_its_place(edit: Edit, old: str, new: str) -> None:
     intact = ast.unparse(ast.parse(CODE))
     assert intact.count(old) == 1
     assert _edited(edit) == intact.replace(old, new)
@@ -98,13 +98,13 @@ def test_swap_exchanges_statements_and_elements() -> None:
         (Delete("self.forget(...)"), "Store.gone", "found 0 times instead of once: a definition of gone"),
     ],
 )
-def test_no_match_says_what_was_not_found(edit: Edit, where: str, message: str) -> None:
+def test_no_match_names_the_pattern(edit: Edit, where: str, message: str) -> None:
     with pytest.raises(NoMatch) as refused:
         _edited(edit, where)
     assert str(refused.value) == message
 
 
-def test_a_mutant_that_matches_nothing_names_itself_and_its_place(tmp_path: Path) -> None:
+def test_mutant_without_a_match_names_itself_and_its_function(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
     with pytest.raises(NoMatch, match=r"^a bug \(code\.py::Store\.check\): found 0 times"):
         Mutant("a bug", "code.py::Store.check", never("missing"), "").mutated(tmp_path)

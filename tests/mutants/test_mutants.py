@@ -1,4 +1,4 @@
-"""Each seeded bug has its place in the code, and its test exists; `make mutants` runs the tests."""
+"""Each seeded bug matches the code, and its test exists; `make mutants` runs the tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.mutants.seeded import MUTANTS
 ROOT = Path(__file__).parents[2]
 
 
-def test_each_bug_has_its_own_name_and_changes_its_file() -> None:
+def test_seeded_bug_has_a_unique_name_and_changes_its_file() -> None:
     for mutant in MUTANTS:
         mutated = mutant.mutated(ROOT)
         compile(mutated, mutant.file, "exec")
@@ -21,7 +21,7 @@ def test_each_bug_has_its_own_name_and_changes_its_file() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
-def test_the_tests_that_catch_them_exist() -> None:
+def test_seeded_bug_names_an_existing_test() -> None:
     tests = sorted({mutant.test for mutant in MUTANTS})
     collected = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", *tests],
@@ -33,5 +33,5 @@ def test_the_tests_that_catch_them_exist() -> None:
     assert collected.returncode == 0, collected.stdout + collected.stderr
 
 
-def test_the_page_lists_them() -> None:
+def test_reliability_page_lists_the_seeded_bugs() -> None:
     assert page.current() == page.table(), "make mutants ARGS=--write"

@@ -19,7 +19,7 @@ FILE = Path(__file__).parents[2] / "docs" / "sync-metadata.schema.json"
 
 
 class _Written(GenerateJsonSchema):
-    """The schema of documents as git-sync writes them: every field is there, also one with its default."""
+    """Generates a schema in which every field is required, because git-sync writes all fields."""
 
     def field_is_required(self, *_: object, **__: object) -> bool:
         return True
@@ -32,9 +32,9 @@ class _Written(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema; unknown fields are refused, because a new field raises the schema version."""
+    """Return the schema; it rejects unknown fields, because a new field raises the schema version."""
     generated = State.model_json_schema(schema_generator=_Written, mode="serialization")
-    # Docstrings mark code with two backticks, as reStructuredText does.
+    # Docstrings mark code with two back-ticks.
     plain: dict[str, Any] = json.loads(json.dumps(generated).replace("``", "`"))
     return {"$schema": _Written.schema_dialect} | plain | {"title": "sync-metadata.json"}
 

@@ -71,14 +71,14 @@ def test_readme_lists_its_sections_and_every_page() -> None:
 
 
 def required() -> set[str]:
-    """The variables that `git-sync run` names when nothing is set."""
+    """Return the variables that `git-sync run` requires."""
     with pytest.raises(FixConfiguration) as refused:
         read({}, Needs.MINIO, Needs.GIT)
     return set(re.findall(r"([A-Z_]+) is required", refused.value.error))
 
 
 def shown(default: Any) -> str:
-    """A default as a person would write it into the environment."""
+    """Return a default as it is written in the environment."""
     if default in {None, "", ()}:
         return ""
     if isinstance(default, timedelta):
@@ -95,7 +95,7 @@ def shown(default: Any) -> str:
 
 
 def settings_rows() -> list[str]:
-    """A table row for each setting, in the order of the code."""
+    """Return a table row for each setting, in the order of the code."""
     needed = required()
     rows = []
     for setting in catalogue():
@@ -105,7 +105,7 @@ def settings_rows() -> list[str]:
 
 
 def table_rows(page: str, cell: str) -> list[str]:
-    """All rows of a page whose first cell matches."""
+    """Return the rows of a page whose first cell matches."""
     return re.findall(rf"^\| {cell} \|.*\|$", page, re.MULTILINE)
 
 
@@ -145,7 +145,7 @@ def test_only_make_targets_that_exist_are_named() -> None:
 
 
 def code_lines() -> Iterator[tuple[str, str]]:
-    """Every line of code in the pages, from blocks and between back-ticks, with its page."""
+    """Yield every line of code in the pages, from blocks and between back-ticks, with its page."""
     for page, text in PAGES.items():
         fenced = (
             line
@@ -172,7 +172,7 @@ def test_documented_git_sync_commands_exist_with_their_options() -> None:
     ]
     assert len(found) > 20
     for page, name, used in found:
-        if name in {"cannot", "did", "does", "has", "is"}:  # a message that begins with the product's name
+        if name in {"cannot", "did", "does", "has", "is"}:  # a message that starts with "git-sync"
             continue
         assert name in cli.commands, f"{page}: git-sync {name}"
         known = {option for parameter in cli.commands[name].params for option in parameter.opts}
@@ -207,7 +207,7 @@ def test_documented_jq_filters_compile() -> None:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks in one language."""
+    """Return the fenced blocks in one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -260,7 +260,7 @@ def test_documented_jq_lines_select_the_right_log_lines(sync: Sync, bucket: Buck
     } <= set(completed[0])
     assert [(line["operation"], line["level"]) for line in git_lines] == [
         ("git_clone", "info"),
-        ("git_clone", "warning"),  # there is no branch yet
+        ("git_clone", "warning"),  # the branch does not exist yet
         ("git_commit", "info"),
         ("git_push", "info"),
         ("git_clone", "info"),
@@ -270,7 +270,7 @@ def test_documented_jq_lines_select_the_right_log_lines(sync: Sync, bucket: Buck
 
 
 def program_output(sync: Sync) -> str:
-    """The standard output of `git-sync run` as a program."""
+    """Return the standard output of the program `git-sync run`."""
     out, err = sync.start("run").communicate()
     assert err == ""
     return out
@@ -321,7 +321,7 @@ def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> No
 def test_state_example_is_a_complete_state() -> None:
     (example,) = blocks(DOCS["contracts.md"], "json")
     state = State.model_validate_json(example)
-    assert json.loads(example) == state.model_dump(mode="json"), "no field is left out"
+    assert json.loads(example) == state.model_dump(mode="json"), "a field is missing"
 
 
 def test_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
@@ -359,14 +359,14 @@ _SHORTEST = 5
 
 
 class LoggedText(NamedTuple):
-    """A text that the code can put into a log line, without its variable parts."""
+    """A constant text of the code that can be part of a log line."""
 
     where: str
     text: str
 
 
 def logged_texts() -> Iterator[LoggedText]:
-    """Every literal argument of an error or of a warning, its longest constant part."""
+    """Return the longest constant part of every literal argument of an error or a warning."""
     for path in sorted((ROOT / "steps").rglob("*.py")):
         where = path.relative_to(ROOT).as_posix()
         raised_outside_settings = path.parent.name != "settings"
@@ -396,7 +396,7 @@ def _constants(argument: ast.expr) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Text without Markdown's back-ticks and escapes, and with single spaces."""
+    """Return text without Markdown's back-ticks and escapes, and with single spaces."""
     return re.sub(r"\s+", " ", text.replace("`", "").replace("\\|", "|"))
 
 
@@ -421,7 +421,7 @@ _UNITS = {"SECONDS": " s", "BYTES": " bytes"}
 
 
 def limit_rows() -> list[tuple[str, str]]:
-    """The name of each limit, and its value as docs/limits.md shows it."""
+    """Return the name of each limit, and its value as docs/limits.md shows it."""
     return [
         (name, shown_limit(name.rpartition("_")[2], value))
         for name, value in vars(limits).items()
@@ -445,7 +445,7 @@ def test_limits_lists_every_limit_once_with_its_value() -> None:
 
 
 def listed_modules(tree: str) -> Iterator[str]:
-    """Every .py path in a tree that is drawn with lines, four characters a level."""
+    """Return every .py path in a tree drawn with lines, with four characters per level."""
     folders: list[str] = []
     for line in tree.splitlines():
         drawn, name = re.findall(r"^([│├└─ ]*)([\w./-]+)", line)[0]

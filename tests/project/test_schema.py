@@ -1,4 +1,4 @@
-"""docs/sync-metadata.schema.json: generated from the model, and true of the files that runs write."""
+"""docs/sync-metadata.schema.json: generated from the model, and valid for the files of real runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def published() -> Draft202012Validator:
-    """The schema as users get it."""
+    """Return the published schema."""
     document = json.loads(schema.FILE.read_text())
     Draft202012Validator.check_schema(document)
     return Draft202012Validator(document)
@@ -32,13 +32,13 @@ def test_schema_in_docs_is_the_generated_one() -> None:
 
 def test_schema_describes_every_field_of_the_state() -> None:
     document = schema.schema()
-    assert document["required"] == list(document["properties"]), "every field is always there"
+    assert document["required"] == list(document["properties"]), "every field is required"
     assert document["additionalProperties"] is False
 
 
 @pytest.fixture
 def example() -> dict[str, Any]:
-    """The complete state that docs/contracts.md shows; the tests of the docs compare it with the model."""
+    """Return the state in docs/contracts.md, which test_docs.py compares with the model."""
     page = (schema.FILE.parent / "contracts.md").read_text()
     (found,) = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     parsed = json.loads(found)

@@ -1,4 +1,4 @@
-"""What we build on: pinned by hash, declared, licensed; and no rule of security is waved off in silence."""
+"""Dependencies are pinned by hash, declared and licensed; ignored security rules have a reason."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {path.stem: path.read_text() for path in sorted((ROOT / "requirements").glob("*.txt"))}
 
-# Imported by nobody: zoneinfo looks for it.
+# Not imported, but zoneinfo reads it.
 NOT_IMPORTED = {"tzdata"}
 
-# Each may be shipped in an image together with the others.
+# Licences that allow distribution in one image.
 LICENCES = {
     *("MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "MPL-2.0", "PSF-2.0", "Unlicense"),
     *("MIT License", "BSD License", "Mozilla Public License 2.0 (MPL 2.0)", "Apache Software License"),
@@ -26,39 +26,39 @@ LICENCES = {
 
 
 def canonical(requirement: str) -> str:
-    """The name in a requirement, as PyPI compares it."""
+    """Return the normalised name in a requirement."""
     name = re.match(r"[\w.-]+", requirement)
     assert name, requirement
     return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
 def entries(lock: str) -> list[str]:
-    """The lines of a lock without comments, continued ones joined."""
+    """Return the lines of a lock without comments; continued lines are joined."""
     joined = re.sub(r"^\s*#.*\n", "", lock, flags=re.MULTILINE).replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.strip()]
 
 
 def pins(lock: str) -> set[str]:
-    """name==version of each entry."""
+    """Return name==version of each entry."""
     return {entry.split(" ")[0] for entry in entries(lock)}
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_every_pin_is_one_version_with_hashes_from_no_particular_place(name: str) -> None:
+def test_pin_has_one_version_and_hashes_and_no_index(name: str) -> None:
     for entry in entries(LOCKS[name]):
         pin, *hashes = re.split(r"\s+--hash=", entry.strip())
         assert re.fullmatch(r"[a-z0-9.-]+==[\w.]+( ; [^@]+)?", pin), pin
         assert hashes, pin
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", text) for text in hashes), pin
-    assert "://" not in LOCKS[name], "a lock names no index: whoever installs has one"
+    assert "://" not in LOCKS[name], "a lock must not name a package index"
 
 
-def test_what_ships_is_what_is_tested() -> None:
+def test_shipped_packages_have_the_tested_versions() -> None:
     assert pins(LOCKS["runtime"]) < pins(LOCKS["dev"])
     assert pins(LOCKS["build"]) < pins(LOCKS["dev"])
 
 
-def test_the_locks_are_made_from_the_project_file() -> None:
+def test_locks_contain_the_dependencies_of_pyproject() -> None:
     declared = {*CONFIG["project"]["dependencies"], *CONFIG["project"]["optional-dependencies"]["workflows"]}
     for group, lock in (("build", "build"), ("bench", "bench"), ("audit", "audit"), ("dev", "dev")):
         wanted = [entry for entry in CONFIG["dependency-groups"][group] if isinstance(entry, str)]
@@ -76,7 +76,7 @@ def test_the_locks_are_made_from_the_project_file() -> None:
         ),
     ],
 )
-def test_what_is_imported_is_declared(package: str, declared: list[str]) -> None:
+def test_imported_packages_are_declared(package: str, declared: list[str]) -> None:
     providers = packages_distributions()
     imported = set()
     for path in (ROOT / package).rglob("*.py"):
@@ -94,7 +94,7 @@ def test_what_is_imported_is_declared(package: str, declared: list[str]) -> None
 
 
 @pytest.mark.parametrize("pin", sorted(pins(LOCKS["runtime"])))
-def test_what_ships_has_a_licence_that_allows_it(pin: str) -> None:
+def test_shipped_package_has_an_accepted_licence(pin: str) -> None:
     known = metadata(canonical(pin))
     classified = [
         text.rpartition(" :: ")[2] for text in known.get_all("Classifier", []) if "License ::" in text
@@ -105,23 +105,23 @@ def test_what_ships_has_a_licence_that_allows_it(pin: str) -> None:
     assert {licence for text in stated for licence in re.split(r" AND | OR ", text)} <= LICENCES, pin
 
 
-# -- our own code -------------------------------------------------------------------------------
+# -- the code of this project -------------------------------------------------------------------------------
 
 
-def test_no_rule_of_security_is_off_for_the_code_that_ships() -> None:
+def test_security_rules_apply_to_all_shipped_code() -> None:
     lint = CONFIG["tool"]["ruff"]["lint"]
     assert "S" in lint["select"]
     assert not [rule for rule in lint["ignore"] if re.fullmatch(r"S\d*", rule)]
-    loosened = {
+    exempt = {
         path
         for path, rules in lint["per-file-ignores"].items()
         if [r for r in rules if re.fullmatch(r"S\d*", r)]
     }
-    assert loosened == {"tests/**"}
+    assert exempt == {"tests/**"}
 
 
 @pytest.mark.parametrize("folder", ["steps", "workflows", "examples"])
-def test_every_exception_from_a_rule_says_why(folder: str) -> None:
+def test_ignored_security_rule_has_a_reason(folder: str) -> None:
     for path in sorted((ROOT / folder).rglob("*.py")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if re.search(r"#\s*(noqa|type: ignore)", line) and re.search(r"noqa: .*\bS\d", line):
@@ -129,8 +129,8 @@ def test_every_exception_from_a_rule_says_why(folder: str) -> None:
             assert not re.search(r"#\s*(ruff|flake8): noqa|#\s*noqa(?!:)", line), f"{path}:{number}"
 
 
-def test_an_audit_that_could_ask_nobody_has_not_passed() -> None:
-    """pip-audit alone lets pass what it cannot look up."""
+def test_audit_fails_without_access_to_the_advisories() -> None:
+    """Without --strict, pip-audit accepts packages that it cannot look up."""
     (recipe,) = re.findall(r"^audit:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert "pip-audit --strict --require-hashes" in recipe
     assert "requirements/*.txt" in recipe
