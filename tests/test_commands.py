@@ -10,12 +10,19 @@ import pytest
 
 from steps.commands import Commands, new_run_id
 from steps.errors import FixCommandLine, FixConfiguration, TryAgain
+from steps.runtime import retry
+from steps.runtime.retry import RetryPolicy
 from tests.support.process import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("restored_log")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "REQUESTS", RetryPolicy(attempts=2, first_pause=0.01))
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "workflows" / "monitoring"
 RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())
 ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
-TESTS = yaml.safe_load(Path(__file__).with_name("rules_test.yaml").read_text())["tests"]
+TESTS = [
+    test
+    for file in ("rules_test.yaml", "rules_days_test.yaml")
+    for test in yaml.safe_load(Path(__file__).with_name(file).read_text())["tests"]
+]
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 METRICS = (ROOT / "docs" / "metrics.md").read_text()

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs chromium: on Debian, apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: on Debian, apt-get install chromium"),
+]
 
 # The page in a frame as wide as a phone, and beside it what a script from outside measures.
 _FRAME = """<!DOCTYPE html><meta charset="utf-8">

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.reporting.delivery import Reported, deliver
+from steps.runtime import retry
+from steps.runtime.retry import RetryPolicy
 from steps.runtime.settings.reading import read
 from steps.workdir.files import write_document
 from tests.support.log_lines import Output, entries, set_up
@@ -37,6 +39,11 @@ class Lock:
     def __call__(self) -> Iterator[None]:
         self.taken += 1
         yield
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "DELIVERIES", RetryPolicy(attempts=2, first_pause=0.01))
 
 
 @pytest.fixture
