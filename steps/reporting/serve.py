@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from steps.runtime.settings.delivery import HttpSettings
     from steps.workdir.volume import Volume
 
+_LOOPBACK = "127.0.0.1"
+
 
 def serve(settings: HttpSettings, source: StateSource) -> None:
     """Answer requests until a signal arrives. Raises FixConfiguration if the port is unavailable."""
@@ -30,7 +32,7 @@ def serve(settings: HttpSettings, source: StateSource) -> None:
             "Failed to listen on METRICS_PORT",
             "METRICS_PORT=0 disables the server; set a port",
         )
-    with http_server(settings, source):
+    with http_server(settings, source, address=settings.bind):
         logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.port, state=source.where)
         try:
             _log_new_runs(source)
@@ -45,7 +47,8 @@ def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
     with ExitStack() as stack:
         if settings.port:
             try:
-                stack.enter_context(http_server(settings, StateFile(volume.state)))
+                address = settings.bind or _LOOPBACK
+                stack.enter_context(http_server(settings, StateFile(volume.state), address=address))
             except FixConfiguration as problem:
                 logs.warning(problem.operation, problem.message, error=problem.error)
         yield

@@ -2,170 +2,200 @@
 
 It only reads. Its pages contain no secret, but they name clusters and files: do not expose the port outside
 the cluster.
+
+No client can keep a connection, a descriptor or memory: each connection has one buffer, carries one request
+and has one deadline. This is asyncio and not a web server, because waitress 3.0, uvicorn 0.47 and cheroot 11
+limit the silence between two bytes, never the time of a whole request.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
+import os
+import re
 import socket
 import threading
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, cast
 
+from steps.core import limits
 from steps.core.operations import Operation
-from steps.errors import FixConfiguration, SyncError, translated
-from steps.reporting.health import Health, health
-from steps.reporting.html import html
-from steps.reporting.run_page import run_page
-from steps.reporting.status_page import status_page
-from steps.runtime.redaction import redacted
+from steps.errors import FixConfiguration
+from steps.reporting.routes import Response, Routes, text_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from steps.contracts import State
     from steps.reporting.state_source import StateSource
     from steps.runtime.settings.delivery import HttpSettings
 
-_SECONDS_PER_REQUEST = 10
-_POLL_SECONDS = 0.05
 _HEADERS = {
     "Cache-Control": "no-store",
+    "Connection": "close",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+_REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]")
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 @contextmanager
-def http_server(settings: HttpSettings, source: StateSource) -> Iterator[None]:
-    """Listen on METRICS_PORT while the block runs. Raises FixConfiguration if the port is unavailable."""
+def http_server(settings: HttpSettings, source: StateSource, *, address: str | None) -> Iterator[None]:
+    """Listen on METRICS_PORT of ``address`` while the block runs; None: of every address of this machine.
 
-    class Handler(_Handler):
-        routes = Routes(settings, source)
-
-    try:
-        server = _Server(settings.port, Handler)
-    except OSError as problem:
-        cause = f"port {settings.port}: {(problem.strerror or str(problem)).lower()}"
-        raise FixConfiguration(Operation.SERVE, "Failed to listen on METRICS_PORT", cause) from problem
-    thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # wakes the thread, which otherwise polls for its end
-            server.socket.shutdown(socket.SHUT_RDWR)
-        server.shutdown()
-        server.server_close()
-
-
-@dataclass(frozen=True)
-class Response:
-    """One HTTP response."""
-
-    status: HTTPStatus
-    content_type: str
-    body: bytes
-
-
-class Routes:
-    """The paths of the server. Each request reads the state again; nothing is cached or counted here."""
-
-    def __init__(self, settings: HttpSettings, source: StateSource) -> None:
-        self._settings = settings
-        self._source = source
-
-    def respond(self, path: str, accept: str) -> Response:
-        """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
-        paths = {"/": self._status, "/report": self._report, "/health": self._health}
+    Raises FixConfiguration if the port or the address is unavailable.
+    """
+    listener = _listen(address, settings.port)
+    stop = asyncio.Event()
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        loop.set_default_executor(ThreadPoolExecutor(limits.HTTP_RESPONSE_THREADS))
+        serving = _serve(listener, Routes(settings, source), stop)
+        thread = threading.Thread(target=runner.run, args=(serving,), daemon=True)
+        thread.start()
         try:
-            with translated():
-                if path == "/metrics":
-                    from steps.reporting.metrics import exposition
-
-                    body, content_type = exposition(self._settings, self._source.read(), accept)
-                    return Response(HTTPStatus.OK, content_type, body)
-                if path in paths:
-                    return paths[path](self._source.read())
-        except SyncError as problem:
-            error = redacted(str(problem))
-            if path == "/health":
-                return _health(Health(healthy=False, reason=error))
-            return _text(HTTPStatus.SERVICE_UNAVAILABLE, error)
-        return _text(HTTPStatus.NOT_FOUND, "Not found. Paths: / /report /health /metrics")
-
-    def _status(self, state: State | None) -> Response:
-        found = self._check(state)
-        return _html(html(status_page(state, healthy=found.healthy, reason=found.reason)))
-
-    def _report(self, state: State | None) -> Response:
-        if state is None:
-            return _text(HTTPStatus.NOT_FOUND, "No run has been reported yet")
-        run = state.last_run
-        return _html(html(run_page(run, self._settings.commit_page(run.commit) if run.commit else None)))
-
-    def _health(self, state: State | None) -> Response:
-        return _health(self._check(state))
-
-    def _check(self, state: State | None) -> Health:
-        return health(self._settings, state, self._source.where, datetime.now(UTC))
+            yield
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
 
 
-def _health(found: Health) -> Response:
-    status = HTTPStatus.OK if found.healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return Response(status, "application/json", json.dumps(asdict(found)).encode() + b"\n")
+def _listen(address: str | None, port: int) -> socket.socket:
+    try:
+        if address is not None:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            return socket.create_server((address, port), family=family)
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as problem:
+        place = f"port {port}" if address is None else f"{address}, port {port}"
+        reason = os.strerror(problem.errno or 0)  # create_server() adds an address to the error's own text
+        cause = f"{place}: {reason.lower()}"
+        raise FixConfiguration(Operation.SERVE, "Failed to listen on METRICS_PORT", cause) from problem
 
 
-def _html(page: str) -> Response:
-    return Response(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(errors="replace"))
+async def _serve(listener: socket.socket, routes: Routes, stop: asyncio.Event) -> None:
+    connections = _Connections()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Connection(routes, connections),
+        sock=listener,
+        backlog=limits.HTTP_ACCEPTED_CONNECTIONS,  # asyncio also accepts as many at a time
+    )
+    listener.listen(limits.HTTP_QUEUED_CONNECTIONS)
+    await stop.wait()
+    server.close()
+    connections.close()
 
 
-def _text(status: HTTPStatus, text: str) -> Response:
-    return Response(status, "text/plain; charset=utf-8", text.encode(errors="replace") + b"\n")
+class _Connections:
+    """The open connections, oldest first."""
+
+    def __init__(self) -> None:
+        self._open: dict[_Connection, None] = {}
+
+    def add(self, connection: _Connection) -> None:
+        """Add a connection. Beyond HTTP_CONNECTIONS, close the oldest that still waits for its request.
+
+        So clients that send nothing do not lock out a client that sends its request at once.
+        """
+        if len(self._open) >= limits.HTTP_CONNECTIONS:
+            oldest = next((known for known in self._open if known.is_waiting), next(iter(self._open)))
+            self.remove(oldest)
+            oldest.abort()
+        self._open[connection] = None
+
+    def remove(self, connection: _Connection) -> None:
+        """Forget a connection that has ended."""
+        self._open.pop(connection, None)
+
+    def close(self) -> None:
+        """Close all of them, finished or not."""
+        for connection in self._open:
+            connection.abort()
 
 
-class _Server(ThreadingHTTPServer):
-    """Listens on every address of this machine, IPv4 and IPv6 if both are available."""
+class _Connection(asyncio.BufferedProtocol):
+    """One request and its response.
 
-    daemon_threads = True
+    HTTP_REQUEST_SECONDS after the client has connected, the connection ends, whatever is left to be read or
+    written. asyncio reads into the one buffer of HTTP_HEAD_BYTES.
+    """
 
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-        super().__init__(("", port), handler)
+    is_waiting = True  # for the end of the request's head
 
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        # The parent's method would look up this machine's name in DNS.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_name, self.server_port = "git-sync", self.socket.getsockname()[1]
+    def __init__(self, routes: Routes, connections: _Connections) -> None:
+        self._routes = routes
+        self._connections = connections
+        self._buffer = bytearray(limits.HTTP_HEAD_BYTES)
+        self._length = 0
+        self._response: asyncio.Task[None] | None = None
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log nothing: a client that disconnected is not an error of the server."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.call_later(limits.HTTP_REQUEST_SECONDS, self.abort)
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # a client that disconnects is not an error of the server
+        self._deadline.cancel()
+        self._connections.remove(self)
+        if self._response:
+            self._response.cancel()  # if it has not begun, it needs no time
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        # After the response, what a client sends is read and discarded: unread bytes would make close()
+        # reset the connection, and the client might lose the response.
+        return memoryview(self._buffer)[self._length if self.is_waiting else 0 :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self.is_waiting:
+            return
+        begin = max(0, self._length - len(_END_OF_HEAD))
+        self._length += nbytes
+        end = self._buffer.find(_END_OF_HEAD, begin, self._length)
+        if end >= 0:
+            self.is_waiting = False
+            self._response = self._loop.create_task(self._answer(bytes(self._buffer[:end])))
+        elif self._length == len(self._buffer):
+            self.is_waiting = False
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._send(text_response(status, f"The headers exceed {limits.HTTP_HEAD_BYTES} bytes"))
+
+    async def _answer(self, head: bytes) -> None:
+        request_line, *headers = head.split(b"\r\n")
+        request = _REQUEST_LINE.fullmatch(request_line)
+        if request is None:
+            self._send(text_response(HTTPStatus.BAD_REQUEST, "This is not an HTTP request"))
+        elif request[1] not in {b"GET", b"HEAD"}:
+            self._send(text_response(HTTPStatus.NOT_IMPLEMENTED, "Only GET and HEAD are supported"))
+        else:
+            path = request[2].decode("latin-1").partition("?")[0]
+            response = await asyncio.to_thread(self._routes.respond, path, _accept(headers))
+            self._send(response, has_body=request[1] == b"GET")
+
+    def _send(self, response: Response, *, has_body: bool = True) -> None:
+        if self._transport.is_closing():
+            return
+        length = {"Content-Type": response.content_type, "Content-Length": str(len(response.body))}
+        lines = [f"HTTP/1.1 {response.status.value} {response.status.phrase}"]
+        lines += [f"{name}: {value}" for name, value in (length | _HEADERS).items()]
+        head = "\r\n".join(lines).encode() + _END_OF_HEAD
+        self._transport.write(head + response.body if has_body else head)
+        self._transport.write_eof()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    routes: ClassVar[Routes]
-    server_version, sys_version = "git-sync", ""
-    timeout = _SECONDS_PER_REQUEST
-
-    def do_GET(self) -> None:
-        response = self.routes.respond(self.path.partition("?")[0], self.headers.get("Accept", ""))
-        self.send_response(response.status)
-        headers = {"Content-Type": response.content_type, "Content-Length": str(len(response.body))}
-        for name, value in (headers | _HEADERS).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(response.body)
-
-    do_HEAD = do_GET  # noqa: N815 - http.server's name
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing: probes arrive every few seconds."""
+def _accept(headers: list[bytes]) -> str:
+    """Return the value of the Accept header, empty if there is none."""
+    fields = (line.partition(b":") for line in headers)
+    values = (value.strip().decode("latin-1") for name, _, value in fields if name.lower() == b"accept")
+    return ", ".join(values)

@@ -14,4 +14,4 @@ def test_every_limit_has_a_unit_and_a_comment_with_its_reason() -> None:
     assert len(names) == sum(name.isupper() for name in vars(limits))
     for number, name in names:
         assert lines[number - 1].startswith("# "), name
-        assert name.rpartition("_")[2] in {"SECONDS", "BYTES", "CONNECTIONS"}, name
+        assert name.rpartition("_")[2] in {"SECONDS", "BYTES", "CONNECTIONS", "THREADS"}, name

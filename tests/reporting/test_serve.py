@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.faults import Hang, when
+from tests.support.idle import descriptors, idle_clients
 from tests.support.process import await_port, free_port
 from tests.support.served import DEADLINE_SECONDS, get, serving
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
     from tests.support.bucket import Bucket
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
@@ -95,3 +102,61 @@ def test_run_continues_if_its_port_is_taken(sync: Sync, bucket: Bucket) -> None:
     assert result.exit == 0
     (line,) = result.of("serve", "warning")
     assert "address already in use" in line["error"]
+
+
+@contextmanager
+def started(sync: Sync, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A command as a process, which ends with the block."""
+    process = sync.start(*arguments, **settings)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_run_commits_while_many_clients_are_connected(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda request: request.is_get, Hang(3)))
+    port = free_port()
+    with started(faulty, "run", METRICS_PORT=str(port)) as process:
+        await_port(f"127.0.0.1:{port}", timeout_seconds=DEADLINE_SECONDS)
+        with idle_clients(port, 832):
+            assert descriptors(process.pid) < 150
+            assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("bind", "reachable"), [("", True), ("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)]
+)
+def test_serve_listens_on_metrics_bind(bind: str, reachable: bool, sync: Sync) -> None:
+    port = free_port()
+    with started(sync, "serve", METRICS_PORT=str(port), METRICS_BIND=bind) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["operation"] == "serve"
+        assert listens(other_address(), port) is reachable
+        assert listens("::1" if bind == "::1" else "127.0.0.1", port)
+
+
+def test_run_listens_on_loopback_only(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(lambda request: request.is_get, Hang(60)))
+    port = free_port()
+    with started(faulty, "run", METRICS_PORT=str(port)):
+        await_port(f"127.0.0.1:{port}", timeout_seconds=DEADLINE_SECONDS)
+        assert not listens(other_address(), port)
+
+
+def other_address() -> str:
+    """An IPv4 address of this machine that is not 127.0.0.1: all of 127.0.0.0/8 is loopback on Linux."""
+    return "127.0.0.2"
+
+
+def listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -56,6 +57,13 @@ def _web_url(text: str) -> str:
     return text
 
 
+def _ip_address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address; write it like 127.0.0.1, 0.0.0.0 or ::") from None
+
+
 def _secret_url(secret: SecretStr) -> SecretStr:
     # The URL of a webhook is enough to call it, so it is never shown.
     if not is_web_url(secret.get_secret_value()):
@@ -90,6 +98,11 @@ class HttpSettings(HealthSettings, CommitPages):
         ge=0,
         le=65535,
         description="HTTP port of `serve`, and of `run` while it works; 0 disables the server",
+    )
+    bind: Annotated[str, AfterValidator(_ip_address)] | None = Field(
+        alias="METRICS_BIND",
+        default=None,
+        description="IP address of METRICS_PORT; the default is every address in `serve`, 127.0.0.1 in `run`",
     )
 
 
