@@ -35,7 +35,7 @@ OLD, NEW = "1" * 40, "2" * 40
 
 
 def applied(tree: Iterable[TreeRow], changes: Iterable[PlanRow]) -> list[TreeRow]:
-    """The tree that results when these changes are made."""
+    """Return the tree after these changes."""
     files = {row.path: row for row in tree}
     for row in changes:
         if row.change == "D":
@@ -48,7 +48,7 @@ def applied(tree: Iterable[TreeRow], changes: Iterable[PlanRow]) -> list[TreeRow
 
 @dataclass(frozen=True)
 class Situation:
-    """A cluster in Git and in the bucket; what is not selected is in no manifest."""
+    """A cluster in Git and in the bucket; the manifest has only selected paths."""
 
     tree: tuple[TreeRow, ...]
     manifest: tuple[ManifestRow, ...]
@@ -96,7 +96,7 @@ def are_file_and_directory(one: bytes, other: bytes) -> bool:
     return is_above(one, other) or is_above(other, one)
 
 
-# A small world, so that paths meet, stand above one another, and sort between a file and its children.
+# Few names, so that paths are equal, are directories of each other, or sort between a file and its children.
 path_names = st.lists(st.sampled_from([b"a", b"a-x", b"a.x", b"a0", b"b"]), min_size=1, max_size=3)
 paths = path_names.map(lambda names: b"c/" + b"/".join(names))
 oids = st.sampled_from([OLD, NEW])
@@ -106,9 +106,9 @@ NOT_ACCEPTED = [VANISHED, Reason.TOO_LARGE.value]
 
 @st.composite
 def trees(draw: st.DrawFn) -> tuple[TreeRow, ...]:
-    held = draw(st.dictionaries(paths, st.tuples(modes, oids), max_size=8))
-    files = [path for path in held if not any(is_above(path, other) for other in held)]
-    return tuple(TreeRow(path, *held[path]) for path in sorted(files))
+    generated = draw(st.dictionaries(paths, st.tuples(modes, oids), max_size=8))
+    files = [path for path in generated if not any(is_above(path, other) for other in generated)]
+    return tuple(TreeRow(path, *generated[path]) for path in sorted(files))
 
 
 @st.composite
@@ -130,9 +130,7 @@ def situations(draw: st.DrawFn, *, mirror: bool = False) -> Situation:
 
 
 @given(situations(), st.booleans())
-def test_the_plan_makes_the_tree_what_is_accepted_and_what_must_be_kept(
-    situation: Situation, delete: bool
-) -> None:
+def test_plan_results_in_the_accepted_and_the_kept_files(situation: Situation, delete: bool) -> None:
     kept = situation.kept(delete=delete)
     losers = {
         path for path in situation.accepted if any(are_file_and_directory(path, other) for other in kept)
@@ -148,7 +146,7 @@ def test_the_plan_makes_the_tree_what_is_accepted_and_what_must_be_kept(
 
 
 @given(situations(mirror=True))
-def test_without_filters_and_refusals_git_becomes_exactly_the_bucket(situation: Situation) -> None:
+def test_plan_without_filters_and_refusals_results_in_the_bucket(situation: Situation) -> None:
     rows, tally = situation.plan(delete=True)
     after = applied(situation.tree, rows)
     assert after == [TreeRow(row.path, GitMode.FILE, row.oid) for row in situation.manifest]
@@ -156,14 +154,14 @@ def test_without_filters_and_refusals_git_becomes_exactly_the_bucket(situation: 
 
 
 @given(situations(), st.booleans())
-def test_no_path_is_file_and_directory_afterwards(situation: Situation, delete: bool) -> None:
+def test_plan_never_results_in_a_path_that_is_file_and_directory(situation: Situation, delete: bool) -> None:
     rows, _ = situation.plan(delete=delete)
     after = [row.path for row in applied(situation.tree, rows)]
     assert not any(is_above(one, other) for one in after for other in after)
 
 
 @given(situations(), st.booleans())
-def test_nothing_disappears_but_by_a_counted_deletion_of_a_selected_unlisted_path(
+def test_plan_deletes_only_selected_unlisted_paths_and_counts_them(
     situation: Situation, delete: bool
 ) -> None:
     rows, tally = situation.plan(delete=delete)
@@ -176,12 +174,12 @@ def test_nothing_disappears_but_by_a_counted_deletion_of_a_selected_unlisted_pat
 
 
 @given(situations(), st.booleans())
-def test_every_row_changes_something_in_order_and_is_counted(situation: Situation, delete: bool) -> None:
+def test_plan_rows_are_sorted_counted_and_change_something(situation: Situation, delete: bool) -> None:
     rows, tally = situation.plan(delete=delete)
-    held = {row.path: row for row in situation.tree}
+    before_rows = {row.path: row for row in situation.tree}
     assert [row.path for row in rows] == sorted({row.path for row in rows})
     for row in rows:
-        before = held.get(row.path)
+        before = before_rows.get(row.path)
         if row.change == "A":
             assert before is None
         elif row.change == "M":
@@ -196,7 +194,7 @@ def test_every_row_changes_something_in_order_and_is_counted(situation: Situatio
 
 
 @given(situations(), st.booleans())
-def test_a_second_plan_finds_nothing_left_to_do(situation: Situation, delete: bool) -> None:
+def test_plan_of_the_resulting_tree_is_empty(situation: Situation, delete: bool) -> None:
     rows, tally = situation.plan(delete=delete)
     done = Situation(tuple(applied(situation.tree, rows)), situation.manifest, situation.deselected)
     assert done.plan(delete=delete) == (
@@ -211,7 +209,7 @@ def test_a_second_plan_finds_nothing_left_to_do(situation: Situation, delete: bo
 
 
 @given(situations())
-def test_a_survey_counts_what_the_guards_judge(situation: Situation) -> None:
+def test_deletion_stats_count_files_deletions_and_accepted_objects(situation: Situation) -> None:
     token = DeletionToken("c")
     for path in sorted(situation.deletable()):
         token.add(path)
@@ -225,23 +223,23 @@ def test_a_survey_counts_what_the_guards_judge(situation: Situation) -> None:
 
 
 @given(situations(), situations())
-def test_the_token_names_the_set_of_deletions_and_nothing_else(one: Situation, other: Situation) -> None:
+def test_deletion_token_depends_only_on_cluster_and_deletions(one: Situation, other: Situation) -> None:
     same = one.deletable() == other.deletable()
     assert (one.stats().token == other.stats().token) == same
     assert one.stats("c").token != one.stats("d").token
 
 
 @given(st.sets(paths))
-def test_a_path_that_is_also_a_directory_is_found(listed: set[bytes]) -> None:
+def test_directories_find_paths_that_are_also_directories(listed: set[bytes]) -> None:
     expected = {path for path in listed if any(is_above(path, other) for other in listed)}
     directories: Directories[None] = Directories()
     assert {above for path in sorted(listed) for above, _ in directories.of(path, None)} == expected
 
 
-# -- single cases, for people -----------------------------------------------------------------
+# -- single cases ---------------------------------------------------------------------------------
 
 
-def held(*paths: str, mode: str = GitMode.FILE) -> tuple[TreeRow, ...]:
+def in_git(*paths: str, mode: str = GitMode.FILE) -> tuple[TreeRow, ...]:
     return tuple(TreeRow(path.encode(), mode, OLD) for path in sorted(paths))
 
 
@@ -253,22 +251,22 @@ def listed(**states: str) -> tuple[ManifestRow, ...]:
 
 @pytest.mark.parametrize("mode", ["100755", "120000", "160000"])
 @pytest.mark.parametrize("state", [FETCHED, UNCHANGED])
-def test_another_mode_with_the_same_id_is_a_modification(mode: str, state: str) -> None:
+def test_plan_modifies_a_file_with_another_mode_and_the_same_id(mode: str, state: str) -> None:
     manifest = (ManifestRow(b"c/x", state, OLD, 3, "etag"),)
-    rows, tally = Situation(held("c/x", mode=mode), manifest).plan(delete=True)
+    rows, tally = Situation(in_git("c/x", mode=mode), manifest).plan(delete=True)
     assert rows == [PlanRow(b"c/x", Change.MODIFIED, OLD, 3)]
     assert (tally.modified, tally.files) == (1, 1)
-    assert applied(held("c/x", mode=mode), rows) == [TreeRow(b"c/x", GitMode.FILE, OLD)]
+    assert applied(in_git("c/x", mode=mode), rows) == [TreeRow(b"c/x", GitMode.FILE, OLD)]
 
 
-def test_the_same_content_is_no_change() -> None:
+def test_plan_ignores_a_file_with_the_same_content() -> None:
     manifest = (ManifestRow(b"c/x", FETCHED, OLD, 3, "etag"),)
-    assert Situation(held("c/x"), manifest).plan(delete=True) == ([], Tally(files=1))
+    assert Situation(in_git("c/x"), manifest).plan(delete=True) == ([], Tally(files=1))
 
 
 @pytest.mark.parametrize("state", [VANISHED, *Reason])
-def test_what_git_has_of_a_quarantined_or_vanished_key_stays(state: str) -> None:
-    situation = Situation(held("c/x", mode="120000"), listed(c__x=state))
+def test_plan_keeps_the_file_of_a_quarantined_or_vanished_key(state: str) -> None:
+    situation = Situation(in_git("c/x", mode="120000"), listed(c__x=state))
     assert situation.plan(delete=True) == ([], Tally(files=1))
     assert situation.stats().deletions == 0
 
@@ -276,7 +274,7 @@ def test_what_git_has_of_a_quarantined_or_vanished_key_stays(state: str) -> None
 @pytest.mark.parametrize(
     ("tree", "manifest", "refused", "allowed"),
     [
-        # A file becomes a directory, and the other way round; between them stands what sorts there.
+        # A file becomes a directory and the reverse, also with names that sort between the two.
         (["c/a"], {"c__a__b": FETCHED}, {b"c/a"}, {b"c/a/b"}),
         (["c/a/b", "c/a/d"], {"c__a": FETCHED}, {b"c/a/b", b"c/a/d"}, {b"c/a"}),
         (
@@ -285,30 +283,30 @@ def test_what_git_has_of_a_quarantined_or_vanished_key_stays(state: str) -> None
             {b"c/a", b"c/a-x", b"c/a.x"},
             {b"c/a/b/d"},
         ),
-        # Only the object in the way waits.
+        # Only the object in conflict is deferred.
         (["c/a/b"], {"c__a": FETCHED, "c__e": FETCHED}, {b"c/a/b", b"c/e"}, {b"c/a", b"c/e"}),
     ],
 )
-def test_file_and_directory_change_places_only_if_deletions_are_allowed(
+def test_plan_swaps_file_and_directory_only_with_allowed_deletions(
     tree: list[str], manifest: dict[str, str], refused: set[bytes], allowed: set[bytes]
 ) -> None:
-    situation = Situation(held(*tree), listed(**manifest))
+    situation = Situation(in_git(*tree), listed(**manifest))
     for delete, expected in ((False, refused), (True, allowed)):
         rows, tally = situation.plan(delete=delete)
         assert {row.path for row in applied(situation.tree, rows)} == expected
         assert bool(tally.conflicts) is not delete
 
 
-def test_where_a_kept_file_stands_the_accepted_objects_below_it_wait() -> None:
-    situation = Situation(held("c/a"), listed(c__a=Reason.PATH_CONFLICT, c__a__b=FETCHED, c__a__d=FETCHED))
+def test_plan_defers_objects_below_a_kept_file() -> None:
+    situation = Situation(in_git("c/a"), listed(c__a=Reason.PATH_CONFLICT, c__a__b=FETCHED, c__a__d=FETCHED))
     rows, tally = situation.plan(delete=True)
     assert (rows, tally.conflicts, tally.files) == ([], [b"c/a/b", b"c/a/d"], 1)
 
 
-# -- memory -----------------------------------------------------------------------------------
+# -- memory ---------------------------------------------------------------------------------------
 
 MANY = 20_000
-FEW_BYTES = 1024 * 1024  # a list of one stream's rows would take several times as much
+FEW_BYTES = 1024 * 1024  # a list of the rows of one stream would be several times as large
 
 
 def many_files() -> Iterator[TreeRow]:
@@ -316,7 +314,7 @@ def many_files() -> Iterator[TreeRow]:
 
 
 def many_objects() -> Iterator[ManifestRow]:
-    """A quarter of the files is not in the bucket; of the rest every fifth has changed."""
+    """Yield three quarters of the files, every fifth of them changed."""
     for n, row in enumerate(many_files()):
         if n % 4:
             yield ManifestRow(row.path, FETCHED, OLD if n % 5 else NEW, 1000, "etag")
@@ -326,7 +324,7 @@ def many_pairs() -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
     return outer_join(many_files(), many_objects())
 
 
-def test_planning_does_not_keep_the_rows_in_memory() -> None:
+def test_plan_does_not_keep_the_rows_in_memory() -> None:
     tally = Tally()
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""When deletions are refused."""
+"""Which deletions are refused."""
 
 from __future__ import annotations
 

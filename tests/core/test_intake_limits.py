@@ -1,4 +1,4 @@
-"""What is a flood: limits of one cluster, and of a run."""
+"""Limits on the objects of one cluster and of a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ paths = st.lists(segments, min_size=1, max_size=5).map(lambda parts: b"/".join([
 
 
 def entries(listed: Iterable[bytes], most: int = 0) -> int | None:
-    """How many paths are taken in before it is too much; None for all."""
+    """Return the number of accepted paths before the limit is exceeded; None if all are accepted."""
     intake = Intake(IntakeLimits(max_objects=most))
     for number, path in enumerate(listed):
         try:
@@ -49,24 +49,24 @@ def entries(listed: Iterable[bytes], most: int = 0) -> int | None:
 
 
 @given(st.sets(paths, min_size=1))
-def test_objects_and_their_directories_are_counted_once_each(listed: set[bytes]) -> None:
+def test_intake_counts_each_object_and_directory_once(listed: set[bytes]) -> None:
     directories = {path[:at] for path in listed for at in range(len(path)) if path[at : at + 1] == b"/"}
-    there = len(listed) + len(directories)
-    assert entries(sorted(listed), there) is None
-    assert entries(sorted(listed), there - 1) == len(listed) - 1
+    total = len(listed) + len(directories)
+    assert entries(sorted(listed), total) is None
+    assert entries(sorted(listed), total - 1) == len(listed) - 1
 
 
-def test_the_first_object_too_many_is_not_taken_in() -> None:
-    assert entries([b"c/%d" % number for number in range(9)], 5) == 4  # the directory counts
+def test_intake_stops_at_the_first_object_over_the_limit() -> None:
+    assert entries([b"c/%d" % number for number in range(9)], 5) == 4  # the directory counts, too
     assert entries([b"c/" + b"d/" * 500 + b"x"], 400) == 0
 
 
 @given(st.lists(paths))
-def test_no_limit_is_no_limit(listed: list[bytes]) -> None:
+def test_intake_without_a_limit_accepts_everything(listed: list[bytes]) -> None:
     assert entries(sorted(listed)) is None
 
 
-demands = st.dictionaries(
+usage_maps = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3),
     st.builds(
         lambda old, new, each: Usage(old + new, new, new * each),
@@ -78,33 +78,33 @@ demands = st.dictionaries(
 )
 
 
-@given(demands, st.integers(0, 300), st.integers(0, 300_000), st.randoms())
-def test_what_is_let_in_is_within_the_limits_whatever_the_order(
-    asked: dict[str, Usage], objects: int, new_bytes: int, order: object
+@given(usage_maps, st.integers(0, 300), st.integers(0, 300_000), st.randoms())
+def test_accepted_clusters_are_within_the_run_limits_in_any_order(
+    usages: dict[str, Usage], objects: int, new_bytes: int, order: object
 ) -> None:
     limits = IntakeLimits(max_run_objects=objects, max_run_new_bytes=new_bytes)
-    over_limit = over_run_limits(asked, limits)
-    let_in = [demand for name, demand in asked.items() if name not in over_limit]
-    assert not objects or sum(demand.objects for demand in let_in) <= objects
-    assert not new_bytes or sum(demand.new_bytes for demand in let_in) <= new_bytes
-    shuffled = list(asked.items())
+    over_limit = over_run_limits(usages, limits)
+    accepted = [usage for name, usage in usages.items() if name not in over_limit]
+    assert not objects or sum(usage.objects for usage in accepted) <= objects
+    assert not new_bytes or sum(usage.new_bytes for usage in accepted) <= new_bytes
+    shuffled = list(usages.items())
     order.shuffle(shuffled)  # type: ignore[attr-defined]
     again = over_run_limits(dict(shuffled), limits)
     assert {n: str(f) for n, f in again.items()} == {n: str(f) for n, f in over_limit.items()}
 
 
 def test_over_run_limits_skips_the_largest_growth_and_not_small_clusters() -> None:
-    asked = {
-        "a-many": Usage(5000, 5000, 0),  # empty objects are some, too
+    usages = {
+        "a-many": Usage(5000, 5000, 0),  # empty objects count, too
         "b-large": Usage(10, 10, 900_000),
         "large-and-unchanged": Usage(8000, 0, 0),
         "new": Usage(100, 100, 40_000),
         "small": Usage(10, 1, 5_000),
     }
     limits = IntakeLimits(max_run_objects=10_000, max_run_new_bytes=100_000)
-    reasons = {name: problem.excess for name, problem in over_run_limits(asked, limits).items()}
+    reasons = {name: problem.excess for name, problem in over_run_limits(usages, limits).items()}
     assert reasons == {"a-many": Excess.RUN_OBJECTS, "b-large": Excess.RUN_BYTES}
-    assert over_run_limits(asked, IntakeLimits()) == {}
+    assert over_run_limits(usages, IntakeLimits()) == {}
 
 
 def test_over_run_limits_never_skips_a_cluster_without_new_bytes() -> None:
@@ -112,7 +112,7 @@ def test_over_run_limits_never_skips_a_cluster_without_new_bytes() -> None:
     assert set(over_run_limits({"a": Usage(9, 9, 9), "b": Usage(9, 0, 0)}, limits)) == {"a"}
 
 
-# -- paths at which files and directories meet ---------------------------------------------------
+# -- conflicts of files and directories -----------------------------------------------------------
 
 
 def conflicting(count: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests; without a cluster they are left out, and that is result."""
+"""Fixtures of the end-to-end tests, which are skipped with a note if there is no cluster."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ collect_ignore_glob = [] if set(REQUIRED) <= set(os.environ) else ["test_*.py"]
 
 
 def pytest_report_header() -> str | None:
-    """Say what is left out."""
-    return "tests/e2e: left out, for they need a cluster: make e2e" if collect_ignore_glob else None
+    """Report that the tests are skipped."""
+    return "tests/e2e: skipped, because they need a cluster: make e2e" if collect_ignore_glob else None
 
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    """git-sync, about to be installed in a namespace of the test's own."""
+    """Yield an installation of git-sync in a separate namespace."""
     site = Site.from_environment()
     here = Installation(site, tmp_path)
     yield here

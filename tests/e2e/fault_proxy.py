@@ -1,8 +1,8 @@
-"""Runs in a pod of its own, before the S3 store: answers slowly, or not at all, by rule.
+"""Runs in a separate pod in front of the S3 store, and delays or rejects requests by rules.
 
 UPSTREAM is host:port. RULES is a JSON list of {"contains", "delay", "status", "seconds"}: a request
-whose target contains the text waits `delay` seconds; then it is refused with `status`, if there is
-one, for `seconds` after the first of them, or for ever. Standard library only.
+whose target contains the text waits `delay` seconds. With a `status` it is then rejected, during
+`seconds` after the first such request, or always. Uses only the standard library.
 """
 
 import http.client
@@ -19,7 +19,7 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Passes a request on, target and headers as they came."""
+    """Forwards a request with its target and headers unchanged."""
 
     protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""git-sync installed in a namespace of its own, from the manifests as they are published."""
+"""git-sync installed in a separate namespace, from the published manifests."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 NEVER = "0 0 1 1 *"
 _DONE = {"Succeeded", "Failed", "Error"}
-_PATIENCE_SECONDS = 600
+_TIMEOUT_SECONDS = 600
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node of a workflow: a pod, mostly."""
+    """One node of a workflow, usually a pod."""
 
     id: str
     template: str
@@ -41,12 +41,12 @@ class Node:
     started: str
     finished: str
     name: str
-    label: str  # the input parameter of this name: of a download, what its shard is called
+    label: str  # the input parameter `label`: the label of a download's shard
 
 
 @dataclass(frozen=True)
 class Run:
-    """A workflow as it was when it was read."""
+    """A snapshot of a workflow."""
 
     document: Document
 
@@ -61,7 +61,7 @@ class Run:
 
     @cached_property
     def nodes(self) -> list[Node]:
-        """In the order in which they began."""
+        """The nodes in the order of their start."""
         found = [
             Node(
                 id=node["id"],
@@ -87,11 +87,11 @@ class Run:
         return sorted(found, key=lambda node: (node.started, node.name))
 
     def pods(self, template: str) -> list[Node]:
-        """The pods of a step, every try of it."""
+        """Return the pods of a step, with one pod per attempt."""
         return [node for node in self.nodes if node.type == "Pod" and node.template == template]
 
     def exits(self, template: str) -> list[int | None]:
-        """How the tries of a step ended."""
+        """Return the exit codes of the attempts of a step."""
         return [node.exit for node in self.pods(template)]
 
 
@@ -108,20 +108,20 @@ class Installation:
 
     @cached_property
     def bucket(self) -> Bucket:
-        """The backups' bucket, made at first use."""
+        """The bucket with the backups, created at the first use."""
         bucket = Bucket(self.site.s3, f"backups-{self.namespace}")
         bucket.request("PUT")
         return bucket
 
     @cached_property
     def artifacts(self) -> Bucket:
-        """The bucket in which Argo keeps this namespace's artifacts."""
+        """The bucket with Argo's artifacts of this namespace."""
         bucket = Bucket(self.site.s3, f"artifacts-{self.namespace}")
         bucket.request("PUT")
         return bucket
 
     def faults(self, *rules: Mapping[str, object]) -> None:
-        """Put the fault proxy before the bucket; before `install`."""
+        """Use the fault proxy for the bucket; call it before `install`."""
         self._create_namespace()
         script = Path(__file__).with_name("fault_proxy.py").read_text()
         config = {"kind": "ConfigMap", "metadata": {"name": "faults"}, "data": {"fault_proxy.py": script}}
@@ -165,7 +165,7 @@ class Installation:
         self.apply({"kind": "Namespace", "metadata": {"name": self.namespace, "labels": label}})
 
     def install(self, **settings: str) -> None:
-        """Do what the README says: settings, `kubectl apply -k`, secrets. Schedules never fire unless set."""
+        """Install as docs/install.md describes; without a schedule setting no schedule fires."""
         self.site.create_repository(self.namespace)
         defaults = {
             "IMAGE": self.site.image,
@@ -187,7 +187,7 @@ class Installation:
             self._keep_artifacts()
 
     def configure(self, **settings: str) -> None:
-        """Edit the overlay's settings.yaml and apply it."""
+        """Edit settings.yaml of the overlay and apply it."""
         self.settings |= settings
         overlay = self.directory / "overlay"
         overlay.mkdir(exist_ok=True)
@@ -202,7 +202,7 @@ class Installation:
         kustomization = kustomization.replace("namespace: backup-system", f"namespace: {self.namespace}")
         added = "".join(f"- ../../components/{name}\n" for name in self.components)
         kustomization = kustomization.replace("components:\n", f"components:\n{added}")
-        relative = os.path.relpath(MANIFESTS, overlay)  # kustomize takes no absolute paths
+        relative = os.path.relpath(MANIFESTS, overlay)  # kustomize does not accept absolute paths
         (overlay / "kustomization.yaml").write_text(kustomization.replace("../..", relative))
         kubectl("apply", "-k", str(overlay))
 
@@ -210,7 +210,7 @@ class Installation:
         self.apply({"kind": "Secret", "metadata": {"name": name}, "stringData": data})
 
     def _keep_artifacts(self) -> None:
-        """Give the namespace an artifact repository of its own, whatever the controller's is."""
+        """Configure a separate artifact repository for the namespace."""
         self._secret("artifacts", key="argo-artifacts", secret=self.site.s3.secret_key)
         repository = {
             "archiveLogs": False,
@@ -239,10 +239,10 @@ class Installation:
             place = [] if document["kind"] == "Namespace" else ["-n", self.namespace]
             kubectl("apply", *place, "-f", "-", stdin=json.dumps({"apiVersion": "v1", **document}))
 
-    # -- runs ----------------------------------------------------------------------------------
+    # -- runs -------------------------------------------------------------------------------------
 
     def submit(self, **parameters: str) -> str:
-        """`argo submit --from workflowtemplate/git-sync -p …`: the new workflow's name."""
+        """Run `argo submit --from workflowtemplate/git-sync -p …`; return the name of the workflow."""
         given = [
             word for name, value in parameters.items() for word in ("-p", f"{name.replace('_', '-')}={value}")
         ]
@@ -251,25 +251,25 @@ class Installation:
         ).strip()
 
     def sync(self, **parameters: str) -> Run:
-        """Submit and wait."""
+        """Submit a workflow and wait for its end."""
         return self.wait(self.submit(**parameters))
 
     def run(self, name: str) -> Run:
-        """The workflow as it is now."""
+        """Return the current state of a workflow."""
         return Run(json.loads(kubectl("-n", self.namespace, "get", "workflow", name, "-o", "json")))
 
-    def wait(self, name: str, patience_seconds: int = _PATIENCE_SECONDS) -> Run:
-        """The workflow once it has ended."""
-        return self.until(name, lambda run: run.phase in _DONE and self._is_settled(run), patience_seconds)
+    def wait(self, name: str, timeout_seconds: int = _TIMEOUT_SECONDS) -> Run:
+        """Return the workflow after its end."""
+        return self.until(name, lambda run: run.phase in _DONE and self._is_settled(run), timeout_seconds)
 
     @staticmethod
     def _is_settled(run: Run) -> bool:
         labels: dict[str, str] = run.document["metadata"].get("labels", {})
         return labels.get("workflows.argoproj.io/completed") == "true"
 
-    def until(self, name: str, condition: Any, patience_seconds: int = _PATIENCE_SECONDS) -> Run:
-        """The workflow as soon as it fulfils the condition."""
-        deadline = time.monotonic() + patience_seconds
+    def until(self, name: str, condition: Any, timeout_seconds: int = _TIMEOUT_SECONDS) -> Run:
+        """Return the workflow as soon as it fulfils the condition."""
+        deadline = time.monotonic() + timeout_seconds
         while not condition(run := self.run(name)):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{name} is {run.phase}:\n{self.describe(run)}")
@@ -277,30 +277,30 @@ class Installation:
         return run
 
     def describe(self, run: Run) -> str:
-        """What a person would look at: nodes and logs."""
+        """Return nodes and logs for an error message."""
         nodes = "\n".join(f"{n.type} {n.name}: {n.phase} {n.exit} {n.message}" for n in run.nodes)
         return f"{nodes}\n{self.log_text(run)}"
 
     def log_text(self, run: Run) -> str:
-        """The main containers' logs, as `kubectl logs` prints them: the executor's lines among ours."""
+        """Return the logs of the main containers as `kubectl logs` prints them, with executor lines."""
         return kubectl(
             *("-n", self.namespace, "logs", "--container=main", "--tail=-1", "--max-log-requests=100"),
             f"--selector=workflows.argoproj.io/workflow={run.name}",
         )
 
     def log(self, run: Run, operation: str) -> list[Document]:
-        """Our own lines of one operation."""
+        """Return git-sync's log lines of one operation."""
         lines = [json.loads(line) for line in self.log_text(run).splitlines() if line.startswith("{")]
         return [line for line in lines if line["operation"] == operation]
 
     def fetched(self, run: Run) -> int:
-        """How many objects the run has fetched."""
+        """Return the number of objects that the run has fetched."""
         return sum(line["data"]["fetched"] for line in self.log(run, "download") if "fetched" in line["data"])
 
-    # -- what is left --------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def repository(self) -> Path:
-        """The repository as a bare clone of this moment."""
+        """Return a new bare clone of the repository."""
         where = urlsplit(self.site.git)
         url = where._replace(netloc=f"e2e:{self.site.git_token}@{where.netloc}").geturl()
         clone = self.directory / f"clone-{secrets.token_hex(4)}.git"
@@ -308,34 +308,34 @@ class Installation:
         return clone
 
     def contents(self, branch: str = "main") -> dict[str, bytes]:
-        """Every file of a branch."""
+        """Return every file of a branch."""
         return contents(self.repository(), branch)
 
     def objects(self) -> dict[str, bytes]:
-        """Every object of the bucket."""
-        return {key: self.bucket.minio.get_object(self.bucket.name, key).data for key in self.bucket.keys()}  # noqa: SIM118 - a method of ours
+        """Return every object of the bucket."""
+        return {key: self.bucket.minio.get_object(self.bucket.name, key).data for key in self.bucket.keys()}  # noqa: SIM118 - Bucket is not a mapping
 
     def commits(self, branch: str = "main") -> int:
-        """How many commits a branch has."""
+        """Return the number of commits of a branch."""
         return len(log(self.repository(), branch))
 
     def message(self, branch: str = "main") -> str:
-        """The newest commit's message."""
+        """Return the message of the newest commit."""
         return message(self.repository(), branch)
 
     def claims(self, run: Run) -> list[str]:
-        """The run's volumes that are still there."""
+        """Return the volumes of the run that still exist."""
         found = json.loads(kubectl("-n", self.namespace, "get", "pvc", "-o", "json"))["items"]
         owners = [(owner["name"], claim) for claim in found for owner in claim["metadata"]["ownerReferences"]]
         return [claim["metadata"]["name"] for owner, claim in owners if owner == run.name]
 
     def state(self) -> Document:
-        """sync-metadata.json, as the report keeps it for the next run."""
+        """Return sync-metadata.json, which the report step stores for the next run."""
         (key,) = [key for key in self.artifacts.keys() if key.endswith("/sync-metadata.json")]  # noqa: SIM118
         state = json.loads(self.artifacts.minio.get_object(self.artifacts.name, key).data)
         assert isinstance(state, dict)
         return state
 
     def remove(self) -> None:
-        """Give the namespace back, without waiting."""
+        """Delete the namespace, without waiting."""
         kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")

@@ -1,7 +1,7 @@
-"""Where the end-to-end tests run: a cluster with Argo Workflows, an S3 store and a Git server beside it.
+"""The environment of the end-to-end tests: a cluster with Argo Workflows, an S3 store and a Git server.
 
-Everything comes from the environment; tests/e2e/README.md says which variables, and `make e2e` sets
-them for the cluster that it brings up itself.
+Environment variables describe it (see tests/e2e/README.md); `make e2e` sets them if it starts the cluster
+itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REQUIRED = (
 
 @dataclass(frozen=True)
 class Site:
-    """One cluster and its surroundings. Addresses come twice: as pods see them, and as this machine does."""
+    """One cluster with its servers. Each server has an address for pods and one for this machine."""
 
     image: str
     s3: S3Server
@@ -43,7 +43,7 @@ class Site:
 
     @classmethod
     def from_environment(cls) -> Site:
-        """Raises KeyError with the name of what is missing."""
+        """Read the environment; raises KeyError with the name of a missing variable."""
         found = {name: os.environ[name] for name in REQUIRED}
         return cls(
             image=found["E2E_IMAGE"],
@@ -61,11 +61,11 @@ class Site:
         )
 
     def create_repository(self, name: str) -> None:
-        """An empty repository at <git URL>/<name>.git."""
+        """Create an empty repository at <git URL>/<name>.git."""
         _run(*shlex.split(self.git_create.replace("NAME", name)))
 
     def argo_api(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        """What a click in Argo's user interface sends, and what comes back."""
+        """Send a request of Argo's user interface; return the answer."""
         request = urllib.request.Request(
             f"{self.argo_server}/{path}",
             method=method,
@@ -78,12 +78,12 @@ class Site:
 
 
 def kubectl(*arguments: str, stdin: str = "") -> str:
-    """Run kubectl; its standard output."""
+    """Run kubectl; return its standard output."""
     return _run("kubectl", *arguments, stdin=stdin)
 
 
 def argo(*arguments: str) -> str:
-    """Run argo; its standard output."""
+    """Run argo; return its standard output."""
     return _run("argo", *arguments)
 
 

@@ -1,4 +1,4 @@
-"""The pipeline on a real cluster: what reaches Git, the workflow's end, and its pods."""
+"""The pipeline on a real cluster: the result in Git, the workflow and its pods."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def of(cluster: str, files: dict[str, bytes]) -> dict[str, bytes]:
     return {path: content for path, content in files.items() if path.startswith(f"clusterbackup/{cluster}/")}
 
 
-def assert_whole(run: Run) -> None:
-    """Every step ran once, and well."""
+def assert_success(run: Run) -> None:
+    """Check that every step ran once and succeeded."""
     assert run.phase == "Succeeded", run.document["status"].get("message")
     assert {name: run.exits(name) for name in STEPS if name != "download"} == {
         name: [0] for name in STEPS if name != "download"
@@ -47,8 +47,8 @@ def publish_message(run: Run) -> str:
     return run.pods("publish")[-1].message
 
 
-def test_schedule(installation: Installation) -> None:
-    """The CronWorkflow fires by itself; a changed schedule is a changed setting."""
+def test_cron_workflow_runs_on_its_schedule(installation: Installation) -> None:
+    """The CronWorkflow starts a run; the setting changes its schedule."""
     installation.bucket.put_many(objects("east"))
     installation.install(SYNC_SCHEDULE="* * * * *", SYNC_TIMEZONE="Europe/Berlin")
     cron = json.loads(kubectl("-n", installation.namespace, "get", "cronworkflow", "git-sync", "-o", "json"))
@@ -61,12 +61,12 @@ def test_schedule(installation: Installation) -> None:
     installation.configure(SYNC_SCHEDULE="0 0 1 1 *")
     run = installation.wait(names.split()[0].partition("/")[2])
     assert run.document["metadata"]["labels"]["workflows.argoproj.io/cron-workflow"] == "git-sync"
-    assert_whole(run)
+    assert_success(run)
     assert installation.contents() == objects("east")
 
 
-def test_one_cluster_one_at_a_time_and_incremental(installation: Installation) -> None:
-    """One-offs, the mutex, the cache that travels, and life without it."""
+def test_submitted_runs_are_serialised_and_incremental(installation: Installation) -> None:
+    """Filtered one-off runs, the mutex, the cache artifact, and a run without it."""
     everything = objects("east", "staging")
     installation.bucket.put_many(everything)
     installation.install()
@@ -76,27 +76,29 @@ def test_one_cluster_one_at_a_time_and_incremental(installation: Installation) -
     assert waiting.phase == "Pending"
     assert "Mutex/git-sync lock" in waiting.document["status"]["message"]
     run = installation.wait(first)
-    assert_whole(run)
+    assert_success(run)
     assert of("staging", installation.contents()) == installation.contents() == objects("staging")
     assert "Clusters processed: 1\n- staging: 6 files\n" in installation.message()
-    assert installation.state()["last_success"] is None, "a filtered run says nothing of the rest"
+    assert installation.state()["last_success"] is None, (
+        "a filtered run does not count as a success of all clusters"
+    )
     run = installation.wait(second)
-    assert_whole(run)
+    assert_success(run)
     assert run.nodes[0].started >= installation.run(first).document["status"]["finishedAt"]
     assert installation.contents() == everything
-    assert installation.fetched(run) == 6, "the cache of the first run was there"
+    assert installation.fetched(run) == 6, "the run uses the cache of the first run"
 
     changed = {"clusterbackup/east/default/ConfigMap/object-0.yaml": b"changed\n"}
     installation.bucket.put_many(changed)
     run = installation.sync()
-    assert_whole(run)
+    assert_success(run)
     assert installation.fetched(run) == 1
-    assert installation.claims(run) == [], "a volume that is no longer needed is gone"
+    assert installation.claims(run) == [], "the volume of a finished run is deleted"
 
     (cache,) = [key for key in installation.artifacts.keys() if key.endswith("cache.tgz")]  # noqa: SIM118
     installation.artifacts.delete(cache)
     run = installation.sync()
-    assert_whole(run)
+    assert_success(run)
     assert installation.fetched(run) == 12
     assert installation.contents() == everything | changed
     assert installation.commits() == 3
@@ -107,7 +109,7 @@ def test_one_cluster_one_at_a_time_and_incremental(installation: Installation) -
 
 
 def assert_documented_lines_hold(installation: Installation, run: Run) -> None:
-    """The jq lines of docs/logs.md, over a log in which the executor's lines stand too."""
+    """Check the jq lines of docs/logs.md on a log that also has lines of the executor."""
     log = installation.log_text(run)
     assert "level=INFO" in log
     section = LOGS.split("## Logs on a cluster", 1)[1].split("\n## ", 1)[0]
@@ -117,40 +119,40 @@ def assert_documented_lines_hold(installation: Installation, run: Run) -> None:
     assert errors == []
 
 
-def test_resubmit(installation: Installation) -> None:
-    """The user interface's button and `argo resubmit` are fresh runs."""
+def test_resubmitted_run_starts_from_the_beginning(installation: Installation) -> None:
+    """Both the button of the user interface and `argo resubmit` start a new run."""
     installation.bucket.put_many(objects("east"))
     installation.install()
     first = installation.sync()
-    assert_whole(first)
+    assert_success(first)
     installation.bucket.put("clusterbackup/east/default/ConfigMap/new.yaml", b"new\n")
     answer = installation.site.argo_api(
         "PUT", f"api/v1/workflows/{installation.namespace}/{first.name}/resubmit", {"memoized": False}
     )
     run = installation.wait(json.loads(answer)["metadata"]["name"])
-    assert_whole(run)
+    assert_success(run)
     assert "clusterbackup/east/default/ConfigMap/new.yaml" in installation.contents()
 
     installation.bucket.put("clusterbackup/east/default/ConfigMap/newer.yaml", b"newer\n")
     again = argo("resubmit", "-n", installation.namespace, first.name, "-o", "name").strip()
-    assert_whole(installation.wait(again))
+    assert_success(installation.wait(again))
     assert installation.contents() == installation.objects()
     assert installation.commits() == 3
 
 
-def test_memoized_resubmit_and_retry(installation: Installation) -> None:
-    """After a failure: a memoized run loses nothing, Retry publishes again, only a fresh run completes."""
+def test_memoized_resubmit_and_retry_after_a_failure(installation: Installation) -> None:
+    """A memoized run loses nothing, Retry publishes again, and only a new run completes the sync."""
     installation.bucket.put_many(objects("east", "west"))
     installation.faults({"contains": "clusterbackup/west/", "status": 403})
     installation.install()
     failed = installation.sync()
     assert failed.phase == "Failed"
     assert failed.exits("publish") == [10]
-    assert installation.claims(failed), "the volume of a failed run stays"
+    assert installation.claims(failed), "the volume of a failed run is kept"
     answer = installation.site.argo_api(
         "PUT", f"api/v1/workflows/{installation.namespace}/{failed.name}/resubmit", {"memoized": True}
     )
-    # Argo 4.0 begins all steps of such a run at once, on an empty volume, and may never end it.
+    # Argo 4.0 starts all steps of such a run at once, on an empty volume, and may never end it.
     memoized = json.loads(answer)["metadata"]["name"]
     installation.until(memoized, lambda run: run.exits("publish") not in ([], [None]))
     assert installation.contents() == objects("east")
@@ -167,12 +169,12 @@ def test_memoized_resubmit_and_retry(installation: Installation) -> None:
 
     kubectl("-n", installation.namespace, "delete", "pod", "faults", "--wait=true")
     installation.configure(MINIO_ENDPOINT=installation.site.s3_from_pods)
-    assert_whole(installation.sync())
+    assert_success(installation.sync())
     assert installation.contents() == objects("east", "west")
 
 
-def test_a_transient_failure_is_retried(installation: Installation) -> None:
-    """Exit 30 is tried again by Argo, and the run ends well."""
+def test_transient_failure_is_retried_by_argo(installation: Installation) -> None:
+    """Argo retries exit code 30, and the run succeeds."""
     installation.bucket.put_many(objects("east", "west"))
     installation.faults({"contains": "clusterbackup/west/", "status": 503, "seconds": 15})
     installation.install(RETRY_ATTEMPTS="5", RETRY_DELAY="8s")
@@ -184,8 +186,8 @@ def test_a_transient_failure_is_retried(installation: Installation) -> None:
     assert installation.contents() == objects("east", "west")
 
 
-def test_a_cluster_that_fails_for_good(installation: Installation) -> None:
-    """It is not retried, the others are committed, and the workflow says which it was."""
+def test_cluster_that_always_fails_is_reported_and_others_are_committed(installation: Installation) -> None:
+    """The step is not retried, and the workflow names the cluster."""
     installation.bucket.put_many(objects("east", "west"))
     installation.faults({"contains": "clusterbackup/west/", "status": 403})
     installation.install()
@@ -206,7 +208,7 @@ def test_a_cluster_that_fails_for_good(installation: Installation) -> None:
     assert "west: " in installation.log(run, "sync_complete")[0]["error"]
 
 
-# Argo believes that a pod is lost only after its RECENTLY_STARTED_POD_DURATION, 10 s by default.
+# Argo treats a pod as lost only after RECENTLY_STARTED_POD_DURATION, 10 s by default.
 _KNOWN_SECONDS = 12
 
 
@@ -222,22 +224,22 @@ def running_download(run: Run, cluster: str) -> Node | None:
 SLOW = {"contains": "clusterbackup/west/default", "delay": 1.5}
 
 
-def test_a_download_pod_is_deleted(installation: Installation) -> None:
-    """The run goes on with another pod, and ends exact."""
+def test_run_completes_after_a_download_pod_is_deleted(installation: Installation) -> None:
+    """The run continues with another pod, and the result is exact."""
     installation.bucket.put_many(objects("east") | objects("west", count=40))
     installation.faults(SLOW)
     installation.install(CONCURRENCY="2")
     name = installation.submit()
-    # The other cluster's pod may still run as well.
+    # The pod of the other cluster may still run, too.
     pod = running_download(installation.until(name, lambda run: running_download(run, "west")), "west")
     assert pod is not None
     pods = json.loads(kubectl("-n", installation.namespace, "get", "pods", "-o", "json"))["items"]
-    (victim,) = [
+    (pod_name,) = [
         item["metadata"]["name"]
         for item in pods
         if item["metadata"].get("annotations", {}).get("workflows.argoproj.io/node-id") == pod.id
     ]
-    kubectl("-n", installation.namespace, "delete", "pod", victim, "--wait=false")
+    kubectl("-n", installation.namespace, "delete", "pod", pod_name, "--wait=false")
     run = installation.wait(name)
     assert run.phase == "Succeeded"
     assert len(run.pods("download")) == 3
@@ -245,8 +247,8 @@ def test_a_download_pod_is_deleted(installation: Installation) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "terminate"])
-def test_a_run_is_stopped(installation: Installation, how: str) -> None:
-    """The next run is exact. report still runs on stop, not on terminate."""
+def test_run_after_a_stopped_run_is_exact(installation: Installation, how: str) -> None:
+    """report still runs after stop, but not after terminate."""
     installation.bucket.put_many(objects("east") | objects("west", count=40))
     installation.faults(SLOW)
     installation.install(CONCURRENCY="2")
@@ -257,17 +259,17 @@ def test_a_run_is_stopped(installation: Installation, how: str) -> None:
     assert run.phase == "Failed"
     assert run.exits("report") == ([0] if how == "stop" else [])
     installation.configure(CONCURRENCY="40")
-    assert_whole(installation.sync())
+    assert_success(installation.sync())
     assert installation.contents() == installation.objects()
     # A stopped run is counted if it was reported.
     assert installation.state()["counters"]["errors"] == (1 if how == "stop" else 0)
 
 
-def test_guard(installation: Installation) -> None:
-    """A vanished cluster stays until a person allows that very loss; the leave allows no other."""
+def test_guard_keeps_a_vanished_cluster_until_its_deletion_is_approved(installation: Installation) -> None:
+    """The approval allows only this deletion."""
     installation.bucket.put_many(objects("east", "west", "north", count=3))
     installation.install()
-    assert_whole(installation.sync())
+    assert_success(installation.sync())
     installation.bucket.clear("clusterbackup/west/")
     refused = installation.sync()
     assert refused.phase == "Failed"
@@ -278,7 +280,7 @@ def test_guard(installation: Installation) -> None:
     assert re.search(r"--allow-delete west:[0-9a-f]{16}", installation.log_text(refused))
 
     allowed = installation.sync(allow_delete=match[0])
-    assert_whole(allowed)
+    assert_success(allowed)
     assert installation.contents() == objects("east", "north", count=3)
     assert f"Git-Sync-Allowed-Deletion: {match[0].replace(':', ' ')}\n" in installation.message()
 
@@ -289,19 +291,19 @@ def test_guard(installation: Installation) -> None:
     assert installation.contents() == objects("east", "north", count=3)
 
 
-def test_forty_clusters(installation: Installation) -> None:
-    """A wide fan-out; and the same in shards of several clusters."""
+def test_forty_clusters_sync_in_single_and_shared_shards(installation: Installation) -> None:
+    """One shard per cluster, and then several clusters per shard."""
     everything = objects(*(f"cluster-{number:02}" for number in range(40)), count=2)
     installation.bucket.put_many(everything)
     installation.install()
     installation.configure(MAX_SHARDS="40")
     run = installation.sync()
-    assert_whole(run)
+    assert_success(run)
     assert len(run.pods("download")) == 40
     assert installation.contents() == everything
     installation.configure(MAX_SHARDS="4")
     run = installation.sync()
-    assert_whole(run)
+    assert_success(run)
     assert len(run.pods("download")) == 4
     assert {node.name for node in run.pods("download")} == {
         f"download({n}:index:{n},label:shard-{n})(0)" for n in range(4)
@@ -310,7 +312,7 @@ def test_forty_clusters(installation: Installation) -> None:
 
 
 def test_the_clusters_own_resources(installation: Installation) -> None:
-    """Real input: what a backup job would dump of this very cluster."""
+    """Real input: the resources of this cluster, as a backup job writes them."""
     kinds = kubectl("api-resources", "--verbs=list", "-o", "name").split()
     dump: dict[str, bytes] = {}
     for kind in kinds:
@@ -325,7 +327,7 @@ def test_the_clusters_own_resources(installation: Installation) -> None:
     assert any(":" in key for key in dump)
     installation.bucket.put_many(dump)
     installation.install()
-    assert_whole(installation.sync())
+    assert_success(installation.sync())
     assert installation.contents() == dump
 
 
@@ -343,19 +345,19 @@ HOSTILE = (
 )
 
 
-def test_hostile_cluster_names(installation: Installation) -> None:
-    """They sync literally, and reach no template, label or argument."""
+def test_hostile_cluster_names_reach_no_template_label_or_argument(installation: Installation) -> None:
+    """Their files are committed unchanged."""
     everything = objects(*HOSTILE, "east", count=1)
     quarantined = {"clusterbackup/.git/config": b"x", "clusterbackup/east/x\\y": b"x"}
     installation.bucket.put_many(everything | quarantined)
     installation.install()
-    installation.configure(MAX_SHARDS="20")  # so that each has a label of its own
+    installation.configure(MAX_SHARDS="20")  # so that each cluster has a separate label
     run = installation.sync()
-    assert_whole(run)
+    assert_success(run)
     assert installation.contents() == everything
     document = json.dumps(run.document, ensure_ascii=False)
     for name in HOSTILE:
-        if not name.startswith("{{"):  # such stand in the document for reasons of its own
+        if not name.startswith("{{"):  # the document contains such expressions anyway
             assert json.dumps(name, ensure_ascii=False)[1:-1] not in document
     labels = {node.name.partition("label:")[2].removesuffix(")(0)") for node in run.pods("download")}
     assert len(labels) == len(HOSTILE) + 1
@@ -364,8 +366,8 @@ def test_hostile_cluster_names(installation: Installation) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["refused", "failed"])
-def test_a_hostile_name_in_a_failure_is_no_code(installation: Installation, outcome: str) -> None:
-    """Argo pastes the last words of failed pods into the exit handler, and evaluates what it has pasted."""
+def test_hostile_name_in_a_failure_is_not_evaluated(installation: Installation, outcome: str) -> None:
+    """Argo inserts the messages of failed pods into the exit handler and evaluates expressions in them."""
     name = "{{=now()}} {{workflow.uid}}"
     bad = objects(name, count=1)
     installation.bucket.put_many(objects("east") | bad)
@@ -374,44 +376,44 @@ def test_a_hostile_name_in_a_failure_is_no_code(installation: Installation, outc
     installation.install()
     run = installation.sync()
     if outcome == "refused":
-        assert_whole(run)
+        assert_success(run)
         installation.bucket.clear(f"clusterbackup/{name}/")
         run = installation.sync()
     assert run.exits("publish") == [20 if outcome == "refused" else 10]
     assert "{ {=now()} } { {workflow.uid} }" in publish_message(run)
     assert run.exits("report") == [0]
     (line,) = installation.log(run, "sync_complete")
-    assert name in line["error"], "for people it stands as it is"
+    assert name in line["error"], "the log shows it unchanged"
     assert installation.contents() == objects("east") | (bad if outcome == "refused" else {})
 
 
-def test_the_report_can_be_opened(installation: Installation) -> None:
-    """Where the user interface opens artifacts, the run's result and its report are."""
+def test_report_artifacts_can_be_opened(installation: Installation) -> None:
+    """The artifacts of the user interface contain the result and the report of a run."""
     installation.bucket.put_many(objects("east"))
     installation.install()
 
-    def opened(run: Run, step: str, artifact: str) -> str:
+    def artifact_content(run: Run, step: str, artifact: str) -> str:
         (pod,) = run.pods(step)
         path = f"artifact-files/{installation.namespace}/workflows/{run.name}/{pod.id}/outputs/{artifact}"
         return installation.site.argo_api("GET", path).decode()
 
     run = installation.sync(dry_run="true")
-    assert_whole(run)
+    assert_success(run)
     assert installation.fetched(run) == 6
-    result = json.loads(opened(run, "publish", "result"))
+    result = json.loads(artifact_content(run, "publish", "result"))
     assert result["dry_run"] is True
     assert result["outcome"] == "success"
     assert "main" not in branches(installation.repository())
 
     run = installation.sync()
-    assert_whole(run)
-    page = opened(run, "report", "report-html")
+    assert_success(run)
+    page = artifact_content(run, "report", "report-html")
     assert page.startswith("<!DOCTYPE html>")
     assert "east" in page
-    assert "east" in opened(run, "report", "report-markdown")
+    assert "east" in artifact_content(run, "report", "report-markdown")
 
 
-def test_one_volume_on_one_node(installation: Installation) -> None:
+def test_rwo_component_runs_all_pods_on_one_node(installation: Installation) -> None:
     """The component for storage without ReadWriteMany, with more resources."""
     installation.components = ("rwo", "large")
     installation.bucket.put_many(objects("east", "west"))
@@ -421,7 +423,7 @@ def test_one_volume_on_one_node(installation: Installation) -> None:
     (claim,) = installation.claims(run)
     volume = json.loads(kubectl("-n", installation.namespace, "get", "pvc", claim, "-o", "json"))
     assert volume["spec"]["accessModes"] == ["ReadWriteOnce"]
-    assert_whole(installation.wait(name))
+    assert_success(installation.wait(name))
     pods = json.loads(kubectl("-n", installation.namespace, "get", "pods", "-o", "json"))["items"]
     for pod in pods:
         (main,) = [c for c in pod["spec"]["containers"] if c["name"] == "main"]
@@ -430,20 +432,20 @@ def test_one_volume_on_one_node(installation: Installation) -> None:
     assert installation.contents() == objects("east", "west")
 
 
-def test_a_branch_for_each_cluster(installation: Installation) -> None:
-    """The distributed overlay: one cluster, one branch."""
+def test_distributed_overlay_has_a_branch_per_cluster(installation: Installation) -> None:
+    """Each installation syncs one cluster to one branch."""
     installation.overlay = "distributed"
     installation.bucket.put_many(objects("production-east", "production-west"))
     installation.install()
-    assert_whole(installation.sync())
+    assert_success(installation.sync())
     assert installation.contents("backups/production-east") == objects("production-east")
-    assert_whole(installation.sync(clusters="production-west", branch="backups/production-west"))
+    assert_success(installation.sync(clusters="production-west", branch="backups/production-west"))
     assert installation.contents("backups/production-west") == objects("production-west")
     assert installation.contents("backups/production-east") == objects("production-east")
 
 
-def test_without_argo(installation: Installation) -> None:
-    """The plain CronJob, with the commands that its users know."""
+def test_cron_job_overlay_syncs_without_argo(installation: Installation) -> None:
+    """The plain CronJob, with the documented kubectl commands."""
     installation.overlay = "cronjob"
     installation.bucket.put_many(objects("east"))
     installation.install()

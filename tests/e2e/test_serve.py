@@ -1,4 +1,4 @@
-"""What an operator sees of the runs from outside: the Deployment `git-sync`, and a run's report."""
+"""The Deployment `git-sync`, and the report of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.e2e.site import kubectl
 if TYPE_CHECKING:
     from tests.e2e.installation import Installation
 
-_PATIENCE_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
-def test_serve_answers_for_the_pipelines_runs(installation: Installation) -> None:
+def test_serve_shows_the_runs_of_the_pipeline(installation: Installation) -> None:
     installation.bucket.put_many({f"clusterbackup/east/shop/{n}.yaml": b"x" for n in range(3)})
     installation.components = ("serve",)
     site = installation.site
@@ -33,7 +33,7 @@ def test_serve_answers_for_the_pipelines_runs(installation: Installation) -> Non
         service = f"/api/v1/namespaces/{installation.namespace}/services/git-sync:8080/proxy"
         return kubectl("get", "--raw", f"{service}{path}")
 
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while "git_sync_duration_seconds_count 1.0\n" not in ask("/metrics"):
         assert time.monotonic() < deadline, ask("/metrics")
         time.sleep(1)

@@ -1,7 +1,7 @@
-"""The container image: what its Dockerfile pins, and, where asked for, the image itself.
+"""The container image: its Dockerfile, and on request the image itself.
 
-SYNC_TEST_IMAGE=1 builds the image and tests it, SYNC_TEST_IMAGE=archive.tar tests one that
-was built before. Both need root, to unpack the image and to enter it.
+SYNC_TEST_IMAGE=1 builds the image and tests it; SYNC_TEST_IMAGE=archive.tar tests an existing image. Both
+need root to unpack the image and to chroot into it.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ STAGES = [
 
 OWN_USER = 65532
 TOKEN = "glpat-image-0123456789"
-ASKED = os.environ.get("SYNC_TEST_IMAGE", "")
+REQUESTED = os.environ.get("SYNC_TEST_IMAGE", "")
 
 
-# -- the Dockerfile -----------------------------------------------------------------------------
+# -- the Dockerfile -------------------------------------------------------------------------------
 
 
-def test_the_build_sees_what_the_dockerfile_copies_and_nothing_else() -> None:
+def test_dockerignore_allows_only_the_copied_paths() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert (rules[0], rules[-1]) == ("*", "**/__pycache__")
     copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     assert sorted(rules[1:-1]) == sorted(f"!{path}" for line in copies for path in line.split())
 
 
-def test_what_is_installed_is_locked_by_hash() -> None:
+def test_dockerfile_installs_only_packages_locked_by_hash() -> None:
     installs = re.findall(r"pip (?:--python \S+ )?install ([^&]+?)(?= &&|\n|$)", STAGES[0])
     locked = [line for line in installs if "--requirement" in line]
     assert [re.findall(r"--requirement (\S+)", line) for line in locked] == [
@@ -67,7 +67,7 @@ def test_what_is_installed_is_locked_by_hash() -> None:
     assert "pip wheel --no-deps --no-build-isolation" in STAGES[0]
 
 
-def test_the_final_stage_installs_what_a_run_needs_and_builds_nothing() -> None:
+def test_final_stage_installs_only_runtime_packages() -> None:
     _, final = STAGES
     (packages,) = re.findall(r"apt-get install --yes --no-install-recommends ([^&]+) &&", final)
     assert packages.split() == ["ca-certificates", "git", "libnss-wrapper", "openssh-client", "python3"]
@@ -76,35 +76,35 @@ def test_the_final_stage_installs_what_a_run_needs_and_builds_nothing() -> None:
     assert f"\nUSER {OWN_USER}:{OWN_USER}\n" in final, "Kubernetes' runAsNonRoot needs a number"
 
 
-def test_the_labels_say_what_the_project_says() -> None:
+def test_image_labels_match_pyproject() -> None:
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\S+)="([^"]*)"', STAGES[1]))
     assert labels["title"] == PROJECT["name"]
     assert labels["description"] == PROJECT["description"]
     assert labels["licenses"] == PROJECT["license"]
 
 
-def test_the_default_base_can_be_made_of_packages() -> None:
+def test_images_build_knows_the_suite_of_the_default_base() -> None:
     (suite,) = re.findall(r"^ARG BASE=docker\.io/library/debian:(\w+)-slim$", DOCKERFILE, re.MULTILINE)
     assert re.search(rf"\[{suite}\]=3\.\d+\b", (ROOT / "images/build").read_text())
 
 
-# -- the image ----------------------------------------------------------------------------------
+# -- the image ------------------------------------------------------------------------------------
 
 needs_image = pytest.mark.skipif(
-    not ASKED, reason="building the image takes a minute: set SYNC_TEST_IMAGE=1 for it"
+    not REQUESTED, reason="building the image takes a minute; set SYNC_TEST_IMAGE=1"
 )
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Image]:
-    """The image, built once for all processes of this test run."""
+    """Build the image once for all processes of this test run."""
     shared = (
         tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
     )
-    archive = shared / "image.tar" if ASKED == "1" else Path(ASKED)
+    archive = shared / "image.tar" if REQUESTED == "1" else Path(REQUESTED)
     with (shared / "image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if ASKED == "1" and not archive.exists():
+        if REQUESTED == "1" and not archive.exists():
             subprocess.run(
                 [ROOT / "images/build"],
                 env=os.environ | {"IMAGE": "git-sync:test", "OUTPUT": str(archive)},
@@ -116,7 +116,7 @@ def image(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[
 
 @pytest.fixture
 def tmp(tmp_path: Path) -> Path:
-    """An emptyDir for /tmp."""
+    """Create a directory like the emptyDir for /tmp."""
     path = tmp_path / "tmp"
     path.mkdir()
     path.chmod(0o1777)
@@ -125,7 +125,7 @@ def tmp(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A volume as Kubernetes prepares it for a pod's fsGroup: root's, and the group may write."""
+    """Create a volume as Kubernetes prepares it for fsGroup: owned by root, and writable for the group."""
     path = tmp_path / "volume"
     path.mkdir()
     os.chown(path, 0, OWN_USER)
@@ -143,7 +143,9 @@ def inside(image: Image, path: Path) -> str:
 
 @needs_image
 @pytest.mark.parametrize("user", [OWN_USER, 12345])
-def test_it_runs_as_any_user_in_a_read_only_root(image: Image, tmp: Path, workspace: Path, user: int) -> None:
+def test_image_runs_as_any_user_with_a_read_only_root(
+    image: Image, tmp: Path, workspace: Path, user: int
+) -> None:
     ran = image.run("--version", user=user, group=OWN_USER, tmp=tmp, workspace=workspace)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.split()[-1] == __version__ == PROJECT["version"]
@@ -152,7 +154,7 @@ def test_it_runs_as_any_user_in_a_read_only_root(image: Image, tmp: Path, worksp
 
 @needs_image
 @pytest.mark.parametrize("user", [OWN_USER, 12345])
-def test_it_syncs_over_ssh_as_any_user(  # ssh refuses users without a name
+def test_image_syncs_over_ssh_as_any_user(  # ssh requires a user name
     image: Image, tmp: Path, workspace: Path, user: int, sync: Sync
 ) -> None:
     sync.bucket.put_many({"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"})
@@ -178,14 +180,14 @@ def test_it_syncs_over_ssh_as_any_user(  # ssh refuses users without a name
 
 
 @needs_image
-def test_it_syncs_over_https_with_a_token_that_no_file_holds(
+def test_image_syncs_over_https_without_writing_the_token_to_a_file(
     image: Image, tmp: Path, workspace: Path, sync: Sync, ca: trustme.CA
 ) -> None:
     sync.bucket.put("clusterbackup/east/a.yaml", b"a")
     ca.cert_pem.write_to_path(str(tmp / "ca.pem"))
-    left: list[Path] = []
+    temporary: list[Path] = []
     with https_git_server(sync.repository.parent, ca, TOKEN) as server:
-        server.before = lambda _: left.extend(path for path in tmp.rglob("*") if path.is_file())
+        server.before = lambda _: temporary.extend(path for path in tmp.rglob("*") if path.is_file())
         settings = {
             **sync.settings,
             "GIT_REPOSITORY": server.url_for(sync.repository),
@@ -196,7 +198,7 @@ def test_it_syncs_over_https_with_a_token_that_no_file_holds(
         ran = image.run("run", user=12345, group=OWN_USER, tmp=tmp, workspace=workspace, settings=settings)
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
     assert contents(sync.repository) == {"clusterbackup/east/a.yaml": b"a"}
-    assert set(left) == {tmp / "ca.pem"}
+    assert set(temporary) == {tmp / "ca.pem"}
     assert [path.name for path in tmp.iterdir()] == ["ca.pem"]
     written = [path for path in workspace.rglob("*") if path.is_file()]
     assert written
@@ -204,14 +206,14 @@ def test_it_syncs_over_https_with_a_token_that_no_file_holds(
 
 
 @needs_image
-def test_it_starts_as_nobody_in_particular_and_knows_no_setting(image: Image) -> None:
+def test_image_has_a_numeric_user_and_no_settings(image: Image) -> None:
     assert image.config["User"] == f"{OWN_USER}:{OWN_USER}"
     known = {setting.name for setting in catalogue()}
     assert not known & {entry.partition("=")[0] for entry in image.config["Env"]}
 
 
 @needs_image
-def test_it_adds_less_than_250_mb_to_its_base(image: Image) -> None:
+def test_image_adds_less_than_250_mb_to_its_base(image: Image) -> None:
     base, *added = (size / 1e6 for size in image.layer_bytes)
     assert sum(added) < 250, (
         f"base {base:.0f} MB, total {base + sum(added):.0f} MB, added {sum(added):.0f} MB"
@@ -219,7 +221,7 @@ def test_it_adds_less_than_250_mb_to_its_base(image: Image) -> None:
 
 
 @needs_image
-def test_its_python_packages_are_the_locked_ones_and_its_own(image: Image) -> None:
+def test_image_has_only_the_locked_python_packages(image: Image) -> None:
     lock = (ROOT / "requirements/runtime.txt").read_text()
     locked = {f"{name}-{version}" for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)}
     installed = {
@@ -235,7 +237,7 @@ def canonical(name: str) -> str:
 
 
 @needs_image
-def test_it_holds_neither_build_tools_nor_what_it_was_built_from(image: Image) -> None:
+def test_image_has_no_build_tools_and_no_sources(image: Image) -> None:
     tools = re.compile(r"(.*-)?(pip|easy_install|gcc|g\+\+|cc|cpp|ld|as|make)[\d.-]*")
     programs = [path for path in paths(image) if path.parent.name in {"bin", "sbin"}]
     assert programs
@@ -246,28 +248,28 @@ def test_it_holds_neither_build_tools_nor_what_it_was_built_from(image: Image) -
 
 
 @needs_image
-def test_no_program_in_it_gains_rights(image: Image) -> None:
-    gaining = stat.S_ISUID | stat.S_ISGID
+def test_image_has_no_setuid_programs(image: Image) -> None:
+    setuid_bits = stat.S_ISUID | stat.S_ISGID
     assert not [
         inside(image, path)
         for path in paths(image)
-        if stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_mode & gaining
+        if stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_mode & setuid_bits
     ]
 
 
 @needs_image
-def test_nobody_but_root_may_change_it(image: Image) -> None:
-    open_to_all = []
+def test_image_files_are_writable_only_for_root(image: Image) -> None:
+    world_writable = []
     for path in paths(image):
         status = path.lstat()
         assert (status.st_uid, status.st_gid) != (OWN_USER, OWN_USER), inside(image, path)
         if not path.is_symlink() and status.st_mode & stat.S_IWOTH:
-            open_to_all.append(inside(image, path))
-    assert set(open_to_all) <= {"/tmp", "/var/tmp", "/run/lock", "/workspace"}
+            world_writable.append(inside(image, path))
+    assert set(world_writable) <= {"/tmp", "/var/tmp", "/run/lock", "/workspace"}
 
 
 @needs_image
-def test_its_bytecode_is_made(image: Image) -> None:
+def test_image_has_compiled_bytecode(image: Image) -> None:
     (package,) = image.root.glob("opt/git-sync/lib/python3.*/site-packages/steps")
     sources = list(package.rglob("*.py"))
     assert len(sources) > 20

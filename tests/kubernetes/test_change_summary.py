@@ -1,4 +1,4 @@
-"""What a run changed, summed up."""
+"""The summary of the changes of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rows(*changes: tuple[str, str]) -> list[PlanRow]:
         ("east/cart.yaml", "unknown"),
     ],
 )
-def test_the_kind_is_the_directory_below_the_namespace(path: str, kind: str) -> None:
+def test_kind_is_the_directory_below_the_namespace(path: str, kind: str) -> None:
     assert list(summarize(rows(("A", path)), {}).kinds) == [kind]
 
 
@@ -76,7 +76,7 @@ def test_changes_are_counted_by_kind_and_namespace() -> None:
     assert (summed.inspected, summed.not_inspected) == (0, 1)
 
 
-def test_content_tells_the_kind_the_images_and_the_grants() -> None:
+def test_summary_has_kind_images_and_grants_from_the_content() -> None:
     before = Resource("Role", {}, frozenset({Grant("get", "pods"), Grant("patch", "pods")}))
     after = Resource("Role", {}, frozenset({Grant("get", "pods"), Grant("*", "pods"), Grant("*", "secrets")}))
     summed = summarize(
@@ -101,7 +101,7 @@ def test_content_tells_the_kind_the_images_and_the_grants() -> None:
     assert (summed.inspected, summed.not_inspected) == (2, 0)
 
 
-def test_lists_are_cut_and_say_by_how_much() -> None:
+def test_long_lists_are_cut_with_the_number_of_omitted_entries() -> None:
     many = rows(*(("A", f"east/ns{n}/Secret/{n}.yaml") for n in range(150)))
     summed = summarize(many, {})
     assert (len(summed.namespaces), len(summed.security_changes), summed.more_security_changes) == (
@@ -112,14 +112,14 @@ def test_lists_are_cut_and_say_by_how_much() -> None:
     assert summed.kinds["Secret"].added == 150
     images = {f"c{n}": str(n) for n in range(130)}
     found = compare_versions(b"a/b/c.yaml", Resource("Pod"), Resource("Pod", images))
-    assert len(found.images) == 100, "no more is kept of one file"
+    assert len(found.images) == 100, "the limit per file"
     summed = summarize(
         rows(("M", "a/b/c.yaml"), ("M", "a/b/d.yaml")), {b"a/b/c.yaml": found, b"a/b/d.yaml": found}
     )
     assert (len(summed.images), summed.more_images) == (100, 160)
 
 
-def test_what_is_kept_of_a_file_is_small_and_says_that_it_was_cut() -> None:
+def test_grants_of_a_file_are_cut_with_a_note() -> None:
     grants = frozenset(Grant(f"verb{n}", "x" * 300) for n in range(5000))
     granted = compare_versions(b"a", None, Resource("Role", {}, grants, grants_truncated=True)).granted
     assert granted[-2:] == ("and 4980 more", "and more: only 5000 grants of a file are compared")
@@ -127,21 +127,23 @@ def test_what_is_kept_of_a_file_is_small_and_says_that_it_was_cut() -> None:
     assert compare_versions(b"a", None, Resource("Role", {}, grants)).granted[-1] == "and 4980 more"
 
 
-def test_countless_names_share_one() -> None:
+def test_rare_names_are_counted_as_others() -> None:
     many = rows(*(("A", f"east/n{n}/kind{n}/a.yaml") for n in range(10_100)))
     summed = summarize(many, {})
     assert summed.kinds["others"] == summed.namespaces["others"] == Count(added=100)
 
 
-def test_what_comes_out_of_files_is_escaped_and_cut() -> None:
-    evil = "\x1b[31m\n" + "x" * 5000
-    found = compare_versions(b"a", None, Resource(evil, {evil: evil}, frozenset({Grant(evil, evil)})))
+def test_text_from_files_is_escaped_and_cut() -> None:
+    hostile = "\x1b[31m\n" + "x" * 5000
+    found = compare_versions(
+        b"a", None, Resource(hostile, {hostile: hostile}, frozenset({Grant(hostile, hostile)}))
+    )
     summed = summarize(rows(("M", "east/shop/a.yaml")), {b"east/shop/a.yaml": found}).model_dump_json()
     assert "\\u001b" not in summed
     assert len(summed) < 2000
 
 
-def test_modified_files_are_looked_into_and_rbac_first() -> None:
+def test_files_to_inspect_are_modified_files_with_rbac_first() -> None:
     changes = [
         BlobChange(b"east/shop/ConfigMap/%04d.yaml" % n, Change.MODIFIED, "a", "b") for n in range(MAX_FILES)
     ]
@@ -150,13 +152,13 @@ def test_modified_files_are_looked_into_and_rbac_first() -> None:
     chosen = files_to_inspect([*changes, new, role])
     assert len(chosen) == MAX_FILES
     assert chosen[0] == role
-    assert new not in files_to_inspect([new]), "its path says what it is"
+    assert new not in files_to_inspect([new]), "the path has its kind"
     unknown = BlobChange(b"east/shop/new.yaml", Change.ADDED, "", "b")
     assert files_to_inspect([unknown]) == [unknown]
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "telling"),
+    ("path", "content", "relevant"),
     [
         (b"east/shop/ConfigMap/a.yaml", b"data: {}", False),
         (b"east/shop/ingresses.networking.k8s.io/a.yaml", b"spec: {}", False),
@@ -173,15 +175,15 @@ def test_modified_files_are_looked_into_and_rbac_first() -> None:
         (b"east/a.yaml", b"", True),
     ],
 )
-def test_a_file_of_a_kind_without_images_and_rules_tells_nothing_unless_it_names_some(
+def test_is_relevant_depends_on_kind_and_content(
     path: bytes,
     content: bytes,
-    telling: bool,
+    relevant: bool,
 ) -> None:
-    assert is_relevant(path, content) is telling
+    assert is_relevant(path, content) is relevant
 
 
-def test_files_that_may_tell_something_are_looked_into_first() -> None:
+def test_files_to_inspect_are_ordered_by_relevance() -> None:
     paths = [
         b"a/b/ConfigMap/a.yaml",
         b"a/b/Deployment/a.yaml",
@@ -194,7 +196,7 @@ def test_files_that_may_tell_something_are_looked_into_first() -> None:
     ]
 
 
-def test_a_secret_is_never_looked_into() -> None:
+def test_files_to_inspect_contain_no_secret() -> None:
     secrets = [
         BlobChange(b"east/shop/Secret/a.yaml", Change.MODIFIED, "a", "b"),
         BlobChange(b"east/shop/secrets/a.yaml", Change.MODIFIED, "a", "b"),

@@ -1,4 +1,4 @@
-"""Reading resources out of YAML that anyone may have written."""
+"""Reading resources from untrusted YAML."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ subjects:
 """
 
 
-def test_images_are_found_by_container() -> None:
+def test_images_are_read_by_container() -> None:
     found = read_resource(DEPLOYMENT)
     assert found is not None
     assert found.kind == "Deployment"
@@ -47,7 +47,7 @@ def test_images_are_found_by_container() -> None:
     }
 
 
-def test_what_rbac_grants_is_taken_apart() -> None:
+def test_rbac_rules_are_split_into_grants() -> None:
     role, binding = read_resource(ROLE), read_resource(BINDING)
     assert role is not None
     assert binding is not None
@@ -62,7 +62,7 @@ def test_what_rbac_grants_is_taken_apart() -> None:
     }
 
 
-def test_json_lists_and_several_documents_are_read_too() -> None:
+def test_json_lists_and_multiple_documents_are_read() -> None:
     pod = b'{"kind": "Pod", "spec": {"containers": [{"name": "a", "image": "b"}]}}'
     one = read_resource(b'{"kind": "PodList", "items": [' + pod + b"]}")
     assert one is not None
@@ -72,7 +72,7 @@ def test_json_lists_and_several_documents_are_read_too() -> None:
     assert (several.kind, len(several.grants)) == ("ConfigMap", 6)
 
 
-def test_nothing_is_taken_out_of_a_secret() -> None:
+def test_nothing_is_read_from_a_secret() -> None:
     found = read_resource(b"kind: Secret\nstringData: {containers: [{name: password, image: hunter2}]}\n")
     assert found is not None
     assert (found.images, found.grants) == ({}, frozenset())
@@ -91,11 +91,11 @@ def test_nothing_is_taken_out_of_a_secret() -> None:
         b"kind: Deployment\n" + b"x" * MAX_BYTES,
     ],
 )
-def test_what_is_no_resource_is_none(content: bytes) -> None:
+def test_other_content_is_not_a_resource(content: bytes) -> None:
     assert read_resource(content) is None
 
 
-def test_fields_of_other_types_do_no_harm() -> None:
+def test_fields_of_unexpected_types_are_ignored() -> None:
     containers = b"spec: {containers: text, initContainers: [1, {image: [x]}, null]}\n"
     found = read_resource(b"kind: [Role]\nrules: {a: b}\n? [a]\n: b\n" + containers)
     assert found is not None
@@ -106,7 +106,7 @@ def test_fields_of_other_types_do_no_harm() -> None:
 
 
 def test_aliases_are_not_expanded() -> None:
-    """A few lines that would be a billion strings, if each alias stood for what it names."""
+    """A few lines that would expand to a billion strings."""
     lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     bomb = "\n".join(["kind: Deployment", *lines, "spec: {containers: [{name: x, image: *a11}]}"])
@@ -127,20 +127,20 @@ DOZEN = ", ".join(f"w{n}" for n in range(12))
     ],
     ids=["in one rule", "in many rules"],
 )
-def test_no_file_grants_truncated_than_can_be_compared(rules: str) -> None:
+def test_grants_of_a_file_are_limited(rules: str) -> None:
     found = read_resource(f"kind: Role\nrules: {rules}".encode())
     assert found is not None
     assert 1000 < len(found.grants) <= MAX_GRANTS
     assert found.grants_truncated
 
 
-def test_rules_that_grant_nothing_cost_nothing() -> None:
+def test_rules_without_resources_are_skipped_at_once() -> None:
     found = read_resource(f"kind: Role\nrules: [{{apiGroups: [{MANY}], verbs: [{MANY}]}}]".encode())
     assert found is not None
     assert (found.grants, found.grants_truncated) == (frozenset(), False)
 
 
-def test_long_texts_are_cut_before_they_are_multiplied_and_stay_different() -> None:
+def test_long_texts_are_cut_before_grants_are_combined_and_stay_distinct() -> None:
     def role(name: str) -> frozenset[Grant]:
         resources = ", ".join(f"r{n}" for n in range(1900))
         rule = f"{{resources: [{resources}], verbs: [get], resourceNames: [{name}]}}"
@@ -164,21 +164,21 @@ def test_long_subjects_and_roles_are_cut() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "kind: Pod\n...\n", "#\r", "#\x85", "#\u2028", "\ufeff"])
-def test_directives_are_not_given_to_the_parser(line: str) -> None:
-    """It takes the square of their number in time."""
+def test_yaml_directives_are_not_parsed(line: str) -> None:
+    """The parser needs quadratic time for them."""
     content = f"{line}%TAG !a! a\n---\nkind: Pod\n"
     assert not is_readable(content.encode())
     assert read_resource(content.encode()) is None
     assert read_resource(content.encode("utf-16")) is None
 
 
-def test_a_percent_sign_inside_a_line_is_no_directive() -> None:
+def test_percent_sign_inside_a_line_is_not_a_directive() -> None:
     content = b"kind: Pod\nmaxSurge: 25%\ntext: |\n  %TAG\n"
     assert is_readable(content)
     assert read_resource(content) is not None
 
 
-def test_depth_is_no_way_to_crash() -> None:
+def test_deep_nesting_is_limited() -> None:
     assert read_resource(b"kind: Pod\nspec: " + b"[" * 50_000) is None
     deep = read_resource(b"kind: Pod\nspec: " + b"[" * 5_000 + b"]" * 5_000)
     assert deep is None or deep.images == {}

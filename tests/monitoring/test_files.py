@@ -33,7 +33,7 @@ METRICS = (ROOT / "docs" / "metrics.md").read_text()
 
 
 def known_metrics() -> dict[str, Metric]:
-    """Every metric that git-sync can expose."""
+    """Return every metric that git-sync can expose."""
     (example,) = re.findall(
         r"^```json\n(.*?)^```$", (ROOT / "docs" / "contracts.md").read_text(), re.MULTILINE | re.DOTALL
     )
@@ -77,7 +77,7 @@ def test_rules_and_dashboard_query_only_existing_metrics() -> None:
 
 def test_dashboard_shows_every_metric() -> None:
     expressions = " ".join(t["expr"] for panel in DASHBOARD["panels"] for t in panel.get("targets", []))
-    # The dashboard shows push failures by git_sync_push_failures_total and by the exit code of the last run.
+    # The dashboard shows push failures with git_sync_push_failures_total and the exit code of the last run.
     assert set(known_metrics()) - named_metrics(expressions) == {"git_sync_last_run_push_failed"}
 
 
@@ -94,7 +94,7 @@ def test_dashboard_panels_do_not_overlap_or_share_an_id() -> None:
 
 
 def metrics_table() -> str:
-    """The table of metrics in docs/metrics.md."""
+    """Return the table of metrics for docs/metrics.md."""
     rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
     for name, metric in known_metrics().items():
         labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
@@ -103,5 +103,5 @@ def metrics_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def test_the_docs_list_every_metric() -> None:
+def test_metrics_page_lists_every_metric() -> None:
     assert metrics_table() in METRICS, f"docs/metrics.md should contain this table:\n\n{metrics_table()}"

@@ -88,7 +88,7 @@ def story(s3: S3Server, tmp_path: Path) -> Iterator[Story]:
 
 def _tell(sync: Sync, prometheus: Prometheus) -> Story:
     prometheus.wait_for("git_sync_duration_seconds_count{" + SERVED + "} == 0")
-    nobody = f"127.0.0.1:{free_port()}"
+    closed_port = f"127.0.0.1:{free_port()}"
 
     def seen(runs: int) -> float:
         """Wait until Prometheus has scraped this number of runs from both targets."""
@@ -101,7 +101,7 @@ def _tell(sync: Sync, prometheus: Prometheus) -> Story:
 
     bucket = sync.bucket
     run(1, 0)
-    run(2, 30, MINIO_ENDPOINT=nobody)
+    run(2, 30, MINIO_ENDPOINT=closed_port)
     assert sync("report").exit == 0, "a repeated report counts nothing"
     bucket.put("clusterbackup/east/shop/0.yaml", b"changed")
     run(3, 0)
@@ -114,7 +114,7 @@ def _tell(sync: Sync, prometheus: Prometheus) -> Story:
     states = [sync.state]
 
     (sync.work_dir / "sync-metadata.json").unlink()
-    assert sync(MINIO_ENDPOINT=nobody).exit == 30
+    assert sync(MINIO_ENDPOINT=closed_port).exit == 30
     prometheus.wait_for(f"git_sync_duration_seconds_count{{{PUSHED}}} == 1")
     for key, body in OBJECTS.items():
         bucket.put(key, body)
@@ -132,7 +132,7 @@ def query(number: int, way: str) -> str:
     return re.sub(r"(git_sync_[a-z_]+)", rf"\1{{{way}}}", QUERIES[number])
 
 
-def test_the_docs_have_the_four_queries_of_the_users() -> None:
+def test_metrics_page_has_the_four_queries() -> None:
     assert QUERIES == [
         "(1 - rate(git_sync_errors_total[5m]) / rate(git_sync_duration_seconds_count[5m])) * 100",
         "increase(git_sync_files_processed_total[1h])",
@@ -188,7 +188,7 @@ def rules_are_loaded_and_the_expected_alerts_fire(story: Story) -> None:
 
 
 def expressions() -> list[tuple[str, str]]:
-    """Every query of the dashboard, with the title of its panel."""
+    """Yield every query of the dashboard, with the title of its panel."""
     return [
         (f"{panel['title']} {target['refId']}", target["expr"])
         for panel in DASHBOARD["panels"]
@@ -241,7 +241,7 @@ def test_prometheus_metrics_match_the_runs(story: Story, subtests: pytest.Subtes
             with subtests.test(check.__name__, way=way):
                 check(story, way)
         for title, expression in expressions():
-            with subtests.test("the query of the dashboard has data", panel=title, way=way):
+            with subtests.test("the dashboard query has data", panel=title, way=way):
                 query_has_data(story, way, expression)
     for whole in (
         lost_success_is_absent_and_the_pushed_one_stays,

@@ -1,4 +1,4 @@
-"""The runbook's examples are lines that git-sync writes, and every operation that can fail has an entry."""
+"""The examples of the runbook are real log lines, and every operation that can fail has an entry."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def error_lines(result: CommandResult) -> list[dict[str, str]]:
 def test_runbook_error_lines_are_lines_that_git_sync_logs(
     sync: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path, tmp_path: Path
 ) -> None:
-    """Provokes every failure that the runbook shows, one after another."""
+    """Provokes every failure in the runbook."""
     unused = f"127.0.0.1:{free_port()}"
     lines: list[dict[str, str]] = []
 
@@ -87,7 +87,7 @@ def test_runbook_error_lines_are_lines_that_git_sync_logs(
 
 
 def normalized(line: dict[str, str], sync: Sync) -> dict[str, str]:
-    """The line with the runbook's examples in place of values that differ between runs."""
+    """Return the line with the example values of the runbook instead of values that vary."""
     error = (
         line["error"].replace(str(sync.work_dir), "/workspace").replace(sync.bucket.name, "cluster-backups")
     )
@@ -98,7 +98,7 @@ def normalized(line: dict[str, str], sync: Sync) -> dict[str, str]:
 
 
 def failing_operations() -> set[str]:
-    """Every operation that the code passes to an error."""
+    """Return every operation that the code passes to an error."""
     found: set[str] = set()
     for path in (ROOT / "steps").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):

@@ -201,7 +201,7 @@ def _matches(scope: ast.AST, pattern: ast.AST) -> Iterator[tuple[ast.AST, Bound]
 
 
 def _match(pattern: object, node: object, bound: Bound) -> bool:
-    """Whether the pattern matches the node; ``bound`` gets what its letters stand for."""
+    """Whether the pattern matches the node; ``bound`` gets the expressions of its letters."""
     if isinstance(pattern, list) and isinstance(node, list):
         if [type(each) for each in pattern] == [ast.Expr] and _is_any(pattern[0].value):
             return True

@@ -125,7 +125,7 @@ MUTANTS = (
         "partial listing accepted: a truncated page without a token is the last one",
         "steps/clients/s3/listing.py::Page.__init__",
         never("not self.token"),
-        "tests/workdir/test_cache.py::test_a_page_that_breaks_off_is_no_empty_cluster",
+        "tests/workdir/test_cache.py::test_truncated_page_without_a_token_is_not_an_empty_cluster",
     ),
     Mutant(
         "keys outside the prefix accepted",
@@ -259,7 +259,7 @@ MUTANTS = (
         "intake limit off by one: MAX_OBJECTS",
         "steps/core/intake_limits.py::Intake.add",
         Replace("0 < A < B", "0 < A < B - 1"),
-        "tests/core/test_intake_limits.py::test_the_first_object_too_many_is_not_taken_in",
+        "tests/core/test_intake_limits.py::test_intake_stops_at_the_first_object_over_the_limit",
     ),
     Mutant(
         "intake limit ignored: MAX_NEW_BYTES before the first fetch",
@@ -326,7 +326,7 @@ MUTANTS = (
         "mode ignored: when planning",
         "steps/core/changes.py::plan_changes",
         Replace("(A.mode, B) != (GitMode.FILE, C)", "B != C"),
-        "tests/core/test_changes.py::test_another_mode_with_the_same_id_is_a_modification",
+        "tests/core/test_changes.py::test_plan_modifies_a_file_with_another_mode_and_the_same_id",
     ),
     Mutant(
         "mode ignored: when reading the baseline from Git",
@@ -368,7 +368,7 @@ MUTANTS = (
         "CRC not checked",
         "steps/workdir/rowfile.py::RowFile.__init__",
         never("... != A.crc32"),
-        "tests/workdir/test_rowfile.py::test_every_flipped_bit_is_noticed",
+        "tests/workdir/test_rowfile.py::test_every_flipped_bit_is_detected",
     ),
     Mutant(
         "order of the rows not checked",
@@ -381,25 +381,25 @@ MUTANTS = (
         "stale cache trusted: whatever tree Git has",
         "steps/workdir/cache.py::Caches.makes",
         Without("A.tree == tree"),
-        "tests/workdir/test_cache.py::test_what_somebody_pushed_meanwhile_is_seen",
+        "tests/workdir/test_cache.py::test_push_by_others_between_two_runs_is_noticed",
     ),
     Mutant(
         "stale cache trusted: the id of its tree is copied, not computed",
         "steps/workdir/cache.py::Caches.update",
         Replace("str(tree_id)", "baseline.header(BaselineHeader).tree"),
-        "tests/workdir/test_cache.py::test_a_cache_names_the_tree_that_git_holds",
+        "tests/workdir/test_cache.py::test_cache_has_the_id_of_the_tree_in_git",
     ),
     Mutant(
         "stale cache trusted: whatever blob Git has",
         "steps/planning/baselines.py::_known",
         Without("(A.mode, B) == (GitMode.FILE, C)"),
-        "tests/workdir/test_cache.py::test_what_somebody_pushed_meanwhile_is_seen",
+        "tests/workdir/test_cache.py::test_push_by_others_between_two_runs_is_noticed",
     ),
     Mutant(
         "stale cache trusted: the ETag alone",
         "steps/workdir/rowfile.py::is_same_object",
         Replace("A == b'\\t' + B", "A.split(b'\\t')[2:] == B.split(b'\\t')[1:]"),
-        "tests/workdir/test_cache.py::test_an_etag_proves_nothing_where_the_size_differs",
+        "tests/workdir/test_cache.py::test_same_etag_with_another_size_is_fetched",
     ),
     Mutant(
         "stale cache trusted: the size alone",
@@ -417,25 +417,25 @@ MUTANTS = (
         "stale cache trusted: of another cluster",
         "steps/workdir/cache.py::Caches._verify",
         Replace("(B, A.cluster) == (C, D)", "B == C"),
-        "tests/workdir/test_cache.py::test_another_cluster_is_no_witness",
+        "tests/workdir/test_cache.py::test_cache_of_another_cluster_is_not_used",
     ),
     Mutant(
         "stale cache trusted: of another identity",
         "steps/workdir/cache.py::Caches._verify",
         Replace("(B, A.cluster) == (C, D)", "A.cluster == D"),
-        "tests/workdir/test_cache.py::test_another_bucket_is_no_witness",
+        "tests/workdir/test_cache.py::test_cache_of_another_bucket_is_not_used",
     ),
     Mutant(
         "stale cache trusted: the tip of another identity",
         "steps/workdir/cache.py::Caches.trees",
         Replace("A != TipHeader(identity=B, commit=C)", "A.commit != C"),
-        "tests/workdir/test_cache.py::test_another_path_is_no_witness",
+        "tests/workdir/test_cache.py::test_cache_of_another_git_path_is_not_used",
     ),
     Mutant(
         "full mode trusts caches: of what Git has",
         "steps/planning/baselines.py::_Writer._uses_caches",
         Replace("return ...", "return True"),
-        "tests/workdir/test_cache.py::test_a_full_run_believes_nothing",
+        "tests/workdir/test_cache.py::test_full_run_uses_no_cache",
     ),
     Mutant(
         "full mode trusts caches: of what is unchanged",
@@ -447,7 +447,7 @@ MUTANTS = (
         "stale cache trusted: again, after it was found wrong",
         "steps/publishing/commit.py::commit",
         Delete("A.remove_caches()"),
-        "tests/workdir/test_cache.py::test_a_lie_that_came_out_is_not_believed_again",
+        "tests/workdir/test_cache.py::test_wrong_cache_is_not_used_again_after_it_was_found",
     ),
     # -- writing Git --
     Mutant(
@@ -520,7 +520,7 @@ MUTANTS = (
         "any text accepted as the run's base",
         "steps/contracts.py::Run",
         Replace("Field(pattern='^[0-9a-f]{40}$', description=A)", "Field(description=A)"),
-        "tests/publishing/test_replan.py::test_forged_base_is_not_taken_for_an_option_of_git",
+        "tests/publishing/test_replan.py::test_forged_base_is_not_used_as_an_option_of_git",
     ),
     Mutant(
         "files of the last run that cannot be removed are ignored",
@@ -623,7 +623,7 @@ MUTANTS = (
         "any certificate trusted: the webhook's",
         "steps/clients/http.py::_send",
         Value("cert_reqs", "'CERT_NONE'"),
-        "tests/reporting/test_webhook.py::test_a_hook_under_an_authority_of_ones_own",
+        "tests/reporting/test_webhook.py::test_webhook_over_https_with_a_private_ca",
     ),
     Mutant(
         "any certificate trusted: the Git server's",
@@ -678,7 +678,7 @@ MUTANTS = (
         "run counted twice after a repeated report",
         "steps/core/counters.py::Counters.with_run",
         never("run_id in self.counted_runs"),
-        "tests/reporting/test_metrics.py::test_a_report_that_is_repeated_counts_nothing_twice",
+        "tests/reporting/test_metrics.py::test_repeated_report_counts_nothing_twice",
     ),
     Mutant(
         "last success moved by a filtered run",

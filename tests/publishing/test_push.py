@@ -99,7 +99,7 @@ def test_push_is_retried_after_server_errors(
 def test_push_waits_for_a_server_that_sends_only_keepalives(
     over_http: Sync, bucket: Bucket, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing the connection would undo the push, at every attempt."""
+    """Closing the connection would abort every attempt of the push."""
     # curl notices the silence five seconds later.
     monkeypatch.setattr(config, "_SILENCE_SECONDS", 2)
     git(repository, "config", "receive.keepAlive", "1")
@@ -169,7 +169,7 @@ def test_push_to_a_server_with_a_lagging_replica_loses_no_commit(
     git(replica, "update-ref", "refs/heads/main", older)
     bucket.put(KEY, b"3")
     prepare(over_http, "a")
-    reads = iter(range(10))  # also the first ones of the push
+    reads = iter(range(10))  # also the first requests of the push
     git_server.serve = lambda request: (
         replica if request.service == "git-upload-pack" and next(reads, None) is not None else None
     )
@@ -197,4 +197,4 @@ def test_push_attempts_of_a_stopped_run_are_counted(
         finally:
             process.kill()
     assert sync.state["last_run"]["push_attempts"] == 1
-    assert sync.state["counters"]["push_attempts"] == 2, "one of the sync before"
+    assert sync.state["counters"]["push_attempts"] == 2, "the first one is of the earlier sync"

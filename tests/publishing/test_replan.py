@@ -257,7 +257,7 @@ def test_history_since_base_contains_the_other_side_of_a_merge(
 
 
 def _move(repository: Path, tree_id: str, *parents: str) -> None:
-    """Set the branch to a new commit by somebody else."""
+    """Set the branch to a new commit by another user."""
     tree_id = git(repository, "rev-parse", tree_id).decode().strip()
     by = [word for parent in parents for word in ("-p", parent)]
     someone = ("-c", "user.name=x", "-c", "user.email=x@example.com")
@@ -265,7 +265,7 @@ def _move(repository: Path, tree_id: str, *parents: str) -> None:
     git(repository, "update-ref", "refs/heads/main", commit)
 
 
-def test_forged_base_is_not_taken_for_an_option_of_git(
+def test_forged_base_is_not_used_as_an_option_of_git(
     sync: Sync, bucket: Bucket, repository: Path, older: str, tmp_path: Path
 ) -> None:
     """Other users of the volume must not obtain the token."""

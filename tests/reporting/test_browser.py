@@ -1,4 +1,4 @@
-"""The pages in a real browser: readable on a phone, in light and in dark, and no name becomes a script."""
+"""The pages in a real browser: readable on a phone, in light and dark mode, and without scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: on Debian, apt-get install chromium"),
 ]
 
-# The page in a frame as wide as a phone, and beside it what a script from outside measures.
+# The page is in a frame with the width of a phone; a script outside of the frame measures it.
 _FRAME = """<!DOCTYPE html><meta charset="utf-8">
 <iframe id="page" width="%d" height="800" srcdoc="%s"></iframe>
 <pre id="found"></pre>
@@ -63,12 +63,12 @@ window.addEventListener("load", () => {
 });
 </script>"""
 
-PHONE, DESK = 390, 1280
+PHONE, DESKTOP = 390, 1280
 SCHEMES = {"dark": 0, "light": 1}
 
 
-def seen(page: str, folder: Path, *, width: int, scheme: str) -> dict[str, Any]:
-    """What the browser makes of a page."""
+def measure(page: str, folder: Path, *, width: int, scheme: str) -> dict[str, Any]:
+    """Return the measurements of a page in the browser."""
     file = folder / "frame.html"
     file.write_text(_FRAME % (width, html.escape(page)))
     assert CHROMIUM is not None
@@ -110,15 +110,15 @@ PAGES = {
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", PAGES)
-def test_pages_are_readable_on_a_phone_in_light_and_dark(name: str, scheme: str, tmp_path: Path) -> None:
-    found = seen(PAGES[name], tmp_path, width=PHONE, scheme=scheme)
+def test_pages_are_readable_on_a_phone_in_light_and_dark_mode(name: str, scheme: str, tmp_path: Path) -> None:
+    found = measure(PAGES[name], tmp_path, width=PHONE, scheme=scheme)
     assert found["texts"] > 3
-    assert found["width"] <= PHONE, "nothing has to be scrolled sideways, however long the names"
+    assert found["width"] <= PHONE, "long names must not cause horizontal scrolling"
     assert found["contrast"] >= 4.5, "WCAG AA"
     assert found["smallest"] >= 12
     assert (sum(found["background"][:3]) < 3 * 128) is (scheme == "dark")
     assert found["scripts"] == 0
 
 
-def test_pages_fit_a_desk_too(tmp_path: Path) -> None:
-    assert seen(PAGES["report"], tmp_path, width=DESK, scheme="light")["width"] <= DESK
+def test_pages_fit_a_desktop_screen(tmp_path: Path) -> None:
+    assert measure(PAGES["report"], tmp_path, width=DESKTOP, scheme="light")["width"] <= DESKTOP

@@ -89,8 +89,8 @@ def test_deliver_counts_delivery_errors_in_the_state_under_the_lock(
     reported: Reported, capsys: Output
 ) -> None:
     set_up()
-    nobody = f"http://127.0.0.1:{free_port()}"
-    environ = {"WEBHOOK_URL": nobody, "PUSHGATEWAY_URL": nobody, "SCRAPE_INTERVAL": "0s"}
+    closed = f"http://127.0.0.1:{free_port()}"
+    environ = {"WEBHOOK_URL": closed, "PUSHGATEWAY_URL": closed, "SCRAPE_INTERVAL": "0s"}
     newer = state(consecutive_failures=7)  # another run was reported in the meantime
     write_document(reported.file, newer)
     lock = Lock()

@@ -1,4 +1,4 @@
-"""The metrics: what is exposed and pushed, and that nobody has to hear it for a run to succeed."""
+"""The metrics: which are exposed and pushed, and that a failed push does not fail a run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ EAST = {f"clusterbackup/east/shop/{number}.yaml": b"%d" % number for number in r
 
 @pytest.fixture
 def gateway() -> Iterator[Receiver]:
-    """Something that takes pushes."""
+    """A server that accepts pushes."""
     with receiver() as running:
         yield running
 
 
 @pytest.fixture
 def pushing(sync: Sync, bucket: Bucket, gateway: Receiver) -> Sync:
-    """A sync that pushes its metrics, with three objects to start from."""
+    """A sync that pushes its metrics, with three objects in the bucket."""
     bucket.put_many(EAST)
     return sync.with_settings(PUSHGATEWAY_URL=gateway.url, SCRAPE_INTERVAL="10ms")
 
@@ -48,7 +48,7 @@ Samples = dict[tuple[str, str], float]
 
 
 def parsed(text: str) -> Samples:
-    """Each sample by its name and the value of its label, if it has one; buckets left out."""
+    """Return each sample except buckets, by its name and label values."""
     return {
         (sample.name, "/".join(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -62,15 +62,15 @@ def pushed(gateway: Receiver) -> list[Samples]:
 
 
 def exposed(sync: Sync) -> Samples:
-    """What the state says as metrics."""
+    """Return the metrics of the state."""
     state = State.model_validate(sync.state)
     return parsed(exposition(read(sync.settings).http, state)[0].decode())
 
 
-# -- what they say ----------------------------------------------------------------------------
+# -- values ---------------------------------------------------------------------------------------
 
 
-def test_the_five_metrics_have_the_users_names_and_no_label(sync: Sync, bucket: Bucket) -> None:
+def test_required_metrics_have_the_required_names_and_no_labels(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
     text = exposition(read(sync.settings).http, State.model_validate(sync.state))[0].decode()
@@ -92,9 +92,7 @@ def test_the_five_metrics_have_the_users_names_and_no_label(sync: Sync, bucket: 
     assert labels == {"le", "version", "cluster", "change", "step", "target"}
 
 
-def test_figures_are_cumulative_over_runs_that_share_nothing_but_the_state(
-    sync: Sync, bucket: Bucket
-) -> None:
+def test_metrics_are_cumulative_over_the_runs_of_one_state(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
     first = exposed(sync)
@@ -139,31 +137,31 @@ def test_figures_are_cumulative_over_runs_that_share_nothing_but_the_state(
     assert at("push_attempts_total") == 2
 
 
-def test_the_duration_of_a_run_is_the_sum_of_its_steps(sync: Sync, bucket: Bucket) -> None:
+def test_run_duration_is_the_sum_of_the_step_durations(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
     run = sync.state["last_run"]
     assert list(run["step_seconds"]) == ["discover", "download", "detect", "publish"]
-    figures = exposed(sync)
-    total = sum(figures["git_sync_step_duration_seconds", step] for step in run["step_seconds"])
-    assert total == pytest.approx(figures["git_sync_last_run_duration_seconds", ""])
+    values = exposed(sync)
+    total = sum(values["git_sync_step_duration_seconds", step] for step in run["step_seconds"])
+    assert total == pytest.approx(values["git_sync_last_run_duration_seconds", ""])
 
 
-def test_a_cluster_that_bucket_and_git_have_lost_is_forgotten(sync: Sync, bucket: Bucket) -> None:
+def test_cluster_in_neither_bucket_nor_git_has_no_series(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST | {"clusterbackup/west/a/b.yaml": b"x"})
     assert sync().exit == 0
     bucket.delete("clusterbackup/west/a/b.yaml")
     assert sync(CLUSTER_VANISHED="delete").exit == 0
     assert exposed(sync)["git_sync_cluster_missing", "west"] == 1
     assert sync("run", "--clusters=east").exit == 0
-    assert ("git_sync_cluster_files", "west") in exposed(sync), "a narrowed run says nothing of the rest"
+    assert ("git_sync_cluster_files", "west") in exposed(sync), (
+        "a filtered run keeps the series of other clusters"
+    )
     assert sync().exit == 0
     assert not {name for name, label in exposed(sync) if label.endswith("west")}
 
 
-def test_the_instant_of_a_listing_stands_until_the_cluster_is_listed_again(
-    sync: Sync, bucket: Bucket
-) -> None:
+def test_listed_timestamp_is_kept_until_the_next_listing_of_the_cluster(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST | {"clusterbackup/west/a/b.yaml": b"x"})
     assert sync().exit == 0
     first = exposed(sync)
@@ -171,41 +169,41 @@ def test_the_instant_of_a_listing_stands_until_the_cluster_is_listed_again(
     listing = datetime.fromisoformat(sync.state["listed"]["east"]).timestamp()
     assert first[listed, "east"] == pytest.approx(listing)
     assert first[listed, "east"] - first[newest, "east"] < 26 * 3600
-    time.sleep(1.1)  # the server's clock counts seconds
+    time.sleep(1.1)  # the clock of the server has whole seconds
     assert sync("run", "--clusters=west").exit == 0
     last = exposed(sync)
     assert last[listed, "west"] > first[listed, "west"]
     assert last[listed, "east"] == first[listed, "east"]
 
 
-def test_a_run_that_options_narrow_is_no_success(sync: Sync, bucket: Bucket) -> None:
+def test_run_filtered_by_options_is_not_a_success(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     successes = {
         ("git_sync_cluster_last_success_timestamp_seconds", "east"),
         ("git_sync_last_success_timestamp", ""),
     }
     assert sync("run", "--namespaces=shop").exit == 0
-    assert not successes & exposed(sync).keys(), "unknown is absent, not 0"
-    assert sync(NAMESPACES="shop").exit == 0, "which is what this installation is for"
+    assert not successes & exposed(sync).keys(), "unknown values are absent, not 0"
+    assert sync(NAMESPACES="shop").exit == 0, "filters in the settings define the installation"
     assert successes <= exposed(sync).keys()
 
 
-def test_due_and_overdue_come_from_the_schedule(sync: Sync, bucket: Bucket) -> None:
+def test_next_run_and_overdue_follow_the_schedule(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     nightly = sync.with_settings(SYNC_SCHEDULE="0 4 * * *", SYNC_TIMEZONE="Europe/Berlin")
     assert nightly().exit == 0
-    figures = exposed(nightly)
-    success = figures["git_sync_last_success_timestamp", ""]
-    due, overdue = (figures[f"git_sync_{name}_timestamp_seconds", ""] for name in ("next_run", "overdue"))
+    values = exposed(nightly)
+    success = values["git_sync_last_success_timestamp", ""]
+    due, overdue = (values[f"git_sync_{name}_timestamp_seconds", ""] for name in ("next_run", "overdue"))
     assert 0 <= due - success <= 25 * 3600
-    assert due + 47 * 3600 <= overdue <= due + 49 * 3600, "two more nights, one of which may change the clock"
-    assert ("git_sync_expected_interval_seconds", "") in figures
+    assert due + 47 * 3600 <= overdue <= due + 49 * 3600, "two more nights, perhaps with a clock change"
+    assert ("git_sync_expected_interval_seconds", "") in values
     plain = exposed(sync)
     assert plain["git_sync_overdue_timestamp_seconds", ""] == pytest.approx(success + 7200)
     assert ("git_sync_expected_interval_seconds", "") not in plain
 
 
-def test_a_failed_push_counts_its_attempts_and_is_told_from_other_failures(
+def test_failed_push_is_counted_separately_with_its_attempts(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(EAST)
@@ -214,8 +212,8 @@ def test_a_failed_push_counts_its_attempts_and_is_told_from_other_failures(
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
     assert sync().exit == 40
-    figures = exposed(sync)
-    assert (figures["git_sync_push_attempts_total", ""], figures["git_sync_push_failures_total", ""]) == (
+    values = exposed(sync)
+    assert (values["git_sync_push_attempts_total", ""], values["git_sync_push_failures_total", ""]) == (
         1,
         1,
     )
@@ -223,7 +221,7 @@ def test_a_failed_push_counts_its_attempts_and_is_told_from_other_failures(
     assert exposed(sync)["git_sync_push_failures_total", ""] == 1
 
 
-# -- the Pushgateway --------------------------------------------------------------------------
+# -- the Pushgateway ------------------------------------------------------------------------------
 
 
 def test_metrics_are_added_to_the_group_of_job_and_branch(pushing: Sync, gateway: Receiver) -> None:
@@ -237,30 +235,26 @@ def test_metrics_are_added_to_the_group_of_job_and_branch(pushing: Sync, gateway
     assert gateway.got[-1].target == f"/metrics/job/nightly/branch@base64/{branch}"
 
 
-def test_the_first_figures_are_zeros_so_that_their_increase_is_seen(
-    pushing: Sync, gateway: Receiver, bucket: Bucket
-) -> None:
+def test_new_series_are_pushed_as_zero_first(pushing: Sync, gateway: Receiver, bucket: Bucket) -> None:
     assert pushing().exit == 0
     bucket.put("clusterbackup/west/a/b.yaml", b"new")
     assert pushing().exit == 0
     assert pushing().exit == 0
-    runs = [figures["git_sync_duration_seconds_count", ""] for figures in pushed(gateway)]
-    assert runs == [0, 1, 1, 2, 3], "zeros before the first run, and before a new cluster's"
-    west = [
-        figures.get(("git_sync_cluster_files_changed_total", "added/west")) for figures in pushed(gateway)
-    ]
+    runs = [values["git_sync_duration_seconds_count", ""] for values in pushed(gateway)]
+    assert runs == [0, 1, 1, 2, 3], "a zero push comes before the first run and before a new cluster"
+    west = [values.get(("git_sync_cluster_files_changed_total", "added/west")) for values in pushed(gateway)]
     assert west == [None, None, 0, 1, 1]
     assert ("git_sync_last_success_timestamp", "") not in pushed(gateway)[0]
 
 
-def test_a_report_that_is_repeated_counts_nothing_twice(pushing: Sync, gateway: Receiver) -> None:
+def test_repeated_report_counts_nothing_twice(pushing: Sync, gateway: Receiver) -> None:
     assert pushing().exit == 0
     assert pushing("report").exit == 0
     last, again = pushed(gateway)[-2:]
     assert last == again
 
 
-def test_a_failure_that_is_reported_again_is_one_failure(sync: Sync, bucket: Bucket) -> None:
+def test_failure_that_is_reported_twice_counts_once(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
     for key in EAST:
@@ -272,7 +266,7 @@ def test_a_failure_that_is_reported_again_is_one_failure(sync: Sync, bucket: Buc
     assert exposed(sync)["git_sync_consecutive_failures", ""] == 2
 
 
-def test_a_failure_leaves_the_last_success_in_place(pushing: Sync, gateway: Receiver) -> None:
+def test_failed_run_keeps_the_last_success(pushing: Sync, gateway: Receiver) -> None:
     assert pushing().exit == 0
     assert pushing(MINIO_USE_SSL="true").exit == 40
     before, after = pushed(gateway)[-2:]
@@ -281,7 +275,7 @@ def test_a_failure_leaves_the_last_success_in_place(pushing: Sync, gateway: Rece
     assert (after["git_sync_errors_total", ""], after["git_sync_clusters_backed_up", ""]) == (1, 0)
 
 
-def test_one_branchs_success_is_not_pushed_as_anothers(pushing: Sync, gateway: Receiver) -> None:
+def test_success_of_one_branch_is_not_pushed_for_another(pushing: Sync, gateway: Receiver) -> None:
     assert pushing().exit == 0
     assert pushing(GIT_BRANCH="mistyped", MINIO_USE_SSL="true").exit == 40
     after = pushed(gateway)[-1]
@@ -290,7 +284,7 @@ def test_one_branchs_success_is_not_pushed_as_anothers(pushing: Sync, gateway: R
     assert not [name for name, _ in after if "success" in name or "cluster_" in name or "overdue" in name]
 
 
-def test_a_narrowed_run_moves_no_figure_of_what_it_has_not_seen(
+def test_filtered_run_keeps_the_values_of_other_objects(
     pushing: Sync, gateway: Receiver, bucket: Bucket
 ) -> None:
     bucket.put("clusterbackup/east/.gitignore", b"x")
@@ -305,33 +299,33 @@ def test_a_narrowed_run_moves_no_figure_of_what_it_has_not_seen(
     assert before["git_sync_cluster_quarantined_keys", "east"] == 1
 
 
-def test_another_runs_report_is_not_written_over(pushing: Sync, gateway: Receiver) -> None:
-    """While one report waits for the gateway, another may be written."""
+def test_push_does_not_overwrite_the_report_of_another_run(pushing: Sync, gateway: Receiver) -> None:
+    """Another run can be reported while this one waits for the Pushgateway."""
     assert pushing().exit == 0
     state = pushing.work_dir / "sync-metadata.json"
 
-    def meanwhile() -> None:
+    def report_other_run() -> None:
         gateway.during = lambda: None
         assert pushing(PUSHGATEWAY_URL="").exit == 0
 
-    gateway.status, gateway.during = 500, meanwhile
+    gateway.status, gateway.during = 500, report_other_run
     assert pushing().exit == 0
     counters = json.loads(state.read_text())["counters"]
     assert (counters["runs"], counters["pushgateway_errors"]) == (3, 1)
 
 
-def test_a_server_does_not_say_how_long_a_run_lasts(pushing: Sync, gateway: Receiver) -> None:
+def test_push_ignores_a_long_retry_after(pushing: Sync, gateway: Receiver) -> None:
     gateway.status, gateway.headers = 503, {"Retry-After": "3600"}
     assert pushing().exit == 0
     assert pushing.state["counters"]["pushgateway_errors"] == 1
 
 
-def test_a_dry_run_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:
+def test_dry_run_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:
     assert pushing("run", "--dry-run").exit == 0
     assert gateway.got == []
 
 
-def test_https_with_a_password_and_an_authority_of_ones_own(
+def test_push_over_https_with_a_password_and_a_private_ca(
     sync: Sync, bucket: Bucket, ca: trustme.CA, tmp_path: Path
 ) -> None:
     bucket.put_many(EAST)
@@ -358,24 +352,26 @@ def test_https_with_a_password_and_an_authority_of_ones_own(
         assert "p:ß-secret" not in result.text
 
 
-@pytest.mark.parametrize("trouble", ["nobody", "500", "redirect"])
-def test_a_gateway_out_of_reach_is_an_error_that_is_counted_and_no_failure(
-    trouble: str, pushing: Sync, gateway: Receiver
+@pytest.mark.parametrize("fault", ["unreachable", "500", "redirect"])
+def test_unreachable_pushgateway_is_logged_and_counted_but_does_not_fail_the_run(
+    fault: str, pushing: Sync, gateway: Receiver
 ) -> None:
-    unwell = pushing
-    if trouble == "nobody":
-        unwell = pushing.with_settings(PUSHGATEWAY_URL=f"http://127.0.0.1:{free_port()}")
-    elif trouble == "redirect":
+    failing = pushing
+    if fault == "unreachable":
+        failing = pushing.with_settings(PUSHGATEWAY_URL=f"http://127.0.0.1:{free_port()}")
+    elif fault == "redirect":
         gateway.status, gateway.headers = 302, {"Location": f"{gateway.url}/elsewhere"}
     else:
         gateway.status = 500
-    result = unwell()
+    result = failing()
     assert result.exit == 0
     (line,) = result.of("metrics_push", "error")
     assert line["message"] == "Failed to push the metrics"
-    cause = {"nobody": "connection refused", "500": "the server answered 500: accepted", "redirect": "302"}[
-        trouble
-    ]
+    cause = {
+        "unreachable": "connection refused",
+        "500": "the server answered 500: accepted",
+        "redirect": "302",
+    }[fault]
     assert cause in line["error"]
     assert result.lines[-1]["operation"] == "sync_complete"
     assert not any(delivery.target == "/elsewhere" for delivery in gateway.got)
@@ -385,7 +381,7 @@ def test_a_gateway_out_of_reach_is_an_error_that_is_counted_and_no_failure(
     assert pushed(gateway)[-1]["git_sync_delivery_errors_total", "pushgateway"] == 1
 
 
-def test_a_state_that_cannot_be_read_pushes_no_zeros(pushing: Sync, gateway: Receiver) -> None:
+def test_report_with_a_damaged_state_pushes_nothing(pushing: Sync, gateway: Receiver) -> None:
     assert pushing().exit == 0
     count = len(gateway.got)
     (pushing.work_dir / "sync-metadata.json").write_text("{")
@@ -393,7 +389,7 @@ def test_a_state_that_cannot_be_read_pushes_no_zeros(pushing: Sync, gateway: Rec
     assert len(gateway.got) == count
 
 
-def test_names_of_clusters_cannot_forge_lines(sync: Sync, bucket: Bucket) -> None:
+def test_cluster_name_cannot_forge_a_metric(sync: Sync, bucket: Bucket) -> None:
     name = 'e"}\\ 1 \u00e9 <script>{cluster="x'
     bucket.put(f"clusterbackup/{name.replace(chr(92), '')}/a/b.yaml", b"x")
     assert sync().exit == 0
@@ -401,14 +397,14 @@ def test_names_of_clusters_cannot_forge_lines(sync: Sync, bucket: Bucket) -> Non
     assert clusters == {name.replace("\\", "")}
 
 
-def test_long_names_of_clusters_stay_apart(sync: Sync, bucket: Bucket) -> None:
+def test_long_cluster_names_stay_distinct(sync: Sync, bucket: Bucket) -> None:
     names = {f"{'x' * 220}-{which}" for which in ("a", "b")}
     bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in names})
     assert sync().exit == 0
     assert {label for metric, label in exposed(sync) if metric == "git_sync_cluster_files"} == names
 
 
-def test_the_state_says_it_in_json_too(sync: Sync, bucket: Bucket) -> None:
+def test_state_has_the_values_of_the_metrics(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(EAST)
     assert sync().exit == 0
     state = json.loads((sync.work_dir / "sync-metadata.json").read_text())

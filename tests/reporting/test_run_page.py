@@ -19,7 +19,7 @@ def cluster(status: Status = Status.OK, **fields: Any) -> ClusterResult:
 
 
 def text(**fields: Any) -> str:
-    """The page of a run as Markdown without escapes."""
+    """Return the page of a run as Markdown without escapes."""
     return markdown(run_page(result(**fields), None)).replace("\\", "")
 
 

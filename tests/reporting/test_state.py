@@ -1,4 +1,4 @@
-"""The transition of the state: old state and result in, new state out; one case per rule."""
+"""How a run changes the state; one test per rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def run(day: int = 0, exit_code: Exit = Exit.OK, **fields: Any) -> RunResult:
-    """The result of a run that started ``day`` days after the first one and took a minute."""
+    """Return the result of a run that started ``day`` days after the first one and took a minute."""
     basic: dict[str, Any] = {
         "run_id": f"run-{day}",
         "identity": "ours",
@@ -39,7 +39,7 @@ def cluster(name: str = "east", status: Status = Status.OK, **fields: Any) -> Cl
 
 
 def after(*results: RunResult) -> State:
-    """The state after these runs, reported in this order."""
+    """Return the state after these runs, reported in this order."""
     state: State | None = None
     for result in results:
         state = state_after(state, result)
@@ -57,10 +57,10 @@ FULL = cluster(
 )
 
 
-# -- the first run ----------------------------------------------------------------------------
+# -- the first run --------------------------------------------------------------------------------
 
 
-def test_first_run_starts_every_field() -> None:
+def test_first_run_sets_every_field() -> None:
     state = after(run(clusters=(FULL,)))
     assert state == State(
         identity="ours",
@@ -81,13 +81,13 @@ def test_first_run_starts_every_field() -> None:
     )
 
 
-def test_first_run_that_fails_leaves_no_success_and_no_cluster() -> None:
+def test_failed_first_run_sets_no_success_and_no_cluster() -> None:
     state = after(run(exit_code=Exit.CONFIGURATION))
     assert (state.last_success, state.listed, state.clusters) == (None, {}, {})
     assert (state.consecutive_failures, state.counters.runs, state.counters.errors) == (1, 1, 1)
 
 
-# -- the last success -------------------------------------------------------------------------
+# -- the last success -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_first_run_that_fails_leaves_no_success_and_no_cluster() -> None:
         pytest.param(run(1, Exit.CONFIGURATION, identity="theirs"), "run-0", id="another sync that failed"),
     ],
 )
-def test_last_success_is_the_newest_whole_success(second: RunResult, expected: str | None) -> None:
+def test_last_success_is_the_newest_complete_success(second: RunResult, expected: str | None) -> None:
     state = after(run(0), second)
     assert (state.last_success.run_id if state.last_success else None) == expected
 
 
-# -- another bucket or branch -----------------------------------------------------------------
+# -- another bucket or branch ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_last_success_is_the_newest_whole_success(second: RunResult, expected: s
         (Exit.TERMINATED, False),
     ],
 )
-def test_another_sync_replaces_what_is_known_only_if_it_published(exit_code: Exit, replaces: bool) -> None:
+def test_run_of_another_sync_replaces_the_state_only_if_it_published(exit_code: Exit, replaces: bool) -> None:
     old = after(run(0, clusters=(FULL,)))
     west = cluster("west", files=1, added=1, accepted=1, listed_at=START + DAY)
     other = run(1, exit_code, identity="theirs", clusters=(west,))
@@ -137,15 +137,15 @@ def test_another_sync_replaces_what_is_known_only_if_it_published(exit_code: Exi
     assert state.counters.runs == 2, "the counters belong to the volume"
 
 
-def test_the_same_sync_is_no_other_sync() -> None:
+def test_run_of_the_same_sync_keeps_the_state() -> None:
     assert not is_other_sync(None, run(0))
     assert not is_other_sync(after(run(0)), run(1))
 
 
-# -- late and repeated reports ----------------------------------------------------------------
+# -- late and repeated reports --------------------------------------------------------------------
 
 
-def test_a_late_report_is_counted_and_replaces_nothing_newer() -> None:
+def test_late_report_is_counted_and_replaces_nothing_newer() -> None:
     newer = run(2, clusters=(cluster(files=12, accepted=12, listed_at=START + 2 * DAY),))
     late = run(1, Exit.REFUSED, clusters=(cluster(status=Status.REFUSED, files=3, added=3, accepted=3),))
     state = after(newer, late)
@@ -156,14 +156,14 @@ def test_a_late_report_is_counted_and_replaces_nothing_newer() -> None:
     assert (state.counters.runs, state.counters.errors) == (2, 1)
 
 
-def test_a_late_report_forgets_no_cluster_and_marks_none_over_limit() -> None:
+def test_late_report_removes_no_cluster_and_marks_none_over_limit() -> None:
     over = cluster("west", Status.OVER_LIMIT, over_limit=Excess.OBJECTS)
     state = after(run(1, clusters=(FULL, cluster("west", accepted=1))), run(0, clusters=(over,)))
     assert set(state.clusters) == {"east", "west"}
     assert not state.clusters["west"].over_limit
 
 
-def test_a_repeated_report_changes_nothing() -> None:
+def test_repeated_report_changes_nothing() -> None:
     failed = run(
         1, Exit.REFUSED, clusters=(cluster(status=Status.REFUSED, files=10, modified=2, accepted=8),)
     )
@@ -171,7 +171,7 @@ def test_a_repeated_report_changes_nothing() -> None:
     assert state_after(state, failed) == state
 
 
-# -- consecutive failures ---------------------------------------------------------------------
+# -- consecutive failures -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,14 +197,16 @@ def test_a_repeated_report_changes_nothing() -> None:
         "a mistyped setting counts",
     ],
 )
-def test_consecutive_failures(results: list[RunResult], expected: int) -> None:
+def test_consecutive_failures_count_only_new_unfiltered_failures(
+    results: list[RunResult], expected: int
+) -> None:
     assert after(*results).consecutive_failures == expected
 
 
-# -- listings ---------------------------------------------------------------------------------
+# -- listings -------------------------------------------------------------------------------------
 
 
-def test_listed_keeps_the_newest_listing_of_processed_clusters_only() -> None:
+def test_listed_has_the_newest_listing_of_processed_clusters() -> None:
     first = (
         cluster("east", listed_at=START + DAY, accepted=1),
         cluster("west", listed_at=START, accepted=1),
@@ -218,30 +220,30 @@ def test_listed_keeps_the_newest_listing_of_processed_clusters_only() -> None:
     assert state.listed == {"east": START + DAY, "west": START + DAY}
 
 
-# -- clusters ---------------------------------------------------------------------------------
+# -- clusters -------------------------------------------------------------------------------------
 
 
 def east_after(second: ClusterResult, **fields: Any) -> ClusterState:
-    """The state of cluster east after a whole first run and a second one with this result."""
+    """Return the state of cluster east after a complete first run and a second run with this result."""
     return after(run(0, clusters=(FULL,)), run(1, clusters=(second,), **fields)).clusters["east"]
 
 
 EAST = after(run(0, clusters=(FULL,))).clusters["east"]
 
 
-def test_a_processed_cluster_adds_to_its_totals() -> None:
+def test_processed_cluster_adds_to_its_totals() -> None:
     state = east_after(cluster(files=9, added=1, modified=3, deleted=2, accepted=9))
     assert (state.added, state.modified, state.deleted, state.files) == (11, 3, 2, 9)
     assert state.quarantined == 0
     assert state.last_success_at == START + DAY + MINUTE
 
 
-def test_an_empty_listing_keeps_the_newest_object() -> None:
+def test_empty_listing_keeps_the_newest_object() -> None:
     assert east_after(cluster(files=10)).newest_object_at == START - DAY
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.SUPERSEDED])
-def test_a_cluster_that_is_not_processed_keeps_its_state(status: Status) -> None:
+def test_unprocessed_cluster_keeps_its_state(status: Status) -> None:
     assert east_after(cluster(status=status, error="x")) == EAST
 
 
@@ -249,18 +251,18 @@ def test_over_limit_is_set_until_the_cluster_is_processed() -> None:
     over = cluster(status=Status.OVER_LIMIT, over_limit=Excess.BYTES)
     assert east_after(over) == EAST.model_copy(update={"over_limit": True})
     state = after(run(0, clusters=(over,)), run(1, clusters=(cluster(status=Status.FAILED),)))
-    assert state.clusters["east"].over_limit, "a failure says nothing about the limit"
+    assert state.clusters["east"].over_limit, "a failed run keeps over_limit"
     state = after(run(0, clusters=(over,)), run(1, clusters=(FULL,)))
     assert not state.clusters["east"].over_limit
 
 
-def test_a_refused_cluster_keeps_its_last_success_and_counts_refusals() -> None:
+def test_refused_cluster_keeps_its_last_success_and_counts_refusals() -> None:
     state = east_after(cluster(status=Status.REFUSED, files=10, accepted=1, deletions_refused=9))
     assert (state.deletions_refused, state.missing) == (9, False)
     assert state.last_success_at == EAST.last_success_at
 
 
-def test_a_cluster_with_deferred_changes_keeps_its_last_success() -> None:
+def test_cluster_with_deferred_changes_keeps_its_last_success() -> None:
     assert (
         east_after(cluster(files=10, accepted=10, changes_deferred=1)).last_success_at == EAST.last_success_at
     )
@@ -276,18 +278,18 @@ def test_a_cluster_with_deferred_changes_keeps_its_last_success() -> None:
     ],
     ids=["kept in Git", "deleted from Git", "in the bucket", "in neither"],
 )
-def test_a_cluster_is_missing_if_git_had_files_and_the_bucket_has_none(
+def test_cluster_is_missing_if_git_had_files_and_the_bucket_has_none(
     result: ClusterResult, missing: bool
 ) -> None:
     assert east_after(result).missing is missing
 
 
-def test_a_filtered_run_updates_only_what_it_has_seen() -> None:
+def test_filtered_run_updates_only_its_objects() -> None:
     state = east_after(cluster(files=11, added=1, accepted=0), filtered_by_options=True)
     assert state == EAST.model_copy(update={"files": 11, "added": 11})
 
 
-def test_a_cluster_in_neither_bucket_nor_git_is_forgotten() -> None:
+def test_cluster_in_neither_bucket_nor_git_is_removed() -> None:
     assert set(after(run(0, clusters=(FULL,)), run(1, clusters=(cluster("west"),))).clusters) == {"west"}
 
 
@@ -296,14 +298,14 @@ def test_a_cluster_in_neither_bucket_nor_git_is_forgotten() -> None:
     [run(1, clusters=(cluster("west"),), filtered_by_options=True), run(1, Exit.TRANSIENT)],
     ids=["filtered by options", "failed before it listed anything"],
 )
-def test_a_cluster_is_not_forgotten_by_a_run_that_did_not_look_for_it(second: RunResult) -> None:
+def test_run_that_did_not_list_a_cluster_does_not_remove_it(second: RunResult) -> None:
     assert "east" in after(run(0, clusters=(FULL,)), second).clusters
 
 
-# -- counters ---------------------------------------------------------------------------------
+# -- counters -------------------------------------------------------------------------------------
 
 
-def test_counters_never_fall() -> None:
+def test_counters_never_decrease() -> None:
     results = [
         run(0, clusters=(FULL,)),
         run(1, Exit.CONFIGURATION, operation=Operation.GIT_PUSH, push_attempts=3),

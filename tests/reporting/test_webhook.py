@@ -1,4 +1,4 @@
-"""The webhook: signed JSON of a run, to whoever wants to hear of it, and no run fails for it."""
+"""The webhook: signed JSON of a run; a failed delivery does not fail the run."""
 
 from __future__ import annotations
 
@@ -40,45 +40,43 @@ def hook() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def telling(sync: Sync, bucket: Bucket, hook: Receiver) -> Sync:
-    """A sync that tells the hook of each run."""
+def notifying(sync: Sync, bucket: Bucket, hook: Receiver) -> Sync:
+    """A sync that calls the webhook after each run."""
     bucket.put(KEY, b"a")
     return sync.with_settings(WEBHOOK_URL=f"{hook.url}/services/T0/s3cret-path", WEBHOOK_SECRET="k3y")
 
 
-def told(delivery: Delivery) -> dict[str, Any]:
+def payload(delivery: Delivery) -> dict[str, Any]:
     parsed = json.loads(delivery.body)
     assert isinstance(parsed, dict)
     return parsed
 
 
-def test_a_run_is_told_with_a_signature(telling: Sync, hook: Receiver) -> None:
-    assert telling(GIT_COMMIT_URL="https://git.example.com/x/commit/{commit}").exit == 0
+def test_webhook_delivers_the_run_with_a_signature(notifying: Sync, hook: Receiver) -> None:
+    assert notifying(GIT_COMMIT_URL="https://git.example.com/x/commit/{commit}").exit == 0
     (delivery,) = hook.got
     assert (delivery.method, delivery.target) == ("POST", "/services/T0/s3cret-path")
     assert delivery.headers["content-type"] == "application/json"
     expected = hmac.new(b"k3y", delivery.body, hashlib.sha256).hexdigest()
     assert delivery.headers["x-git-sync-signature-256"] == f"sha256={expected}"
-    body = told(delivery)
-    run = telling.state["last_run"]
+    body = payload(delivery)
+    run = notifying.state["last_run"]
     assert body["run"] == run
     assert body["schema_version"] == 1
     assert body["commit_url"] == f"https://git.example.com/x/commit/{run['commit']}"
     assert body["text"] == "git-sync: Success on main. 1 new, 0 modified, 0 deleted in 1 cluster."
 
 
-def test_what_the_hook_answers_is_not_repeated_for_it_may_be_the_address(
-    telling: Sync, hook: Receiver
-) -> None:
+def test_webhook_error_does_not_repeat_the_answer(notifying: Sync, hook: Receiver) -> None:
     hook.status = 404
-    result = telling()
+    result = notifying()
     assert result.exit == 0
     (line,) = result.of("webhook", "error")
     assert line["error"] == "the server answered 404"
 
 
-def test_without_a_secret_nothing_is_signed(telling: Sync, hook: Receiver) -> None:
-    assert telling(WEBHOOK_SECRET="").exit == 0
+def test_webhook_without_a_secret_is_not_signed(notifying: Sync, hook: Receiver) -> None:
+    assert notifying(WEBHOOK_SECRET="").exit == 0
     assert "x-git-sync-signature-256" not in hook.got[0].headers
 
 
@@ -92,52 +90,50 @@ def test_without_a_secret_nothing_is_signed(telling: Sync, hook: Receiver) -> No
         ("", ["success", "success", "failed"]),
     ],
 )
-def test_only_the_runs_that_are_wanted_are_told(
-    on: str, expected: list[str], telling: Sync, hook: Receiver
-) -> None:
-    wanted = telling.with_settings(WEBHOOK_ON=on)
-    assert wanted().exit == 0  # one object is new
-    assert wanted().exit == 0  # nothing is
-    assert wanted(MINIO_BUCKET="absent").exit == 40
-    assert wanted("run", "--dry-run").exit == 0
-    assert [told(delivery)["run"]["outcome"] for delivery in hook.got] == expected
+def test_webhook_on_selects_the_runs(on: str, expected: list[str], notifying: Sync, hook: Receiver) -> None:
+    selective = notifying.with_settings(WEBHOOK_ON=on)
+    assert selective().exit == 0  # one new object
+    assert selective().exit == 0  # nothing new
+    assert selective(MINIO_BUCKET="absent").exit == 40
+    assert selective("run", "--dry-run").exit == 0
+    assert [payload(delivery)["run"]["outcome"] for delivery in hook.got] == expected
 
 
-def test_an_unknown_occasion_is_refused(telling: Sync) -> None:
-    result = telling(WEBHOOK_ON="never")
+def test_webhook_on_rejects_unknown_values(notifying: Sync) -> None:
+    result = notifying(WEBHOOK_ON="never")
     assert result.exit == 40
     assert "WEBHOOK_ON: " in result.errors
 
 
-@pytest.mark.parametrize("trouble", ["nobody", "404", "cut"])
-def test_a_hook_out_of_reach_is_an_error_that_is_counted_and_no_failure(
-    trouble: str, telling: Sync, hook: Receiver
+@pytest.mark.parametrize("fault", ["unreachable", "404", "cut"])
+def test_unreachable_webhook_is_logged_and_counted_but_does_not_fail_the_run(
+    fault: str, notifying: Sync, hook: Receiver
 ) -> None:
-    unwell = telling
-    if trouble == "nobody":
-        unwell = telling.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{free_port()}/s3cret-path")
-    elif trouble == "404":
+    failing = notifying
+    if fault == "unreachable":
+        failing = notifying.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{free_port()}/s3cret-path")
+    elif fault == "404":
         hook.status = 404
     else:
-        unwell = telling.with_settings(WEBHOOK_URL=f"{hook.url.replace('http:', 'https:')}/s3cret-path")
-    result = unwell()
+        failing = notifying.with_settings(WEBHOOK_URL=f"{hook.url.replace('http:', 'https:')}/s3cret-path")
+    result = failing()
     assert result.exit == 0
     (line,) = result.of("webhook", "error")
     assert line["message"] == "Failed to call the webhook"
     assert result.lines[-1]["operation"] == "sync_complete"
     assert "s3cret" not in result.text
     assert "k3y" not in result.text
-    assert unwell.state["counters"]["webhook_errors"] == 1
+    assert failing.state["counters"]["webhook_errors"] == 1
 
 
 def test_run_ends_at_the_deadline_of_a_delivery_if_the_receiver_trickles(
-    telling: Sync, monkeypatch: pytest.MonkeyPatch
+    notifying: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "DELIVERY_SECONDS", 1)
     with trickling(HEADERS) as receiver_:
         slow = f"http://{receiver_.endpoint}/s3cret-path"
         began = time.monotonic()
-        result = telling(WEBHOOK_URL=slow, PUSHGATEWAY_URL=slow, SCRAPE_INTERVAL="0s")
+        result = notifying(WEBHOOK_URL=slow, PUSHGATEWAY_URL=slow, SCRAPE_INTERVAL="0s")
         assert time.monotonic() - began < 10
     assert result.exit == 0
     errors = [line["error"] for line in result.of("webhook", "error") + result.of("metrics_push", "error")]
@@ -145,7 +141,7 @@ def test_run_ends_at_the_deadline_of_a_delivery_if_the_receiver_trickles(
     assert result.lines[-1]["operation"] == "sync_complete"
 
 
-def test_a_hook_under_an_authority_of_ones_own(
+def test_webhook_over_https_with_a_private_ca(
     sync: Sync, bucket: Bucket, ca: trustme.CA, tmp_path: Path
 ) -> None:
     bucket.put(KEY, b"a")
@@ -157,16 +153,16 @@ def test_a_hook_under_an_authority_of_ones_own(
         assert hook.got[0].headers["authorization"] == "Basic dXNAZXI6cDp3"
 
 
-def test_a_state_without_webhooks_errors_is_not_written_twice(telling: Sync, hook: Receiver) -> None:
-    assert telling().exit == 0
-    assert telling.state["counters"]["webhook_errors"] == 0
+def test_webhook_is_called_once_without_an_error(notifying: Sync, hook: Receiver) -> None:
+    assert notifying().exit == 0
+    assert notifying.state["counters"]["webhook_errors"] == 0
     assert len(hook.got) == 1
 
 
-# -- the examples -----------------------------------------------------------------------------
+# -- the examples ---------------------------------------------------------------------------------
 
 
-def test_the_example_receiver_believes_the_right_signature_only(sync: Sync, bucket: Bucket) -> None:
+def test_example_receiver_accepts_only_the_right_signature(sync: Sync, bucket: Bucket) -> None:
     bucket.put(KEY, b"a")
     port = free_port()
     process = subprocess.Popen(
@@ -178,12 +174,12 @@ def test_the_example_receiver_believes_the_right_signature_only(sync: Sync, buck
     )
     try:
         await_port(f"127.0.0.1:{port}")
-        telling = sync.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{port}/", WEBHOOK_SECRET="k3y")
-        assert telling().of("webhook") == []
+        notifying = sync.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{port}/", WEBHOOK_SECRET="k3y")
+        assert notifying().of("webhook") == []
         assert process.stdout is not None
-        run = telling.state["last_run"]
+        run = notifying.state["last_run"]
         assert process.stdout.readline().split() == [run["run_id"], "success", run["commit"]]
-        (line,) = telling(WEBHOOK_SECRET="another").of("webhook", "error")
+        (line,) = notifying(WEBHOOK_SECRET="another").of("webhook", "error")
         assert "the server answered 403" in line["error"]
     finally:
         process.kill()
@@ -191,7 +187,7 @@ def test_the_example_receiver_believes_the_right_signature_only(sync: Sync, buck
 
 
 def changes(clone: Path, before: str, after: str, **environment: str) -> tuple[int, list[str]]:
-    """What the CI example makes of a push."""
+    """Return exit code and output of the CI example for a push."""
     done = subprocess.run(
         [str(EXAMPLES / "ci" / "backup-changes.sh"), before, after],
         cwd=clone,
@@ -204,7 +200,7 @@ def changes(clone: Path, before: str, after: str, **environment: str) -> tuple[i
     return done.returncode, done.stdout.splitlines()
 
 
-def test_a_ci_job_is_told_what_a_push_changed(bucket: Bucket, tmp_path: Path) -> None:
+def test_ci_example_lists_the_changes_of_a_push(bucket: Bucket, tmp_path: Path) -> None:
     repository = bare_repository(tmp_path / "backups.git")
     sync = Sync.between(bucket, repository, tmp_path / "work")
     bucket.put_many({KEY: b"a", "clusterbackup/west/a b/größe.yaml": b"x", "clusterbackup/west/c.yaml": b"x"})
@@ -231,7 +227,7 @@ def test_a_ci_job_is_told_what_a_push_changed(bucket: Bucket, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml"])
-def test_the_ci_examples_call_the_script_for_the_backups_path(name: str) -> None:
+def test_ci_examples_call_the_script_for_the_path_of_the_backups(name: str) -> None:
     text = (EXAMPLES / "ci" / name).read_text()
     yaml.safe_load(text)
     assert "ci/backup-changes.sh" in text

@@ -263,9 +263,9 @@ class ListingLog(Server):
         super().__init__(objects)
         self.pages: list[str] = []
 
-    def listed(self, asked: dict[str, str]) -> str:
-        self.pages.append(asked.get("prefix", ""))
-        return super().listed(asked)
+    def listed(self, parameters: dict[str, str]) -> str:
+        self.pages.append(parameters.get("prefix", ""))
+        return super().listed(parameters)
 
 
 def test_discover_counts_names_over_the_limit_and_keeps_a_sample() -> None:

@@ -1,7 +1,7 @@
-"""`make scale`: a first run and runs without a change over very many objects; time and memory of each.
+"""`make scale`: time and memory of a first run and of runs without changes, with very many objects.
 
-The bucket is a server that makes its objects up (see tests.scale.server), the repository a real one.
-OBJECTS, CLUSTERS and OUTPUT are taken from the environment; docs/performance.md has the figures.
+The bucket is a server that generates its objects (see tests.scale.server); the repository is real. The
+environment variables OBJECTS, CLUSTERS and OUTPUT configure it; docs/performance.md has the results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEAD = ("Case", "Seconds", *STEPS, "CPU seconds", "Server's", "Python MiB", "gi
 
 
 def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
-    """Measure one case after another; a run that does anything but what it should ends it."""
+    """Measure each case; exit if a run has an unexpected result."""
     repository = bare_repository(root / "backups.git")
     server = [sys.executable, server_module.__file__, str(objects), str(clusters)]
     with serving(server, ready=r"listening on (\S+), process (\d+)\n", log=root / "server") as ready:
@@ -41,7 +41,7 @@ def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
             "LOG_FORMAT": "json",
             "METRICS_PORT": "0",
             "RETRY_ATTEMPTS": "1",
-            "MAX_OBJECTS": "0",  # however few the clusters are
+            "MAX_OBJECTS": "0",  # no limit, so that few clusters may have all objects
         }
         for case in CASES:
             before = cpu_seconds(int(ready[2]))
@@ -56,9 +56,9 @@ def scale(objects: int, clusters: int, root: Path) -> Iterator[dict[str, Any]]:
                 "peak_bytes": {kind: run.peak_bytes.get(kind, 0) for kind in (PYTHON, GIT, REMOTE)},
                 "step_seconds": state["last_run"]["step_seconds"],
             }
-    held = git(repository, "ls-tree", "-r", "--name-only", "main").count(b"\n")
-    if held != objects // clusters * clusters:
-        raise SystemExit(f"the branch holds {held} files")
+    files = git(repository, "ls-tree", "-r", "--name-only", "main").count(b"\n")
+    if files != objects // clusters * clusters:
+        raise SystemExit(f"the branch has {files} files")
 
 
 def _check(run: Measured, changed: int) -> None:
@@ -67,28 +67,28 @@ def _check(run: Measured, changed: int) -> None:
         raise SystemExit(f"exit code {run.exit_code}, {changed} changes expected:\n{run.output[-3000:]}")
 
 
-def _cells(found: dict[str, Any]) -> list[str]:
+def _cells(measurement: dict[str, Any]) -> list[str]:
     return [
-        found["case"],
-        f"{found['seconds']:.1f}",
-        *(f"{found['step_seconds'][step]:.1f}" for step in STEPS),
-        f"{found['cpu_seconds']:.1f}",
-        f"{found['server_cpu_seconds']:.1f}",
-        *(f"{found['peak_bytes'][kind] / 2**20:.0f}" for kind in (PYTHON, GIT, REMOTE)),
+        measurement["case"],
+        f"{measurement['seconds']:.1f}",
+        *(f"{measurement['step_seconds'][step]:.1f}" for step in STEPS),
+        f"{measurement['cpu_seconds']:.1f}",
+        f"{measurement['server_cpu_seconds']:.1f}",
+        *(f"{measurement['peak_bytes'][kind] / 2**20:.0f}" for kind in (PYTHON, GIT, REMOTE)),
     ]
 
 
 def main() -> None:
-    """Measure, print a table as it stands in docs/performance.md, and write all figures down."""
+    """Measure, print a table for docs/performance.md, and write a JSON report."""
     objects = int(os.environ.get("OBJECTS") or 1_000_000)
     clusters = int(os.environ.get("CLUSTERS") or 500)
     output = Path(os.environ.get("OUTPUT") or "build/scale")
     print(f"{objects:,} objects in {clusters:,} clusters\n\n| {' | '.join(_HEAD)} |\n{'|---' * len(_HEAD)}|")
     results = []
     with TemporaryDirectory(prefix="git-sync-scale-", dir=os.environ.get("TMPDIR", "/var/tmp")) as directory:
-        for found in scale(objects, clusters, Path(directory)):
-            results.append(found)
-            print(f"| {' | '.join(_cells(found))} |", flush=True)
+        for measurement in scale(objects, clusters, Path(directory)):
+            results.append(measurement)
+            print(f"| {' | '.join(_cells(measurement))} |", flush=True)
     report = {
         "objects": objects,
         "clusters": clusters,

@@ -1,4 +1,4 @@
-"""Memory and CPU time of a run, apart for our Python, for its git, and for the remote's git."""
+"""Memory and CPU time of a run, separately for Python, its git processes, and the git of the remote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PYTHON, GIT, REMOTE = "python", "git", "remote"
 
 @dataclass(frozen=True)
 class Measured:
-    """``peak_bytes``: by kind of process, the largest sum of resident memory that was seen at once."""
+    """``peak_bytes`` is the largest sampled sum of resident memory, by kind of process."""
 
     seconds: float
     cpu_seconds: float
@@ -32,7 +32,7 @@ class Measured:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], directory: Path) -> Measured:
-    """Run the command to its end, with nothing but ``environment``."""
+    """Run the command to its end, with only ``environment``."""
     log = directory / "output"
     with log.open("wb") as sink:
         began = time.monotonic()
@@ -49,7 +49,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], directory: 
 
 
 class _Peaks:
-    """Looks at a process and its descendants many times a second while the block runs."""
+    """Samples a process and its descendants while the block runs."""
 
     def __init__(self, pid: int) -> None:
         self.bytes: Counter[str] = Counter()
@@ -73,16 +73,16 @@ class _Peaks:
 
 
 def _tree(pid: int, kind: str) -> Iterator[tuple[str, int]]:
-    """The process and its descendants. Over file:// git itself starts the remote's side: that is not ours.
+    """Yield the process and its descendants. Over file:// git also starts the processes of the remote.
 
-    A child that is Python still is about to become git, and its memory is its parent's.
+    A child that still is Python is a fork before its exec of git, and shares the memory of its parent.
     """
     yield kind, pid
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             for child in map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split()):
-                words = Path(f"/proc/{child}/cmdline").read_bytes()
-                if kind == REMOTE or any(name in words for name in _REMOTE):
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+                if kind == REMOTE or any(name in command for name in _REMOTE):
                     yield from _tree(child, REMOTE)
                 elif Path(f"/proc/{child}/comm").read_text().startswith("git"):
                     yield from _tree(child, GIT)
@@ -95,6 +95,6 @@ def _resident(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a living process has used so far."""
+    """Return the CPU seconds of a running process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

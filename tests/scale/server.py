@@ -1,7 +1,7 @@
-"""An S3 server of which nothing is stored: objects and listings follow from their number.
+"""An S3 server that stores nothing: it computes objects and listings from their number.
 
-`python -m tests.scale.server OBJECTS CLUSTERS` says where it listens, and answers until it is stopped.
-It knows listings (version 2), GET and HEAD, and looks at no signature.
+`python -m tests.scale.server OBJECTS CLUSTERS` prints its address and runs until it is stopped. It supports
+listings (version 2), GET and HEAD, and checks no signature.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _IF_MATCH = re.compile(rb"\r\nif-match: *([^\r]*)", re.IGNORECASE)
 
 
 class Objects:
-    """The objects there are: as many in each cluster, and each with content of its own.
+    """The objects of the bucket: an equal number in each cluster, each with unique content.
 
-    ``strays`` more objects lie beside the clusters.
+    ``strays`` is the number of objects outside of the clusters.
     """
 
     def __init__(self, objects: int, clusters: int, strays: int = 0) -> None:
@@ -41,16 +41,16 @@ class Objects:
         self.strays = strays
 
     def keys(self, cluster: str) -> Iterator[str]:
-        """The keys of a cluster, in byte order."""
+        """Return the keys of a cluster, in byte order."""
         return (self.key(cluster, number) for number in range(self.each))
 
     def key(self, cluster: str, number: int) -> str:
-        """The key of one of a cluster's objects."""
+        """Return the key of one object of a cluster."""
         directory = f"team-{number // _IN_A_DIRECTORY:05}"
         return f"{PREFIX}{cluster}/{directory}/ConfigMap/settings-{number:07}.yaml"
 
-    def holds(self, key: str) -> bool:
-        """Whether there is such an object."""
+    def has(self, key: str) -> bool:
+        """Whether the object exists."""
         found = re.fullmatch(rf"{PREFIX}([^/]+)/.*-(\d+)\.yaml", key)
         return (
             found is not None
@@ -61,7 +61,7 @@ class Objects:
 
     @staticmethod
     def content(key: str) -> bytes:
-        """What the object of that key holds."""
+        """Return the content of the object with that key."""
         _, cluster, namespace, _, name = key.split("/")
         return (
             f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name.removesuffix('.yaml')}\n"
@@ -71,23 +71,23 @@ class Objects:
 
 
 def etag(content: bytes) -> str:
-    """An object's ETag, without quotes."""
+    """Return the ETag of an object, without quotes."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def settings(endpoint: str) -> dict[str, str]:
-    """git-sync's settings for a server."""
+    """Return git-sync's settings for a server."""
     return {
         "MINIO_ENDPOINT": endpoint,
-        "MINIO_ACCESS_KEY": "nobody",
-        "MINIO_SECRET_KEY": "looks-at-it",
+        "MINIO_ACCESS_KEY": "unused",
+        "MINIO_SECRET_KEY": "unused-secret",
         "MINIO_BUCKET": BUCKET,
         "MINIO_USE_SSL": "false",
     }
 
 
 class Server:
-    """Answers on a free loopback port, one thread for each connection."""
+    """Serves on a free loopback port, with one thread per connection."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -96,7 +96,7 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[dict[str, str]]:
-        """Answer until the block ends; yield git-sync's settings for it."""
+        """Serve until the block ends; yield git-sync's settings for this server."""
         thread = threading.Thread(target=self.serve, daemon=True)
         thread.start()
         try:
@@ -107,7 +107,7 @@ class Server:
             self._listener.close()
 
     def serve(self) -> None:
-        """Answer until the listening socket is shut down."""
+        """Serve until the listening socket is shut down."""
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -123,8 +123,8 @@ class Server:
                 head, end, waiting = waiting.partition(b"\r\n\r\n")
                 if end:
                     connection.sendall(self._answer(head))
-                elif came := connection.recv(1 << 16):
-                    waiting = head + came
+                elif received := connection.recv(1 << 16):
+                    waiting = head + received
                 else:
                     return
 
@@ -133,9 +133,9 @@ class Server:
         url = urlsplit(target)
         key = unquote(url.path).removeprefix(f"/{BUCKET}").removeprefix("/")
         if not key:
-            asked = dict(parse_qsl(url.query, keep_blank_values=True))
-            return _response("200 OK", self.listed(asked).encode(), "Content-Type: application/xml")
-        if not self._objects.holds(key):
+            parameters = dict(parse_qsl(url.query, keep_blank_values=True))
+            return _response("200 OK", self.listed(parameters).encode(), "Content-Type: application/xml")
+        if not self._objects.has(key):
             return _response("404 Not Found", b"", "Content-Type: application/xml")
         content = self._objects.content(key)
         tag = f'"{etag(content)}"'
@@ -145,16 +145,16 @@ class Server:
         modified = f"Last-Modified: {_MODIFIED:%a, %d %b %Y %H:%M:%S} GMT"
         return _response("200 OK", content, f"ETag: {tag}", modified, with_body=method != "HEAD")
 
-    def listed(self, asked: dict[str, str]) -> str:
-        prefix, after = asked.get("prefix", ""), asked.get("start-after", "")
-        start = int(asked.get("continuation-token") or 0)
-        if asked.get("delimiter"):
+    def listed(self, parameters: dict[str, str]) -> str:
+        prefix, after = parameters.get("prefix", ""), parameters.get("start-after", "")
+        start = int(parameters.get("continuation-token") or 0)
+        if parameters.get("delimiter"):
             return self._children(prefix, start)
         cluster = prefix.removeprefix(PREFIX).rstrip("/")
         if cluster not in self._objects.clusters or prefix != f"{PREFIX}{cluster}/":
             return _document([])
         count = self._objects.each
-        if after and not start:  # S3 goes by the token where it has one
+        if after and not start:  # S3 ignores start-after if there is a token
             start = bisect_right(range(count), after, key=lambda number: self._objects.key(cluster, number))
         end = min(start + _PAGE, count)
         keys = (self._objects.key(cluster, number) for number in range(start, end))
@@ -163,7 +163,7 @@ class Server:
         )
 
     def _children(self, prefix: str, start: int) -> str:
-        """What is directly under a prefix: the clusters, and before them the strays."""
+        """Return a listing of the strays and then the clusters directly below the prefix."""
         if prefix != PREFIX:
             return _document(
                 [f"<CommonPrefixes><Prefix>{PREFIX}</Prefix></CommonPrefixes>"] if not prefix else []

@@ -1,4 +1,4 @@
-"""`make scale` in small: what the synthetic bucket holds is what Git holds, and nothing is fetched twice."""
+"""`make scale` with few objects: Git gets the content of the bucket, and nothing is fetched twice."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 SMALL = Objects(2000, clusters=20)
 
 
-def test_a_first_run_brings_every_object_and_the_next_ones_bring_none(tmp_path: Path) -> None:
-    found = list(scale(2000, 20, tmp_path))  # which ends at a run that changes anything it should not
-    assert [one["case"] for one in found] == list(CASES)
-    for one in found:
+def test_first_run_commits_every_object_and_later_runs_nothing(tmp_path: Path) -> None:
+    measurements = list(scale(2000, 20, tmp_path))  # it exits if a run has unexpected changes
+    assert [one["case"] for one in measurements] == list(CASES)
+    for one in measurements:
         assert one["peak_bytes"]["python"] > 0
         assert set(one["step_seconds"]) == set(STEPS)
     expected = {key: SMALL.content(key) for name in SMALL.clusters for key in SMALL.keys(name)}
@@ -28,7 +28,7 @@ def test_a_first_run_brings_every_object_and_the_next_ones_bring_none(tmp_path: 
     assert contents(tmp_path / "backups.git") == expected
 
 
-def test_a_listing_takes_no_more_memory_where_it_is_longer() -> None:
+def test_memory_of_a_listing_does_not_depend_on_its_length() -> None:
     peaks = {}
     for pages in (2, 6):
         server = Server(Objects(1000 * pages, clusters=1))

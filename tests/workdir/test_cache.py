@@ -1,4 +1,4 @@
-"""What a volume remembers saves time, and decides nothing: the remote's tip does."""
+"""Caches on the volume save time, but only the tip of the remote branch decides."""
 
 from __future__ import annotations
 
@@ -46,52 +46,50 @@ def cached_tree(sync: Sync, cluster: str) -> str:
     return RowFile(cache_of(sync, cluster)).header(BaselineHeader).tree
 
 
-def held_tree(repository: Path, cluster: str) -> str:
+def git_tree(repository: Path, cluster: str) -> str:
     return git(repository, "rev-parse", f"main:clusterbackup/{cluster}").decode().strip()
 
 
-def set_back(repository: Path, commit: str) -> None:
+def reset_branch(repository: Path, commit: str) -> None:
     git(repository, "update-ref", "refs/heads/main", commit)
 
 
-# -- what is saved --------------------------------------------------------------------------------
+# -- saved requests -------------------------------------------------------------------------------
 
 
-def test_a_tip_that_is_known_is_asked_for_and_not_fetched(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_known_tip_is_checked_but_not_fetched(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     with http_git_server(repository.parent, "the-token") as server:
         served = sync.with_settings(
             GIT_REPOSITORY=server.url_for(repository), GIT_TOKEN="the-token", GIT_ALLOW_HTTP="true"
         )
 
-        def questions() -> int:
-            """How often a run that changes nothing asks the repository for anything but who is there."""
+        def posts() -> int:
+            """Return the number of POST requests to the repository in a run without changes."""
             before = len(server.requests)
             result = served()
             assert (result.exit, result.complete["files_changed"]) == (0, 0)
-            asked = [request for request in server.requests[before:] if request.method == "POST"]
-            assert {request.service for request in asked} == {"git-upload-pack"}
-            return len(asked)
+            requests = [request for request in server.requests[before:] if request.method == "POST"]
+            assert {request.service for request in requests} == {"git-upload-pack"}
+            return len(requests)
 
         assert served().exit == 0
-        known = questions()
+        known = posts()
         tip_of(sync).unlink()
-        assert known < questions()
-        assert questions() == known
+        assert known < posts()
+        assert posts() == known
 
 
-def test_a_cache_names_the_tree_that_git_holds(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_cache_has_the_id_of_the_tree_in_git(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     for change in ({}, {f"{EAST}new.yaml": b"new"}, {f"{WEST}object-1.yaml": b"modified"}, {}):
         bucket.put_many(change)
         assert sync().exit == 0
         for cluster in ("east", "west"):
-            assert cached_tree(sync, cluster) == held_tree(repository, cluster)
+            assert cached_tree(sync, cluster) == git_tree(repository, cluster)
 
 
-def test_one_lost_cache_costs_the_downloads_of_its_cluster(
+def test_lost_cache_costs_the_downloads_of_its_cluster(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -102,13 +100,11 @@ def test_one_lost_cache_costs_the_downloads_of_its_cluster(
     assert faulty().exit == 0
     assert sorted(proxy.fetched) == sorted(key for key in OBJECTS if key.startswith(WEST))
     assert sha(repository) == tip
-    assert cached_tree(faulty, "west") == held_tree(repository, "west")
+    assert cached_tree(faulty, "west") == git_tree(repository, "west")
 
 
-def test_an_object_that_was_written_again_is_fetched_once(
-    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
-) -> None:
-    """The tree stays the same, and the cache learns the new ETag all the same."""
+def test_rewritten_object_is_fetched_once(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    """The cache gets the new ETag although the tree does not change."""
     bucket.put_many(OBJECTS)
     key = f"{WEST}object-1.yaml"
     assert faulty().exit == 0
@@ -121,10 +117,10 @@ def test_an_object_that_was_written_again_is_fetched_once(
         assert proxy.fetched == expected
 
 
-# -- what others do -------------------------------------------------------------------------------
+# -- changes by others ----------------------------------------------------------------------------
 
 
-def test_what_somebody_pushed_meanwhile_is_seen(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_push_by_others_between_two_runs_is_noticed(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     commit_files(repository, {f"{EAST}ns-1/object-1.yaml": b"edited", f"{WEST}stray.yaml": b"stray"})
@@ -133,13 +129,13 @@ def test_what_somebody_pushed_meanwhile_is_seen(sync: Sync, bucket: Bucket, repo
         assert contents(repository) == OBJECTS
 
 
-def test_a_branch_that_was_set_back_or_deleted_is_seen(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_reset_or_deleted_branch_is_noticed(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     first = sha(repository)
     bucket.put(f"{EAST}new.yaml", b"new")
     assert sync().exit == 0
-    set_back(repository, first)
+    reset_branch(repository, first)
     assert sync().exit == 0
     assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
     git(repository, "update-ref", "-d", "refs/heads/main")
@@ -147,36 +143,36 @@ def test_a_branch_that_was_set_back_or_deleted_is_seen(sync: Sync, bucket: Bucke
     assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
 
 
-def planned(sync: Sync, run_id: str) -> None:
+def plan_run(sync: Sync, run_id: str) -> None:
     for step in ("discover", "download", "detect"):
         assert sync(step, "--run-id", run_id).exit == 0
 
 
-def test_a_cache_is_of_no_tree_that_git_did_not_hold_when_somebody_else_did_the_work(
+def test_cache_has_no_tree_id_after_others_committed_the_same_changes(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    """The new plan is empty, the caches are new: they must not be taken for the base's."""
+    """The new plan is empty and the caches are new, so they do not match the base."""
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     base = sha(repository)
     change = {f"{EAST}ns-1/object-1.yaml": b"changed", f"{EAST}new.yaml": b"new"}
     bucket.put_many(change)
-    planned(sync, "a")
+    plan_run(sync, "a")
     commit_files(repository, change)
     assert sync("publish", "--run-id", "a").exit == 0
-    assert cached_tree(sync, "east") == held_tree(repository, "east")
-    set_back(repository, base)
+    assert cached_tree(sync, "east") == git_tree(repository, "east")
+    reset_branch(repository, base)
     assert sync().exit == 0
     assert contents(repository) == OBJECTS | change
 
 
-def test_a_publish_that_is_repeated_after_somebody_elses_push_says_nothing_of_their_tree(
+def test_repeated_publish_after_a_push_by_others_does_not_use_their_tree(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     bucket.put(f"{EAST}ns-1/object-1.yaml", b"changed")
-    planned(sync, "a")
+    plan_run(sync, "a")
     assert sync("publish", "--run-id", "a").exit == 0
     commit_files(repository, {f"{EAST}ns-2/object-2.yaml": b"edited"})
     assert sync("publish", "--run-id", "a").exit == 0
@@ -185,17 +181,15 @@ def test_a_publish_that_is_repeated_after_somebody_elses_push_says_nothing_of_th
         assert contents(repository) == OBJECTS | {f"{EAST}ns-1/object-1.yaml": b"changed"}
 
 
-def test_changes_that_are_left_for_the_next_run_are_made_by_it(
-    sync: Sync, bucket: Bucket, tmp_path: Path
-) -> None:
-    """The cache has more than Git: no tree of Git's is the cache's."""
-    repository = bare_repository(tmp_path / "gives-no-blobs.git", partial_clone=False)
+def test_next_run_commits_deferred_changes(sync: Sync, bucket: Bucket, tmp_path: Path) -> None:
+    """The cache has more than Git, so it matches no tree in Git."""
+    repository = bare_repository(tmp_path / "without-blobs.git", partial_clone=False)
     sync = sync.with_settings(GIT_REPOSITORY=f"file://{repository}")
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     first = sha(repository)
     bucket.put(f"{WEST}object-1.yaml", b"changed")
-    planned(sync, "a")
+    plan_run(sync, "a")
     git(repository, "update-ref", "refs/heads/main", first)
     commit_files(repository, {f"{EAST}ns-1/object-1.yaml": None, f"{EAST}ns-2/object-2.yaml": b"edited"})
     git(repository, "gc", "--quiet", "--prune=now")
@@ -205,9 +199,7 @@ def test_changes_that_are_left_for_the_next_run_are_made_by_it(
         assert contents(repository) == OBJECTS | {f"{WEST}object-1.yaml": b"changed"}
 
 
-def test_refused_deletions_leave_a_cache_that_is_of_no_tree(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
+def test_cache_matches_no_tree_after_refused_deletions(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     for key in list(OBJECTS)[:6]:
@@ -215,41 +207,39 @@ def test_refused_deletions_leave_a_cache_that_is_of_no_tree(
     for _ in range(2):
         assert sync().exit == 20
         assert contents(repository) == OBJECTS
-        assert cached_tree(sync, "east") != held_tree(repository, "east")
+        assert cached_tree(sync, "east") != git_tree(repository, "east")
 
 
-# -- whatever is remembered -----------------------------------------------------------------------
+# -- old and damaged caches -----------------------------------------------------------------------
 
 
-def test_any_mixture_of_memories_ends_in_what_the_bucket_holds(
+def test_any_mixture_of_old_caches_leads_to_the_content_of_the_bucket(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
-    """A kill between two files, a volume out of a snapshot, a branch that was set back: all at once."""
+    """Combines a kill between two files, a restored volume, and a reset branch."""
     generations = [OBJECTS, OBJECTS | {f"{EAST}ns-1/object-1.yaml": b"2", f"{WEST}new.yaml": b"2"}, OBJECTS]
-    remembered, commits = [], []
+    saved, commits = [], []
     for number, objects in enumerate(generations):
         for key in set(bucket.keys()) - objects.keys():
             bucket.delete(key)
         bucket.put_many(objects)
         assert sync().exit == 0
-        remembered.append(tmp_path / str(number))
-        shutil.copytree(sync.work_dir / ".git-sync", remembered[-1])
+        saved.append(tmp_path / str(number))
+        shutil.copytree(sync.work_dir / ".git-sync", saved[-1])
         commits.append(sha(repository))
     expected = OBJECTS | {f"{EAST}ns-2/object-2.yaml": b"3"}
     bucket.put_many(expected)
-    for tip, east, west, held in product(remembered[:2], remembered, remembered[1:], commits[:2]):
+    for tip, east, west, commit in product(saved[:2], saved, saved[1:], commits[:2]):
         shutil.copy(tip / "tip", tip_of(sync))
         shutil.copy(east / "cache" / "east", cache_of(sync, "east"))
         shutil.copy(west / "cache" / "west", cache_of(sync, "west"))
-        set_back(repository, held)
+        reset_branch(repository, commit)
         assert sync().exit == 0
         assert contents(repository) == expected
 
 
 @pytest.mark.parametrize("name", ["tip", "cache/east"])
-def test_whatever_bit_is_flipped_does_no_harm(
-    sync: Sync, bucket: Bucket, repository: Path, name: str
-) -> None:
+def test_flipped_bit_in_a_cache_does_no_harm(sync: Sync, bucket: Bucket, repository: Path, name: str) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     intact = (sync.work_dir / ".git-sync" / name).read_bytes()
@@ -264,7 +254,7 @@ def test_whatever_bit_is_flipped_does_no_harm(
 
 @pytest.mark.parametrize("name", ["tip", "cache/east"])
 @pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
-def test_whatever_stands_in_the_place_of_a_memory_gives_way(
+def test_link_pipe_or_directory_in_place_of_a_cache_is_replaced(
     sync: Sync, bucket: Bucket, repository: Path, name: str, plant: Callable[[Path], None]
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -280,7 +270,7 @@ def test_whatever_stands_in_the_place_of_a_memory_gives_way(
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"schema_version": 2}\n', None])
-def test_a_damaged_tip_is_told(sync: Sync, bucket: Bucket, damage: bytes | None) -> None:
+def test_damaged_tip_is_logged(sync: Sync, bucket: Bucket, damage: bytes | None) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     whole = tip_of(sync).read_bytes()
@@ -292,7 +282,7 @@ def test_a_damaged_tip_is_told(sync: Sync, bucket: Bucket, damage: bytes | None)
     assert tip_of(sync).read_bytes() == whole
 
 
-def test_another_branch_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_cache_of_another_branch_is_not_used(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     other = sync.with_settings(GIT_BRANCH="other")
     for _ in range(2):
@@ -303,8 +293,8 @@ def test_another_branch_is_no_witness(sync: Sync, bucket: Bucket, repository: Pa
     assert contents(repository, "other") == OBJECTS
 
 
-def test_another_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    """Not even one with the same files, and so the same tree."""
+def test_cache_of_another_cluster_is_not_used(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    """Even if it has the same files, and so the same tree."""
     objects = {f"{cluster}a.yaml": b"a" for cluster in (EAST, WEST)}
     bucket.put_many(objects)
     assert sync().exit == 0
@@ -315,8 +305,8 @@ def test_another_cluster_is_no_witness(sync: Sync, bucket: Bucket, repository: P
     assert contents(repository) == objects
 
 
-def test_another_path_is_no_witness(sync: Sync, bucket: Bucket) -> None:
-    """The commit is the same, what it has there is not."""
+def test_cache_of_another_git_path_is_not_used(sync: Sync, bucket: Bucket) -> None:
+    """The commit is the same, but it has other files at that path."""
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     assert sync("discover", GIT_PATH="elsewhere/").exit == 0
@@ -325,7 +315,7 @@ def test_another_path_is_no_witness(sync: Sync, bucket: Bucket) -> None:
 
 
 def no_md5s(content: Callable[[Request], bytes]) -> tuple[Rule, Rule]:
-    """A store that calls every version of an object the first."""
+    """Return the rules of a store that gives every version of an object the same ETag."""
 
     def listing(request: Request) -> Change | None:
         return Change(body=lambda xml: ETAG.sub(b"<ETag>v1</ETag>", xml)) if request.is_list else None
@@ -341,73 +331,73 @@ def no_md5s(content: Callable[[Request], bytes]) -> tuple[Rule, Rule]:
 ETAG = re.compile(b"<ETag>.*?</ETag>")
 
 
-def test_another_bucket_is_no_witness(
+def test_cache_of_another_bucket_is_not_used(
     faulty: Sync, s3: S3Server, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    """Not even one with the same keys, sizes and ETags."""
+    """Even if it has the same keys, sizes and ETags."""
     other = new_bucket(s3)
-    held = {bucket.name: OBJECTS, other.name: {key: data.upper() for key, data in OBJECTS.items()}}
-    proxy.install(*no_md5s(lambda request: held[request.bucket][request.key]))
+    objects_of = {bucket.name: OBJECTS, other.name: {key: data.upper() for key, data in OBJECTS.items()}}
+    proxy.install(*no_md5s(lambda request: objects_of[request.bucket][request.key]))
     for each in (bucket, other):
-        each.put_many(held[each.name])
+        each.put_many(objects_of[each.name])
         assert faulty(MINIO_BUCKET=each.name).exit == 0
-        assert contents(repository) == held[each.name]
+        assert contents(repository) == objects_of[each.name]
 
 
-def test_an_etag_proves_nothing_where_the_size_differs(
+def test_same_etag_with_another_size_is_fetched(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    held = dict(OBJECTS)
-    proxy.install(*no_md5s(lambda request: held[request.key]))
+    objects = dict(OBJECTS)
+    proxy.install(*no_md5s(lambda request: objects[request.key]))
     for content in (b"short", b"longer"):
-        held[f"{EAST}ns-1/object-1.yaml"] = content
-        bucket.put_many(held)
+        objects[f"{EAST}ns-1/object-1.yaml"] = content
+        bucket.put_many(objects)
         assert faulty().exit == 0
-        assert contents(repository) == held
+        assert contents(repository) == objects
 
 
-# -- memories that lie ----------------------------------------------------------------------------
-# Nobody but a bug, a thief, or one flipped bit in four thousand million writes them.
+# -- wrong caches ---------------------------------------------------------------------------------
+# Only a bug, an attacker, or a flipped bit with the same CRC-32 can cause a wrong cache.
 
 
-def forget_a_file(sync: Sync) -> None:
-    """East's cache is of the tree that Git holds, but lacks one of its files."""
+def drop_a_file(sync: Sync) -> None:
+    """Remove one file from the cache of east, and keep its tree id."""
     cache = cache_of(sync, "east")
     header, (_, *rows) = RowFile(cache).header(BaselineHeader), read_rows(cache, BaselineRow)
     write_rows(cache, header, rows)
 
 
-def forget_the_clusters(sync: Sync) -> None:
-    """The tip's commit is said to hold nothing at all."""
+def drop_the_clusters(sync: Sync) -> None:
+    """Remove all clusters from the cache of the tip."""
     write_rows(tip_of(sync), RowFile(tip_of(sync)).header(TipHeader), ())
 
 
-LIES = [forget_a_file, forget_the_clusters]
+FORGERIES = [drop_a_file, drop_the_clusters]
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_full_run_believes_nothing(
-    lie: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
+@pytest.mark.parametrize("forge", FORGERIES)
+def test_full_run_uses_no_cache(
+    forge: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
-    lie(sync)
+    forge(sync)
     result = sync("run", "--mode", "full")
     assert (result.exit, result.complete["files_changed"]) == (0, 0)
-    assert cached_tree(sync, "east") == held_tree(repository, "east")
+    assert cached_tree(sync, "east") == git_tree(repository, "east")
     bucket.put(f"{EAST}ns-0/object-0.yaml", b"changed")
     assert sync().exit == 0
     assert contents(repository) == OBJECTS | {f"{EAST}ns-0/object-0.yaml": b"changed"}
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_lie_that_came_out_is_not_believed_again(
-    lie: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
+@pytest.mark.parametrize("forge", FORGERIES)
+def test_wrong_cache_is_not_used_again_after_it_was_found(
+    forge: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     tip = sha(repository)
-    lie(sync)
+    forge(sync)
     result = sync()
     assert result.exit == 30
     assert "the commit differs from the plan at clusterbackup/east/ns-0/object-0.yaml" in result.errors
@@ -419,8 +409,8 @@ def test_a_lie_that_came_out_is_not_believed_again(
 # -- keys -----------------------------------------------------------------------------------------
 
 
-def test_a_slash_at_the_end_is_another_key(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    """`a` is gone, `a/` has its bytes: the file goes, and the new key is quarantined."""
+def test_key_with_a_trailing_slash_is_another_key(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    """`a` is replaced by `a/` with the same bytes: the file is deleted, and the new key is quarantined."""
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     gone = f"{EAST}ns-1/object-1.yaml"
@@ -434,7 +424,7 @@ def test_a_slash_at_the_end_is_another_key(sync: Sync, bucket: Bucket, repositor
     assert east["quarantined"] == {"empty_segment": 1}
 
 
-def test_an_unchanged_object_that_is_now_quarantined_is_kept_and_told(
+def test_unchanged_object_that_becomes_quarantined_is_kept_and_counted(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS | {f"{EAST}large.yaml": b"x" * 2000})
@@ -446,7 +436,7 @@ def test_an_unchanged_object_that_is_now_quarantined_is_kept_and_told(
     assert east["quarantined"] == {"too_large": 1}
 
 
-def test_an_unchanged_object_that_is_now_a_directory_too_gives_way(
+def test_unchanged_object_is_quarantined_when_its_path_becomes_a_directory(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -456,14 +446,14 @@ def test_an_unchanged_object_that_is_now_a_directory_too_gives_way(
     assert sync().exit == 0
     (east,) = (c for c in sync.state["last_run"]["clusters"] if c["name"] == "east")
     assert east["quarantined"]["path_conflict"] >= 1
-    assert above in tree(repository), "Git holds it, and what is quarantined is kept"
+    assert above in tree(repository), "quarantined keys keep their file in Git"
     bucket.delete(above)
     assert sync().exit == 0
     expected = {key: body for key, body in OBJECTS.items() if key != above}
     assert contents(repository) == expected | {f"{above}/below.yaml": b"below"}
 
 
-def test_a_page_that_breaks_off_is_no_empty_cluster(
+def test_truncated_page_without_a_token_is_not_an_empty_cluster(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)

@@ -1,4 +1,4 @@
-"""A directory of objects as a tree, and changes made to it that may be interrupted anywhere."""
+"""A directory of objects as a tree, and changes to it that may be interrupted at any point."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ FILES = {
     "c/a/b-x/y": b"",
     "c/a0": b"\n",
     "c/größe/ü b": "größe\r\n".encode(),
-    "c/\udcff": bytes(range(256)) * 5000,  # more than is read at a time
+    "c/\udcff": bytes(range(256)) * 5000,  # larger than one read
     "d": b"at the top",
 }
 
 
 class Killed(BaseException):
-    """As SIGKILL would: no code of ours goes on."""
+    """Like SIGKILL: no handler of git-sync catches it."""
 
 
 def write(root: Path, files: Mapping[str, bytes]) -> None:
@@ -67,8 +67,8 @@ def stage(staging: Path, before: Mapping[str, bytes], after: Mapping[str, bytes]
     write(staging, {path: content for path, content in after.items() if before.get(path) != content})
 
 
-def dying_after(steps: int, rows: list[PlanRow]) -> Callable[[], Iterator[PlanRow]]:
-    """Passes over the rows of which, in all, only so many are given."""
+def killed_after(steps: int, rows: list[PlanRow]) -> Callable[[], Iterator[PlanRow]]:
+    """Return passes over the rows that raise Killed after this many rows in total."""
     left = steps
 
     def one_pass() -> Iterator[PlanRow]:
@@ -82,7 +82,7 @@ def dying_after(steps: int, rows: list[PlanRow]) -> Callable[[], Iterator[PlanRo
     return one_pass
 
 
-def test_the_tree_is_what_git_makes_of_the_same_directory(tmp_path: Path) -> None:
+def test_local_tree_equals_the_tree_that_git_creates(tmp_path: Path) -> None:
     write(tmp_path / "w", FILES)
 
     def git(*arguments: str) -> bytes:
@@ -100,7 +100,7 @@ def test_the_tree_is_what_git_makes_of_the_same_directory(tmp_path: Path) -> Non
 
 
 @given(st.sets(st.lists(st.sampled_from(["a", "a-", "a.", "a0", "b"]), min_size=1, max_size=3).map("/".join)))
-def test_paths_ascend_in_byte_order(paths: set[str]) -> None:
+def test_local_tree_is_in_byte_order(paths: set[str]) -> None:
     files = {path for path in paths if not any(other.startswith(f"{path}/") for other in paths)}
     with TemporaryDirectory() as root:
         write(Path(root), dict.fromkeys(files, b""))
@@ -109,7 +109,7 @@ def test_paths_ascend_in_byte_order(paths: set[str]) -> None:
         )
 
 
-def test_a_link_is_no_plain_file_and_is_not_followed(tmp_path: Path) -> None:
+def test_local_tree_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "x").write_bytes(b"x")
     root = tmp_path / "root"
@@ -133,12 +133,12 @@ TRANSITIONS = [
     pytest.param({"c/a": b"1", "c/b": b"1"}, {"c/a": b"2", "c/b": b"1"}, id="one modified"),
     pytest.param({"c/a/b": b"1", "c/a/d/e": b"1"}, {"c/a": b"2"}, id="directory becomes file"),
     pytest.param({"c/a": b"1"}, {"c/a/b": b"2", "c/a/d": b"2"}, id="file becomes directory"),
-    pytest.param({"c/a/b": b"1", "d/x": b"1"}, {"c/e": b"2", "d/x": b"1"}, id="a bit of all"),
+    pytest.param({"c/a/b": b"1", "d/x": b"1"}, {"c/e": b"2", "d/x": b"1"}, id="new, deleted and modified"),
 ]
 
 
 @pytest.mark.parametrize(("before", "after"), TRANSITIONS)
-def test_wherever_it_is_killed_doing_it_again_ends_in_the_same_state(
+def test_apply_locally_can_be_repeated_after_a_kill_at_any_point(
     before: dict[str, bytes], after: dict[str, bytes], tmp_path: Path
 ) -> None:
     rows = changes_between(before, after)
@@ -148,7 +148,7 @@ def test_wherever_it_is_killed_doing_it_again_ends_in_the_same_state(
         write(root, before)
         stage(staging, before, after)
         try:
-            apply_locally(root, staging, dying_after(steps, rows))
+            apply_locally(root, staging, killed_after(steps, rows))
         except Killed:
             apply_locally(root, staging, lambda: rows)
         assert read(root) == after
@@ -167,7 +167,9 @@ def test_wherever_it_is_killed_doing_it_again_ends_in_the_same_state(
     ]
     * 2
 )
-def test_the_directory_becomes_what_the_plan_says(before: dict[str, bytes], after: dict[str, bytes]) -> None:
+def test_apply_locally_results_in_the_planned_files(
+    before: dict[str, bytes], after: dict[str, bytes]
+) -> None:
     before, after = only_files(before), only_files(after)
     rows = changes_between(before, after)
     with TemporaryDirectory() as directory:
@@ -187,7 +189,7 @@ def only_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {path: content for path, content in files.items() if not is_directory(path, files)}
 
 
-def test_a_link_in_git_sync_s_directory_is_replaced_and_nothing_outside_is_written(tmp_path: Path) -> None:
+def test_apply_locally_replaces_links_and_writes_nothing_outside(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     write(outside, {"x": b"precious"})
     root, staging = tmp_path / "root", tmp_path / "staging"
@@ -202,7 +204,7 @@ def test_a_link_in_git_sync_s_directory_is_replaced_and_nothing_outside_is_writt
     assert read(outside) == {"x": b"precious"}
 
 
-def test_empty_directories_where_a_file_belongs_make_way(tmp_path: Path) -> None:
+def test_apply_locally_replaces_empty_directories_by_a_file(tmp_path: Path) -> None:
     root, staging = tmp_path / "root", tmp_path / "staging"
     (root / "c/a/left/over").mkdir(parents=True)
     write(staging, {"c/a": b"new"})

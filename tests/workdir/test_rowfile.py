@@ -1,4 +1,4 @@
-"""Row files: what is read is what was written, or it is Damaged."""
+"""Row files: reading returns what was written, or raises Damaged."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(path: Path) -> tuple[RowsHeader, list[Row], ManifestFooter]:
-    """The header, rows and footer of a file."""
+    """Return the header, rows and footer of a file."""
     file = RowFile(path)
     return file.header(RowsHeader), list(file.rows(Row)), file.footer(ManifestFooter)
 
 
-def written(path: Path) -> bytes:
+def write(path: Path) -> bytes:
     write_rows(path, HEADER, ROWS, lambda: FOOTER)
     return path.read_bytes()
 
@@ -83,13 +83,13 @@ def one_bit_flipped(content: bytes) -> Iterator[bytes]:
 
 
 @given(rows)
-def test_rows_of_any_bytes_come_back_as_they_were(path: Path, given_rows: list[Row]) -> None:
+def test_rows_of_any_bytes_are_read_as_written(path: Path, given_rows: list[Row]) -> None:
     write_rows(path, HEADER, given_rows, lambda: FOOTER)
     assert read(path) == (HEADER, given_rows, FOOTER)
 
 
 @given(rows)
-def test_a_row_is_one_line_that_a_person_can_read(path: Path, given_rows: list[Row]) -> None:
+def test_row_is_one_readable_line(path: Path, given_rows: list[Row]) -> None:
     write_rows(path, HEADER, given_rows)
     head, *lines, tail, nothing = path.read_bytes().split(b"\n")
     assert json.loads(head) == {"schema_version": 1, "identity": HEADER.identity}
@@ -98,54 +98,54 @@ def test_a_row_is_one_line_that_a_person_can_read(path: Path, given_rows: list[R
     assert not any(byte < 0x20 and byte != 0x09 for line in lines for byte in line)
 
 
-def test_plain_names_stand_in_the_file_as_they_are(path: Path) -> None:
+def test_plain_names_are_not_escaped(path: Path) -> None:
     write_rows(path, HEADER, [ManifestRow("c/größe:*.yaml".encode(), "fetched", "ab", 3, "e-1")])
     assert path.read_bytes().split(b"\n")[1] == "fetched\tab\t3\te-1\tc/größe:*.yaml".encode()
 
 
-def test_the_footer_is_asked_for_once_all_rows_are_consumed(path: Path) -> None:
+def test_footer_is_computed_after_the_last_row(path: Path) -> None:
     seen: list[Row] = []
 
-    def noting() -> Iterator[Row]:
+    def counted_rows() -> Iterator[Row]:
         for row in ROWS:
             seen.append(row)
             yield row
 
-    write_rows(path, HEADER, noting(), lambda: FOOTER.model_copy(update={"fetched": len(seen)}))
+    write_rows(path, HEADER, counted_rows(), lambda: FOOTER.model_copy(update={"fetched": len(seen)}))
     assert RowFile(path).footer(ManifestFooter).fetched == len(ROWS)
 
 
-def test_a_file_without_rows_is_complete(path: Path) -> None:
+def test_file_without_rows_is_valid(path: Path) -> None:
     write_rows(path, HEADER, [])
     assert list(read_rows(path, Row)) == []
     assert RowFile(path).footer(NoFooter) == NoFooter()
 
 
-def test_the_longest_footer_that_a_manifest_can_have_is_read(path: Path) -> None:
+def test_longest_footer_of_a_manifest_is_read(path: Path) -> None:
     worst = printable("\U000e0001" * 256)
     footer = FOOTER.model_copy(update={"quarantined_sample": (worst,) * 20})
     write_rows(path, HEADER, ROWS, lambda: footer)
     assert read(path) == (HEADER, ROWS, footer)
 
 
-def test_every_cut_is_noticed(path: Path) -> None:
-    content = written(path)
+def test_every_truncation_is_detected(path: Path) -> None:
+    content = write(path)
     for length in range(len(content)):
         path.write_bytes(content[:length])
         with pytest.raises(Damaged):
             read(path)
 
 
-def test_whatever_is_appended_is_noticed(path: Path) -> None:
-    content = written(path)
+def test_appended_bytes_are_detected(path: Path) -> None:
+    content = write(path)
     for more in (b"\n", b"x", b"\0", content, content.split(b"\n")[1] + b"\n"):
         path.write_bytes(content + more)
         with pytest.raises(Damaged):
             read(path)
 
 
-def test_every_flipped_bit_is_noticed(path: Path) -> None:
-    content = written(path)
+def test_every_flipped_bit_is_detected(path: Path) -> None:
+    content = write(path)
     for damaged in one_bit_flipped(content):
         path.write_bytes(damaged)
         with pytest.raises(Damaged):
@@ -153,7 +153,7 @@ def test_every_flipped_bit_is_noticed(path: Path) -> None:
 
 
 @given(st.data())
-def test_a_changed_byte_among_any_rows_is_noticed(path: Path, data: st.DataObject) -> None:
+def test_changed_byte_in_any_file_is_detected(path: Path, data: st.DataObject) -> None:
     write_rows(path, HEADER, data.draw(rows), lambda: FOOTER)
     content = path.read_bytes()
     position = data.draw(st.integers(0, len(content) - 1))
@@ -164,7 +164,7 @@ def test_a_changed_byte_among_any_rows_is_noticed(path: Path, data: st.DataObjec
 
 
 @given(st.binary(max_size=400))
-def test_what_was_never_a_row_file_is_damaged_to_every_reader(path: Path, content: bytes) -> None:
+def test_every_reader_rejects_a_file_that_is_not_a_row_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(Damaged):
         read_rows(path, Row)
@@ -174,7 +174,7 @@ def test_what_was_never_a_row_file_is_damaged_to_every_reader(path: Path, conten
         RowFile(path).footer(ManifestFooter)
 
 
-def test_another_schema_version_and_another_document_are_damaged(path: Path) -> None:
+def test_other_schema_version_or_document_is_damaged(path: Path) -> None:
     write_rows(path, HEADER, [])
     path.write_bytes(path.read_bytes().replace(b'"schema_version":1', b'"schema_version":2'))
     with pytest.raises(Damaged):
@@ -184,20 +184,20 @@ def test_another_schema_version_and_another_document_are_damaged(path: Path) -> 
         RowFile(path).footer(ManifestFooter)
 
 
-def test_damage_is_for_a_person_to_mend_and_names_the_file(path: Path) -> None:
+def test_damaged_names_the_file_and_exits_40(path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(FixConfiguration, match="rows: no valid Tail") as caught:
         read_rows(path, Row)
     assert (caught.value.operation, caught.value.exit) == ("setup_workdir", 40)
 
 
-def test_a_file_that_is_not_there_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+def test_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     for reader in (lambda path: read_rows(path, Row), lambda path: RowFile(path).header(RowsHeader)):
         with pytest.raises(FileNotFoundError):
             reader(tmp_path / "missing")
 
 
-def test_a_writer_that_fails_leaves_what_was_there_before(tmp_path: Path) -> None:
+def test_failing_writer_keeps_the_old_file(tmp_path: Path) -> None:
     def failing() -> Iterator[Row]:
         yield ROWS[0]
         raise ConnectionError
@@ -206,20 +206,20 @@ def test_a_writer_that_fails_leaves_what_was_there_before(tmp_path: Path) -> Non
     with pytest.raises(ConnectionError):
         write_rows(path, HEADER, failing())
     assert list(tmp_path.iterdir()) == []
-    before = written(path)
+    before = write(path)
     with pytest.raises(ConnectionError):
         write_rows(path, HEADER, failing())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_no_plain_file_is_damaged_and_waited_for_by_nobody(tmp_path: Path) -> None:
+def test_directory_pipe_or_link_is_damaged_without_blocking(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     ways: dict[str, Callable[[Path], None]] = {"is a directory": os.mkdir, "not a regular file": os.mkfifo}
-    for word, put in ways.items():
+    for message, put in ways.items():
         put(path)
         for reader in (lambda: read_rows(path, Row), lambda: RowFile(path).header(RowsHeader)):
-            with pytest.raises(Damaged, match=word):
+            with pytest.raises(Damaged, match=message):
                 reader()
         remove(path)
     path.symlink_to("/dev/zero")
@@ -231,7 +231,7 @@ def test_what_is_no_plain_file_is_damaged_and_waited_for_by_nobody(tmp_path: Pat
 
 
 @pytest.mark.parametrize("line", [b"\n", b"a\tb\n", b"\xff\t3\tc\n", b"text\tno number\tc\n"])
-def test_rows_that_are_none_are_damaged_whatever_their_checksum(line: bytes, path: Path) -> None:
+def test_malformed_row_with_a_valid_checksum_is_damaged(line: bytes, path: Path) -> None:
     header = HEADER.model_dump_json().encode() + b"\n"
     crc = zlib.crc32(b"[1, {}]", zlib.crc32(header + line))
     path.write_bytes(header + line + b'{"rows":1,"crc32":%d,"footer":{}}\n' % crc)
@@ -239,7 +239,7 @@ def test_rows_that_are_none_are_damaged_whatever_their_checksum(line: bytes, pat
         list(read_rows(path, Row))
 
 
-# -- undecoded rows -------------------------------------------------------------------------------
+# -- encoded rows ---------------------------------------------------------------------------------
 
 by_path = st.dictionaries(st.binary(max_size=3), st.text(max_size=2), max_size=6).map(
     lambda found: [Row(path, found[path], len(path)) for path in sorted(found)]
@@ -247,7 +247,7 @@ by_path = st.dictionaries(st.binary(max_size=3), st.text(max_size=2), max_size=6
 
 
 @given(by_path, by_path)
-def test_undecoded_rows_are_joined_like_decoded_ones(path: Path, left: list[Row], right: list[Row]) -> None:
+def test_encoded_rows_are_joined_like_decoded_ones(path: Path, left: list[Row], right: list[Row]) -> None:
     other = path.with_name("other")
     write_rows(path, HEADER, left)
     write_rows(other, HEADER, right)
@@ -259,7 +259,7 @@ def test_undecoded_rows_are_joined_like_decoded_ones(path: Path, left: list[Row]
 
 
 @given(rows)
-def test_undecoded_rows_are_written_as_they_are(path: Path, given_rows: list[Row]) -> None:
+def test_encoded_rows_are_written_unchanged(path: Path, given_rows: list[Row]) -> None:
     other = path.with_name("other")
     write_rows(path, HEADER, given_rows)
     write_rows(other, HEADER, RowFile(path).lines())

@@ -45,7 +45,7 @@ PODS.append(SERVE["spec"]["template"]["spec"])
 CONTAINERS = [step["container"] for step in STEPS.values()] + [pod["containers"][0] for pod in PODS]
 
 
-# -- committed files ---------------------------------------------------------------------------
+# -- committed files ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", GENERATED)
@@ -69,7 +69,7 @@ def test_manifest_has_only_fields_of_argos_crds(document: dict[str, Any]) -> Non
 def test_argo_lint_passes() -> None:
     binary = argo.linter()
     if binary is None:
-        pytest.skip("there is no argo binary")
+        pytest.skip("argo is not installed")
     files = [str(MANIFESTS / file) for file in ("base/workflowtemplate.yaml", "schedule/cronworkflows.yaml")]
     done = subprocess.run([binary, "lint", "--offline", *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -93,11 +93,11 @@ def test_overlay_applies_schedules_last() -> None:
         assert kustomization["resources"][-1] == "../../schedule"
 
 
-# -- references --------------------------------------------------------------------------------
+# -- references -----------------------------------------------------------------------------------
 
 
 def variables(value: Any) -> set[str]:
-    """Every plain {{variable}}, and every variable within an {{=expression}}."""
+    """Return every plain {{variable}}, and every variable within an {{=expression}}."""
     text = json.dumps(value, ensure_ascii=False)
     found = set(re.findall(r"\{\{([\w.-]+)\}\}", text))
     for expression in re.findall(r"\{\{=(.*?)\}\}", text):
@@ -212,7 +212,7 @@ def test_every_config_map_and_secret_is_documented() -> None:
     assert not [name for name in names if f"`{name}`" not in section]
 
 
-# -- settings ----------------------------------------------------------------------------------
+# -- settings -------------------------------------------------------------------------------------
 
 
 def test_every_setting_can_be_set_in_the_manifests() -> None:
@@ -249,7 +249,7 @@ def rendered(overlay: str, folder: Path, *components: str, **settings: str) -> d
     """Objects, by kind and name, that kustomize renders for an overlay with edited settings.yaml."""
     kubectl = argo.kubectl()
     if kubectl is None:
-        pytest.skip("there is no kubectl")
+        pytest.skip("kubectl is not installed")
     copy = folder / "manifests"
     shutil.copytree(MANIFESTS, copy)
     file = copy / "overlays" / overlay / "settings.yaml"
@@ -315,7 +315,7 @@ def test_distributed_overlay_pushes_to_a_branch_per_cluster() -> None:
     assert data["GIT_BRANCH"] == f"backups/{data['CLUSTERS']}"
 
 
-# -- permissions of pods -----------------------------------------------------------------------
+# -- permissions of pods --------------------------------------------------------------------------
 
 
 SECRETS = {
@@ -408,7 +408,7 @@ def test_minio_policy_allows_only_reading() -> None:
     assert sorted(actions) == ["s3:GetObject", "s3:ListBucket"]
 
 
-# -- serve -------------------------------------------------------------------------------------
+# -- serve ----------------------------------------------------------------------------------------
 
 
 def test_serve_reads_the_state_key_that_the_pipeline_writes() -> None:

@@ -1,4 +1,4 @@
-"""The steps as a workflow calls them: one after another, on a new volume, handing over artifacts."""
+"""The steps as a workflow calls them: in order, on a new volume, with artifacts between runs."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ OBJECTS = {
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Runs of the five steps; `store` is what Argo's artifact repository would hold."""
+    """Runs the five steps; `store` has the files of Argo's artifact repository."""
 
     sync: Sync
     store: Path
 
     def __call__(self, run: str, *, without: str = "") -> dict[str, CommandResult]:
-        """Run every step but one on a volume of the run's own, carrying the artifacts."""
+        """Run all steps except one on a new volume; copy the artifacts as Argo does."""
         volume = self.store.parent / run
         here = self.sync.elsewhere(volume)
         result: dict[str, CommandResult] = {}
@@ -56,31 +56,31 @@ class Pipeline:
                 result[step] = here(step, "--run-id", run, *options)
         if without != Operation.PUBLISH:
             shutil.copytree(volume / ".git-sync" / "cache", cache, dirs_exist_ok=True)
-        brought = volume / "artifacts"
-        brought.mkdir()
+        artifacts = volume / "artifacts"
+        artifacts.mkdir()
         for file in (volume / ".git-sync" / "runs" / run / "result.json", self.store / "sync-metadata.json"):
             if file.is_file():
-                shutil.copy(file, brought)
+                shutil.copy(file, artifacts)
             else:
-                (brought / file.name).mkdir()
-        result["report"] = self.report(run, brought)
+                (artifacts / file.name).mkdir()
+        result["report"] = self.report(run, artifacts)
         return result
 
-    def report(self, run: str, brought: Path) -> CommandResult:
-        """Run report on what Argo brought, and keep the state that it writes."""
-        out = brought / "out"
-        result = self.sync.elsewhere(brought / "unused")(
-            *("report", "--run-id", run, "--artifacts", str(brought), "--output", str(out)),
+    def report(self, run: str, artifacts: Path) -> CommandResult:
+        """Run report with the input artifacts, and store the state that it writes."""
+        out = artifacts / "out"
+        result = self.sync.elsewhere(artifacts / "unused")(
+            *("report", "--run-id", run, "--artifacts", str(artifacts), "--output", str(out)),
             *("--started-at", "2025-07-12T22:06:58Z"),
         )
-        assert not (brought / "unused").exists(), "report has no volume"
+        assert not (artifacts / "unused").exists(), "report must not need the volume"
         if (out / "sync-metadata.json").exists():
             shutil.copy(out / "sync-metadata.json", self.store)
         return result
 
     @property
     def state(self) -> dict[str, Any]:
-        """The state artifact."""
+        """Return the state artifact."""
         state = json.loads((self.store / "sync-metadata.json").read_text())
         assert isinstance(state, dict)
         return state
@@ -154,11 +154,11 @@ def test_publish_names_the_failed_cluster_and_how_to_complete_the_run(
     (line,) = result["publish"].of("publish", "error")
     assert "Resubmit" in line["message"]
     assert line["error"].startswith("east: ")
-    word = tmp_path / "termination-log"
-    word.touch()
+    message_file = tmp_path / "termination-log"
+    message_file.touch()
     pipeline.sync.elsewhere(tmp_path / "one")("publish", "--run-id", "one")
-    write_termination_message(word)
-    assert word.read_text() == f"{line['message']}: {line['error']}"
+    write_termination_message(message_file)
+    assert message_file.read_text() == f"{line['message']}: {line['error']}"
 
 
 HOSTILE = "{{=sprig.repeat(100000000, workflow.name)}}"
@@ -176,10 +176,10 @@ def test_termination_message_contains_no_argo_expression(
         proxy.install(forbid(f"clusterbackup/{HOSTILE}/"))
     assert pipeline("two")["publish"].exit == {"refused": 20, "failed": 10}[outcome]
     pipeline.sync.elsewhere(tmp_path / "two")("publish", "--run-id", "two")
-    word = tmp_path / "termination-log"
-    word.touch()
-    write_termination_message(word)
-    result = word.read_text()
+    message_file = tmp_path / "termination-log"
+    message_file.touch()
+    write_termination_message(message_file)
+    result = message_file.read_text()
     assert "sprig.repeat" in result
     assert "{{" not in result
     assert "}}" not in result
@@ -187,11 +187,11 @@ def test_termination_message_contains_no_argo_expression(
 
 def test_termination_message_is_cut_at_the_end(tmp_path: Path) -> None:
     logs.error(Operation.PUBLISH, "Published in part", "größe" * 2000)
-    word = tmp_path / "termination-log"
-    word.touch()
-    write_termination_message(word)
-    assert word.read_text().startswith("Published in part: größe")
-    assert 4090 < word.stat().st_size <= 4096
+    message_file = tmp_path / "termination-log"
+    message_file.touch()
+    write_termination_message(message_file)
+    assert message_file.read_text().startswith("Published in part: größe")
+    assert 4090 < message_file.stat().st_size <= 4096
 
 
 def test_termination_message_is_not_written_outside_kubernetes(tmp_path: Path) -> None:
@@ -201,15 +201,15 @@ def test_termination_message_is_not_written_outside_kubernetes(tmp_path: Path) -
 
 def test_termination_message_contains_no_secret(sync: Sync, tmp_path: Path) -> None:
     sync("health")
-    logs.error(Operation.GIT_PUSH, "Failed", f"the server said {sync.settings['MINIO_SECRET_KEY']}")
-    word = tmp_path / "termination-log"
-    word.touch()
-    write_termination_message(word)
-    assert word.read_text() == "Failed: the server said ***"
+    logs.error(Operation.GIT_PUSH, "Failed", f"server error {sync.settings['MINIO_SECRET_KEY']}")
+    message_file = tmp_path / "termination-log"
+    message_file.touch()
+    write_termination_message(message_file)
+    assert message_file.read_text() == "Failed: server error ***"
 
 
 def failures(*nodes: tuple[str, str, str | None]) -> str:
-    """Argo's workflow.failures for nodes of (name, message, end)."""
+    """Return Argo's workflow.failures for nodes of (name, message, end)."""
     result = [
         {
             "displayName": name,
@@ -225,7 +225,7 @@ def failures(*nodes: tuple[str, str, str | None]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("witness", "cause"),
+    ("failures_json", "cause"),
     [
         (
             failures(
@@ -241,13 +241,13 @@ def failures(*nodes: tuple[str, str, str | None]) -> str:
     ],
 )
 def test_report_takes_the_cause_from_argo_if_a_run_has_no_result(
-    pipeline: Pipeline, tmp_path: Path, witness: str | None, cause: str
+    pipeline: Pipeline, tmp_path: Path, failures_json: str | None, cause: str
 ) -> None:
-    brought = tmp_path / "brought"
-    brought.mkdir()
-    if witness is not None:
-        (brought / "failures.json").write_text(witness)
-    result = pipeline.report("lost", brought)
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    if failures_json is not None:
+        (artifacts / "failures.json").write_text(failures_json)
+    result = pipeline.report("lost", artifacts)
     assert result.exit == 0
     assert cause in result.errors
     assert pipeline.state["last_run"]["exit_code"] == 30
@@ -260,16 +260,16 @@ def test_repeated_report_counts_once_and_keeps_a_damaged_state(
 ) -> None:
     bucket.put_many(OBJECTS)
     pipeline("one")
-    brought = tmp_path / "again"
-    shutil.copytree(tmp_path / "one" / "artifacts", brought)
-    shutil.copy(pipeline.store / "sync-metadata.json", brought / "state")
-    (brought / "sync-metadata.json").rmdir()
-    (brought / "state").rename(brought / "sync-metadata.json")
-    assert pipeline.report("one", brought).exit == 0
+    artifacts = tmp_path / "again"
+    shutil.copytree(tmp_path / "one" / "artifacts", artifacts)
+    shutil.copy(pipeline.store / "sync-metadata.json", artifacts / "state")
+    (artifacts / "sync-metadata.json").rmdir()
+    (artifacts / "state").rename(artifacts / "sync-metadata.json")
+    assert pipeline.report("one", artifacts).exit == 0
     assert pipeline.state["counters"]["runs"] == 1
-    (brought / "sync-metadata.json").write_text("{")
-    (brought / "out" / "sync-metadata.json").unlink()
-    assert pipeline.report("one", brought).exit == 40
+    (artifacts / "sync-metadata.json").write_text("{")
+    (artifacts / "out" / "sync-metadata.json").unlink()
+    assert pipeline.report("one", artifacts).exit == 40
     assert pipeline.state["counters"]["runs"] == 1
 
 
@@ -324,7 +324,7 @@ def test_publish_ignores_objects_that_a_retried_download_brought_after_detect(
     pipeline("one")
     old = pipeline.sync.elsewhere(tmp_path / "old")
     bucket.put(west, b"older")
-    bucket.put("clusterbackup/east/new.yaml", b"else there would be nothing to publish")
+    bucket.put("clusterbackup/east/new.yaml", b"a change to publish")
     proxy.install(forbid("clusterbackup/west/"))
     for step in ("discover", "download", "detect"):
         old(step, "--run-id", "old")
