@@ -18,7 +18,7 @@ class Hook(BaseHTTPRequestHandler):
             self.send_error(403)
             return
         run = json.loads(body)["run"]
-        print(run["run_id"], run["outcome"], run["commit"], flush=True)  # may be delivered twice
+        print(run["run_id"], run["outcome"], run["commit"], flush=True)  # a run may be delivered twice
         self.send_response(204)
         self.end_headers()
 

@@ -30,7 +30,7 @@ spec:
 
 
 def manifests() -> dict[str, str]:
-    """Every generated file: its text by its path, relative to manifests/."""
+    """Return the text of every generated file, by its path relative to manifests/."""
     cluster = "production-east"
     return {
         "base/workflowtemplate.yaml": _HEAD + workflow_template().to_yaml(),

@@ -1,4 +1,4 @@
-"""The ConfigMap with an installation's settings, for people to edit: each setting with what it means."""
+"""The ConfigMap with the settings of an installation, for people to edit: each setting has a comment."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from workflows.schedules import VERIFY_SCHEDULE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What stands in the manifests themselves; kustomize copies it there.
+# Values that kustomize copies into the manifests.
 _INSTALLATION = {
-    "IMAGE": (IMAGE, "the image of all steps, as your cluster pulls it"),
-    "VOLUME_SIZE": (env.VOLUME_SIZE, "a run's volume: what changed since the last run, at first all of it"),
-    "CPU_LIMIT": (env.CPU_LIMIT, "what a step's container may take; component `large` says more"),
-    "MEMORY_LIMIT": (env.MEMORY_LIMIT, "the same for memory"),
-    "VERIFY_SCHEDULE": (VERIFY_SCHEDULE, "when git-sync-verify compares every object"),
+    "IMAGE": (IMAGE, "the image of all steps, with your registry"),
+    "VOLUME_SIZE": (
+        env.VOLUME_SIZE,
+        "size of the volume of a run: all objects in the first run, then the changed ones",
+    ),
+    "CPU_LIMIT": (env.CPU_LIMIT, "CPU limit of the container of a step; component `large` has a higher one"),
+    "MEMORY_LIMIT": (env.MEMORY_LIMIT, "memory limit of the container of a step"),
+    "VERIFY_SCHEDULE": (VERIFY_SCHEDULE, "cron schedule of git-sync-verify, which compares every object"),
 }
 
 
@@ -30,10 +33,10 @@ def settings_file(**values: str) -> str:
         name: (values.get(name, default), meanings[name]) for name, default in env.configurable().items()
     }
     return (
-        "# All settings of this installation; README.md describes them. An empty value counts as not set,\n"
-        "# but for GIT_REPOSITORY. SYNC_SCHEDULE and SYNC_TIMEZONE must be set.\n"
+        "# All settings of this installation; docs/settings.md describes them. An empty value means not\n"
+        "# set, except for GIT_REPOSITORY. SYNC_SCHEDULE and SYNC_TIMEZONE must be set.\n"
         + _config_map(env.CONFIG_MAP, described, labels={"workflows.argoproj.io/configmap-type": "Parameter"})
-        + "---\n# What kustomize writes into the manifests. Itself it is not sent to the cluster.\n"
+        + "---\n# kustomize copies these values into the manifests; this ConfigMap is not applied.\n"
         + _config_map(
             "git-sync-installation",
             _INSTALLATION,

@@ -73,7 +73,7 @@ def _cron_job(name: str, schedule: str, *arguments: str) -> dict[str, Any]:
             "failedJobsHistoryLimit": FAILED_RUNS_KEPT,
             "jobTemplate": {
                 "spec": {
-                    # Six retries take about ten minutes: another run may still hold the volume's lock.
+                    # Six retries take about ten minutes: another run may still lock the volume.
                     "backoffLimit": 6,
                     "podFailurePolicy": {"rules": _failure_rules()},
                     "activeDeadlineSeconds": RUN_DEADLINE_SECONDS,
@@ -85,7 +85,7 @@ def _cron_job(name: str, schedule: str, *arguments: str) -> dict[str, Any]:
 
 
 def _failure_rules() -> list[dict[str, Any]]:
-    """Retry the exit codes that Argo retries, and no other."""
+    """Retry only the exit codes that Argo retries."""
     codes = {"containerName": NAME, "operator": "NotIn", "values": sorted(map(int, RETRIED_EXIT_CODES))}
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},

@@ -1,4 +1,4 @@
-"""Where each setting of the steps comes from in a cluster, and what a pod of ours may do."""
+"""The source of each setting in a cluster, and the security context of the pods."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONFIG_MAP = "git-sync-config"
-GIT_SECRET = "git-sync-secrets"  # noqa: S105 - its name
-MINIO_SECRET = "git-sync-minio"  # noqa: S105 - its name
-PROXY_SECRET = "git-sync-proxy"  # noqa: S105 - its name
-REPORT_SECRET = "git-sync-report"  # noqa: S105 - its name
-STATE_SECRET = "git-sync-state"  # noqa: S105 - its name
+GIT_SECRET = "git-sync-secrets"  # noqa: S105 - the name of a Secret
+MINIO_SECRET = "git-sync-minio"  # noqa: S105 - the name of a Secret
+PROXY_SECRET = "git-sync-proxy"  # noqa: S105 - the name of a Secret
+REPORT_SECRET = "git-sync-report"  # noqa: S105 - the name of a Secret
+STATE_SECRET = "git-sync-state"  # noqa: S105 - the name of a Secret
 FILES = "git-sync-files"
 SERVICE_ACCOUNT = "git-sync"
 USER = 65532
@@ -31,10 +31,10 @@ WORK_DIR = "/workspace"
 _CREDENTIALS = "/run/secrets/git-sync"
 _FILES_DIR = "/etc/git-sync"
 
-# Settings that the manifests fix, for they name places inside the pod.
+# Settings with fixed values, because they are paths inside the pod.
 FIXED = {
     "WORK_DIR": WORK_DIR,
-    "HOME": "/tmp",  # noqa: S108 - the pod's own
+    "HOME": "/tmp",  # noqa: S108 - inside the pod
     "LOG_FORMAT": "json",
 }
 _GIT_FILES = {
@@ -44,7 +44,7 @@ _GIT_FILES = {
 }
 _MINIO_KEYS = {"MINIO_ACCESS_KEY": "access-key", "MINIO_SECRET_KEY": "secret-key"}
 
-# Settings that hold secrets, by the secret whose keys are the variables' names.
+# Secret settings, by the Kubernetes Secret. Its keys are the names of the variables.
 BY_SECRET = {
     PROXY_SECRET: ("HTTPS_PROXY",),
     REPORT_SECRET: (
@@ -55,7 +55,7 @@ BY_SECRET = {
 }
 _ELSEWHERE = {*FIXED, *_GIT_FILES, *_MINIO_KEYS, *sum(BY_SECRET.values(), ()), "GIT_TOKEN", "STATE_NAMESPACE"}
 
-# What nobody can guess: examples, to be replaced.
+# Examples of required values, to be replaced.
 _EXAMPLES = {
     "MINIO_ENDPOINT": "minio.example.com:9000",
     "MINIO_BUCKET": "cluster-backups",
@@ -67,7 +67,7 @@ _EXAMPLES = {
 
 
 def configurable() -> dict[str, str]:
-    """The settings that stand in the ConfigMap, with their defaults as one writes them."""
+    """Return the settings of the ConfigMap, with their defaults as text."""
     return {
         setting.name: _EXAMPLES.get(setting.name, _written(setting.default))
         for setting in catalogue()
@@ -91,7 +91,7 @@ def _written(default: Any) -> str:
 
 @dataclass(frozen=True)
 class Access:
-    """What a container gets besides the settings that are no secret."""
+    """The secrets and volumes of a container, in addition to the ConfigMap."""
 
     environment: tuple[m.EnvVar, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class Access:
         )
 
     def to_settings(self) -> list[m.EnvFromSource]:
-        """The ConfigMap, and the secrets whose keys are settings; these need not exist."""
+        """Return the ConfigMap, and the optional secrets whose keys are settings."""
         config = m.EnvFromSource(config_map_ref=m.ConfigMapEnvSource(name=CONFIG_MAP))
         secrets = (m.SecretEnvSource(name=name, optional=True) for name in self.secrets)
         return [config, *(m.EnvFromSource(secret_ref=secret) for secret in secrets)]
@@ -122,7 +122,7 @@ def _minio_key(name: str, key: str) -> m.EnvVar:
 
 _CA_FILES = m.VolumeMount(name="files", mount_path=_FILES_DIR, read_only=True)
 
-EVERYWHERE = Access(_values(FIXED), mounts=(m.VolumeMount(name="tmp", mount_path="/tmp"),))  # noqa: S108 - the pod's
+EVERYWHERE = Access(_values(FIXED), mounts=(m.VolumeMount(name="tmp", mount_path="/tmp"),))  # noqa: S108 - inside the pod
 VOLUME = Access(mounts=(m.VolumeMount(name="workspace", mount_path=WORK_DIR),))
 BUCKET = Access(
     tuple(_minio_key(name, key) for name, key in _MINIO_KEYS.items()), (PROXY_SECRET,), (_CA_FILES,)
@@ -136,12 +136,12 @@ REPORT_TARGETS = Access((), (REPORT_SECRET, PROXY_SECRET), (_CA_FILES,))
 
 
 def volumes() -> list[m.Volume]:
-    """What can be mounted, but for the workspace. A pod has those that its container mounts."""
+    """Return all volumes except the workspace. A pod has those that its container mounts."""
     return [
         m.Volume(name="tmp", empty_dir=m.EmptyDirVolumeSource()),
         m.Volume(
             name="git-credentials",
-            # Root's, and readable for the pod's group alone: ssh takes a key like that.
+            # Owned by root and readable only for the group of the pod: ssh accepts such a key.
             secret=m.SecretVolumeSource(secret_name=GIT_SECRET, default_mode=0o440, optional=True),
         ),
         m.Volume(name="files", config_map=m.ConfigMapVolumeSource(name=FILES, optional=True)),
@@ -149,7 +149,7 @@ def volumes() -> list[m.Volume]:
 
 
 def resources() -> m.ResourceRequirements:
-    """What a container asks for and may take; the component `large` has more."""
+    """Return requests and limits of a container; the component `large` has higher limits."""
     return m.ResourceRequirements(
         requests={"cpu": m.Quantity(root="100m"), "memory": m.Quantity(root="128Mi")},
         limits={"cpu": m.Quantity(root=CPU_LIMIT), "memory": m.Quantity(root=MEMORY_LIMIT)},
@@ -157,20 +157,20 @@ def resources() -> m.ResourceRequirements:
 
 
 def pod_security() -> m.PodSecurityContext:
-    """What the Pod Security Standard "restricted" asks of a pod."""
+    """Return what the Pod Security Standard "restricted" requires of a pod."""
     return m.PodSecurityContext(
         run_as_non_root=True,
         run_as_user=USER,
         run_as_group=USER,
         fs_group=USER,
-        # Without it the kubelet visits every file of the volume, for each pod anew.
+        # Without it the kubelet visits every file of the volume for each pod.
         fs_group_change_policy="OnRootMismatch",
         seccomp_profile=m.SeccompProfile(type="RuntimeDefault"),
     )
 
 
 def container_security() -> m.SecurityContext:
-    """And of a container."""
+    """Return what the Pod Security Standard "restricted" requires of a container."""
     return m.SecurityContext(
         allow_privilege_escalation=False,
         capabilities=m.Capabilities(drop=["ALL"]),

@@ -221,7 +221,7 @@ def _publish() -> Container:
 
 
 def _report() -> Container:
-    output_dir = "/tmp/report"  # noqa: S108 - the pod's own
+    output_dir = "/tmp/report"  # noqa: S108 - inside the pod
     return _step(
         "report",
         "--artifacts=/artifacts",

@@ -23,7 +23,7 @@ def cron_workflows() -> list[CronWorkflow]:
     schedule = env.configurable()["SYNC_SCHEDULE"]
     full = Parameter(name="mode", value=Mode.FULL)
     return [
-        _cron_workflow(NAME, schedule, "Syncs what has changed in the bucket."),
+        _cron_workflow(NAME, schedule, "Syncs the changes of the bucket to Git."),
         _cron_workflow(
             f"{NAME}-verify", VERIFY_SCHEDULE, "Fetches every object and compares it with Git.", full
         ),
@@ -37,7 +37,7 @@ def _cron_workflow(name: str, schedule: str, description: str, *arguments: Param
         annotations={"workflows.argoproj.io/description": description},
         schedules=[schedule],
         timezone=env.configurable()["SYNC_TIMEZONE"],
-        # The template's mutex alone would queue runs that all have the same work to do.
+        # With only the mutex of the template, runs with the same work would queue up.
         concurrency_policy="Forbid",
         starting_deadline_seconds=START_DEADLINE_SECONDS,
         successful_jobs_history_limit=SUCCESSFUL_RUNS_KEPT,

@@ -244,7 +244,7 @@ def in_git(*paths: str, mode: str = GitMode.FILE) -> tuple[TreeRow, ...]:
 
 
 def listed(**states: str) -> tuple[ManifestRow, ...]:
-    """Rows by name; ``__`` stands for the slash."""
+    """Return manifest rows by name; ``__`` means a slash."""
     rows = ((name.replace("__", "/").encode(), state) for name, state in states.items())
     return tuple(sorted(ManifestRow(path, state, NEW, 3, "etag") for path, state in rows))
 

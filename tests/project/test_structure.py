@@ -1,4 +1,4 @@
-"""The layout of the code: short functions, small modules, few rooms, and a test file for each module."""
+"""The layout of the code: short functions, small modules, few packages, and a test file per module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("steps", "workflows")
-# `__init__` and `__main__` have no code that is worth a test file; tests of the command line run them.
+# `__init__` and `__main__` need no test file; the tests of the command line run them.
 MODULES = [
     path.relative_to(ROOT)
     for package in PACKAGES
@@ -19,12 +19,12 @@ MODULES = [
 FUNCTION_LINES = 60
 MODULE_BYTES = 20_000
 STEP_FILES = 13
-ROOMS = 20
+TOP_LEVEL = 20
 
-# Functions that may be longer, as path::name, and why.
+# Functions that may be longer, as path::name, and the reason.
 LONG_FUNCTIONS: dict[str, str] = {}
 
-# Modules without a test file of their own, and why.
+# Modules without a separate test file, and the reason.
 UNTESTED_BY_NAME = {
     "steps/core/operations.py": "only names; tests/project/test_docs.py compares them with docs/logs.md",
     "steps/detect.py": "whole runs test it, in tests/runs/ and tests/test_run.py",
@@ -63,23 +63,23 @@ def test_modules_are_small() -> None:
 
 
 def test_steps_has_few_files_at_its_top() -> None:
-    """The steps, the command line, contracts and errors: the tree must show the pipeline."""
+    """The files at the top are the steps, the command line, contracts and errors."""
     files = {path.name for path in (ROOT / "steps").glob("*.py")}
     assert len(files) <= STEP_FILES, files
 
 
-def test_rooms_are_few() -> None:
-    """A room is a module or a package directly below steps/; workflows/ is one room.
+def test_top_level_packages_are_few() -> None:
+    """Count the modules and packages directly below steps/, and workflows/ as one.
 
-    `__init__` and `__main__` do not count: a reader who knows the rooms need not open them.
+    `__init__` and `__main__` do not count.
     """
     below = {
         path.stem
         for path in (ROOT / "steps").iterdir()
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
-    rooms = {name for name in below if not name.startswith("__")} | {"workflows"}
-    assert len(rooms) <= ROOMS, rooms
+    names = {name for name in below if not name.startswith("__")} | {"workflows"}
+    assert len(names) <= TOP_LEVEL, names
 
 
 def test_each_module_has_a_test_file_by_its_name() -> None:
