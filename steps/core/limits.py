@@ -45,3 +45,9 @@ HTTP_HEAD_BYTES = 8 * 2**10
 
 # Responses that are rendered at a time. Python renders one at a time; the others wait for the state.
 HTTP_RESPONSE_THREADS = 4
+
+# -- git -------------------------------------------------------------------------------------------------
+
+# What git prints on stderr: a server's progress and the output of its hooks, which have no limit (1.5 GiB
+# within minutes, measured). The reason of a failure is in the last lines.
+GIT_OUTPUT_BYTES = 64 * 2**10

@@ -78,7 +78,8 @@ def write_document(path: Path, document: Document) -> None:
 def read_document(path: Path, kind: type[D]) -> D:
     """Read a JSON document. Raises FileNotFoundError, or FixConfiguration if it is damaged."""
     with open_plain(path) as file:
-        return parse_document(file.read(_MAX_DOCUMENT_BYTES), kind, str(path))
+        size = os.fstat(file.fileno()).st_size  # because read() allocates what it is asked for
+        return parse_document(file.read(min(size, _MAX_DOCUMENT_BYTES)), kind, str(path))
 
 
 def parse_document(content: bytes, kind: type[D], where: str) -> D:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,23 @@ def test_push_rejected_by_a_hook_is_not_retried(
     assert words in outcome.errors
     assert "pre-receive hook declined" in outcome.errors
     assert not [line for line in outcome.of("git_push") if "retrying" in line["message"]]
+
+
+def test_push_keeps_only_the_end_of_what_the_server_prints(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    progress = "yes $(head -c 1000 /dev/zero | tr '\\0' x) | head -c 50000000"
+    install_hook(repository, "pre-receive", f"#!/bin/sh\n{progress}\necho; echo 'no thanks'\nexit 1\n")
+    bucket.put(KEY, b"2")
+    tracemalloc.start()
+    try:
+        outcome = sync()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcome.exit == 40
+    assert "no thanks" in outcome.errors
+    assert peak < 16 << 20
 
 
 def test_push_rejected_by_a_hook_quotes_the_hook(sync: Sync, bucket: Bucket, repository: Path) -> None:

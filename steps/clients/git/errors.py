@@ -95,6 +95,7 @@ _PERMANENT_REJECTION = re.compile(
 _NAMES = re.compile(
     r"'[^'\s]+'|\"[^\"\s]+\"|refs/heads/\S+|^To .*$|(?:resolve host:|connect to host|connect to) \S+", re.M
 )
+_QUOTED_CHARACTERS = 1000
 _STATUS = re.compile(r"The requested URL returned error: \d+")
 
 
@@ -108,7 +109,7 @@ def git_error(operation: Operation, output: str, status: int) -> SyncError:
     quoted = "; ".join(
         filter(None, [*server, *rejected, *http_status] if server or rejected else ours or lines)
     )
-    quoted = redacted(quoted)[:1000]  # in this order: half a secret would not be recognized
+    quoted = _shortened(redacted(quoted))  # in this order: half a secret would not be recognized
     without_names = _NAMES.sub("", output)
     is_transient = any(map(_TRANSIENT_REJECTION.search, rejected)) and not _PERMANENT_REJECTION.search(
         without_names
@@ -119,3 +120,12 @@ def git_error(operation: Operation, output: str, status: int) -> SyncError:
     return TryAgain(
         operation, MESSAGES[operation], quoted or f"git exited with status {status} and printed nothing"
     )
+
+
+def _shortened(text: str) -> str:
+    """Keep the first and the last words, because a reason may be at either end of a long output."""
+    if len(text) <= _QUOTED_CHARACTERS:
+        return text
+    half = _QUOTED_CHARACTERS // 2
+    head, tail = text[:half], text[-half:]
+    return f"{head.rpartition(' ')[0] or head} … {tail.partition(' ')[2] or tail}"

@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, cast
+import threading
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from steps.clients.git.errors import MESSAGES, git_error
+from steps.core.limits import GIT_OUTPUT_BYTES
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 from steps.runtime import logs, signals
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_SECONDS = 3600
+
+# After a cut, so many bytes may be the end of a secret, which redaction cannot recognise.
+_MARGIN_BYTES = 4096
+# git has ended by then. Only a process that left its process group can still keep stderr open.
+_GRACE_SECONDS = 5
 
 
 def check_installed() -> None:
@@ -48,6 +55,13 @@ def check_installed() -> None:
         )
 
 
+class _Running(NamedTuple):
+    """A process of git; its stderr is read apart."""
+
+    process: subprocess.Popen[bytes]
+    stderr: _Tail
+
+
 class Git:
     """git in one repository: its directory, its environment, and descriptors that it inherits."""
 
@@ -68,8 +82,9 @@ class Git:
         An exit status other than 0 raises a SyncError of ``operation``, a timeout (in seconds) TryAgain.
         """
         try:
-            with self._process(arguments, stdin=stdin is not None) as process:
-                out, err = process.communicate(stdin, timeout=timeout)
+            with self._process(arguments, stdin=stdin is not None) as (process, stderr):
+                out, _ = process.communicate(stdin, timeout=timeout)
+                err = stderr.text()
         except subprocess.TimeoutExpired as late:
             raise TryAgain(
                 operation,
@@ -84,14 +99,14 @@ class Git:
     @contextlib.contextmanager
     def stream(self, *arguments: str, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
         """Run git while the block reads from it or writes to it; then wait for it and check its status."""
-        with self._process(arguments, stdin=stdin) as process:
+        with self._process(arguments, stdin=stdin) as (process, stderr):
             yield process
-            err = process.stderr.read() if process.stderr else b""
             process.wait()
+            err = stderr.text()
         _check(arguments, process.returncode, err, Operation.GIT_COMMIT)
 
     @contextlib.contextmanager
-    def _process(self, arguments: tuple[str, ...], *, stdin: bool) -> Iterator[subprocess.Popen[bytes]]:
+    def _process(self, arguments: tuple[str, ...], *, stdin: bool) -> Iterator[_Running]:
         """Start git in its own process group; kill the group when the block ends, however it ends."""
         process: subprocess.Popen[bytes] | None = None
         try:
@@ -105,7 +120,8 @@ class Git:
                     pass_fds=self._descriptors,
                 )
                 process = cast("subprocess.Popen[bytes]", started.proc)
-            yield process
+            pipe, process.stderr = process.stderr, None
+            yield _Running(process, _Tail(cast("IO[bytes]", pipe)))
         finally:
             if process is not None:
                 _end(process)
@@ -116,10 +132,37 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
+    for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
+
+
+class _Tail:
+    """Reads a pipe to its end in a thread, so that its writer never waits, and keeps the last bytes."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._kept = bytearray()
+        self._is_cut = False
+        self._thread = threading.Thread(target=self._read, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def text(self) -> bytes:
+        """Return the end of what was written; whole lines only, if the beginning is cut."""
+        self._thread.join(_GRACE_SECONDS)
+        kept = bytes(self._kept)
+        if not self._is_cut:
+            return kept
+        kept = kept[-GIT_OUTPUT_BYTES:][_MARGIN_BYTES:]
+        return kept.partition(b"\n")[2] or kept
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while chunk := os.read(pipe.fileno(), 1 << 16):
+                self._kept += chunk
+                if len(self._kept) > 2 * GIT_OUTPUT_BYTES:
+                    del self._kept[:-GIT_OUTPUT_BYTES]
+                    self._is_cut = True
 
 
 def _check(arguments: tuple[str, ...], status: int, output: bytes, operation: Operation) -> None:

@@ -74,3 +74,12 @@ def test_error_without_output_names_the_exit_status() -> None:
     problem = git_error(Operation.GIT_CLONE, "", 141)
     assert problem.exit is Exit.TRANSIENT
     assert problem.error == "git exited with status 141 and printed nothing"
+
+
+def test_long_output_is_quoted_with_its_first_and_its_last_words() -> None:
+    output = "fatal: the first reason\n" + "progress\n" * 10_000 + "error: the last reason\n"
+    error = git_error(Operation.GIT_CLONE, output, 128).error
+    assert error.startswith("fatal: the first reason; progress; progress")
+    assert " progress; … progress; " in error
+    assert error.endswith("progress; error: the last reason")
+    assert len(error) <= 1010

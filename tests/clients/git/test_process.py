@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,3 +114,32 @@ def test_ls_remote_is_given_up_on_a_server_that_never_answers(
         outcome = sync(GIT_REPOSITORY=url, GIT_TOKEN="x", GIT_ALLOW_HTTP="true", RETRY_ATTEMPTS="1")
     assert outcome.exit == 30
     assert "git ls-remote did not finish within" in outcome.errors
+
+
+@pytest.mark.parametrize("separator", ["\\n", "\\r", "x"])
+def test_run_keeps_only_the_end_of_stderr(separator: str, in_repository: Git, repository: Path) -> None:
+    flood = f"yes progress | tr '\\n' '{separator}' | head -c 50000000"
+    git(repository, "config", "alias.flood", f"!{{ {flood}; echo; echo fatal: the reason; }} >&2; exit 1 #")
+    tracemalloc.start()
+    try:
+        with pytest.raises(TryAgain, match="fatal: the reason"):
+            in_repository.run("flood")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_run_drops_the_line_that_the_limit_cuts(in_repository: Git, repository: Path) -> None:
+    secret = "ghp_0123456789"
+    git(repository, "config", "alias.flood", f"!yes {secret} | head -n 70000 >&2; exit 1 #")
+    with pytest.raises(TryAgain) as failed:
+        in_repository.run("flood")
+    assert set(failed.value.error.split("; ")) == {secret, f"… {secret}"}
+
+
+def test_stream_does_not_wait_for_a_reader_of_stderr(in_repository: Git, repository: Path) -> None:
+    git(repository, "config", "alias.flood", "!yes x | head -c 1000000 >&2; echo done #")
+    with in_repository.stream("flood") as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b"done\n"
