@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision, DeletionLimits
 from steps.core.filters import Selection
-from steps.core.intake_limits import Excess, IntakeLimits
+from steps.core.intake_limits import Excess, IntakeLimits, OverLimit
 from steps.core.operations import Operation
 from steps.kubernetes.change_summary import ChangeSummary
 
@@ -152,7 +152,11 @@ class ManifestFooter(Document):
     newest_object_at: AwareDatetime | None
     cache_mismatches: int = Field(description="full mode: objects for which the cache was wrong")
     non_md5_etags: int = Field(description="objects whose ETag looks like an MD5 sum but is not one")
-    unavailable: int = Field(description="objects that every listing names but no GET returns")
+    absences_proven: bool = Field(
+        description="whether each file that the listing lacks was requested; if not, it must not be deleted"
+    )
+    unavailable: int = Field(description="objects that the listing names but the store does not return")
+    unavailable_sample: tuple[str, ...] = Field(description="the first 20 of them: key and reason")
 
 
 class ClusterFailure(Document):
@@ -165,6 +169,17 @@ class ClusterFailure(Document):
     transient: bool
     over_limit: Excess | None = Field(
         default=None, description="the intake limit that the cluster exceeds; None if it failed"
+    )
+
+
+def over_limit_failure(cluster: str, operation: Operation, problem: OverLimit) -> ClusterFailure:
+    """Return the document of a cluster that is over an intake limit."""
+    return ClusterFailure(
+        cluster=cluster,
+        operation=operation,
+        error=str(problem),
+        transient=False,
+        over_limit=problem.excess,
     )
 
 
@@ -234,6 +249,9 @@ class ClusterResult(Document):
     quarantined_sample: tuple[str, ...] = Field(default=(), description="the first 20 quarantined keys")
     changes_deferred: int = Field(
         default=0, description="changes that the next run makes because this run lacks the bytes"
+    )
+    unavailable_sample: tuple[str, ...] = Field(
+        default=(), description="the first 20 objects that the store does not return: key and reason"
     )
     listed_at: AwareDatetime | None = Field(default=None, description="start of the listing")
     newest_object_at: AwareDatetime | None = Field(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.contracts import ClusterFailure, Run
+from steps.contracts import ClusterFailure, Run, over_limit_failure
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.intake_limits import OverLimit
 from steps.core.keys import printable
 from steps.core.operations import Operation
-from steps.core.wording import SAMPLE_SIZE, plural
+from steps.core.wording import plural
 from steps.errors import FixConfiguration, SyncError, Terminated
 from steps.planning.manifest import Manifest
 from steps.runtime import logs
@@ -90,6 +90,8 @@ class _Shard:
                 cluster=printable(cluster),
             )
             return Exit.OK
+        if not self.files.baseline(cluster).exists() and self.files.failure(cluster).exists():
+            return Exit.OK  # discover has skipped it: its tree in Git is over a limit
         objects = self.volume.objects_of(self.run)
         # There may be many files to remove, so this runs while the server lists.
         directory = self.removers.submit(_emptied, objects, cluster)
@@ -105,13 +107,7 @@ class _Shard:
             # detect logs it: a cluster over a limit is not a failure of this step.
             directory.result()
             remove(objects / cluster)
-            failure = ClusterFailure(
-                cluster=cluster,
-                operation=Operation.DOWNLOAD,
-                error=str(problem),
-                transient=False,
-                over_limit=problem.excess,
-            )
+            failure = over_limit_failure(cluster, Operation.DOWNLOAD, problem)
             write_document(self.files.failure(cluster), failure)
             return Exit.OK
         except SyncError as problem:
@@ -159,10 +155,10 @@ def _log_figures(cluster: str, figures: Figures, took: float) -> None:
         logs.error(
             Operation.DOWNLOAD,
             "The store lists objects that it does not return",
-            "GET calls them absent; their files in Git stay unchanged",
+            f"{figures.unavailable_sample[0]}; their files in Git stay unchanged",
             cluster=name,
-            objects=len(figures.unavailable),
-            keys=figures.unavailable[:SAMPLE_SIZE],
+            objects=figures.unavailable,
+            keys=figures.unavailable_sample,
         )
     if figures.cache_mismatches:
         logs.warning(

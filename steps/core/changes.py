@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 from steps.core.deletion_guard import DeletionStats, DeletionToken
 from steps.core.git_objects import Change
 from steps.core.git_objects import Mode as GitMode
-from steps.core.intake_limits import MOST_CONFLICTS, Excess, OverLimit
+from steps.core.intake_limits import MOST_CONFLICTS, Excess, Intake, IntakeLimits, OverLimit
 from steps.core.wording import SAMPLE_SIZE
 
 
@@ -30,7 +30,8 @@ class ManifestRow(NamedTuple):
     """One key of a cluster's complete listing, with the result of its download.
 
     ``state`` is "fetched" (the volume has the bytes), "unchanged" (Git has them), "vanished"
-    (deleted between LIST and GET; the next run decides), or a quarantine Reason. ``oid`` is the id of
+    (deleted between LIST and GET; the next run decides), "unavailable" (the store refuses it; Git
+    keeps its file), or a quarantine Reason. ``oid`` is the id of
     the blob with the object's content; it is empty unless the object is fetched or unchanged.
     """
 
@@ -48,12 +49,13 @@ class ManifestRow(NamedTuple):
     @property
     def quarantined(self) -> bool:
         """Whether the key was rejected; ``state`` then is the Reason."""
-        return not self.accepted and self.state != VANISHED
+        return not self.accepted and self.state not in {VANISHED, UNAVAILABLE}
 
 
 FETCHED = "fetched"
 UNCHANGED = "unchanged"
 VANISHED = "vanished"
+UNAVAILABLE = "unavailable"
 
 
 class PlanRow(NamedTuple):
@@ -68,6 +70,17 @@ class PlanRow(NamedTuple):
 # What Git has at a path, and the manifest's row of that path; paths ascend.
 Pairs = Iterable[tuple[TreeRow | None, ManifestRow | None]]
 Selects = Callable[[bytes], bool]
+
+
+def within_limits(rows: Iterable[TreeRow], limits: IntakeLimits) -> Iterator[TreeRow]:
+    """Yield a cluster's files in Git. Raises OverLimit at the first over MAX_OBJECTS.
+
+    A tree of a few hundred bytes can have millions of paths, because its subtrees may be the same.
+    """
+    intake = Intake(limits)
+    for row in rows:
+        intake.add(row.path)
+        yield row
 
 
 def is_missing(in_git: bytes | None, listed: object | None, selects: Selects) -> bool:

@@ -14,6 +14,9 @@ from enum import StrEnum
 
 MAX_SEGMENT_BYTES = 255
 MAX_PATH_BYTES = 1024
+# A backup has about 6 levels. Git 2.45 reads no tree deeper than 2,048 (core.maxTreeDepth), and each level
+# of a directory on the volume can take a file descriptor.
+MAX_LEVELS = 64
 
 
 class Reason(StrEnum):
@@ -30,6 +33,7 @@ class Reason(StrEnum):
     NOT_UNICODE = "not_unicode"
     SEGMENT_TOO_LONG = "segment_too_long"
     PATH_TOO_LONG = "path_too_long"
+    TOO_MANY_LEVELS = "too_many_levels"
     TOO_LARGE = "too_large"
     NO_CLUSTER = "no_cluster"
     PATH_CONFLICT = "path_conflict"
@@ -64,12 +68,15 @@ def rejection(path: str) -> Reason | None:
 
     None means that Git gets the path byte for byte.
     """
-    if len(path) <= MAX_PATH_BYTES and _PLAIN.fullmatch(path):
+    levels = path.count("/") + 1
+    if len(path) <= MAX_PATH_BYTES and levels <= MAX_LEVELS and _PLAIN.fullmatch(path):
         return None
     if _SURROGATE.search(path):
         return Reason.NOT_UNICODE
     if len(path.encode()) > MAX_PATH_BYTES:
         return Reason.PATH_TOO_LONG
+    if levels > MAX_LEVELS:
+        return Reason.TOO_MANY_LEVELS
     for pattern, reason in _FORBIDDEN_ANYWHERE:
         if pattern.search(path):
             return reason

@@ -51,3 +51,31 @@ HTTP_RESPONSE_THREADS = 4
 # What git prints on stderr: a server's progress and the output of its hooks, which have no limit (1.5 GiB
 # within minutes, measured). The reason of a failure is in the last lines.
 GIT_OUTPUT_BYTES = 64 * 2**10
+
+# -- S3 --------------------------------------------------------------------------------------------------
+
+# An S3 server in another region accepts a connection within a second. 10 s include three lost SYNs.
+S3_CONNECT_SECONDS = 10
+
+# Silence of the server. LIST of a prefix with many deleted versions takes a loaded server up to 30 s.
+S3_READ_SECONDS = 60
+
+# One answer to LIST or HEAD, from the connection to its last byte: two times the longest silence.
+S3_ANSWER_SECONDS = 120
+
+# One answer to LIST, after decompression. A page has 1,000 keys of 1,024 bytes, which the encoding for URLs
+# makes three times as long, and about 400 bytes of other fields for each: 3.5 MB.
+S3_ANSWER_BYTES = 8 * 1024 * 1024
+
+# One request for an object. 1 GiB in an hour is 300 kB per second.
+S3_OBJECT_SECONDS = 3600
+
+# Pages of one listing: 100 million objects. A server may invent tokens endlessly.
+S3_LISTING_PAGES = 100_000
+
+# Objects of one cluster that the store refuses, while it returns none, before the cluster fails: without
+# the permission for GetObject a first run would request every object.
+DENIED_OBJECTS = 100
+
+# Words of a server in an error, in characters. Some servers send whole pages.
+SERVER_MESSAGE_CHARACTERS = 1000

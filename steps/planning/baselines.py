@@ -12,8 +12,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
-from steps.contracts import BaselineHeader, BaselineRow, Mode
+from steps.contracts import BaselineHeader, BaselineRow, Mode, over_limit_failure
+from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
+from steps.core.intake_limits import OverLimit
 from steps.core.keys import rejection
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
@@ -22,6 +24,7 @@ from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration
 from steps.planning.conflicts import below, log_edits
 from steps.workdir.cache import Caches, trees
+from steps.workdir.files import write_document
 from steps.workdir.mirror import local_tree
 from steps.workdir.rowfile import write_rows
 
@@ -125,8 +128,16 @@ class _Writer:
         return self.settings.sync.mode is Mode.INCREMENTAL
 
     def _write(self, cluster: str, tree: Iterable[TreeRow], edited: list[bytes]) -> None:
+        """Write the baseline, or the cluster's failure if its tree cannot be read or is over a limit."""
         header = BaselineHeader(identity=self.settings.identity, cluster=cluster, tree="")
-        write_rows(self.files.baseline(cluster), header, _known(tree, self.caches.rows(cluster), edited))
+        limited = within_limits(tree, self.settings.intake.limits)
+        try:
+            write_rows(
+                self.files.baseline(cluster), header, _known(limited, self.caches.rows(cluster), edited)
+            )
+        except OverLimit as problem:
+            failure = over_limit_failure(cluster, Operation.DISCOVER, problem)
+            write_document(self.files.failure(cluster), failure)
 
 
 def _known(

@@ -16,14 +16,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from steps.clients.s3.listing import Listed
-from steps.clients.s3.store import Gone, TooLarge
+from steps.clients.s3.store import Denied, Gone, TooLarge
 from steps.contracts import ListedRow, ManifestFooter, ManifestHeader, Mode, RowsHeader
-from steps.core.changes import FETCHED, VANISHED, Directories, ManifestRow, add_conflict, is_missing
+from steps.core.changes import (
+    FETCHED,
+    UNAVAILABLE,
+    VANISHED,
+    Directories,
+    ManifestRow,
+    add_conflict,
+    is_missing,
+)
+from steps.core.deletion_guard import DeletionStats, DeletionToken, decide, is_approved
 from steps.core.intake_limits import Excess, Intake, OverLimit
 from steps.core.keys import Reason, printable, rejection
+from steps.core.limits import DENIED_OBJECTS, SERVER_MESSAGE_CHARACTERS
 from steps.core.operations import Operation
 from steps.core.wording import SAMPLE_SIZE
-from steps.errors import TryAgain
+from steps.errors import FixConfiguration, TryAgain
 from steps.runtime import logs
 from steps.workdir.rowfile import (
     RowFile,
@@ -82,7 +92,10 @@ class Figures:
     cache_mismatches: int = 0
     non_md5_etags: int = 0
     vanished: list[bytes] = field(default_factory=list)
-    unavailable: list[str] = field(default_factory=list)
+    denied: int = 0
+    unavailable: int = 0
+    unavailable_sample: list[str] = field(default_factory=list)
+    absences_proven: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def counted(self, row: _Row) -> _Row:
@@ -101,6 +114,14 @@ class Figures:
                 self.quarantined_sample.append(key)
         return row
 
+    def add_unavailable(self, key: str, reason: str) -> None:
+        """Record an object that the store lists but does not return."""
+        self.unavailable += 1
+        if len(self.unavailable_sample) < SAMPLE_SIZE:
+            self.unavailable_sample.append(
+                f"{printable(key)}: {printable(reason, SERVER_MESSAGE_CHARACTERS)}"
+            )
+
     def footer(self) -> ManifestFooter:
         """Return the manifest's footer."""
         return ManifestFooter(
@@ -115,7 +136,9 @@ class Figures:
             newest_object_at=self.newest,
             cache_mismatches=self.cache_mismatches,
             non_md5_etags=self.non_md5_etags,
-            unavailable=len(self.unavailable),
+            unavailable=self.unavailable,
+            unavailable_sample=tuple(self.unavailable_sample),
+            absences_proven=self.absences_proven,
         )
 
 
@@ -209,40 +232,45 @@ class Manifest:
                     yield figures.counted(_result(pending.popleft()))
             while pending:
                 yield figures.counted(_result(pending.popleft()))
+            if figures.denied and not figures.fetched and not figures.unchanged:
+                raise self._all_denied()
             if figures.vanished:
-                figures.unavailable = self._still_listed(figures.vanished)
+                self._check_still_listed(figures.vanished)
         finally:
             # The caller may remove the objects, so no thread may still write one.
             wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
 
-    def _still_listed(self, vanished: Iterable[bytes]) -> list[str]:
-        """Return the keys that the store still lists although GET and HEAD call them absent.
+    def _check_still_listed(self, vanished: Iterable[bytes]) -> None:
+        """Record the keys that the store still lists although GET and HEAD call them absent.
 
         A deleted object is no longer listed. An object that is listed but absent would be missing in
         every run, silently.
         """
         gone = {self.run.bucket_prefix + path.decode() for path in vanished}
-        return [printable(listed.key) for listed in self._listing() if listed.key in gone]
+        for listed in self._listing():
+            if listed.key in gone:
+                self.figures.add_unavailable(listed.key, "GET and HEAD call the object absent")
 
     def _decisions(self, baseline: RowFile, listing: RowFile) -> Iterator[_Row | Future[ManifestRow]]:
         """Yield the row of each listed key, or the request that will return it.
 
-        The absence of each file that Git has and the listing lacks is proven on the way.
+        At the end, the absence of each file that Git has and the listing lacks is proven.
         """
         decoded, incremental = decoder(ListedRow), self.run.mode is Mode.INCREMENTAL
         figures = self.figures
-        proofs: deque[Future[None]] = deque()
+        missing = _Missing(self.cluster)
         for in_git, line in join_lines(baseline, listing):
             if line is None:
-                if in_git is not None and self._needs_proof(path := path_of(in_git)):
-                    proofs.append(self.getters.submit(self._prove_absent, path))
-                while len(proofs) > _AHEAD:
-                    proofs.popleft().result()
+                path = None if in_git is None else path_of(in_git)
+                if path is not None and is_missing(path, line, self.run.selection.has_path):
+                    missing.add(path)
                 continue
+            missing.present += in_git is not None
             conflicting = figures.conflicts and path_of(line) in figures.conflicts
             same = in_git is not None and not conflicting and is_same_object(in_git, line)
             known = in_git if same else None
             if known is not None and incremental:
+                missing.accepted += 1
                 yield unchanged_line(known)
                 continue
             listed = decoded(line)
@@ -250,20 +278,49 @@ class Manifest:
             if reason:
                 yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
                 continue
+            missing.accepted += 1
             if known is None:
                 with figures.lock:
                     figures.new_objects += 1
                     figures.new_bytes += listed.size
             self.progress.found()
             yield self.getters.submit(self._fetch, listed, None if known is None else blob_id(known))
-        for proof in proofs:
-            proof.result()
+        self._prove_absences(missing, baseline, listing)
         self.directory.result()  # objects of another run that are not removed would be taken for this run's
 
-    def _needs_proof(self, path: bytes) -> bool:
-        """Whether the plan would delete the file; git-sync never wrote a path that the key rules reject."""
-        missing = is_missing(path, None, self.run.selection.has_path)
-        return missing and rejection(path.decode(errors="surrogateescape")) is None
+    # -- the proof of absences ----------------------------------------------------------------
+
+    def _prove_absences(self, missing: _Missing, baseline: RowFile, listing: RowFile) -> None:
+        """Request every missing object, unless the deletion guard refuses these deletions anyway.
+
+        A tree of 845 bytes in Git can have 810,000 paths below a cluster.
+        """
+        stats = missing.stats
+        decision = decide(
+            stats,
+            self.run.deletion_limits,
+            approved=is_approved(self.cluster, stats.token, self.run.allow_delete),
+            excluded=self.figures.excluded > 0,
+            bucket_is_empty=False,
+        )
+        if decision is not decision.DELETE:
+            self.figures.absences_proven = False
+            return
+        paths = missing.paths if len(missing.paths) == stats.deletions else self._missing(baseline, listing)
+        proofs: deque[Future[None]] = deque()
+        for path in paths:
+            # git-sync never wrote a path that the key rules reject.
+            if rejection(path.decode(errors="surrogateescape")) is None:
+                proofs.append(self.getters.submit(self._prove_absent, path))
+            while len(proofs) > _AHEAD:
+                proofs.popleft().result()
+        for proof in proofs:
+            proof.result()
+
+    def _missing(self, baseline: RowFile, listing: RowFile) -> Iterator[bytes]:
+        for in_git, line in join_lines(baseline, listing):
+            if in_git is not None and is_missing(path := path_of(in_git), line, self.run.selection.has_path):
+                yield path
 
     def _prove_absent(self, path: bytes) -> None:
         """Request one missing object: a faulty store may list all objects but some."""
@@ -284,6 +341,8 @@ class Manifest:
             fetched = self.store.fetch(requested, target, max_bytes=self.run.max_object_bytes)
         except Gone:
             return ManifestRow(listed.path, VANISHED, "", listed.size, listed.etag)
+        except Denied as problem:
+            return self._denied(listed, str(problem))
         except TooLarge:
             return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
         logs.debug(
@@ -304,6 +363,48 @@ class Manifest:
             if 0 < limit < figures.new_bytes:
                 raise OverLimit(Excess.BYTES, figures.new_bytes, limit)
         return ManifestRow(listed.path, FETCHED, fetched.oid, fetched.size, fetched.etag)
+
+    def _denied(self, listed: ListedRow, words: str) -> ManifestRow:
+        """Record one object that the store refuses. If it refuses all, the cluster fails with its words."""
+        figures = self.figures
+        with figures.lock:
+            figures.denied += 1
+            figures.add_unavailable(self.run.bucket_prefix + listed.path.decode(), words)
+            if figures.denied >= DENIED_OBJECTS and not figures.fetched and not figures.unchanged:
+                raise self._all_denied()
+        return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
+
+    def _all_denied(self) -> FixConfiguration:
+        first = self.figures.unavailable_sample[0]
+        error = f"the store refuses every object of the cluster; {first}"
+        return FixConfiguration(Operation.DOWNLOAD, "Failed to download", error)
+
+
+@dataclass
+class _Missing:
+    """The files that Git has and the listing lacks; ``present`` counts the others in Git."""
+
+    cluster: str
+    present: int = 0
+    accepted: int = 0
+    count: int = 0
+    paths: list[bytes] = field(default_factory=list)
+    _token: DeletionToken = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._token = DeletionToken(self.cluster)
+
+    def add(self, path: bytes) -> None:
+        """Add the next missing path. Only the first ones are kept in memory."""
+        self.count += 1
+        self._token.add(path)
+        if len(self.paths) < _AHEAD:
+            self.paths.append(path)
+
+    @property
+    def stats(self) -> DeletionStats:
+        in_git = self.present + self.count
+        return DeletionStats(in_git, self.accepted, self.count, 0, str(self._token))
 
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:

@@ -16,9 +16,18 @@ from steps.contracts import (
     ManifestHeader,
     Run,
     Status,
+    over_limit_failure,
 )
-from steps.core.changes import ManifestRow, PlanRow, Tally, TreeRow, deletion_stats, plan_changes
-from steps.core.deletion_guard import DeletionStats, approval, decide, is_approved
+from steps.core.changes import (
+    ManifestRow,
+    PlanRow,
+    Tally,
+    TreeRow,
+    deletion_stats,
+    plan_changes,
+    within_limits,
+)
+from steps.core.deletion_guard import Decision, DeletionStats, approval, decide, is_approved
 from steps.core.intake_limits import OverLimit, Usage, over_run_limits
 from steps.core.keys import Reason, printable
 from steps.core.operations import Operation
@@ -84,7 +93,9 @@ class Planner:
                     raise over_limit[name]
                 yield from self._plan(name, cluster, bucket_is_empty=bucket_is_empty)
             except OverLimit as problem:
-                self.results.append(_over_limit(name, problem))
+                self.results.append(
+                    _failed(name, over_limit_failure(name, Operation.DETECT_CHANGES, problem))
+                )
 
     def _read(self, name: str) -> _Inputs | ClusterFailure:
         """Open a cluster's files. Without a usable manifest the cluster is failed, never empty."""
@@ -100,7 +111,10 @@ class Planner:
         footer = manifest.footer(ManifestFooter)
         baseline = RowFile(self._files.baseline(name)) if self._tree is None else None
         changed, unchanged = self._changed(name, manifest, footer, baseline)
-        stats = deletion_stats(name, changed, self._run.selection.has_path, unchanged=unchanged)
+        try:
+            stats = deletion_stats(name, changed, self._run.selection.has_path, unchanged=unchanged)
+        except OverLimit as problem:  # of the tree, which is another one than discover has read
+            return over_limit_failure(name, Operation.DETECT_CHANGES, problem)
         return _Inputs(manifest, header, footer, baseline, stats)
 
     def _recorded_failure(self, name: str) -> ClusterFailure:
@@ -130,6 +144,9 @@ class Planner:
             excluded=footer.excluded > 0,
             bucket_is_empty=bucket_is_empty,
         )
+        if decision is Decision.DELETE and stats.deletions and not footer.absences_proven:
+            # download found that the guard refuses these deletions, and did not request the objects.
+            decision = Decision.REFUSED_MASS_DELETION
         changed, unchanged = self._changed(name, cluster.manifest, footer, cluster.baseline)
         tally = Tally(unchanged, on_kept_deletion=self._on_refused_deletion if decision.refused else None)
         yield from plan_changes(
@@ -137,7 +154,7 @@ class Planner:
             self._run.selection.has_path,
             changed=changed,
             stats=stats,
-            delete=decision is decision.DELETE,
+            delete=decision is Decision.DELETE,
             tally=tally,
         )
         conflicts = _printable(tally.conflicts)
@@ -160,6 +177,7 @@ class Planner:
             allowed_deletion=stats.token if approved and tally.deleted else None,
             quarantined=dict(+quarantined),
             changes_deferred=footer.unavailable,
+            unavailable_sample=footer.unavailable_sample,
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:SAMPLE_SIZE],
             listed_at=cluster.header.listed_at,
             newest_object_at=footer.newest_object_at,
@@ -171,7 +189,7 @@ class Planner:
             tree = _tree_rows(baseline.rows(BaselineRow))
         else:
             assert self._tree is not None  # noqa: S101 - without a baseline there is a tree
-            tree = iter(self._tree(name))
+            tree = within_limits(self._tree(name), self._run.intake_limits)
         return outer_join(tree, manifest.rows(ManifestRow))
 
     def _changed(
@@ -232,16 +250,6 @@ def _failed(name: str, failure: ClusterFailure) -> ClusterResult:
         operation=failure.operation,
         error=failure.error,
         transient=failure.transient,
-    )
-
-
-def _over_limit(name: str, problem: OverLimit) -> ClusterResult:
-    return ClusterResult(
-        name=name,
-        status=Status.OVER_LIMIT,
-        over_limit=problem.excess,
-        operation=Operation.DETECT_CHANGES,
-        error=str(problem),
     )
 
 

@@ -110,7 +110,8 @@ def _causes(cluster: ClusterResult) -> Iterator[str]:
         refused = f"{plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}"
         yield f"{name}: {refused} (to approve: --allow-delete={approval})"
     if cluster.changes_deferred:
-        yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run"
+        example = f" ({cluster.unavailable_sample[0]})" if cluster.unavailable_sample else ""
+        yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run{example}"
 
 
 def _step_seconds(run: Run, verdict: Verdict, finished_at: datetime) -> dict[str, float]:

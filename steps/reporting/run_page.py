@@ -141,6 +141,8 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
             Code(cluster.error or ""),
             ". Fix the backup job. If the growth is intended, raise that setting for one run.",
         )
+    for unavailable in cluster.unavailable_sample[:_MAX_KEYS]:
+        yield name, ": the store lists an object but does not return it: ", Code(unavailable)
     if cluster.changes_deferred:
         changes = plural(cluster.changes_deferred, "change")
         yield name, f": {changes} deferred to the next run, because this run did not download the content."

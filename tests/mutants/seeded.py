@@ -54,7 +54,7 @@ _EMPTY_MANIFEST = """\
 from steps.workdir.rowfile import write_rows
 header = ManifestHeader(run_id=self._run.run_id, cluster=name, listed_at=self._run.started_at)
 counts = dict.fromkeys(ManifestFooter.model_fields, 0)
-counts |= {"quarantined": {}, "quarantined_sample": (), "newest_object_at": None}
+counts |= {"quarantined": {}, "quarantined_sample": (), "unavailable_sample": (), "newest_object_at": None}
 write_rows(self._files.manifest(name), header, (), lambda: ManifestFooter(**counts))
 return self._read(name)
 """
@@ -111,8 +111,8 @@ MUTANTS = (
     ),
     Mutant(
         "partial listing accepted: keys out of order",
-        "steps/clients/s3/listing.py::Listing.__iter__",
-        Without("A.key <= last"),
+        "steps/clients/s3/listing.py::Listing._check",
+        Without("last is not None and A.key < B.key"),
         "tests/runs/test_failures.py::test_transient_fault_is_retried[keys out of order]",
     ),
     Mutant(
@@ -129,7 +129,7 @@ MUTANTS = (
     ),
     Mutant(
         "keys outside the prefix accepted",
-        "steps/clients/s3/listing.py::Listing.__iter__",
+        "steps/clients/s3/listing.py::Listing._check",
         Without("not A.key.startswith(...)"),
         "tests/runs/test_failures.py::test_transient_fault_is_retried[keys of another prefix]",
     ),

@@ -417,7 +417,13 @@ def test_guards_lists_every_reason_refusal_and_limit() -> None:
 # -- docs/limits.md -----------------------------------------------------------------------------
 
 
-_UNITS = {"SECONDS": " s", "BYTES": " bytes"}
+_UNITS = {
+    "SECONDS": " s",
+    "BYTES": " bytes",
+    "PAGES": " pages",
+    "OBJECTS": " objects",
+    "CHARACTERS": " characters",
+}
 
 
 def limit_rows() -> list[tuple[str, str]]:
@@ -433,11 +439,11 @@ def shown_limit(suffix: str, value: int) -> str:
     for size, unit in ((2**20, " MiB"), (2**10, " KiB")):
         if suffix == "BYTES" and value % size == 0:
             return f"{value // size}{unit}"
-    return f"{value}{_UNITS.get(suffix, '')}"
+    return f"{value:,}{_UNITS.get(suffix, '')}"
 
 
 def test_limits_lists_every_limit_once_with_its_value() -> None:
-    listed = [tuple(row.split(" | ")[:2]) for row in table_rows(DOCS["limits.md"], "`[A-Z_]+`")]
+    listed = [tuple(row.split(" | ")[:2]) for row in table_rows(DOCS["limits.md"], "`[A-Z0-9_]+`")]
     assert listed == [(f"| `{name}`", value) for name, value in limit_rows()]
 
 

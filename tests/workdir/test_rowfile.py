@@ -53,6 +53,8 @@ FOOTER = ManifestFooter(
     cache_mismatches=0,
     non_md5_etags=0,
     unavailable=0,
+    unavailable_sample=(),
+    absences_proven=True,
 )
 ROWS = [Row(b"c/a", "etag", 3), Row(b"c/b\n\t%", "", -1), Row(b"c/\xff", "two words", 0)]
 

@@ -7,12 +7,13 @@ because minio's own parser takes five times as long.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from steps.clients.s3.errors import MINIO_ERRORS, translated
+from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import TryAgain
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from steps.clients.s3.transport import ServerClock
 
-_PLAIN_ETAG = re.compile(r"[\x20-\x7e]*")
+_PLAIN_ETAG = re.compile(r"[\x20-\x7e]{0,1024}")
+
+# Objects may be written while the listing is read.
+_MAX_LISTING_TIME = timedelta(days=1)
 
 
 class Listed(NamedTuple):
@@ -38,12 +42,15 @@ class Listed(NamedTuple):
 class Listing:
     """A recursive listing, proven complete when its iteration ends.
 
-    The proof: keys ascend strictly and start with the prefix (a server that repeats a page would
-    otherwise be listed endlessly), no error occurs, and a last request for what follows the last key
-    returns nothing (a missing IsTruncated looks like the end). An empty listing is requested twice.
-    Raises TryAgain where the proof fails.
+    The proof: keys ascend and start with the prefix (a server that repeats a page would otherwise be
+    listed endlessly), no error occurs, and a last request for what follows the last key returns nothing
+    (a missing IsTruncated looks like the end). An empty listing is requested twice.
+    Raises TryAgain if the proof fails.
 
-    ``started_at`` is the server's time when the listing began; None until the first page has come.
+    An entry that is repeated immediately and unchanged is ignored, and so is the key that a page was
+    requested to start after (rustfs#1165, SeaweedFS before its pull request 10496: start-after is inclusive).
+
+    ``started_at`` is the server's time when the listing began; None until the first page has arrived.
     """
 
     def __init__(self, pages: Pages, prefix: str) -> None:
@@ -52,19 +59,34 @@ class Listing:
         self.started_at: datetime | None = None
 
     def __iter__(self) -> Iterator[Listed]:
-        last, came, empty_answers = "", True, 0
-        while came or (last == "" and empty_answers < 2):  # noqa: PLR2004 - "twice" is the rule
+        last, came, empty_answers = None, True, 0
+        while came or (last is None and empty_answers < 2):  # noqa: PLR2004 - "twice" is the rule
             came = False
-            for listed in self._after(last):
-                if listed.key <= last or not listed.key.startswith(self._prefix):
-                    raise TryAgain(
-                        Operation.DOWNLOAD, "Failed to list", f"keys out of order at {listed.key!r}"
-                    )
-                if not _PLAIN_ETAG.fullmatch(listed.etag):
-                    raise TryAgain(Operation.DOWNLOAD, "Failed to list", f"no usable ETag at {listed.key!r}")
-                last, came = listed.key, True
-                yield listed
+            for number, listed in enumerate(self._after(last.key if last else "")):
+                if last is not None and (listed == last or (number == 0 and listed.key == last.key)):
+                    continue
+                self._check(listed, last)
+                last, came = listed, True
+                yield self._with_usable_date(listed)
             empty_answers += not came
+
+    def _check(self, listed: Listed, last: Listed | None) -> None:
+        if last is not None and listed.key == last.key:
+            problem = "two different entries for key"
+        elif (last is not None and listed.key < last.key) or not listed.key.startswith(self._prefix):
+            problem = "keys out of order at"
+        elif not _PLAIN_ETAG.fullmatch(listed.etag):
+            problem = "no usable ETag at"
+        else:
+            return
+        raise TryAgain(Operation.DOWNLOAD, "Failed to list", f"{problem} {printable(listed.key)}")
+
+    def _with_usable_date(self, listed: Listed) -> Listed:
+        """Remove a date in the future: it would hide for years that no object is written any longer."""
+        if listed.modified is None or self.started_at is None:
+            return listed
+        is_future = listed.modified > self.started_at + _MAX_LISTING_TIME
+        return listed._replace(modified=None) if is_future else listed
 
     def _after(self, key: str) -> Iterator[Listed]:
         try:
@@ -84,7 +106,9 @@ class Pages:
         self._bucket = bucket
         self.clock = clock
 
-    def of(self, prefix: str, *, delimiter: str = "", start_after: str = "") -> Iterator[Page]:
+    def of(
+        self, prefix: str, *, delimiter: str = "", start_after: str = "", max_keys: int = 1000
+    ) -> Iterator[Page]:
         """Yield the pages of the keys below ``prefix`` that follow ``start_after``.
 
         Raises one of MINIO_ERRORS.
@@ -93,7 +117,7 @@ class Pages:
             "list-type": "2",
             "delimiter": delimiter,  # sent even if empty, because bucket policies can refer to it
             "encoding-type": "url",
-            "max-keys": "1000",
+            "max-keys": str(max_keys),
             "prefix": prefix,
         }
         if start_after:
@@ -172,8 +196,8 @@ class Page:
             yield Listed(
                 self._decoded(name),
                 fields.get(etag, "").replace('"', ""),
-                int(fields.get(size, "")),
-                _utc(datetime.fromisoformat(at)) if at else None,
+                _size(fields.get(size, "")),
+                _date(at),
             )
 
     def _decoded(self, key: str) -> str:
@@ -183,5 +207,16 @@ class Page:
         return self._root.findtext(f"{self._namespace}{name}") or ""
 
 
-def _utc(at: datetime) -> datetime:
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+def _size(text: str) -> int:
+    if (size := int(text)) < 0:
+        raise ValueError(f"the listing has an object of {size} bytes")
+    return size
+
+
+def _date(text: str | None) -> datetime | None:
+    """Return the date in UTC; None if it is missing, in an unknown format, or beyond the year 9999."""
+    try:
+        at = datetime.fromisoformat(text or "")
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None

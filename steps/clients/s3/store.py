@@ -13,7 +13,14 @@ import obstore
 from obstore.exceptions import BaseError, PreconditionError
 
 from steps.clients.http import first_line
-from steps.clients.s3.errors import MINIO_ERRORS, is_not_found, translated
+from steps.clients.s3.errors import (
+    MINIO_ERRORS,
+    is_changed,
+    is_denied,
+    is_not_found,
+    refusal_of,
+    translated,
+)
 from steps.clients.s3.listing import Listed, Listing, Pages
 from steps.clients.s3.transport import open_clients
 from steps.core.git_objects import blob_header
@@ -22,7 +29,7 @@ from steps.errors import FixConfiguration, TryAgain
 from steps.runtime import logs, retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from obstore import GetOptions
 
@@ -44,6 +51,10 @@ class Fetched:
     size: int
     oid: str
     non_md5_etag: bool = False
+
+
+class Denied(Exception):
+    """The server refuses to return this one object: its policy, its storage class, its encryption key."""
 
 
 class Gone(Exception):
@@ -119,50 +130,62 @@ class ObjectStore:
             raise translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
 
     def exists(self, key: str) -> bool:
-        """Ask for this one object; ``key`` is one that the key rules accept."""
-        return retry.REQUESTS.call(lambda: self._head(key))
+        """Request this one object; ``key`` is one that the key rules accept.
 
-    def _head(self, key: str) -> bool:
+        Where HEAD is not allowed, a listing of this key decides. S3 answers 403 to HEAD of a missing key
+        if the policy allows ListBucket only with a prefix (S3 API, HeadObject: "Permissions").
+        """
         try:
-            obstore.head(self._obstore, key)
-        except FileNotFoundError:
-            return False
-        except BaseError as problem:
+            self._minio.stat_object(self.bucket, key)
+        except MINIO_ERRORS as problem:
+            if is_not_found(problem):
+                return False
+            if is_denied(problem):
+                return self._is_listed(key)
             raise translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
         return True
+
+    def _is_listed(self, key: str) -> bool:
+        """Whether a listing of the keys that start with ``key``, the shortest first, starts with it."""
+        try:
+            page = next(self._pages.of(key, max_keys=1))
+            return any(listed.key == key for listed in page.objects())
+        except MINIO_ERRORS as problem:
+            raise translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
 
     def fetch(self, listed: Listed, target: bytes, *, max_bytes: int) -> Fetched:
         """Write the object's bytes to ``target``, checked against ETag, length and MD5.
 
-        If the object has changed since it was listed, its new content is fetched. Whatever goes wrong,
-        the object is requested REQUESTS.attempts times at most. Raises Gone or TooLarge if there is
-        nothing to write.
+        If the object has changed since it was listed, its new content is fetched. The object is requested
+        REQUESTS.attempts times at most. Raises Gone, TooLarge or Denied if there is nothing to write.
         """
-        mismatch = ""  # the blob id of the last content whose MD5 is not the ETag
+        unproven = ""  # the blob id of the last content whose MD5 is not the ETag
         failure = ""
         for pause in retry.REQUESTS.pauses():
+            # Only an MD5 proves content that may come from another host, because obstore follows redirects.
+            provable = _MD5.fullmatch(listed.etag) and not unproven
             try:
-                content = self._get(listed, target)
+                content = self._get(listed, target, self._chunks if provable else self._chunks_of_this_host)
             except TryAgain:
                 if pause is None:
                     raise
                 time.sleep(pause)
                 continue
             except _Changed:
-                listed, mismatch = self._current(listed, max_bytes), ""
+                listed, unproven = self._current(listed, max_bytes), ""
                 failure = "the object keeps changing"
                 continue
             except _NotFound:
-                listed, mismatch = self._current(listed, max_bytes), ""
+                listed, unproven = self._current(listed, max_bytes), ""
                 failure = "GET returned 404 but HEAD says the object exists"
                 time.sleep(pause or 0)
                 continue
             is_md5 = content.md5 == listed.etag
             # The bytes were damaged in transit, or this store's ETags are not MD5s (SSE-C, KMS). The
             # same bytes twice prove the latter.
-            if is_md5 or content.oid == mismatch or not _MD5.fullmatch(listed.etag):
-                return Fetched(listed.etag, content.size, content.oid, non_md5_etag=content.oid == mismatch)
-            mismatch = content.oid
+            if is_md5 or content.oid == unproven or not _MD5.fullmatch(listed.etag):
+                return Fetched(listed.etag, content.size, content.oid, non_md5_etag=content.oid == unproven)
+            unproven = content.oid
             failure = "the content does not match its ETag"
         raise TryAgain(Operation.DOWNLOAD, "Failed to download", failure)
 
@@ -177,12 +200,12 @@ class ObjectStore:
             )
         return current
 
-    def _get(self, listed: Listed, target: bytes) -> _Content:
+    def _get(self, listed: Listed, target: bytes, chunks: Callable[[Listed], Iterator[bytes]]) -> _Content:
         md5 = hashlib.md5(usedforsecurity=False)
         blob = hashlib.sha1(blob_header(listed.size), usedforsecurity=False)
         size = 0
         with open(target, "wb") as out:
-            for chunk in self._chunks(listed):
+            for chunk in chunks(listed):
                 if size + len(chunk) > listed.size:
                     raise TryAgain(
                         Operation.DOWNLOAD, "Failed to download", f"more than {listed.size} bytes came"
@@ -196,22 +219,43 @@ class ObjectStore:
         return _Content(size, md5.hexdigest(), blob.hexdigest())
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
+        """Yield the content through obstore, which is faster."""
         try:
             condition: GetOptions = {"if_match": f'"{listed.etag}"'} if listed.etag else {}
             response = obstore.get(self._obstore, listed.key, options=condition)
-            logs.debug(
-                Operation.S3_REQUEST, "GET", key=listed.key, etag=listed.etag, size=response.meta["size"]
-            )
-            if response.meta["size"] != listed.size and response.meta["e_tag"] is None:
-                raise _Changed
-            if (response.meta["e_tag"] or "").strip('"') not in {"", listed.etag}:
-                raise _Changed  # some stores ignore If-Match
+            etag, size = response.meta["e_tag"], response.meta["size"]
+            _check_version(listed, etag, size)
             yield from response.stream(min_chunk_size=_CHUNK_BYTES)
         except FileNotFoundError:
             raise _NotFound from None
         except PreconditionError:
             raise _Changed from None
         except BaseError as problem:
+            if refusal := refusal_of(problem):
+                raise Denied(refusal) from problem
+            raise translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
+
+    def _chunks_of_this_host(self, listed: Listed) -> Iterator[bytes]:
+        """Yield the content through minio, whose pool follows no redirect."""
+        headers: dict[str, str | list[str] | tuple[str]] = (
+            {"If-Match": f'"{listed.etag}"'} if listed.etag else {}
+        )
+        try:
+            response = self._minio.get_object(self.bucket, listed.key, request_headers=headers)
+            try:
+                etag, length = response.headers.get("ETag"), response.headers.get("Content-Length", "")
+                _check_version(listed, etag, int(length) if length.isdecimal() else listed.size)
+                yield from response.stream(_CHUNK_BYTES)
+            finally:
+                response.close()
+                response.release_conn()
+        except MINIO_ERRORS as problem:
+            if is_not_found(problem):
+                raise _NotFound from None
+            if is_changed(problem):
+                raise _Changed from None
+            if refusal := refusal_of(problem):
+                raise Denied(refusal) from problem
             raise translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
 
     def _stat(self, key: str) -> Listed:
@@ -222,6 +266,13 @@ class ObjectStore:
                 raise Gone from problem
             raise translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
         return Listed(key, found.etag or "", found.size or 0, found.last_modified)
+
+
+def _check_version(listed: Listed, etag: str | None, size: int) -> None:
+    """Raise _Changed unless the response is of the listed version; some stores ignore If-Match."""
+    logs.debug(Operation.S3_REQUEST, "GET", key=listed.key, etag=listed.etag, size=size)
+    if (etag or "").strip('"') not in {"", listed.etag} or (etag is None and size != listed.size):
+        raise _Changed
 
 
 class _Content(NamedTuple):

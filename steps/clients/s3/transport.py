@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,17 +16,19 @@ import minio
 import urllib3
 from obstore.store import S3Store
 
-from steps.clients.http import through, urllib3_retry
+from steps.clients.http import through
+from steps.clients.s3.errors import Redirected, TooLong
+from steps.core import limits
 from steps.core.operations import Operation
 from steps.runtime import logs, retry
+from steps.runtime.deadline import call_within
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from steps.runtime.settings.s3 import S3Settings
 
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 60
 _MAX_CLOCK_SKEW = timedelta(minutes=15)
-_MAX_PAGES = 100_000
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ def open_clients(settings: S3Settings) -> Clients:
     )
     client_options: dict[str, Any] = {
         "allow_http": not settings.use_ssl,
-        "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-        "read_timeout": timedelta(seconds=_READ_SECONDS),
-        "timeout": timedelta(hours=1),
+        "connect_timeout": timedelta(seconds=limits.S3_CONNECT_SECONDS),
+        "read_timeout": timedelta(seconds=limits.S3_READ_SECONDS),
+        "timeout": timedelta(seconds=limits.S3_OBJECT_SECONDS),
     }
     if ca_file:
         client_options["root_certificate"] = ca_file.read_bytes()
@@ -95,7 +99,7 @@ class ServerClock(threading.local):
 
 
 class EndlessListing(urllib3.exceptions.HTTPError):
-    """The server repeats a continuation token, or the listing has more than _MAX_PAGES pages."""
+    """The server repeats a continuation token, or the listing has more than limits.S3_LISTING_PAGES pages."""
 
 
 class _PageLoopGuard(threading.local):
@@ -110,10 +114,11 @@ class _PageLoopGuard(threading.local):
         token = dict(parse_qsl(target.query or "")).get("continuation-token")
         if token is None:
             self._seen.clear()
-        elif (page := f"{target.netloc}{target.path} {token}") in self._seen or len(self._seen) >= _MAX_PAGES:
+            return
+        page = f"{target.netloc}{target.path} {token}"
+        if page in self._seen or len(self._seen) >= limits.S3_LISTING_PAGES:
             raise EndlessListing("the listing does not end")
-        else:  # a redirect asks another host or path for the same page
-            self._seen.add(page)
+        self._seen.add(page)
 
 
 class _Pool(urllib3.PoolManager):
@@ -122,14 +127,75 @@ class _Pool(urllib3.PoolManager):
         self.clock = ServerClock()
         self._loop_guard = _PageLoopGuard()
 
-    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]  # noqa: FBT001, FBT002 - urllib3's signature
+    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]  # noqa: FBT001, FBT002, ARG002 - urllib3's signature
         self._loop_guard.check(url)
-        response = super().urlopen(method, url, redirect, **options)
+        response = self._retried(method, url, options)
         self.clock.date = response.headers.get("Date")
         if logs.is_debug():
             path = urllib3.util.parse_url(url).request_uri
             logs.debug(Operation.S3_REQUEST, f"{method} {response.status}", path=path)
         return response
+
+    def _retried(self, method: str, url: str, options: Mapping[str, Any]) -> urllib3.BaseHTTPResponse:
+        for pause in retry.REQUESTS.pauses():
+            try:
+                response = self._answer(method, url, options)
+            except urllib3.exceptions.HTTPError as problem:
+                if pause is None or not _is_passing(problem):
+                    raise
+            else:
+                if pause is None or response.status not in _RETRIED_STATUSES:
+                    return response
+            # Retry-After is ignored: the server must not decide how long a run takes.
+            time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _answer(self, method: str, url: str, options: Mapping[str, Any]) -> urllib3.BaseHTTPResponse:
+        """Send the request once. The answer is complete, but for the body of a streamed object."""
+        try:
+            return call_within(limits.S3_ANSWER_SECONDS, lambda: self._received(method, url, dict(options)))
+        except TimeoutError:
+            raise urllib3.exceptions.TimeoutError(
+                f"no complete answer within {limits.S3_ANSWER_SECONDS} s"
+            ) from None
+
+    def _received(self, method: str, url: str, options: dict[str, Any]) -> urllib3.BaseHTTPResponse:
+        streamed = not options.pop("preload_content", True)
+        response = super().urlopen(method, url, redirect=False, preload_content=False, **options)
+        if location := response.get_redirect_location():
+            response.close()
+            raise Redirected(location)
+        if streamed and response.status in _STREAMED_STATUSES:
+            return response
+        body = response.read(limits.S3_ANSWER_BYTES + 1)
+        if len(body) > limits.S3_ANSWER_BYTES:
+            response.close()
+            raise TooLong
+        response.release_conn()
+        headers = response.headers.copy()
+        if method != "HEAD":
+            for name in _OF_THE_BODY:
+                headers.discard(name)
+        return urllib3.HTTPResponse(
+            io.BytesIO(body),
+            headers,
+            status=response.status,
+            reason=response.reason,
+            request_method=method,
+            preload_content=True,
+        )
+
+
+# Statuses after which the same request may succeed.
+_RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+_STREAMED_STATUSES = frozenset({200, 206})
+
+# Headers that describe how the body was sent; the body is decoded here.
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+def _is_passing(problem: urllib3.exceptions.HTTPError) -> bool:
+    return not isinstance(problem, Redirected | TooLong | EndlessListing | urllib3.exceptions.SSLError)
 
 
 class _ProxiedPool(_Pool, urllib3.ProxyManager):
@@ -138,8 +204,8 @@ class _ProxiedPool(_Pool, urllib3.ProxyManager):
 
 def _open_pool(proxy: str | None, ca_file: str | None) -> _Pool:
     options: dict[str, Any] = {
-        "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-        "retries": urllib3_retry(retry.REQUESTS, status_forcelist=(429, 500, 502, 503, 504)),
+        "timeout": urllib3.Timeout(connect=limits.S3_CONNECT_SECONDS, read=limits.S3_READ_SECONDS),
+        "retries": False,  # _Pool retries: urllib3 would obey Retry-After, and read any refusal to its end
         "maxsize": 16,
         "cert_reqs": "CERT_REQUIRED",
         "ca_certs": ca_file or certifi.where(),

@@ -72,7 +72,7 @@ def test_loop_guard_allows_a_redirect_and_a_new_listing() -> None:
 
 
 def test_loop_guard_limits_the_number_of_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steps.clients.s3.transport._MAX_PAGES", 2)
+    monkeypatch.setattr("steps.core.limits.S3_LISTING_PAGES", 2)
     guard = _PageLoopGuard()
     guard.check(PAGE + "1")
     guard.check(PAGE + "2")

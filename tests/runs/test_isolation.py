@@ -1,0 +1,350 @@
+"""One object, one answer or one cluster must not stop the others."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.core import limits
+from tests.support.echo import echo
+from tests.support.faults import Change, Status, nth, when
+from tests.support.loopback import LoopbackHandler, LoopbackServer
+from tests.support.repositories import commit_files, contents, message
+from tests.support.trickle import HEADERS, trickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.faults import Request
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+OBJECTS = {
+    f"clusterbackup/{cluster}/default/object-{number}.yaml": b"%d\n" % number
+    for cluster in ("east", "north")
+    for number in range(8)
+}
+EAST = "clusterbackup/east/"
+KEY = f"{EAST}default/object-3.yaml"
+
+
+def get_of(key: str) -> Callable[[Request], bool]:
+    return lambda request: request.is_get and request.key == key
+
+
+def listing_of(prefix: str) -> Callable[[Request], bool]:
+    return lambda request: request.is_list and request.concerns(prefix)
+
+
+# -- objects that the store refuses ----------------------------------------------------------------
+
+REFUSALS = {
+    "policy": Status(403, "AccessDenied"),
+    "archived": Status(403, "InvalidObjectState"),
+    "KMS key disabled": Status(400, "KMS.DisabledException"),
+    "legal hold": Status(451, "UnavailableForLegalReasons"),
+    "method": Status(405, "MethodNotAllowed"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+def test_object_that_the_store_refuses_is_named_and_the_others_are_committed(
+    refusal: Status, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    old = {KEY: b"old", f"{EAST}gone.yaml": b"gone"}
+    commit_files(repository, old)
+    bucket.put_many(OBJECTS)
+    proxy.install(when(get_of(KEY), refusal))
+    result = faulty()
+    assert result.exit == 10
+    assert contents(repository) == OBJECTS | {KEY: b"old"}, "Git keeps its file; deletions go on"
+    assert f"{KEY}: {refusal.code}" in result.errors
+    (cluster,) = [c for c in faulty.state["last_run"]["clusters"] if c["name"] == "east"]
+    assert (cluster["status"], cluster["changes_deferred"]) == ("ok", 1)
+    assert cluster["unavailable_sample"] == [f"{KEY}: {refusal.code}: injected by a test"]
+    assert refusal.code in (faulty.work_dir / "report.md").read_text()
+    assert faulty().exit == 10, "it is requested again at every run"
+    proxy.clear()
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+@pytest.mark.parametrize("objects", [8, limits.DENIED_OBJECTS + 60])
+def test_cluster_fails_with_one_error_if_the_store_refuses_every_object(
+    objects: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    east = {f"{EAST}default/object-{number:03}.yaml": b"x" for number in range(objects)}
+    bucket.put_many(OBJECTS | east)
+    proxy.install(when(lambda r: r.is_get and r.concerns(EAST), Status(403, "AccessDenied")))
+    result = faulty()
+    assert result.exit == 10
+    assert "the store refuses every object of the cluster" in result.errors
+    assert all(not path.startswith(EAST) for path in contents(repository))
+    assert "Git-Sync-Failed: east" in message(repository)
+    assert len(proxy.fetched) < limits.DENIED_OBJECTS + 100, "it does not request all of them"
+
+
+def test_credentials_that_expire_during_the_download_are_not_about_one_object(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(get_of(KEY), Status(400, "ExpiredToken")))
+    result = faulty()
+    assert (result.exit, faulty.state["last_run"]["clusters"][0]["status"]) == (10, "failed")
+    assert "ExpiredToken: injected by a test" in result.errors
+
+
+@pytest.mark.parametrize("status", [403, 405])
+def test_absence_is_proven_by_a_listing_where_head_is_not_allowed(
+    status: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    bucket.delete(KEY)
+    proxy.install(when(lambda r: r.method == "HEAD" and r.key != "", Status(status, "Denied")))
+    assert faulty().exit == 0
+    assert contents(repository) == {key: data for key, data in OBJECTS.items() if key != KEY}
+
+
+def test_absence_is_not_proven_if_that_listing_contains_the_object(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    incomplete = Change(body=lambda xml: re.sub(rb"<Contents><Key>[^<]*object-3.*?</Contents>", b"", xml))
+    proxy.install(
+        when(lambda r: r.method == "HEAD" and r.key != "", Status(403, "Denied")),
+        when(lambda r: r.is_list and r.query.get("prefix") == EAST, incomplete),
+    )
+    result = faulty()
+    assert result.exit == 10
+    assert f"the listing lacks {KEY}, but the object exists" in result.errors
+    assert contents(repository) == OBJECTS
+
+
+# -- listings --------------------------------------------------------------------------------------
+
+
+def repeated(xml: bytes) -> bytes:
+    return re.sub(rb"(<Contents>(?:(?!</Contents>).)*object-3.*?</Contents>)", rb"\1\1", xml, flags=re.DOTALL)
+
+
+def test_listing_ignores_an_identical_repetition(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(when(listing_of(EAST), Change(body=repeated)))
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+def test_listing_accepts_a_store_whose_start_after_is_inclusive(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    last: dict[str, bytes] = {}
+
+    def inclusive(request: Request) -> Change | None:
+        if not (request.is_list and request.query.get("prefix") == EAST):
+            return None
+        if not request.query.get("start-after"):
+            return Change(body=lambda xml: last.setdefault("page", xml))
+        entry = re.findall(rb"<Contents>.*?</Contents>", last["page"], flags=re.DOTALL)[-1]
+        return Change(body=lambda xml: xml.replace(b"</ListBucketResult>", entry + b"</ListBucketResult>"))
+
+    proxy.install(inclusive)
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+
+
+UNUSABLE_DATES = [
+    b"9999-12-31T23:59:59-12:00",
+    b"9999-12-31T23:59:59Z",
+    b"Sat, 12 Jul 2025 22:06:58 GMT",
+    b"x",
+]
+
+
+@pytest.mark.parametrize("date", UNUSABLE_DATES)
+def test_listing_ignores_a_date_that_cannot_be_used(
+    date: bytes, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    dated = Change(body=lambda xml: re.sub(rb"<LastModified>.*?<", b"<LastModified>" + date + b"<", xml))
+    proxy.install(when(listing_of(EAST), dated))
+    assert faulty().exit == 0
+    assert contents(repository) == OBJECTS
+    (east, north) = faulty.state["last_run"]["clusters"]
+    assert (east["newest_object_at"], north["newest_object_at"] is not None) == (None, True)
+
+
+def test_listing_with_a_negative_size_fails_its_cluster(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    negative = Change(body=lambda xml: re.sub(rb"<Size>\d+<", b"<Size>-99999999999<", xml, count=1))
+    proxy.install(when(listing_of(EAST), negative))
+    result = faulty()
+    assert result.exit == 10
+    assert "the listing has an object of -99999999999 bytes" in result.errors
+    assert contents(repository) == {k: v for k, v in OBJECTS.items() if not k.startswith(EAST)}
+
+
+# -- no server decides how long or how large -------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", [listing_of(EAST), get_of(KEY)], ids=["LIST", "GET"])
+def test_retry_after_does_not_delay_a_run(
+    of: Callable[[Request], bool], faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    proxy.install(nth(1, Status(503, "SlowDown", {"Retry-After": "86400"}), of))
+    began = time.monotonic()
+    assert faulty().exit == 0
+    assert time.monotonic() - began < 60
+    assert contents(repository) == OBJECTS
+
+
+def test_answer_that_never_ends_fails_at_the_deadline(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "S3_ANSWER_SECONDS", 0.3)
+    with trickling(HEADERS) as server:
+        result = sync(MINIO_ENDPOINT=server.endpoint, RETRY_ATTEMPTS="1")
+    assert result.exit == 30
+    assert "no complete answer within 0.3 s" in result.errors
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_answer_that_unpacks_to_50_mib_is_rejected(
+    status: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    bomb = gzip.compress(b"<Error><Code>AccessDenied</Code><Message>" + b"x" * (50 << 20))
+    packed = Change(
+        body=lambda _: bomb,
+        headers=lambda headers: {**headers, "content-encoding": "gzip", "content-length": str(len(bomb))},
+        status=status,
+    )
+    proxy.install(when(listing_of(EAST), packed))
+    result = faulty()
+    assert result.exit == 10
+    assert "longer than 8,388,608 bytes" in result.errors
+    assert contents(repository) == {k: v for k, v in OBJECTS.items() if not k.startswith(EAST)}
+    assert sum(file.stat().st_size for file in faulty.work_dir.rglob("*") if file.is_file()) < 1 << 20
+
+
+def test_words_of_the_server_are_cut(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+    bucket.put_many(OBJECTS)
+    words = b"<Error><Code>AccessDenied</Code><Message>" + b"y" * 50_000 + b"</Message></Error>"
+    of_east = lambda request: request.concerns(EAST)  # noqa: E731
+    proxy.install(when(of_east, Change(body=lambda _: words, status=403)))
+    result = faulty()
+    assert result.exit == 10
+    assert "y" * 900 in result.text
+    assert "y" * 1001 not in result.text
+    assert "y" * 1001 not in (faulty.work_dir / "sync-metadata.json").read_text()
+
+
+def redirect(to: str) -> Change:
+    return Change(
+        status=307, body=lambda _: b"", headers=lambda headers: {**headers, "location": to, "etag": '"0"'}
+    )
+
+
+@pytest.mark.parametrize("method", ["LIST", "HEAD", "GET without an MD5"])
+def test_s3_client_follows_no_redirect(
+    method: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    with echo() as other:
+        other.status, other.headers, other.body = 200, {"ETag": '"abc-2"'}, "of another host\n"
+        to = redirect(f"{other.url}/elsewhere")
+        if method == "LIST":
+            proxy.install(when(listing_of(EAST), to))
+        elif method == "HEAD":
+            bucket.delete(KEY)
+            proxy.install(when(lambda r: r.method == "HEAD" and r.key != "", to))
+        else:
+            bucket.put(KEY, b"of another host!")
+            listed = Change(body=lambda xml: re.sub(rb"(object-3.*?<ETag>).*?(</ETag>)", rb"\1abc-2\2", xml))
+            proxy.install(when(listing_of(EAST), listed), when(get_of(KEY), to))
+        result = faulty()
+        assert other.got == []
+    assert result.exit == 10
+    assert f"the server redirects to {other.url}/elsewhere" in result.errors
+    assert contents(repository) == OBJECTS
+
+
+class Elsewhere(LoopbackHandler):
+    """Answers every GET with the same content."""
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.reply(200, {"Last-Modified": "Sat, 12 Jul 2025 22:06:58 GMT"}, b"9\n")
+
+
+def test_content_of_another_host_is_not_accepted_without_the_md5_of_the_listing(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    other = LoopbackServer(Elsewhere)
+    with other.running():
+        proxy.install(when(get_of(KEY), redirect(f"http://{other.endpoint}/elsewhere")))
+        result = faulty()
+    assert result.exit == 10
+    assert f"the server redirects to http://{other.endpoint}/elsewhere" in result.errors
+    assert contents(repository) == {k: v for k, v in OBJECTS.items() if not k.startswith(EAST)}
+
+
+# -- depth, and what Git holds ---------------------------------------------------------------------
+
+
+def test_key_with_too_many_levels_is_quarantined_and_costs_no_file_descriptor(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    deep = {f"clusterbackup/deep-{number}/{'a/' * 500}x": b"deep" for number in range(4)}
+    bucket.put_many(OBJECTS | deep)
+    result = sync()
+    assert result.exit == 0
+    assert contents(repository) == OBJECTS
+    assert "too_many_levels" in result.text
+    assert sync().exit == 0
+
+
+def test_cluster_with_more_paths_in_git_than_max_objects_is_skipped_and_the_others_continue(
+    sync: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    many = {f"{EAST}planted/{number:03}": b"x" for number in range(300)}
+    commit_files(repository, many)
+    bucket.put("clusterbackup/north/new.yaml", b"new")
+    proxy.clear()
+    result = sync(MINIO_ENDPOINT=proxy.server.endpoint, MAX_OBJECTS="200")
+    assert result.exit == 20
+    assert contents(repository) == OBJECTS | many | {"clusterbackup/north/new.yaml": b"new"}
+    assert "it has more objects and directories than MAX_OBJECTS" in result.errors
+    assert not any(request.concerns(EAST) and request.method == "HEAD" for request in proxy.requests)
+
+
+def test_absence_is_not_requested_for_deletions_that_the_guard_refuses(
+    faulty: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
+) -> None:
+    many = {f"{EAST}planted/{number:03}": b"x" for number in range(300)}
+    commit_files(repository, many)
+    bucket.put_many(OBJECTS)
+    result = faulty()
+    assert result.exit == 20
+    assert contents(repository) == OBJECTS | many
+    assert [request for request in proxy.requests if request.method == "HEAD"] == []
+    (cluster,) = [c for c in faulty.state["last_run"]["clusters"] if c["name"] == "east"]
+    assert (cluster["decision"], cluster["deletions_refused"]) == ("mass_deletion", 300)
+    assert len(cluster["deletions_refused_sample"]) == 20
+    assert faulty("run", "--allow-delete", cluster["allow_delete"]).exit == 0
+    assert len([request for request in proxy.requests if request.method == "HEAD"]) == 300
+    assert contents(repository) == OBJECTS
