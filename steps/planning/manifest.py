@@ -8,6 +8,8 @@ of every missing one is proven. The manifest gets its name only when all of that
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 from collections import Counter, deque
 from concurrent.futures import Future, wait
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
 
 # How many objects may be requested before the first of them is in the manifest. It bounds the memory.
 _AHEAD = 1000
+
+# Errors of a file system that concern one path; all others (a full disk, no descriptors) concern the run.
+_ABOUT_A_PATH = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
 
 # A row of the manifest; the row of an unchanged object is a line, made of its line in the baseline.
 _Row: TypeAlias = ManifestRow | bytes
@@ -336,13 +341,20 @@ class Manifest:
         """Fetch one object. ``expected`` is the blob id that the cache has for this ETag, if any."""
         figures, limit = self.figures, self.run.intake_limits.max_new_bytes
         requested = Listed(self.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
-        target = self.directory.result().place(listed.path)
         try:
+            target = self.directory.result().place(listed.path)
             fetched = self.store.fetch(requested, target, max_bytes=self.run.max_object_bytes)
         except Gone:
             return ManifestRow(listed.path, VANISHED, "", listed.size, listed.etag)
         except Denied as problem:
             return self._denied(listed, str(problem))
+        except OSError as problem:
+            if problem.errno not in _ABOUT_A_PATH:
+                raise
+            with figures.lock:
+                words = f"the volume does not accept the path ({os.strerror(problem.errno).lower()})"
+                figures.add_unavailable(requested.key, words)
+            return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
         except TooLarge:
             return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
         logs.debug(

@@ -13,6 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,14 +118,31 @@ class Volume:
             for path in self._runs.glob("*/*"):
                 if path.is_symlink():  # it may point to another directory, and a step would write there
                     path.unlink(missing_ok=True)
-            with tempfile.TemporaryFile(dir=self._internal):
-                pass
+            self._check_names()
         except OSError as problem:
             raise FixConfiguration(
                 Operation.SETUP_WORKDIR,
                 "Failed to create working directory",
                 f"{(problem.strerror or str(problem)).lower()}: {self.root}",
             ) from problem
+
+    def _check_names(self) -> None:
+        """Write a file, and raise FixConfiguration if its name in another spelling is the same file.
+
+        On such a file system (SMB, the default of macOS) the clusters "east" and "EAST" would share files.
+        """
+        with tempfile.NamedTemporaryFile(
+            dir=self._internal, prefix=f"{TEMPORARY_PREFIX}Probe-\u00e9-"
+        ) as probe:
+            name = os.path.basename(probe.name)
+            for other in (name.swapcase(), unicodedata.normalize("NFD", name)):
+                if (self._internal / other).exists():
+                    raise FixConfiguration(
+                        Operation.SETUP_WORKDIR,
+                        "Failed to use the working directory",
+                        "the file system treats different names as the same file (upper and lower case, or "
+                        f"Unicode forms): choose another volume for WORK_DIR: {self.root}",
+                    )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -348,3 +350,38 @@ def test_absence_is_not_requested_for_deletions_that_the_guard_refuses(
     assert faulty("run", "--allow-delete", cluster["allow_delete"]).exit == 0
     assert len([request for request in proxy.requests if request.method == "HEAD"]) == 300
     assert contents(repository) == OBJECTS
+
+
+# -- the volume ------------------------------------------------------------------------------------
+
+
+def test_path_that_the_volume_does_not_accept_costs_only_its_object(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    long = f"{EAST}{'/'.join(['a' * 200] * 4)}.yaml"
+    bucket.put_many(OBJECTS | {long: b"long"})
+    deep = tmp_path.joinpath(*["w" * 200] * ((3400 - len(str(tmp_path))) // 201))  # PATH_MAX is 4,096
+    result = sync.elsewhere(deep)()
+    assert result.exit == 10
+    assert f"{EAST}aaaa" in result.errors
+    assert "the volume does not accept the path (file name too long)" in result.errors
+    assert contents(repository) == OBJECTS
+
+
+@pytest.mark.skipif(
+    shutil.which("lowntfs-3g") is None, reason="no file system that ignores case: install ntfs-3g"
+)
+def test_volume_that_ignores_case_is_refused(sync: Sync, bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put_many(OBJECTS)
+    image, mounted = tmp_path / "image", tmp_path / "mounted"
+    mounted.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    subprocess.run(["mkntfs", "-q", "-F", "-f", str(image)], check=True, capture_output=True)
+    subprocess.run(["lowntfs-3g", "-o", "ignore_case", str(image), str(mounted)], check=True)
+    try:
+        result = sync.elsewhere(mounted / "work")()
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
+    assert result.exit == 40
+    assert "treats different names as the same file" in result.errors
