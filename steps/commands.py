@@ -28,6 +28,7 @@ from steps.reporting.serve import serve, serve_during_run
 from steps.reporting.state_source import state_source
 from steps.run import run
 from steps.runtime import logs, signals
+from steps.runtime.retry import REQUESTS
 from steps.runtime.settings.reading import Needs, misspelt, read
 from steps.workdir.files import read_document, write_document
 from steps.workdir.volume import Volume
@@ -164,7 +165,8 @@ class Commands:
         """Check and log whether the last success is recent enough."""
         configured = self._configure(Needs.STATE)
         source = state_source(configured.state, configured.sync.work_dir)
-        verdict = health(configured.http, source.read(), source.where, datetime.now(UTC))
+        state = REQUESTS.call(source.read)
+        verdict = health(configured.http, state, source.where, datetime.now(UTC))
         if verdict.healthy:
             logs.info(Operation.HEALTH, verdict.reason)
             return Exit.OK

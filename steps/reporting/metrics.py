@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from steps.runtime.settings.delivery import HealthSettings, PushgatewaySettings
 
 
-def exposition(settings: HealthSettings, state: State | None, accept: str = "") -> tuple[bytes, str]:
+def exposition(
+    settings: HealthSettings, state: State | None, accept: str = "", *, age_seconds: float = 0.0
+) -> tuple[bytes, str]:
     """Return all metrics and their content type; ``accept`` is the Accept header of the scraper."""
     encode, content_type = choose_encoder(accept)
-    return encode(_registry(settings, state)), content_type
+    return encode(_registry(settings, state, age_seconds)), content_type
 
 
 def push(settings: PushgatewaySettings, state: State) -> None:
@@ -73,21 +75,27 @@ def _sender(settings: PushgatewaySettings) -> Callable[..., Callable[[], None]]:
     return handler
 
 
-def _registry(settings: HealthSettings, state: State | None) -> CollectorRegistry:
+def _registry(
+    settings: HealthSettings, state: State | None, age_seconds: float | None = None
+) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(_Collector(settings, state))
+    registry.register(_Collector(settings, state, age_seconds))
     return registry
 
 
 class _Collector(Collector):
-    def __init__(self, settings: HealthSettings, state: State | None) -> None:
+    def __init__(self, settings: HealthSettings, state: State | None, age_seconds: float | None) -> None:
         self._settings = settings
         self._state = state
+        self._age_seconds = age_seconds
 
     def collect(self) -> Iterator[Metric]:
         yield from _totals(self._state.counters if self._state else Counters())
         version = {(__version__,): 1.0}
         yield _gauge("build_info", "Constant 1, labelled with git-sync's version.", version, "version")
+        if self._age_seconds is not None:
+            text = "Seconds since `serve` could last read the state; 0 while it can."
+            yield _gauge("state_age_seconds", text, self._age_seconds)
         if self._state is None:
             return
         yield from _last_run(self._state.last_run)

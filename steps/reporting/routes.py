@@ -16,8 +16,7 @@ from steps.reporting.status_page import status_page
 from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
-    from steps.contracts import State
-    from steps.reporting.state_source import StateSource
+    from steps.reporting.state_source import LastReading, Reading
     from steps.runtime.settings.delivery import HttpSettings
 
 
@@ -31,11 +30,11 @@ class Response:
 
 
 class Routes:
-    """The paths of the server. Each request reads the state again; nothing is cached or counted here."""
+    """The paths of the server. Each request asks for the state again; nothing is counted here."""
 
-    def __init__(self, settings: HttpSettings, source: StateSource) -> None:
+    def __init__(self, settings: HttpSettings, states: LastReading) -> None:
         self._settings = settings
-        self._source = source
+        self._states = states
 
     def respond(self, path: str, accept: str) -> Response:
         """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
@@ -43,39 +42,49 @@ class Routes:
         try:
             with translated():
                 if path == "/metrics":
-                    from steps.reporting.metrics import exposition
-
-                    body, content_type = exposition(self._settings, self._source.read(), accept)
-                    return Response(HTTPStatus.OK, content_type, body)
+                    return self._metrics(self._states.read(), accept)
                 if path in paths:
-                    return paths[path](self._source.read())
+                    return paths[path](self._states.read())
         except SyncError as problem:
             error = redacted(str(problem))
             if path == "/health":
-                return _health(Health(healthy=False, reason=error))
+                return _health(Health(healthy=False, reason=error), stale=False)
             return text_response(HTTPStatus.SERVICE_UNAVAILABLE, error)
         return text_response(HTTPStatus.NOT_FOUND, "Not found. Paths: / /report /health /metrics")
 
-    def _status(self, state: State | None) -> Response:
-        found = self._check(state)
-        return _html(html(status_page(state, healthy=found.healthy, reason=found.reason)))
+    def _metrics(self, reading: Reading, accept: str) -> Response:
+        from steps.reporting.metrics import exposition
 
-    def _report(self, state: State | None) -> Response:
-        if state is None:
+        body, content_type = exposition(
+            self._settings, reading.state, accept, age_seconds=reading.age_seconds
+        )
+        return Response(HTTPStatus.OK, content_type, body)
+
+    def _status(self, reading: Reading) -> Response:
+        found = self._check(reading)
+        return _html(html(status_page(reading.state, healthy=found.healthy, reason=found.reason)))
+
+    def _report(self, reading: Reading) -> Response:
+        if reading.state is None:
             return text_response(HTTPStatus.NOT_FOUND, "No run has been reported yet")
-        run = state.last_run
+        run = reading.state.last_run
         return _html(html(run_page(run, self._settings.commit_page(run.commit) if run.commit else None)))
 
-    def _health(self, state: State | None) -> Response:
-        return _health(self._check(state))
+    def _health(self, reading: Reading) -> Response:
+        return _health(self._check(reading), stale=reading.problem is not None)
 
-    def _check(self, state: State | None) -> Health:
-        return health(self._settings, state, self._source.where, datetime.now(UTC))
+    def _check(self, reading: Reading) -> Health:
+        found = health(self._settings, reading.state, self._states.where, datetime.now(UTC))
+        if reading.problem is None:
+            return found
+        age = f"this was read {reading.age_seconds:.0f} s ago"
+        return Health(found.healthy, f"{found.reason}; {age}: {redacted(str(reading.problem))}")
 
 
-def _health(found: Health) -> Response:
+def _health(found: Health, *, stale: bool) -> Response:
     status = HTTPStatus.OK if found.healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return Response(status, "application/json", json.dumps(asdict(found)).encode() + b"\n")
+    body = json.dumps({**asdict(found), "stale": stale})
+    return Response(status, "application/json", body.encode() + b"\n")
 
 
 def _html(page: str) -> Response:

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
-from steps.errors import FixConfiguration, SyncError, Terminated, translated
+from steps.errors import FixConfiguration, SyncError, Terminated
 from steps.reporting.outcome import log_sync_complete
 from steps.reporting.server import http_server
-from steps.reporting.state_source import StateFile
+from steps.reporting.state_source import LastReading, StateFile
 from steps.runtime import logs, signals
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ def serve(settings: HttpSettings, source: StateSource) -> None:
             "Failed to listen on METRICS_PORT",
             "METRICS_PORT=0 disables the server; set a port",
         )
-    with http_server(settings, source, address=settings.bind):
+    states = LastReading(source)
+    with http_server(settings, states, address=settings.bind):
         logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.port, state=source.where)
         try:
-            _log_new_runs(source)
+            _log_new_runs(states)
         except Terminated as stop:
             signals.ignore()
             logs.info(Operation.SERVE, f"Stopped by {stop.error}")
@@ -48,29 +49,32 @@ def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
         if settings.port:
             try:
                 address = settings.bind or _LOOPBACK
-                stack.enter_context(http_server(settings, StateFile(volume.state), address=address))
+                states = LastReading(StateFile(volume.state))
+                stack.enter_context(http_server(settings, states, address=address))
             except FixConfiguration as problem:
                 logs.warning(problem.operation, problem.message, error=problem.error)
         yield
 
 
-def _log_new_runs(source: StateSource) -> None:
-    """Log each new run. An unreadable state is logged once per error."""
-    logged_run = logged_error = ""
+def _log_new_runs(states: LastReading) -> None:
+    """Log each new run. A problem with the state is logged once, until there is another one."""
+    logged_run = logged_problem = ""
     while True:
+        problem: SyncError | None
         try:
-            with translated():
-                state = source.read()
-        except SyncError as problem:
-            if str(problem) != logged_error:
-                logs.failure(problem)
-            logged_error = str(problem)
+            reading = states.read()
+        except SyncError as raised:
+            problem = raised
         else:
-            logged_error = ""
-            if state and state.last_run.run_id != logged_run:
-                logged_run = state.last_run.run_id
-                _log_run(state.last_run)
-        time.sleep(source.pause_seconds)
+            problem = reading.problem
+            if reading.state and reading.state.last_run.run_id != logged_run:
+                logged_run = reading.state.last_run.run_id
+                _log_run(reading.state.last_run)
+        text = str(problem or "")
+        if problem and text != logged_problem:
+            logs.failure(problem)
+        logged_problem = text
+        time.sleep(states.pause_seconds)
 
 
 def _log_run(run: RunResult) -> None:

@@ -28,7 +28,7 @@ from steps.reporting.routes import Response, Routes, text_response
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from steps.reporting.state_source import StateSource
+    from steps.reporting.state_source import LastReading
     from steps.runtime.settings.delivery import HttpSettings
 
 _HEADERS = {
@@ -43,7 +43,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 @contextmanager
-def http_server(settings: HttpSettings, source: StateSource, *, address: str | None) -> Iterator[None]:
+def http_server(settings: HttpSettings, states: LastReading, *, address: str | None) -> Iterator[None]:
     """Listen on METRICS_PORT of ``address`` while the block runs; None: of every address of this machine.
 
     Raises FixConfiguration if the port or the address is unavailable.
@@ -53,7 +53,7 @@ def http_server(settings: HttpSettings, source: StateSource, *, address: str | N
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         loop.set_default_executor(ThreadPoolExecutor(limits.HTTP_RESPONSE_THREADS))
-        serving = _serve(listener, Routes(settings, source), stop)
+        serving = _serve(listener, Routes(settings, states), stop)
         thread = threading.Thread(target=runner.run, args=(serving,), daemon=True)
         thread.start()
         try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from steps.clients.s3.store import ObjectStore
 from steps.contracts import State
+from steps.core import limits
+from steps.core.operations import Operation
+from steps.errors import SyncError, TryAgain, translated
 from steps.workdir.files import parse_document, read_document
 from steps.workdir.volume import Volume
 
@@ -18,14 +21,15 @@ if TYPE_CHECKING:
     from steps.runtime.settings.state import StateSettings
 
 
-_CACHE_SECONDS = 2
-
-
 class StateSource(Protocol):
-    """A source of the state; ``pause_seconds`` is the interval at which serve polls it."""
+    """A source of the state, which serve reads every ``pause_seconds`` and when a client asks.
+
+    Clients that ask more often than every ``cache_seconds`` get the same state.
+    """
 
     where: str
     pause_seconds: float
+    cache_seconds: float
 
     def read(self) -> State | None:
         """Return the current state, None if there is none yet. Raises SyncError if it cannot be read."""
@@ -40,6 +44,7 @@ class StateFile:
     """sync-metadata.json on a volume."""
 
     pause_seconds = 1.0
+    cache_seconds = 0.0
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)
@@ -55,19 +60,95 @@ class StateFile:
 
 class _InS3:
     pause_seconds = 10.0
+    cache_seconds = 2.0
 
     def __init__(self, settings: StateSettings) -> None:
         self._key = settings.key
         self.where = f"{settings.bucket}/{self._key}"
-        self._store = ObjectStore(settings)
-        self._lock = threading.Lock()
-        self._content: bytes | None = None
-        self._read_at = -math.inf
+        self._store = ObjectStore(settings, object_seconds=limits.STATE_SECONDS)
 
     def read(self) -> State | None:
-        with self._lock:  # clients of the HTTP server must not cause one S3 request each
-            if time.monotonic() - self._read_at > _CACHE_SECONDS:
-                self._content = self._store.read(self._key)
-                self._read_at = time.monotonic()
-            content = self._content
+        content = self._store.read(self._key, max_bytes=limits.STATE_BYTES)
         return None if content is None else parse_document(content, State, self.where)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The state, None if there is none yet, and its age. ``problem``: why it could not be read again."""
+
+    state: State | None
+    age_seconds: float = 0.0
+    problem: SyncError | None = None
+
+
+class LastReading:
+    """The state as it was read last. No call takes longer than HTTP_STATE_SECONDS, whatever the source does.
+
+    Safe to share between threads. At most one background thread reads the source.
+    """
+
+    def __init__(self, source: StateSource) -> None:
+        self.where = source.where
+        self.pause_seconds = source.pause_seconds
+        self._source = source
+        self._lock = threading.Lock()
+        self._refresh: _Refresh | None = None
+        self._last: _Refresh | None = None  # the last one that succeeded
+
+    def read(self) -> Reading:
+        """Return the current state, or the last one for HTTP_STALE_STATE_SECONDS after a transient problem.
+
+        Raises SyncError otherwise.
+        """
+        with self._lock:
+            if self._refresh is None or self._refresh.ended_before(self._source.cache_seconds):
+                self._refresh = _Refresh(self._source)
+            refresh = self._refresh
+        problem = refresh.wait()
+        with self._lock:
+            if problem is None:
+                self._last = refresh
+                return Reading(refresh.state)
+            last = self._last
+        if last is None or not problem.transient or last.age() > limits.HTTP_STALE_STATE_SECONDS:
+            raise problem.with_traceback(None)  # otherwise it would grow with each thread that raises it
+        return Reading(last.state, last.age(), problem)
+
+
+class _Refresh:
+    """One reading of the source, in a daemon thread."""
+
+    def __init__(self, source: StateSource) -> None:
+        self.state: State | None = None
+        self._source = source
+        self._problem: SyncError | None = TryAgain(
+            Operation.SERVE, "Failed to read the state", f"no answer from {source.where} yet"
+        )
+        self._began = time.monotonic()
+        self._ended = threading.Event()
+        self._ended_at = self._began
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def age(self) -> float:
+        """Return the seconds since the state was requested: it is at least as new as that."""
+        return time.monotonic() - self._began
+
+    def ended_before(self, seconds: float) -> bool:
+        """Whether this reading ended at least so many seconds ago."""
+        return self._ended.is_set() and time.monotonic() - self._ended_at >= seconds
+
+    def wait(self) -> SyncError | None:
+        """Wait until HTTP_STATE_SECONDS after the beginning. Return the problem, None if there is none."""
+        self._ended.wait(max(0, limits.HTTP_STATE_SECONDS - self.age()))
+        return self._problem
+
+    def _read(self) -> None:
+        try:
+            with translated():
+                self.state = self._source.read()
+            self._problem = None
+        except SyncError as problem:
+            self._problem = problem
+        finally:
+            self._ended_at = time.monotonic()
+            self._ended.set()

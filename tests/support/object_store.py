@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
+from steps.core import limits
 from steps.runtime.settings.reading import Needs, read
 
 if TYPE_CHECKING:
     from tests.support.bucket import Bucket
 
 
-def open_store(bucket: Bucket, **settings: str) -> ObjectStore:
+def open_store(
+    bucket: Bucket, *, object_seconds: int = limits.S3_OBJECT_SECONDS, **settings: str
+) -> ObjectStore:
     """Return an ObjectStore for ``bucket``; ``settings`` are environment variables."""
     environment = {
         "MINIO_ENDPOINT": bucket.server.endpoint,
@@ -20,4 +23,5 @@ def open_store(bucket: Bucket, **settings: str) -> ObjectStore:
         "MINIO_BUCKET": bucket.name,
         "MINIO_USE_SSL": "false",
     }
-    return ObjectStore(read({**environment, **settings}, Needs.MINIO).s3)
+    s3 = read({**environment, **settings}, Needs.MINIO).s3
+    return ObjectStore(s3, object_seconds=object_seconds)

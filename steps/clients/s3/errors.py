@@ -68,7 +68,8 @@ def _answer(problem: Exception) -> _Answer | None:
     """Return the server's refusal behind an SDK's error; None if there was no answer."""
     if isinstance(problem, S3Error):
         return _Answer(problem.response.status, problem.code or "", problem.message or "")
-    found = _OBSTORE_ANSWER.search(str(problem)) if isinstance(problem, BaseError) else None
+    is_of_obstore = isinstance(problem, BaseError | FileNotFoundError)
+    found = _OBSTORE_ANSWER.search(str(problem)) if is_of_obstore else None
     if found is None:
         return None
     body = found["body"][: 64 * 1024]
@@ -98,6 +99,12 @@ class TooLong(urllib3.exceptions.HTTPError):
 def is_not_found(problem: Exception) -> bool:
     """Whether the server answered that this object does not exist."""
     return isinstance(problem, S3Error) and problem.code in _NOT_FOUND
+
+
+def is_missing_bucket(problem: FileNotFoundError) -> bool:
+    """Whether obstore raises this for a missing bucket: its class is the same as for a missing object."""
+    answer = _answer(problem)
+    return answer is not None and answer.code == "NoSuchBucket"
 
 
 def is_changed(problem: Exception) -> bool:
@@ -146,12 +153,26 @@ def translated(problem: Exception, operation: Operation, message: str) -> SyncEr
         return kind(operation, message, str(problem)[: limits.SERVER_MESSAGE_CHARACTERS])
     if isinstance(problem, Redirected):
         return FixConfiguration(operation, message, str(problem))
+    if isinstance(problem, BaseError):
+        return TryAgain(operation, message, first_line(_innermost(str(problem))))
     cause = root_cause(problem)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
         reason = first_line(str(cause))
         return FixConfiguration(operation, message, f"TLS: {reason} (MINIO_USE_SSL, MINIO_CA_FILE)")
     text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
     return TryAgain(operation, message, first_line(text))
+
+
+# The causes in the debug output of Rust that follows the first line of obstore's errors.
+_RUST_CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
+
+
+def _innermost(text: str) -> str:
+    """Return the cause of an error of obstore, whose first line is only "error sending request"."""
+    if "TimedOut" in text:
+        return "no complete answer in time"
+    causes = _RUST_CAUSE.findall(text)
+    return causes[-1] if causes else text
 
 
 def _is_transient(status: int) -> bool:

@@ -17,12 +17,14 @@ from steps.clients.s3.errors import (
     MINIO_ERRORS,
     is_changed,
     is_denied,
+    is_missing_bucket,
     is_not_found,
     refusal_of,
     translated,
 )
 from steps.clients.s3.listing import Listed, Listing, Pages
 from steps.clients.s3.transport import open_clients
+from steps.core import limits
 from steps.core.git_objects import blob_header
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
@@ -80,11 +82,11 @@ class ObjectStore:
     FixConfiguration for a wrong address, credential, bucket or permission.
     """
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, *, object_seconds: int = limits.S3_OBJECT_SECONDS) -> None:
         self.endpoint = settings.endpoint
         self.bucket = settings.bucket
         try:
-            clients = open_clients(settings)
+            clients = open_clients(settings, object_seconds)
         except (BaseError, *MINIO_ERRORS) as problem:
             cause = first_line(str(problem))
             raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to connect to MinIO", cause) from problem
@@ -115,18 +117,23 @@ class ObjectStore:
         """Return the recursive listing of ``prefix``. It counts only after a complete iteration."""
         return Listing(self._pages, prefix)
 
-    def read(self, key: str) -> bytes | None:
-        """Return the content of one small object; None if it does not exist."""
+    def read(self, key: str, *, max_bytes: int) -> bytes | None:
+        """Return the content of an object, which is None if it does not exist. A failure is not retried.
+
+        This is obstore and not minio, because serve reads the state again and again: obstore ends a request
+        at its deadline, where call_within would keep a thread and a connection for each late one.
+        """
         try:
-            response = self._minio.get_object(self.bucket, key)
-            try:
-                return response.read()
-            finally:
-                response.close()
-                response.release_conn()
-        except MINIO_ERRORS as problem:
-            if is_not_found(problem):
+            response = obstore.get(self._obstore, key)
+            if response.meta["size"] > max_bytes:
+                cause = f"{key} is larger than {max_bytes:,} bytes"
+                raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to read from S3", cause)
+            return bytes(response.bytes())
+        except FileNotFoundError as problem:
+            if not is_missing_bucket(problem):
                 return None
+            raise translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
+        except BaseError as problem:
             raise translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
 
     def exists(self, key: str) -> bool:

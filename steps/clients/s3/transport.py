@@ -40,8 +40,11 @@ class Clients:
     clock: ServerClock
 
 
-def open_clients(settings: S3Settings) -> Clients:
-    """Set up both clients. No request is sent. Raises what the SDKs raise for invalid settings."""
+def open_clients(settings: S3Settings, object_seconds: int) -> Clients:
+    """Set up both clients. No request is sent. Raises what the SDKs raise for invalid settings.
+
+    ``object_seconds`` is the deadline of a GET through obstore, to the last byte of the object.
+    """
     access_key, secret_key = settings.access_key.get_secret_value(), settings.secret_key.get_secret_value()
     host = urllib3.util.parse_url(f"//{settings.endpoint}").host or ""
     proxy = settings.proxy_for(host) if settings.use_ssl else None
@@ -59,7 +62,7 @@ def open_clients(settings: S3Settings) -> Clients:
         "allow_http": not settings.use_ssl,
         "connect_timeout": timedelta(seconds=limits.S3_CONNECT_SECONDS),
         "read_timeout": timedelta(seconds=limits.S3_READ_SECONDS),
-        "timeout": timedelta(seconds=limits.S3_OBJECT_SECONDS),
+        "timeout": timedelta(seconds=object_seconds),
     }
     if ca_file:
         client_options["root_certificate"] = ca_file.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from steps.errors import FixConfiguration, TryAgain
 from tests.support.bucket import Bucket
 from tests.support.object_store import open_store
 from tests.support.s3 import S3Server
+from tests.support.trickle import trickling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,13 +100,39 @@ def test_exists_compares_the_exact_key(any_bucket: Bucket, any_store: ObjectStor
 
 
 def test_read_returns_the_content_or_none_if_there_is_no_such_object(
-    bucket: Bucket,
+    any_bucket: Bucket, any_store: ObjectStore
 ) -> None:
-    """moto only: rclone sends its errors as text/xml, which minio takes for no S3 server."""
-    bucket.put("state.json", b"{}")
-    store = open_store(bucket)
-    assert store.read("state.json") == b"{}"
-    assert store.read("other.json") is None
+    any_bucket.put("state.json", b"{}")
+    assert any_store.read("state.json", max_bytes=2) == b"{}"
+    assert any_store.read("other.json", max_bytes=2) is None
+
+
+def test_read_raises_for_a_missing_bucket(bucket: Bucket) -> None:
+    with pytest.raises(FixConfiguration, match="NoSuchBucket: The specified bucket does not exist"):
+        open_store(bucket, MINIO_BUCKET="absent").read("state.json", max_bytes=2)
+
+
+def test_read_raises_for_an_object_that_is_too_large(bucket: Bucket) -> None:
+    bucket.put("state.json", b"{ }")
+    with pytest.raises(FixConfiguration, match=r"state\.json is larger than 2 bytes"):
+        open_store(bucket).read("state.json", max_bytes=2)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Slow: ",
+        b"HTTP/1.1 200 OK\r\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 9999\r\n\r\n",
+    ],
+    ids=["headers", "body"],
+)
+def test_read_ends_at_its_deadline_if_the_answer_trickles(opening: bytes, bucket: Bucket) -> None:
+    with trickling(opening) as server:
+        store = open_store(bucket, object_seconds=1, MINIO_ENDPOINT=server.endpoint)
+        began = time.monotonic()
+        with pytest.raises(TryAgain, match="no complete answer in time"):
+            store.read("state.json", max_bytes=100_000)
+        assert time.monotonic() - began < 5
 
 
 def test_a_missing_bucket_raises_fix_configuration(any_bucket: Bucket) -> None:
@@ -118,9 +146,9 @@ def test_wrong_credentials_raise_fix_configuration(
 ) -> None:
     if request.node.callspec.params["server"] == "moto":
         pytest.skip("moto accepts every credential; tests/runs/test_failures.py refuses it in a proxy")
-    for wrong in ({"MINIO_SECRET_KEY": "wrong-secret"}, {"MINIO_ACCESS_KEY": "wrong-key"}):
+    for name in ("MINIO_SECRET_KEY", "MINIO_ACCESS_KEY"):
         with pytest.raises(FixConfiguration):
-            next(open_store(any_bucket, **wrong).children("p/"))
+            next(open_store(any_bucket, object_seconds=60, **{name: "wrong"}).children("p/"))
 
 
 def test_a_refused_connection_raises_try_again() -> None:
