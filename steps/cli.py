@@ -56,8 +56,9 @@ def main() -> NoReturn:
         if name not in _INHERITED and not name.startswith("PYTHON"):
             del os.environ[name]
     from steps.errors import Terminated
-    from steps.runtime import logs, signals
+    from steps.runtime import hardening, logs, signals
 
+    hardening.harden()
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal's encoding may lack a character of a cluster's name.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The process itself: settings, log, redaction, signals, progress bar.
+"""The process itself: settings, log, redaction, hardening, signals, retries, progress bar.
 
 Imports contracts, errors and core.
 """

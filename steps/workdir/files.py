@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
@@ -41,7 +41,9 @@ _MAX_REMEMBERED_DIRECTORIES = 10_000
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file that appears under its name complete, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX)
+    # Unlike mkstemp, this leaves the permissions to the umask.
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as out:
             yield out

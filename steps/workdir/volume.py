@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
+from steps.runtime.hardening import share_with_group
 from steps.workdir.files import TEMPORARY_PREFIX, make_real_directory, remove
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Volume:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            share_with_group(self.root)
             for directory in (self._internal, self._runs, self._caches, self.objects):
                 make_real_directory(directory)
             for path in (self.tip, *self._caches.iterdir()):

@@ -656,6 +656,24 @@ MUTANTS = (
         "tests/runs/test_secrets.py::test_fault_shows_no_secret[S3 answers 403]",
     ),
     Mutant(
+        "core dumps of children not disabled",
+        "steps/runtime/hardening.py::harden",
+        Delete("resource.setrlimit(...)"),
+        "tests/runtime/test_hardening.py::test_children_of_a_hardened_process_dump_no_core[True]",
+    ),
+    Mutant(
+        "memory readable for the same user",
+        "steps/runtime/hardening.py::harden",
+        Delete("ctypes.CDLL(None).prctl(...)"),
+        "tests/runtime/test_hardening.py::test_other_processes_of_the_user_cannot_read_a_hardened_process[environ-True]",
+    ),
+    Mutant(
+        "files readable for other users",
+        "steps/runtime/hardening.py",
+        Replace("_PRIVATE = ...", "_PRIVATE = 0o022"),
+        "tests/runtime/test_hardening.py::test_run_creates_files_that_only_owner_and_intended_group_can_read[0755]",
+    ),
+    Mutant(
         "hooks not disabled",
         "steps/clients/git/config.py::repository_config",
         Text(r"\thooksPath = /dev/null\n", ""),

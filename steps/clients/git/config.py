@@ -132,8 +132,10 @@ def user_config(settings: GitSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def repository_config(settings: GitSettings, credentials: str) -> str:
+def repository_config(settings: GitSettings, credentials: str, umask: int | None = None) -> str:
     """Return the text of the scratch repository's config; ``credentials`` is Credentials.config.
+
+    ``umask`` applies to a repository on this machine: its files must not become private as ours are.
 
     git streams objects above bigFileThreshold. Smaller ones it reads into memory, several times over, and
     a pod has 512Mi. unpackLimit keeps fetched and written objects in packs: writing one file for each takes
@@ -160,7 +162,13 @@ def repository_config(settings: GitSettings, credentials: str) -> str:
 \tlowSpeedTime = {_SILENCE_SECONDS}
 [remote "origin"]
 \turl = {_config_value(settings.repository)}
-{credentials}"""
+{_receive_pack(settings, umask)}{credentials}"""
+
+
+def _receive_pack(settings: GitSettings, umask: int | None) -> str:
+    if settings.scheme != "file" or umask is None:
+        return ""
+    return f"\treceivepack = umask {umask:04o} && git-receive-pack\n"  # git runs it in a shell
 
 
 def _config_value(text: str) -> str:

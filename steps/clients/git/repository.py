@@ -26,6 +26,7 @@ from steps.clients.git.objects import Objects, lines
 from steps.clients.git.process import Git, check_installed
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
+from steps.runtime import hardening
 from steps.runtime.redaction import redacted
 from steps.workdir.files import atomic_file, remove
 
@@ -132,7 +133,8 @@ class Repository(Objects):
         self._configure()
 
     def _configure(self) -> None:
-        (self._directory / "config").write_text(repository_config(self._settings, self._credentials.config))
+        text = repository_config(self._settings, self._credentials.config, hardening.inherited_umask)
+        (self._directory / "config").write_text(text)
 
     # -- the remote ---------------------------------------------------------------------------
 
