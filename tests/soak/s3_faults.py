@@ -6,17 +6,20 @@ second page of east's listing is truncated at its first request.
 
 from __future__ import annotations
 
+import gzip
 import random
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from steps.clients.s3 import transport
+from steps.core import limits
 from tests.soak.family import Counts, Family, endless, shuffled
 from tests.soak.oracle import Unsafe
 from tests.soak.world import PREFIX
-from tests.support.faults import Action, Change, Cut, Hang, Request, Reset, Rule, Status
+from tests.support.faults import Action, Change, Cut, Hang, Request, Reset, Rule, Status, Trickle
+from tests.support.repositories import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +88,47 @@ _REFUSALS: dict[str, Action] = {
     "404": Status(404, "NoSuchKey"),
     "no-bucket": Status(404, "NoSuchBucket"),
     "hang": Hang(2),
+}
+
+# Refusals of one object. Its file in Git stays, and everything else is published.
+_DENIALS: dict[str, Action] = {
+    "400-kms": Status(400, "KMS.DisabledException"),
+    "402": Status(402, "PaymentRequired"),
+    "403": Status(403, "AccessDenied"),
+    "403-archived": Status(403, "InvalidObjectState"),
+    "405": Status(405, "MethodNotAllowed"),
+    "406": Status(406, "NotAcceptable"),
+    "410": Status(410, "Gone"),
+    "411": Status(411, "MissingContentLength"),
+    "413": Status(413, "EntityTooLarge"),
+    "417": Status(417, "ExpectationFailed"),
+    "418": Status(418, "Teapot"),
+    "422": Status(422, "Unprocessable"),
+    "423": Status(423, "Locked"),
+    "424": Status(424, "FailedDependency"),
+    "426": Status(426, "UpgradeRequired"),
+    "428": Status(428, "PreconditionRequired"),
+    "431": Status(431, "HeadersTooLarge"),
+    "451": Status(451, "UnavailableForLegalReasons"),
+}
+
+# 20 kB that unpack to 20 MiB.
+_BOMB = gzip.compress(b"<Error><Code>AccessDenied</Code><Message>" + b"x" * (20 << 20))
+
+# The server tries to decide how long a run takes, how much memory it needs, or who answers.
+_ATTEMPTS_TO_DECIDE: dict[str, Action] = {
+    "retry-after": Status(503, "SlowDown", {"Retry-After": "86400"}),
+    "trickle": Trickle(0.05),
+    "flood": Change(body=lambda _: b"<Error><Code>" + b"x" * (9 << 20), status=403),
+    "gzip-bomb": Change(
+        body=lambda _: _BOMB, headers=lambda headers: headers | {"content-encoding": "gzip"}, status=403
+    ),
+    "redirect": Change(
+        body=lambda _: b"", headers=lambda headers: headers | {"location": "http://127.0.0.1:9/"}, status=307
+    ),
+    "redirect-to-itself": Change(
+        body=lambda _: b"", headers=lambda headers: headers | {"location": "/"}, status=301
+    ),
 }
 
 
@@ -207,9 +251,11 @@ _ONCE_ONLY = {"other-object"}
 
 def _names_for(request: str) -> list[str]:
     rng = random.Random(0)
-    names = [*_FAILURES, *_REFUSALS, *_false_answers(rng)]
+    names = [*_FAILURES, *_REFUSALS, *_DENIALS, *_ATTEMPTS_TO_DECIDE, *_false_answers(rng)]
+    names = list(dict.fromkeys(names))
     if request.startswith("head"):  # the answer has no body
-        return [name for name in names if name not in _false_answers(rng) and not name.startswith("cut")]
+        without_body = {*_false_answers(rng), "trickle", "flood", "gzip-bomb"}
+        return [name for name in names if name not in without_body and not name.startswith("cut")]
     if request.startswith(("list", "discover")):
         names += _false_listings()
     elif request.startswith("get"):
@@ -256,6 +302,8 @@ def _run(place: Place, case: str) -> Counts:
         actions = {
             **_FAILURES,
             **_REFUSALS,
+            **_DENIALS,
+            **_ATTEMPTS_TO_DECIDE,
             **_false_answers(world.choice),
             **_false_listings(),
             **_false_objects(),
@@ -265,20 +313,47 @@ def _run(place: Place, case: str) -> Counts:
         place.proxy.clear()
         place.proxy.page_size = _PAGE
         place.proxy.install(fault)
-        with patch.object(transport, "_READ_SECONDS", 0.3 if name == "hang" else 60):
+        with ExitStack() as patches:
+            for limit, seconds in _SHORT_DEADLINES.items() if name in {"hang", "trickle"} else ():
+                patches.enter_context(patch.object(limits, limit, seconds))
             result = world.attempt(world.sync.with_settings(**settings))
         if not fault.triggered:
             raise Unsafe("the fault was not triggered")
         _expect(scenario, kind, name, how, result.exit)
+        if name not in _EVENTS and scenario != "vanish":
+            _check_published(world, kind, name, result.exit)
         place.proxy.clear()
         world.settle()
         return {f"exit {result.exit}": 1}
+
+
+# A byte every 50 ms is never silent for 300 ms, and never complete within a second.
+_SHORT_DEADLINES = {"S3_READ_SECONDS": 0.3, "S3_ANSWER_SECONDS": 1, "S3_OBJECT_SECONDS": 1}
+
+
+def _check_published(world: World, kind: str, fault: str, exit_code: int) -> None:
+    """Check that everything that could be published is published; raises Unsafe."""
+    cluster = kind.partition("-")[2]
+    if exit_code not in {0, 10} or not cluster:
+        return
+    expected, files = world.chronicle.now(), contents(world.repository)
+    affected = f"{PREFIX}{cluster}/" if exit_code == 10 else "nothing"
+    differing = {key for key in expected.keys() | files.keys() if expected.get(key) != files.get(key)}
+    if others := {key for key in differing if not key.startswith(affected)}:
+        raise Unsafe(f"exit code {exit_code}, but {sorted(others)} are not published")
+    if kind.startswith("get") and fault in _DENIALS and len(differing) > _GETS_OF_A_CLUSTER:
+        raise Unsafe(f"one object is refused, but {sorted(differing)} are not published")
+
+
+_GETS_OF_A_CLUSTER = 5
 
 
 def _expect(scenario: str, kind: str, fault: str, how: str, exit_code: int) -> None:
     """Check the exit code: a single transient fault has no effect; otherwise a cluster or the run fails."""
     if fault in _FAILURES:
         expected = {0} if how == "once" else {30} if kind == "discover" else {10}
+    elif fault in _DENIALS and kind.startswith("get"):
+        expected = {10}
     elif fault == "403":
         expected = {40} if kind == "discover" else {10}
     else:

@@ -71,6 +71,13 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Trickle:
+    """Announce the length of the whole body and send one byte of it per `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Cut:
     """Announce the length of the whole body, send `after` bytes of it, and close the connection."""
 
@@ -92,7 +99,7 @@ class Change:
     after: Callable[[], object] = lambda: None
 
 
-Action = Status | Reset | Hang | Cut | Change
+Action = Status | Reset | Hang | Trickle | Cut | Change
 Rule = Callable[[Request], Action | None]
 Condition = Callable[[Request], bool]
 

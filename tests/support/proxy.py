@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import re
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from tests.support.bucket import Response
-from tests.support.faults import Action, Change, Cut, Hang, Request, Reset, Rule, Status
+from tests.support.faults import Action, Change, Cut, Hang, Request, Reset, Rule, Status, Trickle
 from tests.support.loopback import LoopbackHandler, LoopbackServer
 
 if TYPE_CHECKING:
@@ -124,6 +124,16 @@ def _handle(handler: LoopbackHandler, proxy: S3FaultProxy) -> None:
                 handler.reset_connection()
             else:
                 _send(handler, _forward(handler, proxy, body))
+        case Trickle():
+            answer = _forward(handler, proxy, body)
+            _send(handler, answer, limit=0)
+            with suppress(OSError):  # the client gives up
+                for at in range(len(answer.body)):
+                    if proxy.closing.wait(action.seconds):
+                        break
+                    handler.wfile.write(answer.body[at : at + 1])
+                    handler.wfile.flush()
+            handler.close_connection = True
         case Cut():
             _send(handler, _forward(handler, proxy, body), limit=action.after)
             handler.close_connection = True
