@@ -92,6 +92,7 @@ def normalized(line: dict[str, str], sync: Sync) -> dict[str, str]:
         line["error"].replace(str(sync.work_dir), "/workspace").replace(sync.bucket.name, "cluster-backups")
     )
     error = error.replace(str(sync.work_dir.parent), "/workspace")
+    error = error.replace("injected by a test", "Please reduce your request rate.")
     error = re.sub(r"\bport \d+", "port 8080", error)
     error = re.sub(r"(--allow-delete \w+):[0-9a-f]{16}", r"\1:0123456789abcdef", error)
     return line | {"error": error}
