@@ -112,14 +112,14 @@ _DENIALS: dict[str, Action] = {
     "451": Status(451, "UnavailableForLegalReasons"),
 }
 
-# 20 kB that unpack to 20 MiB.
+# 20 kB that decompress to 20 MiB.
 _BOMB = gzip.compress(b"<Error><Code>AccessDenied</Code><Message>" + b"x" * (20 << 20))
 
-# The server tries to decide how long a run takes, how much memory it needs, or who answers.
-_ATTEMPTS_TO_DECIDE: dict[str, Action] = {
+# Faults that delay a run, use its memory, or redirect it to another server.
+_RESOURCE_FAULTS: dict[str, Action] = {
     "retry-after": Status(503, "SlowDown", {"Retry-After": "86400"}),
     "trickle": Trickle(0.05),
-    "flood": Change(body=lambda _: b"<Error><Code>" + b"x" * (9 << 20), status=403),
+    "long-error": Change(body=lambda _: b"<Error><Code>" + b"x" * (9 << 20), status=403),
     "gzip-bomb": Change(
         body=lambda _: _BOMB, headers=lambda headers: headers | {"content-encoding": "gzip"}, status=403
     ),
@@ -251,10 +251,10 @@ _ONCE_ONLY = {"other-object"}
 
 def _names_for(request: str) -> list[str]:
     rng = random.Random(0)
-    names = [*_FAILURES, *_REFUSALS, *_DENIALS, *_ATTEMPTS_TO_DECIDE, *_false_answers(rng)]
+    names = [*_FAILURES, *_REFUSALS, *_DENIALS, *_RESOURCE_FAULTS, *_false_answers(rng)]
     names = list(dict.fromkeys(names))
     if request.startswith("head"):  # the answer has no body
-        without_body = {*_false_answers(rng), "trickle", "flood", "gzip-bomb"}
+        without_body = {*_false_answers(rng), "trickle", "long-error", "gzip-bomb"}
         return [name for name in names if name not in without_body and not name.startswith("cut")]
     if request.startswith(("list", "discover")):
         names += _false_listings()
@@ -303,7 +303,7 @@ def _run(place: Place, case: str) -> Counts:
             **_FAILURES,
             **_REFUSALS,
             **_DENIALS,
-            **_ATTEMPTS_TO_DECIDE,
+            **_RESOURCE_FAULTS,
             **_false_answers(world.choice),
             **_false_listings(),
             **_false_objects(),

@@ -118,12 +118,14 @@ def test_ls_remote_is_given_up_on_a_server_that_never_answers(
 
 @pytest.mark.parametrize("separator", ["\\n", "\\r", "x"])
 def test_run_keeps_only_the_end_of_stderr(separator: str, in_repository: Git, repository: Path) -> None:
-    flood = f"yes progress | tr '\\n' '{separator}' | head -c 50000000"
-    git(repository, "config", "alias.flood", f"!{{ {flood}; echo; echo fatal: the reason; }} >&2; exit 1 #")
+    output = f"yes progress | tr '\\n' '{separator}' | head -c 50000000"
+    git(
+        repository, "config", "alias.verbose", f"!{{ {output}; echo; echo fatal: the reason; }} >&2; exit 1 #"
+    )
     tracemalloc.start()
     try:
         with pytest.raises(TryAgain, match="fatal: the reason"):
-            in_repository.run("flood")
+            in_repository.run("verbose")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -132,14 +134,14 @@ def test_run_keeps_only_the_end_of_stderr(separator: str, in_repository: Git, re
 
 def test_run_drops_the_line_that_the_limit_cuts(in_repository: Git, repository: Path) -> None:
     secret = "ghp_0123456789"
-    git(repository, "config", "alias.flood", f"!yes {secret} | head -n 70000 >&2; exit 1 #")
-    with pytest.raises(TryAgain) as failed:
-        in_repository.run("flood")
-    assert set(failed.value.error.split("; ")) == {secret, f"… {secret}"}
+    git(repository, "config", "alias.verbose", f"!yes {secret} | head -n 70000 >&2; exit 1 #")
+    with pytest.raises(TryAgain) as raised:
+        in_repository.run("verbose")
+    assert set(raised.value.error.split("; ")) == {secret, f"… {secret}"}
 
 
 def test_stream_does_not_wait_for_a_reader_of_stderr(in_repository: Git, repository: Path) -> None:
-    git(repository, "config", "alias.flood", "!yes x | head -c 1000000 >&2; echo done #")
-    with in_repository.stream("flood") as process:
+    git(repository, "config", "alias.verbose", "!yes x | head -c 1000000 >&2; echo done #")
+    with in_repository.stream("verbose") as process:
         assert process.stdout is not None
         assert process.stdout.read() == b"done\n"
