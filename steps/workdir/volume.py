@@ -11,7 +11,6 @@ import fcntl
 import os
 import shutil
 import stat
-import tempfile
 import time
 import unicodedata
 from dataclasses import dataclass
@@ -133,18 +132,19 @@ class Volume:
 
         On such a file system (SMB, the default of macOS) the clusters "east" and "EAST" would share files.
         """
-        with tempfile.NamedTemporaryFile(
-            dir=self._internal, prefix=f"{TEMPORARY_PREFIX}Probe-\u00e9-"
-        ) as probe:
-            name = os.path.basename(probe.name)
-            for other in (name.swapcase(), unicodedata.normalize("NFD", name)):
-                if (self._internal / other).exists():
-                    raise FixConfiguration(
-                        Operation.SETUP_WORKDIR,
-                        "Failed to use the working directory",
-                        "the file system treats different names as the same file (upper and lower case, or "
-                        f"Unicode forms): choose another volume for WORK_DIR: {self.root}",
-                    )
+        # Always the same name, so that a killed run leaves nothing that the next one does not remove.
+        probe = self._internal / f"{TEMPORARY_PREFIX}Probe-\u00e9"
+        probe.touch()
+        spellings = (probe.name.swapcase(), unicodedata.normalize("NFD", probe.name))
+        folded = any((self._internal / name).exists() for name in spellings)
+        probe.unlink(missing_ok=True)
+        if folded:
+            raise FixConfiguration(
+                Operation.SETUP_WORKDIR,
+                "Failed to use the working directory",
+                "the file system treats different names as the same file (upper and lower case, or Unicode "
+                f"forms): choose another volume for WORK_DIR: {self.root}",
+            )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -374,8 +374,12 @@ def _long_path(choice: Random, cluster: str) -> Made:
 
 
 def _deep(choice: Random, cluster: str) -> Made:
-    depth = (1023 - len(cluster.encode())) // 2
-    return [(f"{cluster}{choice.choice(('/d', '/-', '/~')) * depth}", set(), None)]
+    levels = choice.choice(("/d", "/-", "/~"))
+    longest = (1023 - len(cluster.encode())) // 2
+    return [
+        (f"{cluster}{levels * 63}", set(), None),
+        (f"{cluster}{levels * choice.randrange(64, longest)}", {"too_many_levels"}, None),
+    ]
 
 
 def _large(choice: Random, cluster: str) -> Made:
