@@ -377,7 +377,7 @@ def _deep(choice: Random, cluster: str) -> Made:
     levels = choice.choice(("/d", "/-", "/~"))
     longest = (1023 - len(cluster.encode())) // 2
     return [
-        (f"{cluster}{levels * 63}", set(), None),
+        (f"{cluster}{levels * choice.randrange(30, 63)}/{choice.randrange(10**6)}", set(), None),
         (f"{cluster}{levels * choice.randrange(64, longest)}", {"too_many_levels"}, None),
     ]
 

@@ -240,9 +240,8 @@ def from_each_refusal(result: CommandResult) -> list[str]:
 
 
 def from_the_common_command(result: CommandResult) -> list[str]:
-    (line,) = [
-        line["message"] for line in result.of("detect_changes", "warning") if "at once" in line["message"]
-    ]
+    warnings = [line["message"] for line in result.of("detect_changes", "warning")]
+    (line,) = [message for message in warnings if "approve all refused deletions" in message]
     return shlex.split(line.partition("git-sync run ")[2])
 
 
