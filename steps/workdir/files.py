@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import stat
 from typing import TYPE_CHECKING, TypeVar
 
@@ -107,9 +106,52 @@ def make_real_directory(directory: Path) -> None:
 def remove(path: Path) -> None:
     """Remove the file or directory at ``path``, if there is one. Removes a link, never its target."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:  # also a pipe, which would block rmtree
+        _remove_directory(path)
+    else:
         path.unlink(missing_ok=True)
+
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _remove_directory(top: Path) -> None:
+    """Remove a directory of any depth with two descriptors, in constant stack.
+
+    shutil.rmtree recurses (until Python 3.12.4, gh-89727), and needs a descriptor for each level. This moves
+    directories up to ``top`` instead until none is left. It opens every directory without following a link.
+    """
+    handle = os.open(top, _DIRECTORY)
+    try:
+        while directories := _unlink_files(handle):
+            for name in directories:
+                _empty(name, handle)
+                os.rmdir(name, dir_fd=handle)
+    finally:
+        os.close(handle)
+    os.rmdir(top)
+
+
+def _empty(name: str, top: int) -> None:
+    """Empty the directory ``name`` in ``top``: remove its files, and move its directories to ``top``."""
+    handle = os.open(name, _DIRECTORY, dir_fd=top)
+    try:
+        for inner in _unlink_files(handle):
+            try:
+                os.rmdir(inner, dir_fd=handle)
+            except OSError:  # not empty
+                os.rename(inner, secrets.token_hex(8), src_dir_fd=handle, dst_dir_fd=top)
+    finally:
+        os.close(handle)
+
+
+def _unlink_files(directory: int) -> list[str]:
+    """Remove everything in an open directory except directories; return their names."""
+    with os.scandir(directory) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if not is_directory:
+            os.unlink(name, dir_fd=directory)
+    return [name for name, is_directory in found if is_directory]
 
 
 class ObjectDirectory:

@@ -6,18 +6,17 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steps.core.changes import TreeRow
 from steps.core.git_objects import Change, blob_header
 from steps.core.git_objects import Mode as GitMode
-from steps.workdir.files import ObjectDirectory
+from steps.workdir.files import ObjectDirectory, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from steps.core.changes import PlanRow
 
@@ -27,22 +26,26 @@ def local_tree(root: Path, *, max_bytes: int) -> Iterator[TreeRow]:
 
     A file larger than ``max_bytes`` was not written by git-sync, and is not read.
     """
-    yield from _walk(os.fsencode(root), b"", max_bytes)
-
-
-def _walk(directory: bytes, prefix: bytes, max_bytes: int) -> Iterator[TreeRow]:
-    with os.scandir(directory) as found:
-        entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
-    for name, is_directory in sorted(entries, key=lambda entry: entry[0] + b"/" * entry[1]):
-        path = os.path.join(directory, name)
-        if is_directory:
-            yield from _walk(path, prefix + name + b"/", max_bytes)
+    top = os.fsencode(root)
+    waiting = _entries(top, b"")  # in reverse order. A recursion would end at about 1,000 levels.
+    while waiting:
+        name = waiting.pop()
+        path = os.path.join(top, name)
+        if name.endswith(b"/"):
+            waiting += _entries(top, name)
             continue
         known = os.lstat(path)
         if stat.S_ISREG(known.st_mode):
-            yield TreeRow(prefix + name, GitMode.FILE, _blob_id(path) if known.st_size <= max_bytes else "")
+            yield TreeRow(name, GitMode.FILE, _blob_id(path) if known.st_size <= max_bytes else "")
         else:
-            yield TreeRow(prefix + name, GitMode.LINK, "")
+            yield TreeRow(name, GitMode.LINK, "")
+
+
+def _entries(top: bytes, directory: bytes) -> list[bytes]:
+    """Return the paths of a directory's entries below ``top``, in reverse order; "/" ends a directory."""
+    with os.scandir(os.path.join(top, directory)) as found:
+        names = (entry.name + b"/" * entry.is_dir(follow_symlinks=False) for entry in found)
+        return sorted((directory + name for name in names), reverse=True)
 
 
 def _blob_id(path: bytes) -> str:
@@ -70,7 +73,7 @@ def apply_locally(root: Path, staging: Path, changes: Callable[[], Iterable[Plan
             staged = os.path.join(os.fsencode(staging), change.path)
             if os.path.lexists(staged):
                 if os.path.isdir(target) and not os.path.islink(target):
-                    shutil.rmtree(target)  # empty directories: no file below it was kept
+                    remove(Path(os.fsdecode(target)))  # empty directories: no file below it was kept
                 os.replace(staged, target)
             elif not os.path.lexists(target):  # an earlier attempt may have moved it
                 raise FileNotFoundError(errno.ENOENT, "a downloaded object is missing", os.fsdecode(staged))

@@ -215,7 +215,8 @@ class Volume:
     def prune(self) -> None:
         """Make room for a new run: remove all but the newest runs, and what killed runs left."""
         for run_id in self._run_ids()[: -(_KEPT_RUNS - 1)]:
-            shutil.rmtree(self.files(run_id).root, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove(self.files(run_id).root)
         for directory in (self.root, self._internal, self._caches):
             for path in directory.glob(f"{TEMPORARY_PREFIX}????????"):  # the length that mkstemp uses
                 with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from steps.workdir.files import (
     remove,
     write_document,
 )
+from tests.support.deep import deep
 
 
 def names(directory: Path) -> set[str]:
@@ -145,6 +146,28 @@ def test_remove_removes_files_directories_and_links_but_no_link_target(tmp_path:
     remove(directory)
     remove(tmp_path / "never-there")
     assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["d", "n" * 255])
+def test_remove_removes_directories_of_any_depth(name: str, tmp_path: Path) -> None:
+    with deep(tmp_path / "deep", name=name):
+        remove(tmp_path / "deep")
+        assert names(tmp_path) == set()
+
+
+def test_remove_removes_wide_trees_and_keeps_targets_of_links(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "below").mkdir(parents=True)
+    for number in range(300):
+        folder = tmp_path / "top" / str(number % 7) / str(number % 11) / "same"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(b"x")
+        (folder / f"link-{number}").symlink_to(outside)
+        (folder / f"empty-{number}").mkdir(0o555)
+    os.mkfifo(tmp_path / "top" / "pipe")
+    remove(tmp_path / "top")
+    assert names(tmp_path) == {"outside"}
+    assert names(outside) == {"below"}
 
 
 def placed(objects: ObjectDirectory, path: bytes, content: bytes) -> Path:

@@ -17,6 +17,7 @@ from steps.core.changes import PlanRow, TreeRow
 from steps.core.git_objects import Change
 from steps.core.git_objects import Mode as GitMode
 from steps.workdir.mirror import apply_locally, local_tree
+from tests.support.deep import LEVELS, deep
 from tests.support.repositories import git_environment
 
 if TYPE_CHECKING:
@@ -107,6 +108,13 @@ def test_local_tree_is_in_byte_order(paths: set[str]) -> None:
         assert [row.path for row in local_tree(Path(root), max_bytes=1 << 30)] == sorted(
             path.encode() for path in files
         )
+
+
+def test_local_tree_reads_directories_deeper_than_the_recursion_limit(tmp_path: Path) -> None:
+    with deep(tmp_path / "deep"):
+        paths = [row.path for row in local_tree(tmp_path, max_bytes=1)]
+    assert len(paths) == LEVELS
+    assert paths == sorted(paths)
 
 
 def test_local_tree_does_not_follow_links(tmp_path: Path) -> None:

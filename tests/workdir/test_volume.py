@@ -15,6 +15,7 @@ from steps.contracts import RowsHeader
 from steps.errors import FixConfiguration, TryAgain
 from steps.workdir.files import read_document, write_document
 from steps.workdir.volume import Volume
+from tests.support.deep import deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,6 +171,15 @@ def test_prune_keeps_the_newest_runs(runs: str, kept: str, volume: Volume) -> No
     make_runs(volume, *runs)
     volume.prune()
     assert [run_id for run_id in runs if volume.files(run_id).root.exists()] == list(kept)
+
+
+def test_prune_removes_runs_with_planted_deep_directories(volume: Volume) -> None:
+    make_runs(volume, *"abcd")
+    with deep(volume.files("a").root / "planted"):
+        os.utime(volume.files("a").root, (0, 0))
+        volume.prune()
+        assert volume.newest_run() == "d"
+        assert not volume.files("a").root.exists()
 
 
 def test_prune_removes_old_half_written_files(volume: Volume) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -87,7 +86,8 @@ class Repository(Objects):
 
     def __exit__(self, *_: object) -> None:
         self._credentials.close()
-        shutil.rmtree(self._home, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove(self._home)
 
     # -- the scratch repository ---------------------------------------------------------------
 
@@ -236,7 +236,9 @@ def _home(work_dir: Path) -> Path:
     found = work_dir.stat()
     prefix = f"git-sync-{found.st_dev:x}-{found.st_ino:x}-"
     for old in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if old.lstat().st_uid == os.geteuid():  # the prefix is predictable, and others may write here
+                remove(old)
     return Path(tempfile.mkdtemp(prefix=prefix))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
+import tempfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from steps.core import fast_import
 from steps.errors import FixConfiguration, translated
 from steps.runtime.settings.reading import read
 from tests.soak.full_disks import file_system, obstacle
+from tests.support.deep import deep
 from tests.support.repositories import bare_repository, commit_files, contents, git, sha
 from tests.support.steps import FIRST, KEY
 
@@ -174,3 +177,48 @@ def test_repository_runs_no_hook_planted_during_the_run(
     assert contents(repository)[KEY] == b"2"
     assert hooks.exists()
     assert not marker.exists()
+
+
+def home_of_a_killed_run(sync: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a path in TMPDIR with the prefix of this WORK_DIR's homes for git."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    sync.work_dir.mkdir()
+    found = sync.work_dir.stat()
+    return temporary / f"git-sync-{found.st_dev:x}-{found.st_ino:x}-planted"
+
+
+def test_repository_removes_homes_of_killed_runs_of_any_depth(
+    sync: Sync, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("clusterbackup/east/a.yaml", b"a")
+    home = home_of_a_killed_run(sync, tmp_path, monkeypatch)
+    with deep(home):
+        assert sync().exit == 0
+        assert list(home.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to create files of another user")
+def test_repository_keeps_what_another_user_planted_in_the_place_of_a_home(
+    sync: Sync, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("clusterbackup/east/a.yaml", b"a")
+    home = home_of_a_killed_run(sync, tmp_path, monkeypatch)
+    with deep(home):
+        os.chown(home, 65534, 65534)
+        assert sync().exit == 0
+        assert list(home.parent.iterdir()) == [home]
+        assert (home / "d" / "d" / "file").exists()
+
+
+def test_repository_does_not_follow_a_link_in_the_place_of_a_home(
+    sync: Sync, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("clusterbackup/east/a.yaml", b"a")
+    home = home_of_a_killed_run(sync, tmp_path, monkeypatch)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    home.symlink_to(tmp_path / "precious")
+    assert sync().exit == 0
+    assert (tmp_path / "precious" / "file").exists()
