@@ -478,11 +478,18 @@ def test_architecture_lists_every_folder_of_tests() -> None:
     assert {line.split()[1] for line in tree.splitlines() if line.startswith("    ")} == support
 
 
-def test_security_cites_tests_that_exist() -> None:
-    cited = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", DOCS["security.md"])
+@pytest.mark.parametrize("page", ["security.md", "isolation.md"])
+def test_page_cites_tests_that_exist(page: str) -> None:
+    cited = re.findall(r"`(tests/[a-z0-9_/]+\.py)::(\w+)`", DOCS[page])
     assert cited
     for path, name in cited:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+def test_isolation_names_a_test_for_every_row() -> None:
+    rows = [row for row in table_rows(DOCS["isolation.md"], r"[A-Z][^|]+") if not row.startswith("| Trouble")]
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"\| \d+ \| `tests/", row)] == []
 
 
 def test_security_names_a_test_for_every_defence() -> None:
