@@ -79,7 +79,7 @@ def test_report_and_state_contain_no_values_of_secrets(sync: Sync, bucket: Bucke
     }
     assert marked == {path.removeprefix("clusterbackup/"): "secret" for path in keys}
     diffs = [line["message"] for line in result.of("git_diff")]
-    assert "east/shop/b.yaml: 1 lines added, 1 removed" in diffs
+    assert "east/shop/b.yaml: 1 line added, 1 removed" in diffs
 
 
 def test_report_lists_what_to_do_after_a_refusal(sync: Sync, bucket: Bucket) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from steps.core.keys import printable
 from steps.core.operations import Operation
+from steps.core.wording import plural
 from steps.errors import SyncError
 from steps.kubernetes.change_summary import FileInspection, compare_versions, files_to_inspect, is_relevant
 from steps.runtime import logs
@@ -118,7 +119,7 @@ def _log_changed_lines(change: BlobChange, contents: Mapping[str, bytes]) -> Non
     path = printable(change.path.decode(errors="replace"))
     logs.debug(
         Operation.GIT_DIFF,
-        f"{path}: {(after - before).total()} lines added, {(before - after).total()} removed",
+        f"{path}: {plural((after - before).total(), 'line')} added, {(before - after).total():,} removed",
         path=path,
         before=change.before,
         after=change.after,

@@ -89,7 +89,7 @@ class Git:
             raise TryAgain(
                 operation,
                 MESSAGES[operation],
-                f"git {arguments[0]} did not finish within {timeout:.0f} seconds",
+                f"git {arguments[0]} did not finish within {timeout:.0f} s",
             ) from late
         # `git push --porcelain` prints the result of each ref on stdout.
         output = err + b"\n" + out if operation == Operation.GIT_PUSH else err

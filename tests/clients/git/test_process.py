@@ -61,7 +61,7 @@ def test_run_raises_an_error_of_the_operation_with_the_output_of_git(in_reposito
 def test_run_kills_git_and_its_children_after_the_timeout(in_repository: Git, repository: Path) -> None:
     git(repository, "config", "alias.hang", "!sleep 60 & sleep 60")
     began = time.monotonic()
-    with pytest.raises(TryAgain, match="git hang did not finish within 1 seconds"):
+    with pytest.raises(TryAgain, match="git hang did not finish within 1 s"):
         in_repository.run("hang", timeout=1)
     assert time.monotonic() - began < 30
     assert not is_anything_running_in(repository)
