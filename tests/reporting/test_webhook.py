@@ -6,9 +6,11 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ import pytest
 import yaml
 
 from steps.core import limits
+from tests.support.idle import idle_clients
 from tests.support.process import await_port, free_port
 from tests.support.receiver import Delivery, Receiver, receiver
 from tests.support.repositories import bare_repository, git_environment, sha
@@ -162,8 +165,9 @@ def test_webhook_is_called_once_without_an_error(notifying: Sync, hook: Receiver
 # -- the examples ---------------------------------------------------------------------------------
 
 
-def test_example_receiver_accepts_only_the_right_signature(sync: Sync, bucket: Bucket) -> None:
-    bucket.put(KEY, b"a")
+@contextmanager
+def example_receiver() -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Run examples/verify-webhook.py on a free port."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, str(EXAMPLES / "verify-webhook.py"), str(port)],
@@ -174,6 +178,15 @@ def test_example_receiver_accepts_only_the_right_signature(sync: Sync, bucket: B
     )
     try:
         await_port(f"127.0.0.1:{port}")
+        yield port, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_example_receiver_accepts_only_the_right_signature(sync: Sync, bucket: Bucket) -> None:
+    bucket.put(KEY, b"a")
+    with example_receiver() as (port, process):
         notifying = sync.with_settings(WEBHOOK_URL=f"http://127.0.0.1:{port}/", WEBHOOK_SECRET="k3y")
         assert notifying().of("webhook") == []
         assert process.stdout is not None
@@ -181,9 +194,32 @@ def test_example_receiver_accepts_only_the_right_signature(sync: Sync, bucket: B
         assert process.stdout.readline().split() == [run["run_id"], "success", run["commit"]]
         (line,) = notifying(WEBHOOK_SECRET="another").of("webhook", "error")
         assert "the server answered 403" in line["error"]
-    finally:
-        process.kill()
-        process.communicate()
+
+
+def test_example_receiver_answers_while_other_clients_send_nothing(sync: Sync, bucket: Bucket) -> None:
+    bucket.put(KEY, b"a")
+    with (
+        example_receiver() as (port, _),
+        idle_clients(port, 5),
+        idle_clients(port, 5, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"),
+    ):
+        url = f"http://127.0.0.1:{port}/"
+        assert sync(WEBHOOK_URL=url, WEBHOOK_SECRET="k3y").of("webhook", "error") == []
+
+
+def test_example_receiver_closes_a_connection_whose_request_trickles() -> None:
+    with (
+        example_receiver() as (port, _),
+        socket.create_connection(("127.0.0.1", port), timeout=0.2) as client,
+    ):
+        began = time.monotonic()
+        answer: bytes | None = None
+        while answer is None and time.monotonic() - began < 30:
+            with suppress(TimeoutError):
+                client.sendall(b"P")
+                answer = client.recv(1)
+        assert answer == b""
+        assert time.monotonic() - began < 12
 
 
 def changes(clone: Path, before: str, after: str, **environment: str) -> tuple[int, list[str]]:
