@@ -24,7 +24,9 @@ def test_health_answers_503_after_health_max_age(sync: Sync, bucket: Bucket) -> 
         assert "Unhealthy" in served.get("/").text
 
 
-def test_metrics_have_the_requested_format(sync: Sync) -> None:
+def test_metrics_have_the_requested_format(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
     with serving(sync) as served:
         assert served.get("/metrics").headers["content-type"].startswith("text/plain; version=")
         asked = served.get("/metrics", accept="application/openmetrics-text; version=1.0.0")

@@ -22,7 +22,7 @@ OBJECTS = {"clusterbackup/east/shop/a.yaml": b"a", "clusterbackup/west/shop/b.ya
 
 def test_server_rejects_other_paths_and_methods(sync: Sync) -> None:
     with serving(sync) as served:
-        assert served.get("/metrics?x=1").status == 200
+        assert served.get("/?x=1").status == 200
         assert served.get("/../../etc/passwd").status == 404
         assert served.get("/sync-metadata.json").status == 404
         assert served.get("/metrics", method="POST").status == 501
@@ -43,7 +43,7 @@ def exchange(port: int, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"GET /metrics HTTP/1.0\r\n\r\n", b"200 OK"),
+        (b"GET /?x=1 HTTP/1.0\r\n\r\n", b"200 OK"),
         (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"200 OK"),
         (b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"501 Not Implemented"),
         (b"GET /metrics\r\n\r\n", b"400 Bad Request"),
@@ -58,12 +58,12 @@ def test_server_answers_each_request_with_its_status(request_: bytes, status: by
         head = exchange(served.port, request_).partition(b"\r\n\r\n")[0]
         assert head.startswith(b"HTTP/1.1 " + status + b"\r\n")
         assert b"\r\nConnection: close" in head
-        assert served.get("/metrics").status == 200
+        assert served.get("/").status == 200
 
 
 def test_server_answers_a_request_that_arrives_in_pieces(sync: Sync) -> None:
     with serving(sync) as served, socket.create_connection(("127.0.0.1", served.port)) as client:
-        for byte in b"GET /metrics HTTP/1.1\r\nAccept: */*\r\n\r\n":
+        for byte in b"GET / HTTP/1.1\r\nAccept: */*\r\n\r\n":
             client.sendall(bytes([byte]))
             time.sleep(0.005)
         assert client.recv(15) == b"HTTP/1.1 200 OK"
@@ -74,17 +74,17 @@ def test_server_answers_while_more_clients_wait_than_it_accepts(sync: Sync) -> N
         before = descriptors(served.process.pid)
         with idle_clients(served.port, 1000, b"GET /metrics HTTP/1.1\r\n"):
             began = time.monotonic()
-            assert served.get("/metrics").status == 200
+            assert served.get("/").status == 200
             assert time.monotonic() - began < 2
             assert descriptors(served.process.pid) - before <= 2 * limits.HTTP_CONNECTIONS
 
 
 def test_server_memory_is_bounded_for_many_large_headers(sync: Sync) -> None:
     with serving(sync) as served:
-        assert served.get("/metrics").status == 200
+        assert served.get("/").status == 200
         before = peak_memory(served.process.pid)
         with idle_clients(served.port, 60, b"GET / HTTP/1.1\r\n" + (b"X: " + b"x" * 65000 + b"\r\n") * 50):
-            assert served.get("/metrics").status == 200
+            assert served.get("/").status == 200
         assert peak_memory(served.process.pid) - before < 16 * 2**20
 
 

@@ -88,6 +88,13 @@ def test_serve_reports_every_problem_of_the_s3_settings_at_once(remote: Sync) ->
         assert re.search(rf"{name}(: | is required)", result.errors)
 
 
+def test_serve_of_an_argo_installation_exits_40_without_the_address_of_the_state(sync: Sync) -> None:
+    """Otherwise it would show an empty WORK_DIR, as in an installation with CronJobs."""
+    result = sync("serve", STATE_NAMESPACE="backup-system")
+    assert result.exit == 40
+    assert "STATE_ENDPOINT is required" in result.errors
+
+
 def test_state_file_returns_the_state_of_the_newest_run(tmp_path: Path) -> None:
     source = StateFile(tmp_path / "sync-metadata.json")
     assert source.read() is None

@@ -106,7 +106,8 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     reader = _Reader(given)
     s3 = reader.optional(MinioSettings, required=Needs.MINIO in needs)
     repository = reader.optional(GitSettings, required=Needs.GIT in needs)
-    needs_state = Needs.STATE in needs and "STATE_ENDPOINT" in given
+    # The component `serve` sets STATE_NAMESPACE. It has no volume: WORK_DIR is an empty directory.
+    needs_state = Needs.STATE in needs and not given.keys().isdisjoint({"STATE_ENDPOINT", "STATE_NAMESPACE"})
     settings = Settings(
         sync=reader.group(SyncSettings),
         guards=reader.group(GuardSettings),
