@@ -17,6 +17,7 @@ from steps.core.sorted_join import OutOfOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class SyncError(Exception):
@@ -71,12 +72,36 @@ class Terminated(BaseException):
 _TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR})
 
 
-def _volume_error(problem: OSError) -> SyncError:
+# Errors about the space of a volume.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def volume_error(
+    problem: OSError, message: str = "Failed to use the working directory", path: Path | None = None
+) -> SyncError:
+    """Return the error for a failed use of the volume. It names ``path``, by default the problem's file."""
     kind = TryAgain if problem.errno in _TRANSIENT else FixConfiguration
     cause = (problem.strerror or str(problem)).lower()
-    name = problem.filename2 or problem.filename  # filename2 is the target of a rename
+    name = path or problem.filename2 or problem.filename  # filename2 is the target of a rename
     where = f": {os.fsdecode(name)}" if name else ""
-    return kind(Operation.SETUP_WORKDIR, "Failed to use the working directory", cause + where)
+    usage = f" ({volume_usage(os.fsdecode(name))})" if name and problem.errno in _FULL else ""
+    return kind(Operation.SETUP_WORKDIR, message, cause + where + usage)
+
+
+def volume_usage(path: str) -> str:
+    """Return the mount point of the path's volume with its free space and inodes, as a part of an error."""
+    mount_point = os.path.abspath(path)
+    while not os.path.ismount(mount_point):
+        mount_point = os.path.dirname(mount_point)
+    try:
+        found = os.statvfs(mount_point)
+    except OSError:
+        return f"volume {mount_point}"
+    free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    factor, unit = next((unit for unit in _UNITS if size >= unit[0]), _UNITS[-1])
+    inodes = f" and {found.f_favail:,} of {found.f_files:,} inodes" if found.f_files else ""
+    return f"volume {mount_point} has {free / factor:,.1f} of {size / factor:,.1f} {unit}{inodes} free"
 
 
 @contextmanager
@@ -87,7 +112,7 @@ def translated() -> Iterator[None]:
     except SyncError:
         raise
     except OSError as problem:
-        raise _volume_error(problem) from problem
+        raise volume_error(problem) from problem
     except OutOfOrder as problem:
         raise FixConfiguration(
             Operation.SETUP_WORKDIR,

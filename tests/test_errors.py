@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,7 +56,18 @@ def test_translated_retries_only_errors_of_the_volume_that_can_end(
     with pytest.raises(kind) as caught, translated():
         raise OSError(number, os.strerror(number), "/workspace/x")
     assert caught.value.operation == Operation.SETUP_WORKDIR
-    assert caught.value.error == f"{os.strerror(number).lower()}: /workspace/x"
+    assert caught.value.error.startswith(f"{os.strerror(number).lower()}: /workspace/x")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_error_of_a_full_volume_names_its_mount_point_and_free_space(number: int, tmp_path: Path) -> None:
+    with pytest.raises(FixConfiguration) as caught, translated():
+        raise OSError(number, os.strerror(number), tmp_path / "missing" / "file")
+    usage = r"\(volume (/\S*) has [\d,.]+ of [\d,.]+ [KMG]iB( and [\d,]+ of [\d,]+ inodes)? free\)"
+    found = re.fullmatch(rf".*: {tmp_path}/missing/file {usage}", caught.value.error)
+    assert found
+    assert os.path.ismount(found[1])
+    assert tmp_path.is_relative_to(found[1])
 
 
 def test_translated_names_the_target_of_a_rename(tmp_path: Path) -> None:

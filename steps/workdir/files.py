@@ -38,18 +38,29 @@ _MAX_REMEMBERED_DIRECTORIES = 10_000
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that appears under its name complete, or not at all."""
+    """Write a file that appears under its name complete, or not at all. OSErrors name ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Unlike mkstemp, this leaves the permissions to the umask.
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.fdopen(handle, "wb") as out:
+        with naming(path), os.fdopen(os.open(temporary, flags, 0o666), "wb") as out:
             yield out
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path | bytes) -> Iterator[None]:
+    """Name ``path`` in OSErrors of the block that name no file, as those of write() and close()."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename is None:
+            problem.filename = path
         raise
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
-from steps.errors import FixConfiguration, TryAgain
+from steps.errors import FixConfiguration, TryAgain, volume_error
 from steps.runtime.hardening import share_with_group
 from steps.workdir.files import TEMPORARY_PREFIX, make_real_directory, remove
 
@@ -106,7 +106,7 @@ class Volume:
     def set_up(self) -> None:
         """Make sure that WORK_DIR exists and is writable, and that our directories in it are real.
 
-        Raises FixConfiguration (operation setup_workdir) if that fails.
+        Raises SyncError (operation setup_workdir) if that fails.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -121,11 +121,7 @@ class Volume:
                     path.unlink(missing_ok=True)
             self._check_names()
         except OSError as problem:
-            raise FixConfiguration(
-                Operation.SETUP_WORKDIR,
-                "Failed to create working directory",
-                f"{(problem.strerror or str(problem)).lower()}: {self.root}",
-            ) from problem
+            raise volume_error(problem, "Failed to create working directory", self.root) from problem
 
     def _check_names(self) -> None:
         """Write a file, and raise FixConfiguration if its name in another spelling is the same file.

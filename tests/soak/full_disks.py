@@ -121,7 +121,7 @@ def _options(limit: str) -> str:
 
 @contextmanager
 def file_system(at: Path, options: str) -> Iterator[None]:
-    at.mkdir()
+    at.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "git-sync-test", at], check=True)
     try:
         yield

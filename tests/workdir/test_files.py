@@ -12,6 +12,7 @@ from steps.errors import FixConfiguration
 from steps.workdir.files import (
     ObjectDirectory,
     atomic_file,
+    naming,
     open_plain,
     read_document,
     remove,
@@ -52,6 +53,19 @@ def test_atomic_file_keeps_the_old_file_when_interrupted(
         write()
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == {"file"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_naming_adds_the_path_to_an_error_of_write(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught, naming(tmp_path / "x"):
+        Path("/dev/full").write_bytes(b"x")
+    assert caught.value.filename == tmp_path / "x"
+
+
+def test_naming_keeps_the_path_of_the_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, naming(tmp_path / "x"):
+        (tmp_path / "y").read_bytes()
+    assert caught.value.filename == str(tmp_path / "y")
 
 
 def test_atomic_file_replaces_a_link_and_keeps_its_target(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class Git:
             ) from late
         # `git push --porcelain` prints the result of each ref on stdout.
         output = err + b"\n" + out if operation == Operation.GIT_PUSH else err
-        _check(arguments, process.returncode, output, operation)
+        self._check(arguments, process.returncode, output, operation)
         return bytes(out)
 
     @contextlib.contextmanager
@@ -103,7 +103,7 @@ class Git:
             yield process
             process.wait()
             err = stderr.text()
-        _check(arguments, process.returncode, err, Operation.GIT_COMMIT)
+        self._check(arguments, process.returncode, err, Operation.GIT_COMMIT)
 
     @contextlib.contextmanager
     def _process(self, arguments: tuple[str, ...], *, stdin: bool) -> Iterator[_Running]:
@@ -125,6 +125,13 @@ class Git:
         finally:
             if process is not None:
                 _end(process)
+
+    def _check(self, arguments: tuple[str, ...], status: int, output: bytes, operation: Operation) -> None:
+        text = output.decode(errors="replace").strip()
+        name = f"git {arguments[0]}"
+        logs.debug(Operation.GIT_COMMAND, name, arguments=arguments, status=status, output=text)
+        if status != 0:
+            raise git_error(operation, text, status, self.directory)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -163,10 +170,3 @@ class _Tail:
                 if len(self._kept) > 2 * GIT_OUTPUT_BYTES:
                     del self._kept[:-GIT_OUTPUT_BYTES]
                     self._is_cut = True
-
-
-def _check(arguments: tuple[str, ...], status: int, output: bytes, operation: Operation) -> None:
-    text = output.decode(errors="replace").strip()
-    logs.debug(Operation.GIT_COMMAND, f"git {arguments[0]}", arguments=arguments, status=status, output=text)
-    if status != 0:
-        raise git_error(operation, text, status)

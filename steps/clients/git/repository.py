@@ -27,7 +27,7 @@ from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime import hardening
 from steps.runtime.redaction import redacted
-from steps.workdir.files import atomic_file, remove
+from steps.workdir.files import atomic_file, naming, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,12 +129,14 @@ class Repository(Objects):
         # Where git itself fails to make one of these, its message does not say that the disk is full.
         for directory in ("objects", "objects/pack", "refs", "refs/git-sync"):
             (self._directory / directory).mkdir()
-        (self._directory / "HEAD").write_text("ref: refs/heads/none\n")
+        with naming(self._directory / "HEAD"):
+            (self._directory / "HEAD").write_text("ref: refs/heads/none\n")
         self._configure()
 
     def _configure(self) -> None:
         text = repository_config(self._settings, self._credentials.config, hardening.inherited_umask)
-        (self._directory / "config").write_text(text)
+        with atomic_file(self._directory / "config") as out:
+            out.write(text.encode())
 
     # -- the remote ---------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from steps.core.git_objects import blob_header
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 from steps.runtime import logs, retry
+from steps.workdir.files import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -211,7 +212,7 @@ class ObjectStore:
         md5 = hashlib.md5(usedforsecurity=False)
         blob = hashlib.sha1(blob_header(listed.size), usedforsecurity=False)
         size = 0
-        with open(target, "wb") as out:
+        with naming(target), open(target, "wb") as out:
             for chunk in chunks(listed):
                 if size + len(chunk) > listed.size:
                     raise TryAgain(

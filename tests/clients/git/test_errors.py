@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 import pytest
 
 from steps.clients.git.errors import git_error
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRANSIENT = [
     "fatal: unable to access 'https://h/certificates.git/': Could not resolve host: h",
@@ -83,3 +89,16 @@ def test_long_output_is_quoted_with_its_first_and_its_last_words() -> None:
     assert " progress; … progress; " in error
     assert error.endswith("progress; error: the last reason")
     assert len(error) <= 1010
+
+
+def test_full_disk_names_the_local_repository_and_its_volume(tmp_path: Path) -> None:
+    output = "fatal: sha1 file 'x' write error. Out of diskspace"
+    error = git_error(Operation.GIT_COMMIT, output, 128, tmp_path).error
+    assert re.search(rf"Out of diskspace; {tmp_path} \(volume /.* has .* free\)$", error)
+
+
+@pytest.mark.parametrize(
+    "output", ["remote: fatal: No space left on device", "! [remote rejected] main (no space left)"]
+)
+def test_full_disk_of_the_server_names_no_local_volume(output: str, tmp_path: Path) -> None:
+    assert "(volume" not in git_error(Operation.GIT_PUSH, output, 1, tmp_path).error
