@@ -41,7 +41,7 @@ def manifests() -> dict[str, str]:
         "overlays/distributed/settings.yaml": settings_file(
             CLUSTERS=cluster, GIT_BRANCH=f"backups/{cluster}"
         ),
-        "../monitoring/prometheusrule.yaml": _prometheus_rule(),
+        "monitoring/prometheusrule.yaml": _prometheus_rule(),
     }
 
 

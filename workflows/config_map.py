@@ -12,6 +12,8 @@ from workflows.schedules import VERIFY_SCHEDULE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+# In the rules, so that no link leads to somebody else's repository.
+RUNBOOK = "docs/runbook.md"
 
 # Values that kustomize copies into the manifests.
 _INSTALLATION = {
@@ -22,6 +24,7 @@ _INSTALLATION = {
     ),
     "CPU_LIMIT": (env.CPU_LIMIT, "CPU limit of the container of a step; component `large` has a higher one"),
     "MEMORY_LIMIT": (env.MEMORY_LIMIT, "memory limit of the container of a step"),
+    "RUNBOOK_URL": (RUNBOOK, "where your people read docs/runbook.md, for the links of the alerts"),
     "VERIFY_SCHEDULE": (VERIFY_SCHEDULE, "cron schedule of git-sync-verify, which compares every object"),
 }
 

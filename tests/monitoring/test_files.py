@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "workflows" / "monitoring"
+MANIFESTS = ROOT / "workflows" / "manifests"
 RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())
 ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
 TESTS = [
@@ -48,7 +49,7 @@ def named_metrics(expression: str) -> set[str]:
 
 
 def test_prometheusrule_has_the_groups_of_rules_yaml() -> None:
-    resource: dict[str, Any] = yaml.safe_load((MONITORING / "prometheusrule.yaml").read_text())
+    resource: dict[str, Any] = yaml.safe_load((MANIFESTS / "monitoring" / "prometheusrule.yaml").read_text())
     assert resource["spec"] == RULES
 
 
@@ -57,7 +58,7 @@ def test_alert_has_severity_summary_description_and_runbook_section(alert: str) 
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
-    assert rule["annotations"]["runbook_url"].endswith(f"/docs/runbook.md#{alert.lower()}")
+    assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{alert.lower()}"
     assert re.search(rf"^### {alert}$", RUNBOOK, re.MULTILINE)
 
 

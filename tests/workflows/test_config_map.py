@@ -45,5 +45,6 @@ def test_settings_file_contains_what_kustomize_copies_into_the_manifests() -> No
         "VOLUME_SIZE",
         "CPU_LIMIT",
         "MEMORY_LIMIT",
+        "RUNBOOK_URL",
         "VERIFY_SCHEDULE",
     }

@@ -296,6 +296,18 @@ def test_kustomize_copies_settings_to_the_argo_manifests(tmp_path: Path) -> None
     }
 
 
+def test_copied_manifests_contain_all_that_the_components_refer_to(tmp_path: Path) -> None:
+    objects = rendered(
+        *("central", tmp_path, "serve", "prometheus-operator"),
+        RUNBOOK_URL="https://wiki.example.com/git-sync/runbook",
+    )
+    assert {"ServiceMonitor/git-sync", "Deployment/git-sync"} <= objects.keys()
+    groups = objects["PrometheusRule/git-sync"]["spec"]["groups"]
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"]}
+    assert links == {name: f"https://wiki.example.com/git-sync/runbook#{name.lower()}" for name in links}
+    assert "GitSyncAbsent" in links
+
+
 def test_kustomize_copies_settings_to_the_cron_jobs(tmp_path: Path) -> None:
     objects = rendered(
         "cronjob", tmp_path, IMAGE="registry.example.com/x:1", VOLUME_SIZE="7Gi", SYNC_SCHEDULE="0 4 * * *"
