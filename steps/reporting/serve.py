@@ -57,7 +57,7 @@ def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
 
 
 def _log_new_runs(states: LastReading) -> None:
-    """Log each new run. A problem with the state is logged once, until there is another one."""
+    """Log each new run, and each problem with the state when it begins or changes."""
     logged_run = logged_problem = ""
     while True:
         problem: SyncError | None

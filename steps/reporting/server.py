@@ -83,7 +83,7 @@ async def _serve(listener: socket.socket, routes: Routes, stop: asyncio.Event) -
     server = await asyncio.get_running_loop().create_server(
         lambda: _Connection(routes, connections),
         sock=listener,
-        backlog=limits.HTTP_ACCEPTED_CONNECTIONS,  # asyncio also accepts as many at a time
+        backlog=limits.HTTP_ACCEPTED_CONNECTIONS,  # asyncio accepts the same number at a time
     )
     listener.listen(limits.HTTP_QUEUED_CONNECTIONS)
     await stop.wait()
@@ -121,8 +121,8 @@ class _Connections:
 class _Connection(asyncio.BufferedProtocol):
     """One request and its response.
 
-    HTTP_REQUEST_SECONDS after the client has connected, the connection ends, whatever is left to be read or
-    written. asyncio reads into the one buffer of HTTP_HEAD_BYTES.
+The connection ends HTTP_REQUEST_SECONDS after the client has connected, even if the request or the
+    response is incomplete. asyncio reads into the one buffer of HTTP_HEAD_BYTES.
     """
 
     is_waiting = True  # for the end of the request's head

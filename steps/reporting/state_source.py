@@ -82,7 +82,7 @@ class Reading:
 
 
 class LastReading:
-    """The state as it was read last. No call takes longer than HTTP_STATE_SECONDS, whatever the source does.
+    """The state that was read last. No call takes longer than HTTP_STATE_SECONDS, even if the source hangs.
 
     Safe to share between threads. At most one background thread reads the source.
     """
@@ -130,15 +130,15 @@ class _Refresh:
         threading.Thread(target=self._read, daemon=True).start()
 
     def age(self) -> float:
-        """Return the seconds since the state was requested: it is at least as new as that."""
+        """Return the seconds since the state was requested. The state may be newer, never older."""
         return time.monotonic() - self._began
 
     def ended_before(self, seconds: float) -> bool:
-        """Whether this reading ended at least so many seconds ago."""
+        """Whether this reading ended at least ``seconds`` ago."""
         return self._ended.is_set() and time.monotonic() - self._ended_at >= seconds
 
     def wait(self) -> SyncError | None:
-        """Wait until HTTP_STATE_SECONDS after the beginning. Return the problem, None if there is none."""
+        """Wait until HTTP_STATE_SECONDS after the start. Return the problem, None if there is none."""
         self._ended.wait(max(0, limits.HTTP_STATE_SECONDS - self.age()))
         return self._problem
 

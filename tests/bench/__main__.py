@@ -129,13 +129,13 @@ class Bench:
             )
             listed = self._git(Path(scratch), "ls-tree", "-r", "-z", "FETCH_HEAD").decode().split("\0")[:-1]
         entries = (row.split("\t") for row in listed)
-        held = {path.removeprefix("clusterbackup/"): entry.split(" ")[2] for entry, path in entries}
+        in_git = {path.removeprefix("clusterbackup/"): entry.split(" ")[2] for entry, path in entries}
         wanted = {
             key: hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
             for key, body in self.data.bodies.items()
         }
-        if held != wanted:
-            differing = len(held.items() ^ wanted.items())
+        if in_git != wanted:
+            differing = len(in_git.items() ^ wanted.items())
             sys.exit(f"{contender.name}: {differing} files differ from the bucket")
 
     def _git(self, directory: Path, *arguments: str) -> bytes:

@@ -81,7 +81,7 @@ def bench(bucket: Bucket, repository: Path, output: Path) -> subprocess.Complete
 def test_bench_measures_a_configured_site_and_removes_its_data(
     bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
-    bucket.put("somebody/else.yaml", b"stays")
+    bucket.put("other/object.yaml", b"stays")
     done = bench(bucket, repository, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "bench-90.json").read_text())
@@ -96,7 +96,7 @@ def test_bench_measures_a_configured_site_and_removes_its_data(
     assert "| cluster removed | git-sync |" in done.stdout
     for name in ("bench-90.svg", "growth.svg"):
         ElementTree.parse(tmp_path / "out" / name)
-    assert sorted(bucket.keys()) == ["somebody/else.yaml"]
+    assert sorted(bucket.keys()) == ["other/object.yaml"]
     assert git(repository, "for-each-ref", "--format=%(refname)").decode().split() == ["refs/heads/main"]
 
 

@@ -3,7 +3,7 @@
 An edit describes the place with a pattern: one Python expression or statement. In a pattern
 
 - ``...`` matches any expression; as the only argument of a call, any arguments; as a body, any body;
-- a single capital letter matches any expression, and the same one wherever it is repeated. A replacement
+- a single capital letter matches any expression, and the same expression at each repetition. A replacement
   may contain it.
 
 An edit must match exactly one place of its function, otherwise NoMatch is raised.

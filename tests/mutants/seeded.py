@@ -378,7 +378,7 @@ MUTANTS = (
     ),
     # -- caches --
     Mutant(
-        "stale cache trusted: whatever tree Git has",
+        "stale cache trusted: the tree in Git is not compared",
         "steps/workdir/cache.py::Caches.makes",
         Without("A.tree == tree"),
         "tests/workdir/test_cache.py::test_push_by_others_between_two_runs_is_noticed",
@@ -390,7 +390,7 @@ MUTANTS = (
         "tests/workdir/test_cache.py::test_cache_has_the_id_of_the_tree_in_git",
     ),
     Mutant(
-        "stale cache trusted: whatever blob Git has",
+        "stale cache trusted: the blob in Git is not compared",
         "steps/planning/baselines.py::_known",
         Without("(A.mode, B) == (GitMode.FILE, C)"),
         "tests/workdir/test_cache.py::test_push_by_others_between_two_runs_is_noticed",

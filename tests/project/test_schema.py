@@ -87,7 +87,7 @@ def test_state_of_refused_skipped_and_failed_runs_is_valid(
         (("unknown",), 1),
         (("consecutive_failures",), None),
         (("last_run", "outcome"), "fine"),
-        (("last_run", "clusters", 0, "status"), "held"),
+        (("last_run", "clusters", 0, "status"), "unknown"),
         (("last_run", "clusters", 0, "files"), "67"),
         (("last_run", "changes", "images", 0, "before"), None),
         (("counters", "runs"), -1),

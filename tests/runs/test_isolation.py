@@ -303,7 +303,7 @@ def test_content_of_another_host_is_not_accepted_without_the_md5_of_the_listing(
     assert contents(repository) == {k: v for k, v in OBJECTS.items() if not k.startswith(EAST)}
 
 
-# -- depth, and what Git holds ---------------------------------------------------------------------
+# -- depth, and the paths in Git ---------------------------------------------------------------------
 
 
 def test_key_with_too_many_levels_is_quarantined_and_costs_no_file_descriptor(

@@ -1,4 +1,4 @@
-"""Numbers agree with their nouns wherever git-sync prints them: "1 file", not "1 files"."""
+"""Numbers agree with their nouns in everything that git-sync prints: "1 file", not "1 files"."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ _FILTERS: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
 _FOREIGN: Mapping[str, dict[str, bytes | tuple[str, bytes] | None]] = {
     "elsewhere": {"README.md": b"theirs"},
     "deletes": {_KEYS[0]: None, f"{PREFIX}west/ns-0": None},
-    "strays": {f"{PREFIX}east/stray/theirs.yaml": b"theirs", f"{PREFIX}nobody/x": b"theirs"},
+    "strays": {f"{PREFIX}east/stray/theirs.yaml": b"theirs", f"{PREFIX}elsewhere/x": b"theirs"},
     "executable": {_KEYS[1]: ("100755", b"theirs"), _KEYS[7]: ("100755", b"theirs")},
     "symlink": {_KEYS[0]: ("120000", b"/etc/passwd"), f"{PREFIX}west/ns-0": ("120000", b"../east")},
     "submodule": {f"{PREFIX}west/d": (GITLINK, b"1" * 40), f"{PREFIX}east/ns-1": (GITLINK, b"1" * 40)},

@@ -109,7 +109,7 @@ class Oracle:
         if self._tip:
             base = git(self.repository, "merge-base", self._tip, tip).decode().strip()
             if base != self._tip:
-                raise Unsafe(f"history was rewritten: {self._tip} is no ancestor of {tip}")
+                raise Unsafe(f"history was rewritten: {self._tip} is not an ancestor of {tip}")
         since = [f"^{self._tip}"] if self._tip else []
         rows = git(self.repository, "rev-list", "--reverse", "--parents", tip, *since, "--").decode()
         parents = [row.split() for row in rows.splitlines()]

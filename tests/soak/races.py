@@ -168,7 +168,7 @@ def _at_once(world: World, volumes: list[Sync], stopped: list[StepByStep]) -> li
             world.change()
             world.put(_HOT)
             time.sleep(world.choice.uniform(0, 0.1))
-        # On a busy machine a run may be overdue and killed, which is no failure.
+        # On a busy machine a run may be overdue and killed, which is not a failure.
         result = [result for future in working for ended, result in future.result() if not ended.overdue]
     world.oracle.check()
     _check_no_forced_push(world)

@@ -108,18 +108,18 @@ def test_lock_is_released_by_an_error(volume: Volume) -> None:
 
 
 def test_lock_is_released_by_a_kill(volume: Volume) -> None:
-    holding = (
+    locking = (
         "import pathlib, sys; from steps.workdir.volume import Volume\n"
-        "with Volume(pathlib.Path(sys.argv[1])).locked(): print('held', flush=True); sys.stdin.read()"
+        "with Volume(pathlib.Path(sys.argv[1])).locked(): print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", holding, str(volume.root)],
+        [sys.executable, "-c", locking, str(volume.root)],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as holder:
         assert holder.stdout
-        assert holder.stdout.readline() == b"held\n"
+        assert holder.stdout.readline() == b"locked\n"
         with pytest.raises(TryAgain, match=f"locked by process {holder.pid}: "), volume.locked():
             pass
         holder.kill()

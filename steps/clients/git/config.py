@@ -19,11 +19,11 @@ _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket"
 # The first line of WORK_DIR/.gitconfig: a file that begins otherwise is not overwritten.
 CONFIG_MARK = "# Written by git-sync at each run"
 
-# git gives up an HTTP connection after so many seconds without data. While a server processes a push it
+# git closes an HTTP connection after this many seconds without data. While a server processes a push it
 # sends almost nothing (receive.keepAlive: 5 bytes every 5 seconds), and closing the connection would undo
 # the push; so the limit is high.
 _SILENCE_SECONDS = 600
-# ssh asks the server's sshd, which answers whatever its git does. It gives up after 4 times so many seconds.
+# ssh asks the server's sshd, which answers even if its git hangs. ssh stops after four unanswered requests.
 _ALIVE_SECONDS = 15
 
 
