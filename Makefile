@@ -59,6 +59,7 @@ lint: $(READY) ## Check style, types, architecture and spelling
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/codespell
+	$(VENV)/bin/python -m tests.project.wording
 
 # Without an S3 server, a browser or a long measurement.
 .PHONY: test-fast

@@ -56,7 +56,7 @@ def download(
     pools = (listers, removers, getters)
     shard = _Shard(ObjectStore(settings.s3), run, volume, getters, removers, progress)
     try:
-        waiting = [listers.submit(shard.download, name) for name in clusters]
+        waiting = [listers.submit(shard.download_cluster, name) for name in clusters]
         exits = {future.result() for future in waiting}
     finally:
         for pool in pools:
@@ -81,8 +81,8 @@ class _Shard:
     def files(self) -> RunFiles:
         return self.volume.files(self.run.run_id)
 
-    def download(self, cluster: str) -> Exit:
-        """Download one cluster. Its failure is written down and returned, not raised."""
+    def download_cluster(self, cluster: str) -> Exit:
+        """Download one cluster. A failure is written to its document and returned, not raised."""
         if self.files.manifest(cluster).exists():
             logs.info(
                 Operation.DOWNLOAD,

@@ -68,7 +68,7 @@ class Terminated(BaseException):
         self.error = signal_name
 
 
-# Errors of file systems that can end without anybody's action.
+# Errors of file systems that may end without any action.
 _TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR})
 
 

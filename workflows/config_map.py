@@ -12,7 +12,7 @@ from workflows.schedules import VERIFY_SCHEDULE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-# In the rules, so that no link leads to somebody else's repository.
+# A path, not a URL: the rules must not link to the repository of another organisation.
 RUNBOOK = "docs/runbook.md"
 
 # Values that kustomize copies into the manifests.

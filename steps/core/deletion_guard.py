@@ -65,8 +65,7 @@ class DeletionLimits:
 class DeletionStats:
     """Counts of one cluster's files, and the token that identifies the set of deletions.
 
-    ``in_git`` counts the files that the filters select; ``kept`` counts those that stay in Git whatever
-    the guard decides.
+    ``in_git`` counts the files that the filters select; ``kept`` counts those that always stay in Git.
     """
 
     in_git: int

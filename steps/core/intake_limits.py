@@ -98,9 +98,9 @@ class Usage:
 def over_run_limits(usages: Mapping[str, Usage], limits: IntakeLimits) -> dict[str, OverLimit]:
     """Return the clusters that do not fit into the run, with the reason.
 
-    Clusters that add least come first, in whatever order they were listed: the cluster that exceeds a
-    limit is skipped, not the clusters that it would crowd out. (With max_run_objects this holds for the
-    run in which the growth arrives; objects that were accepted once count like all others.)
+    Clusters that add least come first, so that a cluster with many new objects is skipped before the others.
+    (For max_run_objects this is true only in the first run after the growth, because later the objects
+    are no longer new.)
     """
     over_limit: dict[str, OverLimit] = {}
     objects = new_bytes = 0

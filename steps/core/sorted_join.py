@@ -1,7 +1,7 @@
 """Joining sorted streams in constant memory.
 
 Every stream of objects is sorted by path in byte order: S3 lists keys in this order, and so does Git's
-recursive tree listing. So one pass joins bucket, tree and cache, whatever their size.
+recursive tree listing. So one pass joins bucket, tree and cache of any size.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class _Connections:
 class _Connection(asyncio.BufferedProtocol):
     """One request and its response.
 
-The connection ends HTTP_REQUEST_SECONDS after the client has connected, even if the request or the
+    The connection ends HTTP_REQUEST_SECONDS after the client has connected, even if the request or the
     response is incomplete. asyncio reads into the one buffer of HTTP_HEAD_BYTES.
     """
 

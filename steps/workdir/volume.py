@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _KEPT_RUNS = 3
 
-# A half-written file that nothing was written to for so long is of a killed run. The lock proves
-# nothing here: a run writes its report pages after it has released the lock.
+# A partly written file that has not changed for this time belongs to a killed run. The lock does not
+# prove it, because a run writes its report pages after it has released the lock.
 _ABANDONED_AFTER_SECONDS = 3600
 
 

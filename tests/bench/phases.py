@@ -46,8 +46,7 @@ FUNCTIONS = {
     ("clients/git/repository.py", "fetch_tip"): "branch",
     ("clients/git/repository.py", "__enter__"): "branch",
     ("download.py", "download"): "",
-    ("download.py", "_outcome"): "",
-    ("download.py", "_download_cluster"): "compare",
+    ("download.py", "download_cluster"): "compare",
     ("run.py", "run"): "compare",
 }
 # One function receives, hashes and writes an object, so its lines decide.

@@ -1,4 +1,4 @@
-"""Find words that readers stumble over; `python -m tests.project.wording [PATH …]`, also in `make lint`."""
+"""Find phrases that are hard to read: `python -m tests.project.wording [PATH …]`, also in `make lint`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 _PLACES = (
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "pyproject.toml", ".ci/run"),
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Makefile", "pyproject.toml", ".ci/run"),
     *("docs", "examples", "images", "steps", "tests", "workflows"),
 )
 _SUFFIXES = {"", ".md", ".py", ".sh", ".toml", ".yaml"}
@@ -39,6 +39,9 @@ WORDS = {
     r"meanwhile": "in the meantime; since the run started",
     r"said": "output, message, error",
     r"unheard": "silently, without a warning",
+    r"(some|any)body|whatever": "name the person, program or thing",
+    r"(for|after|before|at least|at most) so (many|much|long)": "this many, this long",
+    r"is no (failure|server|proof|listing|secret|ancestor)|are no (ancestors?|failures?)": "is not a …",
     r"heard of": "reported",
     r"(look|looks|looked|looking) (into|twice)": "inspect",
     r"floods?|flooded|flooding": "exceed the intake limits, over the limit",
@@ -58,6 +61,8 @@ WORDS = {
 
 # Where a phrase is right, and why.
 ALLOWED: dict[tuple[str, str], str] = {
+    ("CHANGELOG.md", "flood"): "a name that has changed",
+    ("CHANGELOG.md", "withheld"): "a name that has changed",
     ("tests/project/wording.py", ""): "it lists the words",
 }
 

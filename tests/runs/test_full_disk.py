@@ -1,4 +1,4 @@
-"""A full volume: the error names the path and the volume, whatever is written when it fills up."""
+"""A full volume: the error names the path and the volume, for each file that may fill it up."""
 
 from __future__ import annotations
 

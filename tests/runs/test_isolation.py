@@ -194,7 +194,7 @@ def test_listing_with_a_negative_size_fails_its_cluster(
     proxy.install(when(listing_of(EAST), negative))
     result = faulty()
     assert result.exit == 10
-    assert "the listing has an object of -99999999999 bytes" in result.errors
+    assert "the listing has an object with the size -99999999999" in result.errors
     assert contents(repository) == {k: v for k, v in OBJECTS.items() if not k.startswith(EAST)}
 
 

@@ -174,7 +174,7 @@ class Repository(Objects):
         return self._log(_BASE)[:depth]
 
     def history_without(self, commit: str) -> list[Commit]:
-        """Return the commits of the fetched branch that are no ancestors of ``commit`` (which is present)."""
+        """Return the fetched commits of the branch that are not ancestors of ``commit``, which is present."""
         return self._log(_BASE, f"^{commit}")
 
     def fetch_commit(self, commit: str, depth: int) -> bool:

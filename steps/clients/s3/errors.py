@@ -144,7 +144,7 @@ def translated(problem: Exception, operation: Operation, message: str) -> SyncEr
     if isinstance(problem, InvalidResponseError):
         if _is_transient(getattr(problem, "_code", 0)):
             return TryAgain(operation, message, "the server is overloaded")
-        return FixConfiguration(operation, message, "this is no S3 server: check MINIO_ENDPOINT")
+        return FixConfiguration(operation, message, "not an S3 server: check MINIO_ENDPOINT")
     if isinstance(problem, PermissionDeniedError | UnauthenticatedError):
         return FixConfiguration(operation, message, "access denied")
     if isinstance(problem, ValueError):

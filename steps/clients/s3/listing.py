@@ -167,12 +167,12 @@ class Page:
         self._namespace, _, name = self._root.tag.rpartition("}")
         self._namespace += "}" if self._namespace else ""
         if name != "ListBucketResult" or not self._text("Name"):
-            raise ValueError("the server's answer is no listing")
+            raise ValueError("the server's answer is not a listing")
         self._encoded = self._text("EncodingType") == "url"
         truncated = self._text("IsTruncated").lower() == "true"
         self.token = self._text("NextContinuationToken") if truncated else ""
         if truncated and not self.token and not any(self.entries()):
-            raise ValueError("the listing breaks off")
+            raise ValueError("a truncated listing has no token")
 
     def entries(self) -> Iterator[tuple[str, int]]:
         """Yield the key and size of each object, then each common prefix with size 0."""
@@ -209,7 +209,7 @@ class Page:
 
 def _size(text: str) -> int:
     if (size := int(text)) < 0:
-        raise ValueError(f"the listing has an object of {size} bytes")
+        raise ValueError(f"the listing has an object with the size {size}")
     return size
 
 

@@ -27,6 +27,7 @@ from steps.clients.s3.transport import open_clients
 from steps.core import limits
 from steps.core.git_objects import blob_header
 from steps.core.operations import Operation
+from steps.core.wording import plural
 from steps.errors import FixConfiguration, TryAgain
 from steps.runtime import logs, retry
 from steps.workdir.files import naming
@@ -98,8 +99,8 @@ class ObjectStore:
     def children(self, prefix: str) -> Iterator[str]:
         """Yield the names directly below ``prefix``; "directories" end with a slash.
 
-        This is no proof: a name that is missing here counts as unknown, not as deleted. It is also the
-        check of the connection, so its errors have the operation minio_connect.
+        It proves nothing: a missing name counts as unknown, not as deleted. It also checks the connection,
+        so its errors have the operation minio_connect.
         """
         try:
             yield from self._pages.children(prefix)
@@ -212,18 +213,25 @@ class ObjectStore:
         md5 = hashlib.md5(usedforsecurity=False)
         blob = hashlib.sha1(blob_header(listed.size), usedforsecurity=False)
         size = 0
+        expected = plural(listed.size, "byte")
         with naming(target), open(target, "wb") as out:
             for chunk in chunks(listed):
                 if size + len(chunk) > listed.size:
                     raise TryAgain(
-                        Operation.DOWNLOAD, "Failed to download", f"more than {listed.size} bytes came"
+                        Operation.DOWNLOAD,
+                        "Failed to download",
+                        f"received more than {expected}",
                     )
                 out.write(chunk)
                 md5.update(chunk)
                 blob.update(chunk)
                 size += len(chunk)
         if size != listed.size:
-            raise TryAgain(Operation.DOWNLOAD, "Failed to download", f"{size} of {listed.size} bytes came")
+            raise TryAgain(
+                Operation.DOWNLOAD,
+                "Failed to download",
+                f"received {size:,} of {expected}",
+            )
         return _Content(size, md5.hexdigest(), blob.hexdigest())
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:

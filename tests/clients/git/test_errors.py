@@ -55,7 +55,7 @@ PERMANENT = {
 
 
 @pytest.mark.parametrize("output", TRANSIENT)
-def test_transient_failure_is_retried_whatever_words_are_in_names_of_repository_host_and_branch(
+def test_transient_failure_is_retried_with_any_words_in_names_of_repository_host_and_branch(
     output: str,
 ) -> None:
     assert git_error(Operation.GIT_PUSH, output, 128).exit is Exit.TRANSIENT

@@ -42,12 +42,16 @@ def _caused_by(cause: Exception) -> urllib3.exceptions.MaxRetryError:
         (
             InvalidResponseError(200, "text/html", "console"),
             FixConfiguration,
-            "this is no S3 server: check MINIO_ENDPOINT",
+            "not an S3 server: check MINIO_ENDPOINT",
         ),
         (PermissionDeniedError("no"), FixConfiguration, "access denied"),
         (UnauthenticatedError("no"), FixConfiguration, "access denied"),
         (ValueError("invalid bucket name b"), FixConfiguration, "invalid bucket name b"),
-        (ValueError("the listing breaks off"), TryAgain, "the listing breaks off"),
+        (
+            ValueError("a truncated listing has no token"),
+            TryAgain,
+            "a truncated listing has no token",
+        ),
         (ParseError("no element found"), TryAgain, "no element found"),
         (_caused_by(ConnectionRefusedError(111, "Connection refused")), TryAgain, "connection refused"),
         (

@@ -63,8 +63,11 @@ def _body(change: Callable[[bytes], bytes]) -> Change:
         (lambda xml: xml.replace(b"p/b", b"p/a"), "two different entries for key p/a"),
         (lambda xml: xml.replace(b"<Key>p/", b"<Key>q/"), "keys out of order at q/a"),
         (lambda xml: re.sub(b"<ETag>.*?</ETag>", "<ETag>ü</ETag>".encode(), xml), "no usable ETag at p/a"),
-        (lambda xml: xml.replace(b">false<", b">true<").replace(b"Contents", b"C"), "the listing breaks off"),
-        (lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"), "answer is no listing"),
+        (
+            lambda xml: xml.replace(b">false<", b">true<").replace(b"Contents", b"C"),
+            "truncated listing has no token",
+        ),
+        (lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"), "answer is not a listing"),
         (lambda xml: xml.replace(b"<Key>p/a</Key>", b""), "an object without a key"),
     ],
     ids=["order", "twice", "foreign prefix", "ETag", "no token", "no name", "no key"],
