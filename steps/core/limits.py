@@ -49,7 +49,7 @@ HTTP_RESPONSE_THREADS = 4
 # How long a response waits for the state. Kubernetes' default timeout of a probe is 1 s.
 HTTP_STATE_SECONDS = 0.8
 
-# The state that was read last stays valid so long while no newer one can be read. It is longer than a restart
+# How long serve shows the last state while it cannot read a newer one. It is longer than a restart
 # of an S3 server, and shorter than the 15 minutes after which GitSyncDown fires.
 HTTP_STALE_STATE_SECONDS = 300
 
@@ -90,5 +90,5 @@ S3_LISTING_PAGES = 100_000
 # the permission for GetObject a first run would request every object.
 DENIED_OBJECTS = 100
 
-# Words of a server in an error, in characters. Some servers send whole pages.
+# The length of a server's message in an error, in characters. Some servers send whole pages.
 SERVER_MESSAGE_CHARACTERS = 1000

@@ -254,7 +254,7 @@ class Manifest:
         gone = {self.run.bucket_prefix + path.decode() for path in vanished}
         for listed in self._listing():
             if listed.key in gone:
-                self.figures.add_unavailable(listed.key, "GET and HEAD call the object absent")
+                self.figures.add_unavailable(listed.key, "GET and HEAD return 404")
 
     def _decisions(self, baseline: RowFile, listing: RowFile) -> Iterator[_Row | Future[ManifestRow]]:
         """Yield the row of each listed key, or the request that will return it.
@@ -352,8 +352,8 @@ class Manifest:
             if problem.errno not in _ABOUT_A_PATH:
                 raise
             with figures.lock:
-                words = f"the volume does not accept the path ({os.strerror(problem.errno).lower()})"
-                figures.add_unavailable(requested.key, words)
+                reason = f"the volume does not accept the path ({os.strerror(problem.errno).lower()})"
+                figures.add_unavailable(requested.key, reason)
             return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
         except TooLarge:
             return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
@@ -376,12 +376,12 @@ class Manifest:
                 raise OverLimit(Excess.BYTES, figures.new_bytes, limit)
         return ManifestRow(listed.path, FETCHED, fetched.oid, fetched.size, fetched.etag)
 
-    def _denied(self, listed: ListedRow, words: str) -> ManifestRow:
-        """Record one object that the store refuses. If it refuses all, the cluster fails with its words."""
+    def _denied(self, listed: ListedRow, reason: str) -> ManifestRow:
+        """Record one object that the store refuses. If it refuses all, the cluster fails."""
         figures = self.figures
         with figures.lock:
             figures.denied += 1
-            figures.add_unavailable(self.run.bucket_prefix + listed.path.decode(), words)
+            figures.add_unavailable(self.run.bucket_prefix + listed.path.decode(), reason)
             if figures.denied >= DENIED_OBJECTS and not figures.fetched and not figures.unchanged:
                 raise self._all_denied()
         return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)

@@ -113,7 +113,7 @@ class Planner:
         changed, unchanged = self._changed(name, manifest, footer, baseline)
         try:
             stats = deletion_stats(name, changed, self._run.selection.has_path, unchanged=unchanged)
-        except OverLimit as problem:  # of the tree, which is another one than discover has read
+        except OverLimit as problem:  # the tree has changed since discover read it
             return over_limit_failure(name, Operation.DETECT_CHANGES, problem)
         return _Inputs(manifest, header, footer, baseline, stats)
 

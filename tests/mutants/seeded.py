@@ -101,7 +101,7 @@ MUTANTS = (
         "MAX_OBJECT_BYTES ignored for an object that changed after the listing",
         "steps/clients/s3/store.py::ObjectStore._current",
         never("A.size > max_bytes"),
-        "tests/clients/s3/test_store.py::test_an_object_that_outgrew_the_limit_is_too_large",
+        "tests/clients/s3/test_store.py::test_object_that_outgrew_the_limit_is_too_large",
     ),
     Mutant(
         "partial listing accepted: no request after the last key",

@@ -162,7 +162,7 @@ def test_last_reading_is_the_last_state_while_the_source_does_not_answer(source:
     assert states.read().state == state(consecutive_failures=2)
 
 
-def test_last_reading_survives_transient_errors_for_a_while(
+def test_last_reading_is_the_last_state_for_a_while_after_transient_errors(
     source: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = LastReading(source)

@@ -92,7 +92,7 @@ def test_cluster_fails_with_one_error_if_the_store_refuses_every_object(
     assert len(proxy.fetched) < limits.DENIED_OBJECTS + 100, "it does not request all of them"
 
 
-def test_credentials_that_expire_during_the_download_are_not_about_one_object(
+def test_expired_credentials_during_a_download_fail_the_cluster(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -114,7 +114,7 @@ def test_absence_is_proven_by_a_listing_where_head_is_not_allowed(
     assert contents(repository) == {key: data for key, data in OBJECTS.items() if key != KEY}
 
 
-def test_absence_is_not_proven_if_that_listing_contains_the_object(
+def test_absence_is_not_proven_if_the_listing_contains_the_object(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -222,7 +222,7 @@ def test_answer_that_never_ends_fails_at_the_deadline(sync: Sync, monkeypatch: p
 
 
 @pytest.mark.parametrize("status", [200, 403, 500])
-def test_answer_that_unpacks_to_50_mib_is_rejected(
+def test_answer_that_decompresses_to_50_mib_is_rejected(
     status: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
     bucket.put_many(OBJECTS)
@@ -240,7 +240,7 @@ def test_answer_that_unpacks_to_50_mib_is_rejected(
     assert sum(file.stat().st_size for file in faulty.work_dir.rglob("*") if file.is_file()) < 1 << 20
 
 
-def test_words_of_the_server_are_cut(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
+def test_message_of_the_server_is_truncated(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
     bucket.put_many(OBJECTS)
     words = b"<Error><Code>AccessDenied</Code><Message>" + b"y" * 50_000 + b"</Message></Error>"
     of_east = lambda request: request.concerns(EAST)  # noqa: E731
@@ -306,7 +306,7 @@ def test_content_of_another_host_is_not_accepted_without_the_md5_of_the_listing(
 # -- depth, and the paths in Git ---------------------------------------------------------------------
 
 
-def test_key_with_too_many_levels_is_quarantined_and_costs_no_file_descriptor(
+def test_key_with_too_many_levels_is_quarantined_and_opens_no_file_descriptor(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     deep = {f"clusterbackup/deep-{number}/{'a/' * 500}x": b"deep" for number in range(4)}
@@ -355,7 +355,7 @@ def test_absence_is_not_requested_for_deletions_that_the_guard_refuses(
 # -- the volume ------------------------------------------------------------------------------------
 
 
-def test_path_that_the_volume_does_not_accept_costs_only_its_object(
+def test_path_that_the_volume_does_not_accept_skips_only_its_object(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
     long = f"{EAST}{'/'.join(['a' * 200] * 4)}.yaml"

@@ -40,7 +40,7 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
 
 
 def is_dumped_by(process: subprocess.Popen[str], number: int) -> bool:
-    """Kill a process with a signal, and return whether the kernel has dumped its core."""
+    """Kill a process with a signal, and return whether the kernel dumped its core."""
     with process:
         process.send_signal(number)
         _, status = os.waitpid(process.pid, 0)
@@ -90,8 +90,8 @@ def test_children_of_a_hardened_process_dump_no_core(hardened: bool, tmp_path: P
     assert bool(list(tmp_path.glob("core*"))) is not hardened
 
 
-# Becomes another user, as which the kernel checks permissions; a change of user alone would make the process
-# not dumpable.
+# Code that becomes a user without privileges, to whom the kernel's checks apply. A change of user makes the
+# process not dumpable, so prctl(PR_SET_DUMPABLE, 1) reverts that.
 BECOME_NOBODY = """
 import ctypes, os, signal, subprocess, sys
 from steps.runtime import hardening
@@ -121,7 +121,7 @@ def test_other_processes_of_the_user_cannot_read_a_hardened_process(
 
 @needs_root
 def test_hardened_process_passes_descriptors_to_its_children(tmp_path: Path) -> None:
-    """As git gets the token, and for a user that is not root."""
+    """git gets the token in this way. The user is not root."""
     code = """
 import subprocess
 handle = os.memfd_create("token")
@@ -133,7 +133,7 @@ subprocess.run(["cat", f"/proc/self/fd/{handle}"], pass_fds=[handle], check=True
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """The permissions of everything below a folder, except links."""
+    """Return the permissions of all files and directories below a folder, except links."""
     found = (path for path in folder.rglob("*") if not path.is_symlink())
     return {str(path.relative_to(folder)): stat.S_IMODE(path.lstat().st_mode) for path in found}
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 3600
 
-# After a cut, so many bytes may be the end of a secret, which redaction cannot recognise.
+# This many bytes after a cut may be the end of a secret, which redaction cannot recognise.
 _MARGIN_BYTES = 4096
 # git has ended by then. Only a process that left its process group can still keep stderr open.
 _GRACE_SECONDS = 5
@@ -56,7 +56,7 @@ def check_installed() -> None:
 
 
 class _Running(NamedTuple):
-    """A process of git; its stderr is read apart."""
+    """A process of git, and the reader of its stderr."""
 
     process: subprocess.Popen[bytes]
     stderr: _Tail

@@ -38,16 +38,16 @@ _NOT_ABOUT_AN_OBJECT = frozenset(
 
 
 class _Answer(NamedTuple):
-    """A server's refusal. ``code`` and ``message`` are its own words; "" if it has none."""
+    """A server's refusal. ``code`` and ``message`` are those of the server, "" if absent."""
 
     status: int
     code: str
     message: str
 
     @property
-    def words(self) -> str:
-        words = ": ".join(filter(None, (self.code, self.message))) or f"the server answered {self.status}"
-        return words[: limits.SERVER_MESSAGE_CHARACTERS]
+    def text(self) -> str:
+        text = ": ".join(filter(None, (self.code, self.message))) or f"the server answered {self.status}"
+        return text[: limits.SERVER_MESSAGE_CHARACTERS]
 
     @property
     def is_transient(self) -> bool:
@@ -121,7 +121,7 @@ _DENIED = frozenset({403, 405})
 
 
 def refusal_of(problem: Exception) -> str:
-    """Return the server's words if it refuses this one object, so that others may still be fetched.
+    """Return the server's message if it refuses this one object, so that others may still be fetched.
 
     "" for an answer about the credentials or the bucket, for a passing one, and for no answer.
     """
@@ -130,7 +130,7 @@ def refusal_of(problem: Exception) -> str:
         return ""
     if answer.status == _UNAUTHENTICATED or answer.code in _NOT_ABOUT_AN_OBJECT:
         return ""
-    return answer.words
+    return answer.text
 
 
 _UNAUTHENTICATED = 401
@@ -140,7 +140,7 @@ def translated(problem: Exception, operation: Operation, message: str) -> SyncEr
     """Return git-sync's error, whose class says what the operator does next."""
     if (answer := _answer(problem)) is not None:
         kind = TryAgain if answer.is_transient else FixConfiguration
-        return kind(operation, message, answer.words)
+        return kind(operation, message, answer.text)
     if isinstance(problem, InvalidResponseError):
         if _is_transient(getattr(problem, "_code", 0)):
             return TryAgain(operation, message, "the server is overloaded")

@@ -82,7 +82,7 @@ class Listing:
         raise TryAgain(Operation.DOWNLOAD, "Failed to list", f"{problem} {printable(listed.key)}")
 
     def _with_usable_date(self, listed: Listed) -> Listed:
-        """Remove a date in the future: it would hide for years that no object is written any longer."""
+        """Remove a date in the future: it would hide for years that no new object is written."""
         if listed.modified is None or self.started_at is None:
             return listed
         is_future = listed.modified > self.started_at + _MAX_LISTING_TIME

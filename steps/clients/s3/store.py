@@ -171,7 +171,7 @@ class ObjectStore:
         unproven = ""  # the blob id of the last content whose MD5 is not the ETag
         failure = ""
         for pause in retry.REQUESTS.pauses():
-            # Only an MD5 proves content that may come from another host, because obstore follows redirects.
+            # obstore follows redirects, so only an MD5 proves that the content is that of the listed object.
             provable = _MD5.fullmatch(listed.etag) and not unproven
             try:
                 content = self._get(listed, target, self._chunks if provable else self._chunks_of_this_host)

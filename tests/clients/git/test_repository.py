@@ -200,7 +200,7 @@ def test_repository_removes_homes_of_killed_runs_of_any_depth(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to create files of another user")
-def test_repository_keeps_what_another_user_planted_in_the_place_of_a_home(
+def test_repository_keeps_a_directory_of_another_user_in_the_place_of_a_home(
     sync: Sync, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put("clusterbackup/east/a.yaml", b"a")

@@ -69,7 +69,7 @@ def test_fetch_returns_the_new_content_of_an_object_that_changed_since_it_was_li
     assert (fetched.size, fetched.oid) == (5, blob_id(b"newer"))
 
 
-def test_an_object_that_outgrew_the_limit_is_too_large(
+def test_object_that_outgrew_the_limit_is_too_large(
     any_bucket: Bucket, any_store: ObjectStore, tmp_path: Path
 ) -> None:
     any_bucket.put("p/a", b"old")
