@@ -112,7 +112,7 @@ class Repository(Objects):
             )
 
     def _remove_old(self) -> None:
-        """Remove the last scratch repository: renamed first, because half of one would not look like ours."""
+        """Remove the last scratch repository. It is renamed first, because it loses its marker early."""
         if self._directory.is_symlink():
             self._directory.unlink()
         elif self._directory.exists():
