@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.repositories import (
-    bare_repository,
     commit_files,
     contents,
     fsck,
@@ -100,62 +98,12 @@ def test_reused_run_id_starts_from_the_current_bucket(
     assert contents(repository)[KEY] == b"new"
 
 
-def test_manifest_of_another_cluster_fails_its_cluster(sync: Sync, repository: Path) -> None:
-    assert sync("discover", "--run-id", "a").exit == 0
-    assert sync("download", "--run-id", "a").exit == 0
-    manifests = sync.work_dir / ".git-sync" / "runs" / "a" / "manifest"
-    shutil.copy(manifests / "west", manifests / "east")
-    assert sync("detect").exit == 0
-    assert publish(sync, "a").exit == 10
-    assert contents(repository) == FIRST
-
-
-def test_manifest_of_another_run_fails_its_cluster(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    prepare(sync, "a")
-    bucket.put(KEY, b"2")
-    assert sync("discover", "--run-id", "b").exit == 0
-    assert sync("download", "--run-id", "b").exit == 0
-    runs = sync.work_dir / ".git-sync" / "runs"
-    shutil.copy(runs / "a" / "manifest" / "east", runs / "b" / "manifest" / "east")
-    assert sync("detect", "--run-id", "b").exit == 0
-    assert publish(sync, "b").exit == 10
-    assert contents(repository) == FIRST
-
-
 def test_publish_refuses_dry_run_for_a_run_that_was_discovered_without_it(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put(KEY, b"2")
     prepare(sync, "a")
     assert sync("publish", "--run-id", "a", DRY_RUN="true").exit == 40
-    assert contents(repository) == FIRST
-
-
-def test_missing_manifest_fails_its_cluster_and_deletes_nothing(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    bucket.put(KEY, b"2")
-    assert sync("discover", "--run-id", "a").exit == 0
-    assert sync("download", "--run-id", "a", "--shard", "1").exit == 0
-    assert sync("detect").exit == 0
-    assert publish(sync, "a").exit == 10
-    assert contents(repository) == FIRST
-
-
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
-def test_damaged_manifest_fails_its_cluster(
-    damage: str, sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    bucket.put(KEY, b"2")
-    assert sync("discover", "--run-id", "a").exit == 0
-    assert sync("download", "--run-id", "a").exit == 0
-    manifest = sync.work_dir / ".git-sync" / "runs" / "a" / "manifest" / "east"
-    whole = manifest.read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 4
-    manifest.write_bytes({"truncate": whole[: len(whole) // 2], "flip": bytes(flipped), "empty": b""}[damage])
-    assert sync("detect").exit == 0
-    assert publish(sync, "a").exit == 10
     assert contents(repository) == FIRST
 
 
@@ -174,17 +122,6 @@ def test_publish_fails_as_transient_if_the_branch_moves_during_every_attempt(
     assert outcome.exit == 30
     assert "the branch moved during every attempt" in outcome.errors
     assert contents(repository)[KEY] == b"1"
-
-
-def test_branch_counts_as_absent_only_after_two_empty_answers(
-    over_http: Sync, git_server: GitServer, bucket: Bucket, repository: Path
-) -> None:
-    empty = bare_repository(repository.with_name("empty.git"))
-    once = iter([empty])
-    git_server.serve = lambda request: next(once, None) if request.method == "POST" else None
-    bucket.put(KEY, b"2")
-    assert over_http().exit == 0
-    assert contents(repository) == FIRST | {KEY: b"2"}
 
 
 def test_history_stays_linear_and_sound_over_many_runs(sync: Sync, bucket: Bucket, repository: Path) -> None:

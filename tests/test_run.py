@@ -302,11 +302,3 @@ def test_git_streams_large_objects(sync: Sync, bucket: Bucket, repository: Path)
     assert contents(repository) == {"clusterbackup/east/large": large}
     # Without streaming it would be twice the size of the object. The rest is this process before exec.
     assert int(kib) < 100 << 10
-
-
-def test_clusters_share_shards_up_to_max_shards(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    objects = {f"clusterbackup/c{number:02}/a.yaml": b"%d" % number for number in range(12)}
-    bucket.put_many(objects)
-    result = sync(MAX_SHARDS="5")
-    assert result.of("discover")[0]["data"]["shards"] == 5
-    assert contents(repository) == objects

@@ -338,25 +338,25 @@ MUTANTS = (
         "missing manifest treated as an empty one",
         "steps/planning/planner.py::Planner._read",
         Replace("return self._recorded_failure(...)", _EMPTY_MANIFEST),
-        "tests/test_publish.py::test_missing_manifest_fails_its_cluster_and_deletes_nothing",
+        "tests/planning/test_planner.py::test_missing_manifest_fails_its_cluster_and_deletes_nothing",
     ),
     Mutant(
         "empty manifest accepted",
         "steps/planning/planner.py::Planner._read",
         Replace("return _unexplained(...)", _EMPTY_MANIFEST),
-        "tests/test_publish.py::test_damaged_manifest_fails_its_cluster[empty]",
+        "tests/planning/test_planner.py::test_damaged_manifest_fails_its_cluster[empty]",
     ),
     Mutant(
         "manifest of another run accepted",
         "steps/planning/planner.py::Planner._read",
         Replace("(A.run_id, B) != (C, D)", "B != D"),
-        "tests/test_publish.py::test_manifest_of_another_run_fails_its_cluster",
+        "tests/planning/test_planner.py::test_manifest_of_another_run_fails_its_cluster",
     ),
     Mutant(
         "manifest of another cluster accepted",
         "steps/planning/planner.py::Planner._read",
         Replace("(B, A.cluster) != (C, D)", "B != C"),
-        "tests/test_publish.py::test_manifest_of_another_cluster_fails_its_cluster",
+        "tests/planning/test_planner.py::test_manifest_of_another_cluster_fails_its_cluster",
     ),
     Mutant(
         "old manifests used by a run that starts again",
@@ -538,7 +538,7 @@ MUTANTS = (
         "branch absent after one empty answer",
         "steps/planning/baselines.py::_Writer.of_branch",
         Replace("A.remote_tip() or A.remote_tip()", "A.remote_tip()"),
-        "tests/test_publish.py::test_branch_counts_as_absent_only_after_two_empty_answers",
+        "tests/planning/test_baselines.py::test_branch_counts_as_absent_only_after_two_empty_answers",
     ),
     Mutant(
         "superseding off: by runs that had nothing to commit",

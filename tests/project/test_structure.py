@@ -27,11 +27,6 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # Modules without a separate test file, and the reason.
 UNTESTED_BY_NAME = {
     "steps/core/operations.py": "only names; tests/project/test_docs.py compares them with docs/logs.md",
-    "steps/detect.py": "whole runs test it, in tests/runs/ and tests/test_run.py",
-    "steps/discover.py": "whole runs test it, in tests/runs/ and tests/test_run.py",
-    "steps/download.py": "whole runs test it, in tests/runs/ and tests/test_run.py",
-    "steps/planning/baselines.py": "whole runs test it, in tests/runs/ and tests/test_run.py",
-    "steps/planning/planner.py": "whole runs test it, in tests/runs/ and tests/test_run.py",
 }
 
 

@@ -1,0 +1,91 @@
+"""download: manifests and failures of a shard's clusters, and the objects that Git does not have."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from steps.contracts import ManifestFooter
+from steps.core.changes import FETCHED, ManifestRow
+from steps.workdir.rowfile import RowFile, read_rows
+from tests.support.faults import Status, forbid, when
+from tests.support.steps import FIRST, KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bucket import Bucket
+    from tests.support.proxy import S3FaultProxy
+    from tests.support.sync import Sync
+
+pytestmark = pytest.mark.usefixtures("synced")
+
+
+def run_files(sync: Sync) -> Path:
+    return sync.work_dir / ".git-sync/runs/r"
+
+
+@pytest.fixture
+def discovered(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> Sync:
+    """Run "r" after discover; one object of east has changed."""
+    assert faulty().exit == 0, "the cache belongs to the address of the proxy"
+    bucket.put(KEY, b"2")
+    assert faulty("discover", "--run-id", "r").exit == 0
+    proxy.clear()
+    return faulty
+
+
+def test_download_fetches_only_what_git_does_not_have(discovered: Sync, proxy: S3FaultProxy) -> None:
+    assert discovered("download", "--run-id", "r").exit == 0
+    assert proxy.fetched == [KEY]
+    assert (discovered.work_dir / KEY).read_bytes() == b"2"
+    manifest = run_files(discovered) / "manifest" / "east"
+    states = {row.path: row.state for row in read_rows(manifest, ManifestRow)}
+    assert [path for path, state in states.items() if state == FETCHED] == [b"east/object-0.yaml"]
+    assert len(states) == len(FIRST) // 2
+    assert RowFile(manifest).footer(ManifestFooter).unchanged == 5
+
+
+def test_download_processes_only_the_clusters_of_the_shard(discovered: Sync) -> None:
+    assert discovered("download", "--run-id", "r", "--shard", "1").exit == 0
+    assert [path.name for path in (run_files(discovered) / "manifest").iterdir()] == ["west"]
+
+
+def test_download_keeps_a_complete_manifest(discovered: Sync, proxy: S3FaultProxy) -> None:
+    assert discovered("download", "--run-id", "r").exit == 0
+    proxy.clear()
+    result = discovered("download", "--run-id", "r")
+    assert result.exit == 0
+    assert proxy.requests == []
+    assert "east is complete already" in result.text
+
+
+@pytest.mark.parametrize(("status", "code", "exit_"), [(503, "SlowDown", 30), (403, "AccessDenied", 40)])
+def test_download_records_a_failed_cluster_and_finishes_the_others(
+    status: int, code: str, exit_: int, discovered: Sync, proxy: S3FaultProxy
+) -> None:
+    answer = Status(status, code)
+    proxy.install(when(lambda request: request.is_list and request.concerns("clusterbackup/east/"), answer))
+    assert discovered("download", "--run-id", "r").exit == exit_
+    failure = json.loads((run_files(discovered) / "failure" / "east").read_text())
+    assert (failure["cluster"], failure["operation"]) == ("east", "download")
+    assert failure["transient"] is (exit_ == 30)
+    assert (run_files(discovered) / "manifest" / "west").exists()
+    assert not (run_files(discovered) / "manifest" / "east").exists()
+
+
+def test_download_removes_the_failure_after_a_successful_retry(discovered: Sync, proxy: S3FaultProxy) -> None:
+    proxy.install(forbid("clusterbackup/east/"))
+    assert discovered("download", "--run-id", "r").exit == 40
+    proxy.clear()
+    proxy.install(when(lambda _: False, Status(503, "SlowDown")))
+    assert discovered("download", "--run-id", "r").exit == 0
+    assert not (run_files(discovered) / "failure" / "east").exists()
+
+
+def test_download_rejects_a_run_of_another_bucket(discovered: Sync) -> None:
+    result = discovered("download", "--run-id", "r", MINIO_BUCKET="other")
+    assert result.exit == 40
+    assert "MINIO_BUCKET is 'other', but" in result.errors
