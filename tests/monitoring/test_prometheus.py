@@ -285,7 +285,9 @@ def test_promtool_and_amtool_accept_the_files(kind: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("file", ["rules_test.yaml", "rules_days_test.yaml"])
+@pytest.mark.parametrize(
+    "file", ["rules_test.yaml", pytest.param("rules_days_test.yaml", marks=pytest.mark.slow)]
+)
 def test_promtool_rule_tests_pass(file: str) -> None:
     done = promtool("test", "rules", str(Path(__file__).with_name(file)))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -207,6 +207,7 @@ def test_example_receiver_answers_while_other_clients_send_nothing(sync: Sync, b
         assert sync(WEBHOOK_URL=url, WEBHOOK_SECRET="k3y").of("webhook", "error") == []
 
 
+@pytest.mark.slow
 def test_example_receiver_closes_a_connection_whose_request_trickles() -> None:
     with (
         example_receiver() as (port, _),
