@@ -7,14 +7,10 @@ curl 7.88, except where a host is named. tests/clients/git/test_errors.py has ex
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
-from steps.errors import FixConfiguration, SyncError, TryAgain, volume_usage
+from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime.redaction import redacted
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MESSAGES = {
     Operation.GIT_CLONE: "Failed to read the repository",
@@ -22,7 +18,7 @@ MESSAGES = {
     Operation.GIT_COMMIT: "Failed to commit",
 }
 
-_DISK_FULL = "the disk is full or read-only"
+_REFUSED = "the server refused"
 
 # Failures that last until a person acts: the first pattern that matches gives the cause. Every other
 # failure is transient.
@@ -35,7 +31,7 @@ PERMANENT = (
         # strerror of ENOSPC, EROFS and EDQUOT. git: "sha1 file '…' write error. Out of diskspace",
         # "couldn't write …". git does not name ENOSPC in all of these.
         r"no space left on device|read-only file system|disk quota|out of diskspace|could(n't| not) write",
-        _DISK_FULL,
+        "the disk is full or read-only",
     ),
     # git, for a file:// repository; "remote:" before it where it is the server's
     (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
@@ -81,9 +77,13 @@ PERMANENT = (
             # 421, 423, 425 and 429
             r"|maximum .* redirects|returned error: 4(?!08|09|21|23|25|29)\d\d"
         ),
-        "the server refused",
+        _REFUSED,
     ),
 )
+
+# Causes that a server can report after it has received the push. A hook may print any other word too, and
+# quote paths such as certificate.yaml.
+_CAUSES_AT_THE_SERVER = {"the disk is full or read-only", "the repository cannot be written", _REFUSED}
 
 # Reasons of a rejected ref that are transient: another push came first (send-pack: "stale info", "fetch
 # first"; receive-pack: "cannot lock ref", "failed to update ref"), or the server has an internal error …
@@ -104,12 +104,26 @@ _NAMES = re.compile(
 _QUOTED_CHARACTERS = 1000
 _STATUS = re.compile(r"The requested URL returned error: \d+")
 
+# send-pack: "! [remote rejected] main -> main (pre-receive hook declined)". Azure DevOps continues the reason
+# on the next lines. A proxy may limit the size of a push, with status 413.
+_REFUSED_PUSH = re.compile(r"\[remote rejected\]|returned error: 413")
 
-def git_error(operation: Operation, output: str, status: int, directory: Path | None = None) -> SyncError:
-    """Return the error that git's output and exit status mean; it quotes the server's messages.
 
-    ``directory`` is that of the local repository, which is named if its volume is full.
+class PushRefused(FixConfiguration):
+    """The host received a push and refused it: for its content, or for any other reason.
+
+    ``host_message`` is the host's message, redacted and shortened. ``output`` is everything that git printed;
+    it may contain secrets.
     """
+
+    def __init__(self, host_message: str, output: str) -> None:
+        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], f"{_REFUSED}: {host_message}")
+        self.host_message = host_message
+        self.output = output
+
+
+def git_error(operation: Operation, output: str, status: int) -> SyncError:
+    """Return the error that git's output and exit status mean; it quotes the server's messages."""
     lines = [line.strip() for line in output.split("\n") if line.strip("@ \r")]
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
@@ -123,11 +137,14 @@ def git_error(operation: Operation, output: str, status: int, directory: Path | 
     is_transient = any(map(_TRANSIENT_REJECTION.search, rejected)) and not _PERMANENT_REJECTION.search(
         without_names
     )
+    is_refused_push = operation is Operation.GIT_PUSH and _REFUSED_PUSH.search(output) is not None
     for pattern, cause in () if is_transient else PERMANENT:
+        if is_refused_push and cause not in _CAUSES_AT_THE_SERVER:
+            continue
         if re.search(pattern, without_names, re.IGNORECASE):
-            is_here = cause == _DISK_FULL and directory is not None and not (server or rejected)
-            usage = f"; {directory} ({volume_usage(str(directory))})" if is_here else ""
-            return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {quoted}{usage}")
+            if is_refused_push and cause == _REFUSED:
+                return PushRefused(quoted, output)
+            return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {quoted}")
     return TryAgain(
         operation, MESSAGES[operation], quoted or f"git exited with status {status} and printed nothing"
     )

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 import pytest
 
-from steps.clients.git.errors import git_error
+from steps.clients.git.errors import PushRefused, git_error
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRANSIENT = [
     "fatal: unable to access 'https://h/certificates.git/': Could not resolve host: h",
@@ -55,7 +49,7 @@ PERMANENT = {
 
 
 @pytest.mark.parametrize("output", TRANSIENT)
-def test_transient_failure_is_retried_with_any_words_in_names_of_repository_host_and_branch(
+def test_transient_failure_is_retried_whatever_words_are_in_names_of_repository_host_and_branch(
     output: str,
 ) -> None:
     assert git_error(Operation.GIT_PUSH, output, 128).exit is Exit.TRANSIENT
@@ -91,14 +85,45 @@ def test_long_output_is_quoted_with_its_first_and_its_last_words() -> None:
     assert len(error) <= 1010
 
 
-def test_full_disk_names_the_local_repository_and_its_volume(tmp_path: Path) -> None:
-    output = "fatal: sha1 file 'x' write error. Out of diskspace"
-    error = git_error(Operation.GIT_COMMIT, output, 128, tmp_path).error
-    assert re.search(rf"Out of diskspace; {tmp_path} \(volume /.* has .* free\)$", error)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "path: clusterbackup/east/certificate.yaml:2",
+        "the repository was not found in the list of archives; access denied",
+        "Load key is invalid",
+        "",
+    ],
+)
+def test_push_that_a_hook_refuses_is_refused_whatever_the_hook_prints(words: str) -> None:
+    output = f"remote: {words}\nTo https://h/x.git\n!\tx:y\t[remote rejected] (pre-receive hook declined)"
+    problem = git_error(Operation.GIT_PUSH, output, 1)
+    assert isinstance(problem, PushRefused)
+    assert problem.error == f"the server refused: {problem.host_message}"
+    assert problem.host_message == "; ".join(filter(None, [words, "pre-receive hook declined"]))
+    assert problem.output == output
+
+
+def test_refused_push_is_found_in_a_reason_of_several_lines() -> None:
+    output = (
+        "error: remote unpack failed: error VS403654: The push was rejected because it contains secrets.\n"
+        "To https://dev.azure.com/o/_git/r\n"
+        "!\tx:y\t[remote rejected] (VS403654: The push was rejected because it contains secrets.\n"
+        "\npaths: /clusterbackup/east/a.yaml(31,23-75) : SEC101/176\n)"
+    )
+    problem = git_error(Operation.GIT_PUSH, output, 1)
+    assert isinstance(problem, PushRefused)
+    assert "/clusterbackup/east/a.yaml(31,23-75)" in problem.host_message
 
 
 @pytest.mark.parametrize(
-    "output", ["remote: fatal: No space left on device", "! [remote rejected] main (no space left)"]
+    "output",
+    [
+        "remote: fatal: write error: No space left on device\n!\tx:y\t[remote rejected] (unpacker error)",
+        "fatal: Authentication failed for 'https://h/x.git/'",
+        "fatal: unable to access 'https://h/x.git/': The requested URL returned error: 403",
+    ],
 )
-def test_full_disk_of_the_server_names_no_local_volume(output: str, tmp_path: Path) -> None:
-    assert "(volume" not in git_error(Operation.GIT_PUSH, output, 1, tmp_path).error
+def test_push_that_did_not_reach_a_rule_of_the_host_is_not_refused_by_it(output: str) -> None:
+    problem = git_error(Operation.GIT_PUSH, output, 1)
+    assert problem.exit is Exit.CONFIGURATION
+    assert not isinstance(problem, PushRefused)
