@@ -92,3 +92,12 @@ DENIED_OBJECTS = 100
 
 # The length of a server's message in an error, in characters. Some servers send whole pages.
 SERVER_MESSAGE_CHARACTERS = 1000
+
+# -- changes that the Git host refuses -------------------------------------------------------------------
+
+# One search for the refused changes. Enough to find one among 250,000 that no message names; what is not
+# found is deferred to the next run. A hosting service may count pushes.
+SEARCH_PUSHES = 40
+
+# Refused changes in the state. More of them are searched for in each run.
+REFUSED_CHANGES = 1000

@@ -24,4 +24,6 @@ def test_every_limit_has_a_unit_and_a_comment_with_its_reason() -> None:
             "PAGES",
             "OBJECTS",
             "CHARACTERS",
+            "PUSHES",
+            "CHANGES",
         }, name
