@@ -204,10 +204,10 @@ def _run_clusters(settings: Settings, store: ObjectStore, found: _Found, cluster
     here = f"under {settings.s3.prefix!r} in bucket {store.bucket!r}"
     if not clusters and not found.count and found.excluded:
         names = ", ".join(found.excluded_sample) + (" …" if found.excluded > SAMPLE_SIZE else "")
-        raise FixConfiguration(Operation.DISCOVER, "CLUSTERS matches no cluster", f"{here} are: {names}")
+        raise FixConfiguration(Operation.DISCOVER, "CLUSTERS matches no cluster", f"clusters {here}: {names}")
     if not found.count and not found.excluded:
-        prefixes = ", ".join(map(printable, store.prefixes())) or "nothing"
-        advice = f"nothing {here}, which contains: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
+        prefixes = ", ".join(map(printable, store.prefixes())) or "none"
+        advice = f"no object {here}; its prefixes: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
         if not clusters:
             raise FixConfiguration(Operation.DISCOVER, "Failed to find any cluster", advice)
         logs.warning(Operation.DISCOVER, "The bucket contains no cluster", error=advice)

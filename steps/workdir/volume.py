@@ -180,7 +180,7 @@ class Volume:
             raise FixConfiguration(
                 Operation.SETUP_WORKDIR,
                 "Failed to find a run",
-                f"{self.root} contains none: call `git-sync discover` first, with the same WORK_DIR",
+                f"{self.root} contains no run: call `git-sync discover` first, with the same WORK_DIR",
             )
         return run_ids[-1]
 

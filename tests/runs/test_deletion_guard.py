@@ -183,7 +183,7 @@ def test_empty_prefix_deletes_nothing_with_every_cluster_vanished_setting(
     result = sync(CLUSTER_VANISHED=policy)
     assert result.exit == 20
     assert sha(repository) == tip
-    assert "which contains: wrong/" in result.text
+    assert "its prefixes: wrong/" in result.text
 
 
 def test_wrong_bucket_deletes_nothing(sync: Sync, s3: S3Server, repository: Path) -> None:
@@ -387,7 +387,7 @@ def test_filters_that_exclude_every_object_are_logged(sync: Sync) -> None:
 def test_clusters_option_that_matches_no_cluster_exits_40(sync: Sync) -> None:
     result = sync("run", "--clusters", "production-*")
     assert result.exit == 40
-    assert "are: east, west" in result.errors
+    assert "': east, west" in result.errors
 
 
 # -- dry run --------------------------------------------------------------------------------------

@@ -608,7 +608,7 @@ def test_prefix_without_clusters_lists_the_prefixes_of_the_bucket(
 def test_empty_bucket_is_reported_as_empty(sync: Sync) -> None:
     result = sync()
     assert result.exit == 40
-    assert "which contains: nothing" in result.errors
+    assert "its prefixes: none" in result.errors
 
 
 def test_run_fails_when_every_cluster_fails(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
