@@ -7,10 +7,14 @@ curl 7.88, except where a host is named. tests/clients/git/test_errors.py has ex
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from steps.core.operations import Operation
-from steps.errors import FixConfiguration, SyncError, TryAgain
+from steps.errors import FixConfiguration, SyncError, TryAgain, volume_usage
 from steps.runtime.redaction import redacted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MESSAGES = {
     Operation.GIT_CLONE: "Failed to read the repository",
@@ -19,6 +23,7 @@ MESSAGES = {
 }
 
 _REFUSED = "the server refused"
+_DISK_FULL = "the disk is full or read-only"
 
 # Failures that last until a person acts: the first pattern that matches gives the cause. Every other
 # failure is transient.
@@ -31,7 +36,7 @@ PERMANENT = (
         # strerror of ENOSPC, EROFS and EDQUOT. git: "sha1 file '…' write error. Out of diskspace",
         # "couldn't write …". git does not name ENOSPC in all of these.
         r"no space left on device|read-only file system|disk quota|out of diskspace|could(n't| not) write",
-        "the disk is full or read-only",
+        _DISK_FULL,
     ),
     # git, for a file:// repository; "remote:" before it where it is the server's
     (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
@@ -122,8 +127,11 @@ class PushRefused(FixConfiguration):
         self.output = output
 
 
-def git_error(operation: Operation, output: str, status: int) -> SyncError:
-    """Return the error that git's output and exit status mean; it quotes the server's messages."""
+def git_error(operation: Operation, output: str, status: int, directory: Path | None = None) -> SyncError:
+    """Return the error that git's output and exit status mean; it quotes the server's messages.
+
+    ``directory`` is that of the local repository, which is named if its volume is full.
+    """
     lines = [line.strip() for line in output.split("\n") if line.strip("@ \r")]
     server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
@@ -144,7 +152,9 @@ def git_error(operation: Operation, output: str, status: int) -> SyncError:
         if re.search(pattern, without_names, re.IGNORECASE):
             if is_refused_push and cause == _REFUSED:
                 return PushRefused(quoted, output)
-            return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {quoted}")
+            is_here = cause == _DISK_FULL and directory is not None and not (server or rejected)
+            usage = f"; {directory} ({volume_usage(str(directory))})" if is_here else ""
+            return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {quoted}{usage}")
     return TryAgain(
         operation, MESSAGES[operation], quoted or f"git exited with status {status} and printed nothing"
     )

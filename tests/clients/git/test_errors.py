@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 import pytest
 
 from steps.clients.git.errors import PushRefused, git_error
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TRANSIENT = [
     "fatal: unable to access 'https://h/certificates.git/': Could not resolve host: h",
@@ -49,7 +55,7 @@ PERMANENT = {
 
 
 @pytest.mark.parametrize("output", TRANSIENT)
-def test_transient_failure_is_retried_whatever_words_are_in_names_of_repository_host_and_branch(
+def test_transient_failure_is_retried_with_any_words_in_names_of_repository_host_and_branch(
     output: str,
 ) -> None:
     assert git_error(Operation.GIT_PUSH, output, 128).exit is Exit.TRANSIENT
@@ -94,7 +100,7 @@ def test_long_output_is_quoted_with_its_first_and_its_last_words() -> None:
         "",
     ],
 )
-def test_push_that_a_hook_refuses_is_refused_whatever_the_hook_prints(words: str) -> None:
+def test_push_that_a_hook_refuses_is_refused_with_any_output_of_the_hook(words: str) -> None:
     output = f"remote: {words}\nTo https://h/x.git\n!\tx:y\t[remote rejected] (pre-receive hook declined)"
     problem = git_error(Operation.GIT_PUSH, output, 1)
     assert isinstance(problem, PushRefused)
@@ -127,3 +133,16 @@ def test_push_that_did_not_reach_a_rule_of_the_host_is_not_refused_by_it(output:
     problem = git_error(Operation.GIT_PUSH, output, 1)
     assert problem.exit is Exit.CONFIGURATION
     assert not isinstance(problem, PushRefused)
+
+
+def test_full_disk_names_the_local_repository_and_its_volume(tmp_path: Path) -> None:
+    output = "fatal: sha1 file 'x' write error. Out of diskspace"
+    error = git_error(Operation.GIT_COMMIT, output, 128, tmp_path).error
+    assert re.search(rf"Out of diskspace; {tmp_path} \(volume /.* has .* free\)$", error)
+
+
+@pytest.mark.parametrize(
+    "output", ["remote: fatal: No space left on device", "! [remote rejected] main (no space left)"]
+)
+def test_full_disk_of_the_server_names_no_local_volume(output: str, tmp_path: Path) -> None:
+    assert "(volume" not in git_error(Operation.GIT_PUSH, output, 1, tmp_path).error
