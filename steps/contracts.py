@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision, DeletionLimits
 from steps.core.filters import Selection
+from steps.core.git_objects import Change
 from steps.core.intake_limits import Excess, IntakeLimits, OverLimit
 from steps.core.operations import Operation
 from steps.kubernetes.change_summary import ChangeSummary
@@ -248,11 +249,12 @@ class ClusterResult(Document):
     quarantined: dict[str, int] = Field(default={}, description="keys by reason")
     quarantined_sample: tuple[str, ...] = Field(default=(), description="the first 20 quarantined keys")
     changes_deferred: int = Field(
-        default=0, description="changes that the next run makes because this run lacks the bytes"
+        default=0, description="changes that this run could not make and the next run makes"
     )
     unavailable_sample: tuple[str, ...] = Field(
         default=(), description="the first 20 objects that the store does not return: key and reason"
     )
+    refused_by_host: int = Field(default=0, description="changes that the Git host refuses")
     listed_at: AwareDatetime | None = Field(default=None, description="start of the listing")
     newest_object_at: AwareDatetime | None = Field(
         default=None, description="newest modification time in the listing"
@@ -270,6 +272,21 @@ class ClusterResult(Document):
     def files_before(self) -> int:
         """Number of files in Git before the run."""
         return self.files - self.added + self.deleted
+
+
+class RefusedObject(Document):
+    """A change that the Git host refuses. Later runs skip it until the object changes, or in full mode."""
+
+    path: str = Field(description="<cluster>/<rest of the key>")
+    change: Change = Field(description="A new, M modified, D deleted")
+    oid: str = Field(description="blob id of the refused content; for a deletion, of the file")
+    since: AwareDatetime = Field(description="start of the run in which the host refused it")
+    host_message: str = Field(description="the host's message; empty after the first 20 objects of a run")
+
+    @property
+    def cluster(self) -> str:
+        """The name of its cluster."""
+        return self.path.partition("/")[0]
 
 
 class Verdict(Document):
@@ -320,6 +337,9 @@ class RunResult(Document):
     clusters_skipped_sample: tuple[str, ...] = ()
     quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...] = ()
+    refused_by_host: tuple[RefusedObject, ...] = Field(
+        default=(), description="the first 1,000 changes that the Git host refuses, by path"
+    )
     changes: ChangeSummary = ChangeSummary()
     step_seconds: dict[str, float] = Field(
         default={}, description="duration by step; the sum is the duration of the run"
@@ -365,6 +385,9 @@ class ClusterState(Document):
     over_limit: bool = Field(
         default=False, description="the last run skipped the cluster: it exceeds an intake limit"
     )
+    refused_by_host: int = Field(
+        default=0, description="changes that the Git host refuses, in the last run that processed the cluster"
+    )
     missing: bool = Field(
         default=False, description="the bucket contains no object of the cluster, but Git contains files"
     )
@@ -383,4 +406,7 @@ class State(Document):
         description="by cluster: start of the newest listing that was published"
     )
     clusters: dict[str, ClusterState] = {}
+    refused_by_host: tuple[RefusedObject, ...] = Field(
+        default=(), description="the changes that the next run skips, because the Git host refuses them"
+    )
     counters: Counters

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from steps.clients.git.errors import PushRefused
 from steps.clients.git.repository import Repository
-from steps.contracts import ClusterResult, Run, RunResult, Verdict
+from steps.contracts import Run, RunResult, Verdict
 from steps.core.changes import PlanRow
 from steps.core.operations import Operation
 from steps.errors import TryAgain
@@ -15,26 +17,34 @@ from steps.kubernetes.change_summary import ChangeSummary, summarize
 from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan
 from steps.publishing.commit import commit
+from steps.publishing.earlier import made_by_commits
 from steps.publishing.inspection import inspect_changes
-from steps.publishing.push import PushCount, push
+from steps.publishing.parts import PartialPush
+from steps.publishing.push import PushCount, log_moved_branch, push
+from steps.publishing.refusals import Remembered
 from steps.publishing.replan import (
     clusters_with_newer_listing,
     history_since_base,
+    known_state,
     made_by,
     published_by,
     replan,
     settled_clusters,
 )
+from steps.publishing.selection import Published, not_selected
 from steps.reporting.result import completed_result
-from steps.runtime import logs, retry
+from steps.runtime import retry
 from steps.workdir.cache import Caches
 from steps.workdir.files import read_document, write_document
 from steps.workdir.mirror import apply_locally
 from steps.workdir.rowfile import read_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from steps.runtime.settings.git import GitSettings
     from steps.runtime.settings.reading import Settings
-    from steps.workdir.volume import RunFiles, Volume
+    from steps.workdir.volume import Volume
 
 
 def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, pushes: PushCount) -> RunResult:
@@ -44,47 +54,42 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
     publish fails.
     """
     files = volume.files(run.run_id)
+    plan = Plan(run.base, files.plan_rows, verdict.clusters)
     if run.download_only or run.dry_run:
-        published = _Published(verdict.clusters, summarize(read_rows(files.plan_rows, PlanRow), {}))
+        published, changes = Published(plan, plan), summarize(read_rows(plan.rows, PlanRow), {})
     else:
-        published = _publish_to_branch(settings, volume, run, verdict, pushes)
+        published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
     if run.download_only and not run.dry_run:
-        apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(files.plan_rows, PlanRow))
+        apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(plan.rows, PlanRow))
     if not run.dry_run:
-        caches = Caches(volume, run.identity)
-        for cluster in published.clusters:
-            if cluster.processed:
-                caches.update(cluster.name, files)
+        _update_caches(volume, run, published)
     result = completed_result(
         run,
         verdict,
         finished_at=datetime.now(UTC),
-        clusters=published.clusters,
+        clusters=published.made.clusters,
         commit=published.commit,
         push_attempts=pushes.attempts,
-        changes=published.changes,
+        changes=changes,
+        refused_by_host=published.refused,
     )
     write_document(files.result, result)
     return result
 
 
-@dataclass(frozen=True)
-class _Published:
-    clusters: tuple[ClusterResult, ...]
-    changes: ChangeSummary
-    commit: str | None = None
-
-
 def _publish_to_branch(
     settings: Settings, volume: Volume, run: Run, verdict: Verdict, pushes: PushCount
-) -> _Published:
+) -> tuple[Published, ChangeSummary]:
     """Commit and push; if another push came first, plan again on the branch's new tip, up to five times."""
     files = volume.files(run.run_id)
     detected = Plan(run.base, files.plan_rows, verdict.clusters)
-    newer = clusters_with_newer_listing(volume, run, verdict.clusters)
     if detected.is_empty:
-        return _nothing_to_commit(detected)
+        return Published(detected, detected), ChangeSummary()
+    state = known_state(volume, run)
+    newer = clusters_with_newer_listing(state, run, verdict.clusters)
+    remembered = Remembered(run, state, files.selected_rows)
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
+        branch = _Branch(settings.git, volume, run, repository, remembered, pushes)
         for _ in retry.PUSHES.tries():
             tip = repository.fetch_tip()
             if tip == run.base and not newer:
@@ -92,20 +97,17 @@ def _publish_to_branch(
                 files.replan_verdict.unlink(missing_ok=True)  # an earlier attempt wrote it for another tip
             else:
                 since = history_since_base(repository, run, tip)
-                if own := made_by(run, since):
-                    return _already_pushed(files, detected, own[0])
-                settled = settled_clusters(verdict.clusters, newer | published_by(since))
+                own = made_by(run, since)
+                if own and (published := branch.pushed_earlier(detected, own)):
+                    return published, summarize(read_rows(published.made.rows, PlanRow), {})
+                others = [commit for commit in since if commit.oid not in own]
+                settled = settled_clusters(verdict.clusters, newer | published_by(others))
                 plan = replan(repository, volume, run, tip, settled)
                 log_conflicts(repository, files, run, plan, since)
                 replanned = verdict.model_copy(update={"clusters": plan.clusters})
                 write_document(files.replan_verdict, replanned)
-            if plan.is_empty:
-                return _nothing_to_commit(plan)
-            oid = commit(settings.git, volume, run, repository, plan)
-            new_tip = push(repository, run, oid, tip, pushes)
-            if new_tip == oid:
-                return _pushed(volume, run, repository, plan, oid)
-            _log_moved_branch(run, new_tip)
+            if published := branch.publish(plan):
+                return published, branch.summarize(published)
     raise TryAgain(
         Operation.GIT_PUSH,
         "Failed to push to repository",
@@ -113,31 +115,68 @@ def _publish_to_branch(
     )
 
 
-def _nothing_to_commit(plan: Plan) -> _Published:
-    return _Published(plan.clusters, ChangeSummary())
+@dataclass(frozen=True)
+class _Branch:
+    """The branch of a run, and what is needed to push to it."""
+
+    settings: GitSettings
+    volume: Volume
+    run: Run
+    repository: Repository
+    remembered: Remembered
+    pushes: PushCount
+
+    def publish(self, plan: Plan) -> Published | None:
+        """Commit and push the plan; return None if another push came first."""
+        wanted, refused = self.remembered.leave_out(plan)
+        if wanted.is_empty:
+            return Published(plan, wanted, refused=refused)
+        oid = commit(self.settings, self.volume, self.run, self.repository, wanted)
+        try:
+            tip = push(self.repository, self.run, oid, wanted.tip, self.pushes)
+        except PushRefused as refusal:
+            parts = PartialPush(self.settings, self.volume, self.run, self.repository, self.pushes, wanted)
+            if (published := parts.publish(refusal, self.remembered)) is None:
+                return None
+            return replace(published, planned=plan, refused=(*refused, *published.refused))
+        if tip == oid:
+            return Published(plan, wanted, oid, refused)
+        log_moved_branch(self.run, tip)
+        return None
+
+    def pushed_earlier(self, detected: Plan, commits: Sequence[str]) -> Published | None:
+        """Return what these commits made of an earlier attempt's plan; None if the run did not make them."""
+        files = self.volume.files(self.run.run_id)
+        plan = detected
+        if files.replan_verdict.exists():
+            clusters = read_document(files.replan_verdict, Verdict).clusters
+            plan = replace(detected, rows=files.replan_rows, clusters=clusters)
+        wanted, refused = self.remembered.leave_out(plan)
+        made = made_by_commits(self.repository, self.run, wanted, commits, files.published_rows)
+        return Published(plan, made, commits[0], refused) if made else None
+
+    def summarize(self, published: Published) -> ChangeSummary:
+        """Remember the new tip, and summarize what the commits changed."""
+        if published.commit is None:
+            return ChangeSummary()
+        entries = self.repository.children(published.commit, self.run.git_path)
+        Caches(self.volume, self.run.identity).note_tip(published.commit, entries)
+        # On a new branch every file is new, and there are no old versions to compare with.
+        base = published.planned.tip
+        inspected = (
+            inspect_changes(self.repository, self.run.git_path, published.commit, base) if base else {}
+        )
+        return summarize(read_rows(published.made.rows, PlanRow), inspected)
 
 
-def _already_pushed(files: RunFiles, detected: Plan, oid: str) -> _Published:
-    """Describe the commit that an earlier attempt pushed: it makes the changes of the newest plan."""
-    logs.info(Operation.GIT_PUSH, "The branch already contains this run's commit", commit=oid)
-    rows, clusters = detected.rows, detected.clusters
-    if files.replan_verdict.exists():
-        rows, clusters = files.replan_rows, read_document(files.replan_verdict, Verdict).clusters
-    return _Published(clusters, summarize(read_rows(rows, PlanRow), {}), oid)
-
-
-def _pushed(volume: Volume, run: Run, repository: Repository, plan: Plan, oid: str) -> _Published:
-    entries = repository.children(oid, run.git_path)
-    Caches(volume, run.identity).note_tip(oid, entries)
-    # On a new branch every file is new, and there are no old versions to compare with.
-    inspected = inspect_changes(repository, run.git_path, oid) if plan.tip else {}
-    return _Published(plan.clusters, summarize(read_rows(plan.rows, PlanRow), inspected), oid)
-
-
-def _log_moved_branch(run: Run, tip: str | None) -> None:
-    """Log that another push came first."""
-    if tip is None:
-        message = f"Branch {run.branch} no longer exists; planning again without it"
-    else:
-        message = f"Branch {run.branch} has moved; planning again on {tip[:12]}"
-    logs.warning(Operation.GIT_PUSH, message, branch=run.branch, tip=tip)
+def _update_caches(volume: Volume, run: Run, published: Published) -> None:
+    """Make the accepted objects of each processed cluster its cache, without those that Git does not have."""
+    caches, files = Caches(volume, run.identity), volume.files(run.run_id)
+    waiting = {cluster.name for cluster in published.made.clusters if cluster.processed}
+    if published.made.rows != published.planned.rows:
+        missing = not_selected(published.planned, published.made)
+        for cluster, rows in groupby(missing, key=lambda row: row.path.partition(b"/")[0].decode()):
+            caches.update(cluster, files, without=frozenset(row.path for row in rows))
+            waiting.remove(cluster)
+    for cluster in waiting:
+        caches.update(cluster, files)

@@ -20,10 +20,11 @@ from steps.workdir.files import open_plain
 from steps.workdir.rowfile import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from steps.clients.git.repository import Repository
     from steps.contracts import Run
+    from steps.kubernetes.change_summary import BlobChange
     from steps.planning.plan import Plan
     from steps.runtime.settings.git import GitSettings
     from steps.workdir.volume import Volume
@@ -38,7 +39,7 @@ def commit(settings: GitSettings, volume: Volume, run: Run, repository: Reposito
     """
     with logs.timed() as elapsed:
         oid = repository.fast_import(_commands(settings, volume, run, plan))
-        if (path := _first_difference(repository, oid, run, plan)) is not None:
+        if (path := _first_difference(repository.changes(oid), run, plan)) is not None:
             volume.remove_caches()
             raise TryAgain(
                 Operation.GIT_COMMIT,
@@ -58,22 +59,29 @@ def commit(settings: GitSettings, volume: Volume, run: Run, repository: Reposito
     return oid
 
 
-def _first_difference(repository: Repository, oid: str, run: Run, plan: Plan) -> bytes | None:
+def _first_difference(changes: Iterable[BlobChange], run: Run, plan: Plan) -> bytes | None:
     """Return the first path, anywhere in the repository, whose change is not that of the plan."""
-    prefix = run.git_path.encode()
-    planned = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
-    for row, made in outer_join(planned, repository.changes(oid)):
+    for row, made in joined_with_plan(changes, run, plan):
         if row is None:
             assert made is not None  # noqa: S101 - an outer join yields no empty pair
             return made.path
-        if made is None or _outcome(row) != (made.change, made.after):
+        if made is None or not is_made(row, made):
             return row.path
     return None
 
 
-def _outcome(row: PlanRow) -> tuple[str, str]:
-    """Return the change and the new blob that git must report for this row."""
-    return (row.change, "" if row.change == Change.DELETED else row.oid)
+def joined_with_plan(
+    changes: Iterable[BlobChange], run: Run, plan: Plan
+) -> Iterator[tuple[PlanRow | None, BlobChange | None]]:
+    """Pair the plan's rows with changes of the repository; paths are those of the repository."""
+    prefix = run.git_path.encode()
+    planned = (row._replace(path=prefix + row.path) for row in read_rows(plan.rows, PlanRow))
+    return outer_join(planned, changes)
+
+
+def is_made(row: PlanRow, made: BlobChange) -> bool:
+    """Whether the change of the repository is that of the plan's row."""
+    return (row.change, "" if row.change == Change.DELETED else row.oid) == (made.change, made.after)
 
 
 def _commands(settings: GitSettings, volume: Volume, run: Run, plan: Plan) -> Iterator[bytes]:
@@ -112,6 +120,7 @@ def _message(run: Run, plan: Plan) -> str:
         refused=[
             *((c.name, c.decision) for c in processed if c.status is Status.REFUSED),
             *((c.name, c.over_limit) for c in plan.clusters if c.over_limit),
+            *((c.name, "refused_by_host") for c in plan.clusters if c.refused_by_host),
         ],
         failed=[c.name for c in plan.clusters if c.status is Status.FAILED],
     )

@@ -28,15 +28,15 @@ _MOST_BYTES = 8 * 1024 * 1024  # of all versions together
 
 
 def inspect_changes(
-    repository: Repository, git_path: str, commit: str, seconds: float = _SECONDS
+    repository: Repository, git_path: str, commit: str, base: str | None = None, seconds: float = _SECONDS
 ) -> Mapping[bytes, FileInspection]:
-    """Return what changed inside the files of ``commit``, by path ``<cluster>/<rest>``.
+    """Return what changed inside the files from ``base`` to ``commit``, by path ``<cluster>/<rest>``.
 
     A file is missing if time or memory ran out, or if git failed. Both are logged.
     """
     found: dict[bytes, FileInspection] = {}
     try:
-        found.update(_inspections(repository, git_path, commit, time.monotonic() + seconds))
+        found.update(_inspections(repository, git_path, commit, base, time.monotonic() + seconds))
     except SyncError as problem:
         logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
     except Exception as bug:  # noqa: BLE001 - the commit is pushed, and the report works without it
@@ -47,10 +47,10 @@ def inspect_changes(
 
 
 def _inspections(
-    repository: Repository, git_path: str, commit: str, deadline: float
+    repository: Repository, git_path: str, commit: str, base: str | None, deadline: float
 ) -> Iterator[tuple[bytes, FileInspection]]:
     """Yield the inspection of each file; those without relevant content first, because they cost nothing."""
-    changes, contents = _read_new_versions(repository, git_path, commit)
+    changes, contents = _read_new_versions(repository, git_path, commit, base)
     if not logs.is_debug():  # the debug log counts the changed lines of every file
         irrelevant = {c.path for c in changes if c.after and not is_relevant(c.path, contents[c.after])}
         yield from ((path, FileInspection("")) for path in irrelevant)
@@ -66,7 +66,7 @@ def _inspections(
 
 
 def _read_new_versions(
-    repository: Repository, git_path: str, commit: str
+    repository: Repository, git_path: str, commit: str, base: str | None
 ) -> tuple[list[BlobChange], dict[str, bytes]]:
     """Choose the files to inspect, and return them with their new contents by blob id.
 
@@ -74,7 +74,7 @@ def _read_new_versions(
     dropped before any old version is fetched.
     """
     cut = len(git_path.encode())
-    below = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path))
+    below = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path, base=base))
     changes = files_to_inspect(below)
     contents = _contents(repository, [c.after for c in changes], _MOST_BYTES // 2)
     return [c for c in changes if not c.after or c.after in contents], contents

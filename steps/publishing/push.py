@@ -63,3 +63,12 @@ def _attempt(repository: Repository, oid: str, base: str | None) -> SyncError:
         "Failed to push to repository",
         "the server reported success but did not update the branch",
     )
+
+
+def log_moved_branch(run: Run, tip: str | None) -> None:
+    """Log that another push came first."""
+    if tip is None:
+        message = f"Branch {run.branch} no longer exists; planning again without it"
+    else:
+        message = f"Branch {run.branch} has moved; planning again on {tip[:12]}"
+    logs.warning(Operation.GIT_PUSH, message, branch=run.branch, tip=tip)

@@ -34,17 +34,22 @@ _MOST_BLOBS = 50_000
 _HISTORY_DEPTHS = (50, 1000)
 
 
-def clusters_with_newer_listing(volume: Volume, run: Run, clusters: Iterable[ClusterResult]) -> set[str]:
+def known_state(volume: Volume, run: Run) -> State | None:
+    """Return the state on this volume; None if there is none, or if it is of another sync."""
+    try:
+        state = read_document(volume.state, State)
+    except FileNotFoundError:
+        return None
+    return state if state.identity == run.identity else None
+
+
+def clusters_with_newer_listing(state: State | None, run: Run, clusters: Iterable[ClusterResult]) -> set[str]:
     """Return the clusters of which another run on this volume has a newer listing than this run.
 
     That run has published the listing, or found it equal to Git. Listings are ordered by the S3 server's
     clock, which counts seconds; within one second, the run that began later has listed later.
     """
-    try:
-        state = read_document(volume.state, State)
-    except FileNotFoundError:
-        return set()
-    if state.identity != run.identity:
+    if state is None:
         return set()
     later = state.last_run.started_at > run.started_at
     newer = set()
@@ -61,7 +66,7 @@ def published_by(commits: Iterable[Commit]) -> set[str]:
 
 
 def made_by(run: Run, commits: Iterable[Commit]) -> list[str]:
-    """Return the ids of the commits that name this run."""
+    """Return the ids of the commits that name this run, newest first."""
     return [commit.oid for commit in commits if parse_trailers(commit.message).run_id == run.run_id]
 
 

@@ -188,6 +188,11 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
         "1 if the last run skipped the cluster because it exceeds an intake limit.",
         lambda cluster: cluster.over_limit,
     ),
+    (
+        "refused_by_host",
+        "Changes of the cluster that the Git host refused in the last run.",
+        lambda cluster: cluster.refused_by_host,
+    ),
     ("missing", "1 if the bucket contains no object of the cluster.", lambda cluster: cluster.missing),
 )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, Outcome, Run, RunResult, Status, Verdict
+from steps.contracts import ClusterResult, Outcome, RefusedObject, Run, RunResult, Status, Verdict
 from steps.core.deletion_guard import REFUSALS, Decision
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
-from steps.core.wording import plural
+from steps.core.limits import REFUSED_CHANGES
+from steps.core.wording import SAMPLE_SIZE, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
     commit: str | None,
     push_attempts: int,
     changes: ChangeSummary,
+    refused_by_host: tuple[RefusedObject, ...] = (),
 ) -> RunResult:
     """Return the result of a run whose last step ended."""
     codes = exit_codes(clusters, clusters_skipped=run.clusters_skipped, dry_run=run.dry_run)
@@ -58,9 +60,17 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         clusters_skipped_sample=run.clusters_skipped_sample,
         quarantined=run.quarantined,
         quarantined_sample=run.quarantined_sample,
+        refused_by_host=_limited(refused_by_host),
         changes=changes,
         step_seconds=_step_seconds(run, verdict, finished_at),
     )
+
+
+def _limited(refused: tuple[RefusedObject, ...]) -> tuple[RefusedObject, ...]:
+    """Limit the number of refused objects, and of messages, that the result and the state contain."""
+    first = sorted(refused, key=lambda one: one.path)[:REFUSED_CHANGES]
+    without_message = (one.model_copy(update={"host_message": ""}) for one in first[SAMPLE_SIZE:])
+    return (*first[:SAMPLE_SIZE], *without_message)
 
 
 def exit_codes(
@@ -76,7 +86,7 @@ def exit_codes(
         codes |= {Exit.TRANSIENT if cluster.transient else Exit.CONFIGURATION for cluster in failed}
     elif failed:
         codes.add(Exit.PARTIAL)
-    if any(cluster.changes_deferred for cluster in clusters):
+    if any(cluster.changes_deferred or cluster.refused_by_host for cluster in clusters):
         codes.add(Exit.PARTIAL)
     refused = {Status.REFUSED, Status.OVER_LIMIT}
     if clusters_skipped or any(cluster.status in refused for cluster in clusters):
@@ -91,6 +101,10 @@ def cause(result: RunResult) -> str:
     if result.error:
         return result.error
     causes = [part for cluster in result.clusters for part in _causes(cluster)]
+    if result.refused_by_host:
+        first = result.refused_by_host[0]
+        count = plural(sum(cluster.refused_by_host for cluster in result.clusters), "change")
+        causes.append(f"{count} refused by the Git host, first {printable(first.path)}: {first.host_message}")
     if result.clusters_skipped:
         causes.insert(0, f"{plural(result.clusters_skipped, 'new cluster')} skipped: over MAX_CLUSTERS")
     return "; ".join(causes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
 from steps.core.deletion_guard import REFUSALS
 from steps.core.keys import printable
-from steps.core.wording import plural
+from steps.core.wording import SAMPLE_SIZE, plural
 from steps.kubernetes.change_summary import (
     ChangeSummary,
     Count,
@@ -56,6 +56,7 @@ _CATEGORIES = {
 }
 _MAX_KEYS = 5
 _SHORT_ID = 12
+_TRY_AGAIN = "a full run (SYNC_MODE=full) tries it again"
 # Chat programs interpret <!here>, @everyone and [a](link). These characters only look similar.
 _CHAT_SAFE = str.maketrans("<>[]@", "\u2039\u203a()\uff20")
 
@@ -100,6 +101,8 @@ def _lead(result: RunResult) -> Parts:
         )
         if count
     ]
+    if refused := sum(cluster.refused_by_host for cluster in result.clusters):
+        problems.append(f"{plural(refused, 'change')} refused by the Git host")
     return (f"{processed} {', '.join(problems)}.".removesuffix(" ."),)
 
 
@@ -114,6 +117,7 @@ def _to_do(result: RunResult) -> Iterator[Block]:
         items.append((f"{new} skipped, because there are more clusters than MAX_CLUSTERS:", *names, more))
     for cluster in result.clusters:
         items += _cluster_to_do(cluster)
+    items += _refused_by_host(result)
     items += _quarantined("Outside every cluster", result.quarantined, result.quarantined_sample)
     for cluster in result.clusters:
         items += _quarantined(Code(cluster.name), cluster.quarantined, cluster.quarantined_sample)
@@ -145,7 +149,20 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
         yield name, ": the store lists an object but does not return it: ", Code(unavailable)
     if cluster.changes_deferred:
         changes = plural(cluster.changes_deferred, "change")
-        yield name, f": {changes} deferred to the next run, because this run did not download the content."
+        yield name, f": {changes} deferred to the next run; the log has the cause."
+
+
+def _refused_by_host(result: RunResult) -> Iterator[Parts]:
+    for one in result.refused_by_host[:SAMPLE_SIZE]:
+        yield (
+            Code(one.path),
+            f" ({one.change.word}) is refused by the Git host since {at(one.since)}: ",
+            Code(one.host_message or "see the log of that run"),
+            f". Change the object, or the host's rule; then {_TRY_AGAIN}.",
+        )
+    count = sum(cluster.refused_by_host for cluster in result.clusters)
+    if count > SAMPLE_SIZE:
+        yield (f"The Git host refuses {count - SAMPLE_SIZE:,} more.",)
 
 
 def _quarantined(where: Inline, reasons: Mapping[str, int], sample: tuple[str, ...]) -> Iterator[Parts]:

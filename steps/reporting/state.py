@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, ClusterState, LastSuccess, RunResult, State, Status
+from steps.contracts import (
+    ClusterResult,
+    ClusterState,
+    LastSuccess,
+    RefusedObject,
+    RunResult,
+    State,
+    Status,
+)
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
@@ -30,10 +38,13 @@ def state_after(old: State | None, result: RunResult) -> State:
     is_repeated = old is not None and result.run_id in old.counters.counted_runs
     listed = known.listed if known else {}
     clusters = known.clusters if known else {}
+    refused_by_host = known.refused_by_host if known else ()
     if is_same_sync:
         listed = _listed(listed, result)
         if not is_repeated:
             clusters = _clusters(clusters, result, is_late=is_late)
+        if not is_late:
+            refused_by_host = _refused_by_host(refused_by_host, result)
     return State(
         identity=known.identity if known else result.identity,
         last_run=old.last_run if old and is_late else result,
@@ -41,6 +52,7 @@ def state_after(old: State | None, result: RunResult) -> State:
         consecutive_failures=_consecutive_failures(old, result, is_counted=not (is_late or is_repeated)),
         listed=listed,
         clusters=clusters,
+        refused_by_host=refused_by_host,
         counters=_counters(old, result),
     )
 
@@ -89,6 +101,28 @@ def _listed(before: Mapping[str, datetime], result: RunResult) -> dict[str, date
     return listed
 
 
+def _refused_by_host(before: tuple[RefusedObject, ...], result: RunResult) -> tuple[RefusedObject, ...]:
+    """Replace the refused changes of the clusters that the run processed.
+
+    A run that options filter may not have planned the other changes of a cluster, so it keeps them. Any other
+    run forgets the clusters that it did not find.
+    """
+    planned = {cluster.name for cluster in result.processed}
+    found = {cluster.name for cluster in result.clusters}
+    refused = {one.path for one in result.refused_by_host}
+    kept = (
+        one
+        for one in before
+        if one.path not in refused
+        and (
+            result.filtered_by_options
+            or not result.clusters
+            or (one.cluster in found and one.cluster not in planned)
+        )
+    )
+    return tuple(sorted((*kept, *result.refused_by_host), key=lambda one: one.path))
+
+
 def _clusters(
     before: Mapping[str, ClusterState], result: RunResult, *, is_late: bool
 ) -> dict[str, ClusterState]:
@@ -123,9 +157,11 @@ def _processed(
         update |= {
             "quarantined": sum(cluster.quarantined.values()),
             "deletions_refused": cluster.deletions_refused,
+            "refused_by_host": cluster.refused_by_host,
             "missing": cluster.accepted == 0 and cluster.files_before > 0,
             "newest_object_at": cluster.newest_object_at or known.newest_object_at,
         }
-        if cluster.status is Status.OK and not cluster.changes_deferred:
+        is_complete = not cluster.changes_deferred and not cluster.refused_by_host
+        if cluster.status is Status.OK and is_complete:
             update["last_success_at"] = result.finished_at
     return known.model_copy(update=update)

@@ -42,6 +42,7 @@ def _clusters(state: State) -> Iterator[Block]:
             "Newest object",
             "Quarantined",
             "Deletions refused",
+            "Refused by host",
         )
         rows = [
             (
@@ -52,6 +53,7 @@ def _clusters(state: State) -> Iterator[Block]:
                 at(known.newest_object_at),
                 known.quarantined,
                 known.deletions_refused,
+                known.refused_by_host,
             )
             for name, known in sorted(state.clusters.items())
         ]
@@ -65,4 +67,6 @@ def _badge(known: ClusterState) -> Badge:
         return Badge("missing", Tone.BAD)
     if known.deletions_refused:
         return Badge("refused", Tone.WARN)
+    if known.refused_by_host:
+        return Badge("refused by host", Tone.WARN)
     return Badge("quarantined keys", Tone.WARN) if known.quarantined else Badge("ok", Tone.GOOD)

@@ -18,10 +18,10 @@ from steps.core.operations import Operation
 from steps.core.tree_id import TreeId
 from steps.runtime import logs
 from steps.workdir.files import atomic_file
-from steps.workdir.rowfile import Damaged, RowFile, accepted_lines, decoder, write_rows
+from steps.workdir.rowfile import Damaged, RowFile, accepted_lines, decoder, path_of, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from steps.workdir.volume import RunFiles, Volume
@@ -72,18 +72,26 @@ class Caches:
         with atomic_file(baseline) as out, self._volume.cache(cluster).open("rb") as cache:
             shutil.copyfileobj(cache, out)
 
-    def update(self, cluster: str, files: RunFiles) -> None:
-        """Replace the cache by the accepted objects of the run's manifest."""
+    def update(self, cluster: str, files: RunFiles, *, without: Collection[bytes] = ()) -> None:
+        """Replace the cache by the accepted objects of the run's manifest.
+
+        ``without`` are the paths of objects that Git does not have after the run.
+        """
         manifest, baseline = RowFile(files.manifest(cluster)), RowFile(files.baseline(cluster))
         if manifest.footer(ManifestFooter).unchanged == len(manifest) == len(baseline):
             tree = baseline.header(BaselineHeader).tree
             if tree and self.makes(cluster, tree):
                 return  # the cache was the baseline, and nothing has changed
+
+        def lines() -> Iterator[bytes]:
+            accepted = accepted_lines(manifest)
+            return (line for line in accepted if path_of(line) not in without) if without else accepted
+
         tree_id = TreeId()
-        for row in map(decoder(BaselineRow), accepted_lines(manifest)):
+        for row in map(decoder(BaselineRow), lines()):
             tree_id.add(row.path.partition(b"/")[2], row.oid)
         header = BaselineHeader(identity=self._identity, cluster=cluster, tree=str(tree_id))
-        write_rows(self._volume.cache(cluster), header, accepted_lines(manifest))
+        write_rows(self._volume.cache(cluster), header, lines())
         self._verified.pop(cluster, None)
 
     def _open(self, cluster: str) -> RowFile | None:

@@ -69,6 +69,18 @@ class RunFiles:
         return self.root / "replan-verdict.json"
 
     @property
+    def selected_rows(self) -> Path:
+        return self.root / "selected.rows"
+
+    @property
+    def part_rows(self) -> Path:
+        return self.root / "part.rows"
+
+    @property
+    def published_rows(self) -> Path:
+        return self.root / "published.rows"
+
+    @property
     def result(self) -> Path:
         return self.root / "result.json"
 

@@ -555,7 +555,7 @@ MUTANTS = (
     Mutant(
         "proof of the commit skipped",
         "steps/publishing/commit.py::_first_difference",
-        Replace("_outcome(...) != ...", "False"),
+        never("not is_made(...)"),
         "tests/publishing/test_commit.py::test_commit_refuses_bytes_that_changed_on_the_volume",
     ),
     Mutant(
@@ -593,6 +593,55 @@ MUTANTS = (
         "steps/publish.py::_publish_to_branch",
         Delete("log_conflicts(...)"),
         "tests/planning/test_conflicts.py::test_edit_by_others_during_a_run_is_reverted_and_logged_as_a_conflict",
+    ),
+    # -- changes that the Git host refuses --
+    Mutant(
+        "change counts as refused without a push of it alone",
+        "steps/core/refusal_search.py::Search.refuse",
+        Replace("len(part) == 1", "len(part) <= 2"),
+        "tests/core/test_refusal_search.py::test_search_never_claims_what_no_push_proved",
+    ),
+    Mutant(
+        "search goes on although the host refuses everything",
+        "steps/core/refusal_search.py::Search.is_about_the_branch",
+        Replace("return ...", "return False"),
+        "tests/publishing/test_parts.py::test_refused_author_ends_the_search_after_three_pushes",
+    ),
+    Mutant(
+        "search without a limit on its pushes",
+        "steps/core/refusal_search.py::Search.next_part",
+        Without("A >= SEARCH_PUSHES"),
+        "tests/core/test_refusal_search.py::test_search_of_many_refused_changes_ends_with_most_of_the_rest_published",
+    ),
+    Mutant(
+        "refused changes not remembered",
+        "steps/publishing/refusals.py::Remembered.leave_out",
+        always("not self._known"),
+        "tests/publishing/test_refusals.py::test_next_run_leaves_refused_objects_out_and_reports_them",
+    ),
+    Mutant(
+        "refused changes remembered in full mode",
+        "steps/publishing/refusals.py::Remembered.leave_out",
+        Without("A is Mode.FULL"),
+        "tests/publishing/test_refusals.py::test_full_mode_tries_refused_objects_again",
+    ),
+    Mutant(
+        "cache claims that Git has refused objects",
+        "steps/publish.py::_update_caches",
+        Value("without", "()"),
+        "tests/publishing/test_refusals.py::test_refused_object_is_not_a_conflict_after_somebody_elses_commit",
+    ),
+    Mutant(
+        "commits trusted to be the run's own because they name it",
+        "steps/publishing/earlier.py::_fates",
+        never("row is None"),
+        "tests/publishing/test_earlier.py::test_commits_that_only_name_the_run_are_not_taken_for_its_own",
+    ),
+    Mutant(
+        "write in the place of a deletion pushed before it",
+        "steps/publishing/parts.py::PartialPush.publish",
+        Replace("later = ...", "later = Part()"),
+        "tests/publishing/test_parts.py::test_file_in_a_directory_waits_for_the_deletion_of_the_file_in_its_place",
     ),
     # -- secrets and foreign content --
     Mutant(

@@ -110,7 +110,9 @@ def test_push_waits_for_a_server_that_sends_only_keepalives(
     assert over_http.state["last_run"]["push_attempts"] == 1
 
 
-@pytest.mark.parametrize("words", ["GH013: Push cannot contain secrets", "object exceeds the size limit", ""])
+@pytest.mark.parametrize(
+    "words", ["GH006: Protected branch update failed", "object exceeds the size limit", ""]
+)
 def test_push_rejected_by_a_hook_is_not_retried(
     words: str, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:

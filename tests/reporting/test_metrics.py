@@ -214,7 +214,7 @@ def test_failed_push_is_counted_separately_with_its_attempts(
     assert sync().exit == 40
     values = exposed(sync)
     assert (values["git_sync_push_attempts_total", ""], values["git_sync_push_failures_total", ""]) == (
-        1,
+        3,
         1,
     )
     assert sync(MINIO_ENDPOINT=f"127.0.0.1:{free_port()}", RETRY_ATTEMPTS="1").exit == 30

@@ -85,7 +85,7 @@ def test_headline_describes_the_run_in_one_line(fields: dict[str, Any], expected
             {"status": Status.OVER_LIMIT, "error": "2 GiB exceed 1 GiB"},
             "`east` is over an intake limit, was skipped and is unchanged in Git: `2 GiB exceed 1 GiB`. ",
         ),
-        ({"status": Status.OK, "changes_deferred": 2}, "`east`: 2 changes deferred to the next run, "),
+        ({"status": Status.OK, "changes_deferred": 2}, "`east`: 2 changes deferred to the next run; "),
         (
             {
                 "status": Status.OK,

@@ -22,6 +22,7 @@ MESSAGES = {
     Operation.GIT_COMMIT: "Failed to commit",
 }
 
+_DISK_FULL = "the disk is full or read-only"
 _REFUSED = "the server refused"
 _DISK_FULL = "the disk is full or read-only"
 
@@ -88,7 +89,7 @@ PERMANENT = (
 
 # Causes that a server can report after it has received the push. A hook may print any other word too, and
 # quote paths such as certificate.yaml.
-_CAUSES_AT_THE_SERVER = {"the disk is full or read-only", "the repository cannot be written", _REFUSED}
+_CAUSES_AT_THE_SERVER = {_DISK_FULL, "the repository cannot be written", _REFUSED}
 
 # Reasons of a rejected ref that are transient: another push came first (send-pack: "stale info", "fetch
 # first"; receive-pack: "cannot lock ref", "failed to update ref"), or the server has an internal error …

@@ -46,12 +46,14 @@ class Objects:
                 return True
         return False
 
-    def changes(self, commit: str, path: str = "") -> Iterator[BlobChange]:
-        """Yield the changes of ``commit`` against its parent, below ``path`` ("" or "dir/").
+    def changes(self, commit: str, path: str = "", *, base: str | None = None) -> Iterator[BlobChange]:
+        """Yield the changes of ``commit`` against ``base``, below ``path`` ("" or "dir/").
 
-        The parent must have been fetched. Links, submodules and executable files have blob id "".
+        The base is the parent by default. It must have been fetched. Links, submodules and executable files
+        have blob id "".
         """
-        arguments = ("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--no-renames", commit)
+        commits = (base, commit) if base else (commit,)
+        arguments = ("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--no-renames", *commits)
         with self._git.stream(*arguments, *(("--", path) if path else ())) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             fields = _null_terminated(process.stdout)
