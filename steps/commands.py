@@ -22,7 +22,7 @@ from steps.publishing.push import PushCount
 from steps.report import report
 from steps.reporting.delivery import deliver
 from steps.reporting.health import health
-from steps.reporting.outcome import failed_result, missing_result
+from steps.reporting.outcome import explained, failed_result, missing_result
 from steps.reporting.result import cause
 from steps.reporting.serve import serve, serve_during_run
 from steps.reporting.state_source import state_source
@@ -151,12 +151,13 @@ class Commands:
         If an optional input artifact does not exist, Argo creates an empty directory at its path.
         """
         configured = self._configure()
-        result_file, failures = artifacts / "result.json", artifacts / "failures.json"
+        result_file, failures_file = artifacts / "result.json", artifacts / "failures.json"
+        failures = failures_file.read_text() if failures_file.is_file() else ""
         if result_file.is_file():
-            result = read_document(result_file, RunResult)
+            result = explained(read_document(result_file, RunResult), failures)
         else:
             start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
-            result = missing_result(start, failures.read_text() if failures.is_file() else "")
+            result = missing_result(start, failures)
         state = Volume(artifacts).state
         deliver(configured.delivery, report(state, result, output=output), result, nullcontext)
         return Exit.OK

@@ -18,6 +18,8 @@ from hera.workflows import (
     RawArtifact,
     RetryStrategy,
     S3Artifact,
+    Step,
+    Steps,
     Task,
     WorkflowTemplate,
 )
@@ -50,6 +52,11 @@ _STATE_KEY = (
 _RUN_KEY = f"{ARTIFACTS}/runs/{{{{workflow.namespace}}}}/{_RUN_ID}"
 
 RUN_DEADLINE_SECONDS = 2 * 3600
+
+# The deadline of the workflow does not apply to report, which holds the mutex until it ends, also while its
+# image cannot be pulled (argo-workflows#13412). Its longest work: SCRAPE_INTERVAL of at most 10 minutes, and
+# three deliveries of 30 s.
+REPORT_DEADLINE = "15m"
 
 # Transient failures, and kills that are not the step's fault: SIGKILL (137, also out of memory) and SIGTERM.
 RETRIED_EXIT_CODES = (Exit.TRANSIENT, 137, Exit.TERMINATED)
@@ -107,7 +114,7 @@ def _or_default(name: str) -> str:
     return f"(inputs.parameters.{name} != '' ? inputs.parameters.{name} : '{default}')"
 
 
-def _retry_strategy() -> RetryStrategy:
+def _retry_strategy(deadline: str | None) -> RetryStrategy:
     codes = ", ".join(str(int(code)) for code in RETRIED_EXIT_CODES)
     return RetryStrategy(
         limit=f"{{{{=asInt({_or_default('RETRY_ATTEMPTS')}) - 1}}}}",
@@ -115,7 +122,10 @@ def _retry_strategy() -> RetryStrategy:
         expression="lastRetry.status == 'Error' || asInt(lastRetry.exitCode) < 0"
         f" || asInt(lastRetry.exitCode) in [{codes}]",
         backoff=m.Backoff(
-            duration=f"{{{{={_or_default('RETRY_DELAY')}}}}}", factor=m.IntOrString(root=2), cap="5m"
+            duration=f"{{{{={_or_default('RETRY_DELAY')}}}}}",
+            factor=m.IntOrString(root=2),
+            cap="5m",
+            max_duration=deadline,
         ),
     )
 
@@ -126,8 +136,9 @@ def _step(
     access: env.Access = env.VOLUME,
     inputs: Sequence[Parameter | Artifact] = (),
     outputs: Sequence[Parameter | Artifact] = (),
+    deadline: str | None = None,
 ) -> Container:
-    """A template that runs one command of git-sync."""
+    """A template that runs one command of git-sync, until ``deadline`` with all its retries."""
     access = env.EVERYWHERE + access
     return Container(
         name=name,
@@ -142,7 +153,8 @@ def _step(
         volume_mounts=list(access.mounts),
         resources=env.resources(),
         security_context=env.container_security(),
-        retry_strategy=_retry_strategy(),
+        retry_strategy=_retry_strategy(deadline),
+        timeout=deadline,
     )
 
 
@@ -241,6 +253,7 @@ def _report() -> Container:
             _artifact("report-html", f"{output_dir}/report.html", f"{_RUN_KEY}/report.html"),
             _artifact("report-markdown", f"{output_dir}/report.md", f"{_RUN_KEY}/report.md"),
         ],
+        deadline=REPORT_DEADLINE,
     )
 
 
@@ -305,6 +318,19 @@ def _main() -> None:
         Task(name="publish", template=publish, depends=f"detect.Succeeded && {downloaded}")
 
 
+def _exit() -> Steps:
+    """The exit handler, and its one step.
+
+    If a template with a retryStrategy is the exit handler itself, it does not run after the deadline of the
+    workflow: Argo fails its pod while it is pending (argo-workflows#13060). A DAG does not wait for its task
+    after `argo stop`, because Argo fails every DAG then (assessDAGPhase in dag.go of 4.0.7).
+    """
+    report = _report()
+    with Steps(name="exit") as template:
+        Step(name="report", template=report)
+    return template
+
+
 def workflow_template() -> WorkflowTemplate:
     """The whole pipeline; schedules and one-off runs only refer to it."""
     with WorkflowTemplate(
@@ -335,5 +361,5 @@ def workflow_template() -> WorkflowTemplate:
         ),
     ) as template:
         _main()
-        template.on_exit = _report()
+        template.on_exit = _exit()
     return template

@@ -27,6 +27,14 @@ def missing_result(start: RunStart, failures: str = "") -> RunResult:
     return failed_result(problem, start)
 
 
+def explained(result: RunResult, failures: str) -> RunResult:
+    """Return the result with Argo's reason if a signal ended the run: a deadline, or somebody's stop."""
+    reasons = _argo_failures(failures)
+    if result.exit_code != Exit.TERMINATED or not reasons:
+        return result
+    return result.model_copy(update={"error": f"{result.error} ({'; '.join(reasons)})"})
+
+
 def _argo_failures(failures: str) -> list[str]:
     """Return name and message of each failed node, in the order in which they ended.
 

@@ -11,7 +11,7 @@ import pytest
 from steps.contracts import ClusterResult, Mode, Outcome, RunStart, Status
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, Terminated, TryAgain
-from steps.reporting.outcome import failed_result, log_sync_complete, missing_result
+from steps.reporting.outcome import explained, failed_result, log_sync_complete, missing_result
 from steps.runtime import redaction
 from tests.support.log_lines import Output, entries, set_up
 from tests.support.results import result
@@ -87,6 +87,19 @@ def test_missing_result_takes_the_cause_from_argo(failures: str, cause: str) -> 
     missing = missing_result(START, failures)
     assert (missing.exit_code, missing.operation) == (30, Operation.SYNC_COMPLETE)
     assert missing.error == f"Git synchronization did not finish: {cause}"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "failures", "error"),
+    [
+        (143, argo(node("discover(0)", "too long", "2025")), "stopped: SIGTERM (discover(0): too long)"),
+        (143, argo(), "stopped: SIGTERM"),
+        (40, argo(node("discover(0)", "Error (exit code 40)", "2025")), "stopped: SIGTERM"),
+    ],
+)
+def test_stopped_result_is_explained_by_argo(exit_code: int, failures: str, error: str) -> None:
+    stopped = result(outcome=Outcome.FAILED, exit_code=exit_code, error="stopped: SIGTERM")
+    assert explained(stopped, failures).error == error
 
 
 @pytest.mark.usefixtures("restored_log")

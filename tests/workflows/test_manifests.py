@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
+from steps.core import limits
 from steps.core.exit_codes import Exit
 from steps.runtime.settings.catalogue import catalogue
 from steps.runtime.settings.reading import read
@@ -132,8 +133,8 @@ def test_template_uses_only_defined_variables(name: str) -> None:
 
 def test_task_arguments_match_the_inputs_of_their_template() -> None:
     assert SPEC["entrypoint"] in TEMPLATES
-    assert SPEC["onExit"] in STEPS
-    tasks = TEMPLATES[SPEC["entrypoint"]]["dag"]["tasks"]
+    (report,) = TEMPLATES[SPEC["onExit"]]["steps"]
+    tasks = TEMPLATES[SPEC["entrypoint"]]["dag"]["tasks"] + report
     for task in tasks:
         inputs = TEMPLATES[task["template"]].get("inputs", {})
         needed = {
@@ -143,6 +144,20 @@ def test_task_arguments_match_the_inputs_of_their_template() -> None:
     words = {word for task in tasks for word in re.findall(r"(\w+)\.\w+", task.get("depends", ""))}
     assert words <= {task["name"] for task in tasks}
     assert {task["template"] for task in tasks} | {SPEC["onExit"], SPEC["entrypoint"]} == set(TEMPLATES)
+
+
+def test_exit_handler_has_the_one_step_report() -> None:
+    """After a deadline or a stop, Argo fails an exit handler that has a retryStrategy, or that is a DAG."""
+    handler = TEMPLATES[SPEC["onExit"]]
+    assert handler == {"name": "exit", "steps": [[{"name": "report", "template": "report"}]]}
+
+
+def test_report_has_a_deadline_that_leaves_room_for_its_deliveries() -> None:
+    report = STEPS["report"]
+    deadline = durationpy.from_str(report["timeout"]).total_seconds()
+    longest_scrape_interval = 600
+    assert longest_scrape_interval + 3 * limits.DELIVERY_SECONDS < deadline <= 1200
+    assert report["retryStrategy"]["backoff"]["maxDuration"] == report["timeout"]
 
 
 def test_mutex_does_not_depend_on_parameters() -> None:

@@ -1,0 +1,75 @@
+"""A run that reaches its time limit, and a report that hangs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from tests.e2e.site import argo, kubectl
+from tests.e2e.test_pipeline import objects
+
+if TYPE_CHECKING:
+    from tests.e2e.installation import Installation
+
+
+def patch_template(installation: Installation, template: str, **container: object) -> None:
+    """Change the template of one step: shorten its timeout, and set fields of its container."""
+    place = ("-n", installation.namespace)
+    document = json.loads(kubectl(*place, "get", "workflowtemplate", "git-sync", "-o", "json"))
+    (changed,) = [step for step in document["spec"]["templates"] if step["name"] == template]
+    if "timeout" in container:
+        assert changed["timeout"]
+        changed["timeout"] = container.pop("timeout")
+    changed["container"] |= container
+    patch = {"spec": {"templates": document["spec"]["templates"]}}
+    kubectl(*place, "patch", "workflowtemplate", "git-sync", "--type=merge", "-p", json.dumps(patch))
+
+
+def set_deadline(installation: Installation, seconds: int) -> None:
+    patch = json.dumps({"spec": {"activeDeadlineSeconds": seconds}})
+    place = ("-n", installation.namespace)
+    kubectl(*place, "patch", "workflowtemplate", "git-sync", "--type=merge", "-p", patch)
+
+
+def test_run_that_reaches_its_time_limit_is_reported(installation: Installation) -> None:
+    installation.bucket.put_many(objects("east"))
+    installation.faults({"contains": "list-type=2", "delay": 600})
+    installation.install()
+    set_deadline(installation, 40)
+    run = installation.sync()
+    assert run.phase == "Failed"
+    assert run.exits("report") == [0], installation.describe(run)
+    state = installation.state()
+    assert state["counters"]["errors"] == 1
+    assert state["last_run"]["outcome"] == "failed"
+    assert state["last_run"]["exit_code"] == 143
+    assert "deadline" in state["last_run"]["error"]
+
+
+def test_report_that_hangs_ends_and_releases_the_mutex(installation: Installation) -> None:
+    installation.bucket.put_many(objects("east"))
+    installation.install(RETRY_ATTEMPTS="2", RETRY_DELAY="1s")
+    hang = ["python3", "-c", "import time; time.sleep(3600)"]
+    patch_template(installation, "report", timeout="20s", command=hang, args=[])
+    began = time.monotonic()
+    run = installation.sync()
+    assert time.monotonic() - began < 150
+    assert run.phase == "Failed"
+    assert run.exits("publish") == [0]
+    patch_template(installation, "report", command=["true"])
+    assert installation.sync().phase == "Succeeded"
+
+
+def test_stopped_run_whose_report_has_no_image_ends(installation: Installation) -> None:
+    installation.bucket.put_many(objects("east"))
+    installation.faults({"contains": "list-type=2", "delay": 600})
+    installation.install(RETRY_ATTEMPTS="2", RETRY_DELAY="1s")
+    patch_template(installation, "report", timeout="20s", image="registry.invalid/git-sync:absent")
+    name = installation.submit()
+    installation.until(name, lambda run: any(node.phase == "Running" for node in run.pods("discover")))
+    argo("stop", "-n", installation.namespace, name)
+    began = time.monotonic()
+    run = installation.wait(name)
+    assert time.monotonic() - began < 150
+    assert run.phase == "Failed"
