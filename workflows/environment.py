@@ -156,6 +156,52 @@ def resources() -> m.ResourceRequirements:
     )
 
 
+def executor_resources() -> m.ResourceRequirements:
+    """Requests and limits of Argo's own containers. A ResourceQuota refuses a pod if one container has none.
+
+    The limits are those of the sample of Argo's configuration (workflow-controller-configmap.yaml,
+    `executor`). The container `wait` only waits until the step ends.
+    """
+    return m.ResourceRequirements(
+        requests={"cpu": m.Quantity(root="10m"), "memory": m.Quantity(root="32Mi")},
+        limits={"cpu": m.Quantity(root="500m"), "memory": m.Quantity(root="512Mi")},
+    )
+
+
+def executor_token() -> m.Volume:
+    """The token of Argo's executor, as Kubernetes itself projects it: it expires, and is renewed.
+
+    Argo would mount a Secret that contains a token without an end.
+    """
+    return m.Volume(
+        name="exec-sa-token",  # Argo's name of the volume, which the executor mounts
+        projected=m.ProjectedVolumeSource(
+            sources=[
+                m.VolumeProjection(
+                    service_account_token=m.ServiceAccountTokenProjection(
+                        path="token", expiration_seconds=3600
+                    )
+                ),
+                m.VolumeProjection(
+                    config_map=m.ConfigMapProjection(
+                        name="kube-root-ca.crt", items=[m.KeyToPath(key="ca.crt", path="ca.crt")]
+                    )
+                ),
+                m.VolumeProjection(
+                    downward_api=m.DownwardAPIProjection(
+                        items=[
+                            m.DownwardAPIVolumeFile(
+                                path="namespace",
+                                field_ref=m.ObjectFieldSelector(field_path="metadata.namespace"),
+                            )
+                        ]
+                    )
+                ),
+            ]
+        ),
+    )
+
+
 def pod_security() -> m.PodSecurityContext:
     """Return what the Pod Security Standard "restricted" requires of a pod."""
     return m.PodSecurityContext(

@@ -7,7 +7,7 @@ environment variables or arguments, never through a shell.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hera.workflows import (
     DAG,
@@ -277,14 +277,24 @@ def _metrics() -> m.Metrics:
 
 
 def _executor_patch() -> str:
-    """A pod patch that gives Argo's own containers the same security context as the steps."""
-    security = env.container_security().model_dump(by_alias=True, exclude_none=True)
+    """A patch of each pod for Argo's own containers: security context, resources, and their token."""
+    common = {
+        "securityContext": _plain(env.container_security()),
+        "resources": _plain(env.executor_resources()),
+    }
+    token = _plain(env.executor_token())
     return json.dumps(
         {
-            "initContainers": [{"name": "init", "securityContext": security}],
-            "containers": [{"name": "wait", "securityContext": security}],
+            "initContainers": [{"name": "init", **common}],
+            "containers": [{"name": "wait", **common}],
+            # Argo adds this volume with a Secret as its source, which the patch removes.
+            "volumes": [{**token, "secret": None}],
         }
     )
+
+
+def _plain(model: Any) -> Any:
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _workspace_claim() -> m.PersistentVolumeClaim:
@@ -345,6 +355,9 @@ def workflow_template() -> WorkflowTemplate:
         workflow_metadata=m.WorkflowMetadata(labels={"app.kubernetes.io/name": NAME}),
         pod_metadata=m.Metadata(labels={"app.kubernetes.io/name": NAME}),
         service_account_name=env.SERVICE_ACCOUNT,
+        # Only Argo's containers get a token. The container of a step never calls the API server.
+        automount_service_account_token=False,
+        executor=m.ExecutorConfig(service_account_name=env.SERVICE_ACCOUNT),
         # One run at a time, scheduled or submitted, on every branch.
         synchronization=m.Synchronization(mutexes=[m.Mutex(name=NAME)]),
         active_deadline_seconds=RUN_DEADLINE_SECONDS,

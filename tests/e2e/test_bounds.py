@@ -1,16 +1,18 @@
-"""A run that reaches its time limit, and a report that hangs."""
+"""A run that reaches its time limit, a report that hangs, quotas, and what a container of a step can read."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.site import argo, kubectl
-from tests.e2e.test_pipeline import objects
+from tests.e2e.test_pipeline import assert_success, objects
 
 if TYPE_CHECKING:
     from tests.e2e.installation import Installation
+
+TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def patch_template(installation: Installation, template: str, **container: object) -> None:
@@ -30,6 +32,12 @@ def set_deadline(installation: Installation, seconds: int) -> None:
     patch = json.dumps({"spec": {"activeDeadlineSeconds": seconds}})
     place = ("-n", installation.namespace)
     kubectl(*place, "patch", "workflowtemplate", "git-sync", "--type=merge", "-p", patch)
+
+
+def pods(installation: Installation) -> list[dict[str, Any]]:
+    found = json.loads(kubectl("-n", installation.namespace, "get", "pods", "-o", "json"))["items"]
+    assert isinstance(found, list)
+    return [pod for pod in found if "workflows.argoproj.io/workflow" in pod["metadata"].get("labels", {})]
 
 
 def test_run_that_reaches_its_time_limit_is_reported(installation: Installation) -> None:
@@ -73,3 +81,38 @@ def test_stopped_run_whose_report_has_no_image_ends(installation: Installation) 
     run = installation.wait(name)
     assert time.monotonic() - began < 150
     assert run.phase == "Failed"
+
+
+def test_run_succeeds_under_a_quota_and_its_steps_have_no_token(installation: Installation) -> None:
+    installation.bucket.put_many(objects("east"))
+    installation.install()
+    installation.apply(
+        {
+            "kind": "ResourceQuota",
+            "metadata": {"name": "all"},
+            "spec": {
+                "hard": {
+                    "limits.cpu": "10",
+                    "limits.memory": "10Gi",
+                    "requests.cpu": "5",
+                    "requests.memory": "5Gi",
+                }
+            },
+        }
+    )
+    run = installation.sync()
+    assert_success(run)
+    found = pods(installation)
+    assert len(found) == len(run.pods("download")) + 4
+    for pod in found:
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        containers = {one["name"]: one for one in spec["containers"] + spec["initContainers"]}
+        readers = {
+            name
+            for name, container in containers.items()
+            if TOKEN_DIRECTORY in {mount["mountPath"] for mount in container["volumeMounts"]}
+        }
+        assert readers == {"init", "wait"}
+        (volume,) = [one for one in spec["volumes"] if one["name"] == "exec-sa-token"]
+        assert "secret" not in volume

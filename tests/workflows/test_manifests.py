@@ -379,10 +379,12 @@ def test_every_container_is_restricted_and_runs_no_shell() -> None:
         assert security["runAsNonRoot"] is True
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in CONTAINERS + patch["initContainers"] + patch["containers"]:
+        for kind in ("requests", "limits"):
+            assert set(container["resources"][kind]) == {"cpu", "memory"}
     for container in CONTAINERS:
         assert container["command"] == ["git-sync"]
         assert container["image"]
-        assert set(container["resources"]) == {"requests", "limits"}
     for security in (SPEC["securityContext"], *(pod["securityContext"] for pod in PODS)):
         assert security["runAsUser"] == security["fsGroup"] == env.USER > 0
     (namespace,) = documents("namespace/namespace.yaml")
@@ -405,6 +407,18 @@ def test_only_transient_failures_are_retried() -> None:
         assert fail["onExitCodes"]["operator"] == "NotIn"
     assert "retryStrategy" not in SPEC
     assert "retryStrategy" not in TEMPLATES["main"]
+
+
+def test_only_the_executor_gets_a_token_which_expires() -> None:
+    assert SPEC["automountServiceAccountToken"] is False
+    assert SPEC["executor"] == {"serviceAccountName": SPEC["serviceAccountName"]}
+    (volume,) = json.loads(SPEC["podSpecPatch"])["volumes"]
+    assert volume["name"] == "exec-sa-token"
+    assert volume["secret"] is None
+    token, authority, namespace = volume["projected"]["sources"]
+    assert token["serviceAccountToken"]["expirationSeconds"] == 3600
+    assert authority["configMap"]["name"] == "kube-root-ca.crt"
+    assert namespace["downwardAPI"]["items"][0]["path"] == "namespace"
 
 
 def test_executor_role_allows_only_task_results() -> None:
