@@ -146,16 +146,3 @@ def test_push_that_did_not_reach_a_rule_of_the_host_is_not_refused_by_it(output:
     problem = git_error(Operation.GIT_PUSH, output, 1)
     assert problem.exit is Exit.CONFIGURATION
     assert not isinstance(problem, PushRefused)
-
-
-def test_full_disk_names_the_local_repository_and_its_volume(tmp_path: Path) -> None:
-    output = "fatal: sha1 file 'x' write error. Out of diskspace"
-    error = git_error(Operation.GIT_COMMIT, output, 128, tmp_path).error
-    assert re.search(rf"Out of diskspace; {tmp_path} \(volume /.* has .* free\)$", error)
-
-
-@pytest.mark.parametrize(
-    "output", ["remote: fatal: No space left on device", "! [remote rejected] main (no space left)"]
-)
-def test_full_disk_of_the_server_names_no_local_volume(output: str, tmp_path: Path) -> None:
-    assert "(volume" not in git_error(Operation.GIT_PUSH, output, 1, tmp_path).error
