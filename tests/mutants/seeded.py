@@ -629,7 +629,7 @@ MUTANTS = (
         "cache claims that Git has refused objects",
         "steps/publish.py::_update_caches",
         Value("without", "()"),
-        "tests/publishing/test_refusals.py::test_refused_object_is_not_a_conflict_after_somebody_elses_commit",
+        "tests/publishing/test_refusals.py::test_refused_object_is_not_a_conflict_after_a_commit_of_another_user",
     ),
     Mutant(
         "commits trusted to be the run's own because they name it",

@@ -105,7 +105,7 @@ def test_lost_working_directory_costs_only_another_search(
     assert refused(other) == [KEY, SECRET]
 
 
-def test_refused_object_is_not_a_conflict_after_somebody_elses_commit(
+def test_refused_object_is_not_a_conflict_after_a_commit_of_another_user(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     refuse(repository, By.CONTENT, Words.GITHUB)

@@ -46,7 +46,7 @@ def refuse(
 ) -> None:
     """Refuse each push with a file that the condition is true of, and print ``words`` for each such file.
 
-    After the push with the given number git-sync is killed, somebody else pushes, or the branch is hidden.
+    After the push with the given number git-sync is killed, another user pushes, or the branch is hidden.
     """
     reset(repository)
     condition = _FILES.replace("CONDITION", by.value).replace("WORDS", words.value)
