@@ -24,7 +24,6 @@ MESSAGES = {
 
 _DISK_FULL = "the disk is full or read-only"
 _REFUSED = "the server refused"
-_DISK_FULL = "the disk is full or read-only"
 
 # Failures that last until a person acts: the first pattern that matches gives the cause. Every other
 # failure is transient.
