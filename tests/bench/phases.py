@@ -38,7 +38,7 @@ FUNCTIONS = {
     ("clients/git/objects.py", "fast_import"): "import",
     ("publishing/commit.py", "commit"): "import",
     ("publishing/push.py", "push"): "push",
-    ("publish.py", "_pushed"): "report",
+    ("publish.py", "summarize"): "report",
     ("report.py", "report"): "report",
     ("reporting/delivery.py", "deliver"): "report",
     ("reporting/server.py", "http_server"): "report",
