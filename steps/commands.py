@@ -77,7 +77,7 @@ class Commands:
             raise FixConfiguration(
                 Operation.CONFIGURATION,
                 "Failed to start a download-only run",
-                "its files would be lost: --cache is for volumes that last one run; set GIT_REPOSITORY",
+                "its files would be lost: with --cache, a volume exists for one run; set GIT_REPOSITORY",
             )
         start = self._start(configured, _checked(run_id) if run_id else new_run_id())
         with volume.locked(), _failure_recorded(volume, start):
@@ -241,7 +241,7 @@ def _read_document_of(path: Path, kind: type[D], run_id: str) -> D:
         raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to find the run", f"{path} does not exist")
     document = read_document(path, kind)
     if document.run_id != run_id:
-        problem = f"{path} is of run {printable(document.run_id)}: restore or remove it"
+        problem = f"{path} belongs to run {printable(document.run_id)}: restore or remove it"
         raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to read the working directory", problem)
     return document
 

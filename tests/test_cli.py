@@ -294,7 +294,7 @@ def test_step_rejects_a_document_of_another_run(file: str, step: str, sync: Sync
     shutil.copyfile(runs / "old" / file, runs / "new" / file)
     result = sync(step, "--run-id", "new")
     assert result.exit == 40
-    assert f"{runs / 'new' / file} is of run old" in result.errors
+    assert f"{runs / 'new' / file} belongs to run old" in result.errors
 
 
 def test_report_of_an_old_run_keeps_the_newer_state(sync: Sync, bucket: Bucket) -> None:

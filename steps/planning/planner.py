@@ -103,7 +103,8 @@ class Planner:
             manifest = RowFile(self._files.manifest(name))
             header = manifest.header(ManifestHeader)
             if (header.run_id, header.cluster) != (self._run.run_id, name):
-                raise Damaged(f"{name}: the manifest is of {header.run_id}, {printable(header.cluster)}")
+                owner = f"run {header.run_id}, cluster {printable(header.cluster)}"
+                raise Damaged(f"{name}: the manifest belongs to {owner}")
         except FileNotFoundError:
             return self._recorded_failure(name)
         except Damaged as problem:

@@ -247,7 +247,7 @@ def _document(path: Path, line: bytes, kind: type[D]) -> D:
     try:
         return kind.model_validate_json(line)
     except ValidationError as problem:
-        raise Damaged(f"{path.name}: no valid {kind.__name__.strip('_')}") from problem
+        raise Damaged(f"{path.name}: invalid {kind.__name__.strip('_')}") from problem
 
 
 def _encode(row: NamedTuple) -> bytes:
@@ -281,6 +281,6 @@ def decoder(row_type: type[R]) -> Callable[[bytes], R]:
                 fields[at] = kind(fields[at])
             return row_type._make([path, *fields])
         except (ValueError, TypeError, IndexError) as problem:
-            raise Damaged(f"a row: no valid {row_type.__name__}") from problem
+            raise Damaged(f"invalid {row_type.__name__}") from problem
 
     return decode

@@ -188,7 +188,7 @@ def test_other_schema_version_or_document_is_damaged(path: Path) -> None:
 
 def test_damaged_names_the_file_and_exits_40(path: Path) -> None:
     path.write_bytes(b"")
-    with pytest.raises(FixConfiguration, match="rows: no valid Tail") as caught:
+    with pytest.raises(FixConfiguration, match="rows: invalid Tail") as caught:
         read_rows(path, Row)
     assert (caught.value.operation, caught.value.exit) == ("setup_workdir", 40)
 
@@ -237,7 +237,7 @@ def test_malformed_row_with_a_valid_checksum_is_damaged(line: bytes, path: Path)
     header = HEADER.model_dump_json().encode() + b"\n"
     crc = zlib.crc32(b"[1, {}]", zlib.crc32(header + line))
     path.write_bytes(header + line + b'{"rows":1,"crc32":%d,"footer":{}}\n' % crc)
-    with pytest.raises(Damaged, match="no valid Row"):
+    with pytest.raises(Damaged, match="invalid Row"):
         list(read_rows(path, Row))
 
 

@@ -51,7 +51,7 @@ def check_installed() -> None:
         raise FixConfiguration(
             Operation.GIT_CLONE,
             MESSAGES[Operation.GIT_CLONE],
-            f"unset {', '.join(inherited)}: git would read the environment's GIT_ variables",
+            f"unset {', '.join(inherited)}: git would read these variables",
         )
 
 
