@@ -128,7 +128,7 @@ class _Branch:
 
     def publish(self, plan: Plan) -> Published | None:
         """Commit and push the plan; return None if another push came first."""
-        wanted, refused = self.remembered.leave_out(plan)
+        wanted, refused = self.remembered.split_off(plan)
         if wanted.is_empty:
             return Published(plan, wanted, refused=refused)
         oid = commit(self.settings, self.volume, self.run, self.repository, wanted)
@@ -145,18 +145,18 @@ class _Branch:
         return None
 
     def pushed_earlier(self, detected: Plan, commits: Sequence[str]) -> Published | None:
-        """Return what these commits made of an earlier attempt's plan; None if the run did not make them."""
+        """Return the part of the plan that these commits published; None if others made them."""
         files = self.volume.files(self.run.run_id)
         plan = detected
         if files.replan_verdict.exists():
             clusters = read_document(files.replan_verdict, Verdict).clusters
             plan = replace(detected, rows=files.replan_rows, clusters=clusters)
-        wanted, refused = self.remembered.leave_out(plan)
+        wanted, refused = self.remembered.split_off(plan)
         made = made_by_commits(self.repository, self.run, wanted, commits, files.published_rows)
         return Published(plan, made, commits[0], refused) if made else None
 
     def summarize(self, published: Published) -> ChangeSummary:
-        """Remember the new tip, and summarize what the commits changed."""
+        """Store the new tip, and summarize what the commits changed."""
         if published.commit is None:
             return ChangeSummary()
         entries = self.repository.children(published.commit, self.run.git_path)

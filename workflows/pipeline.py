@@ -53,9 +53,9 @@ _RUN_KEY = f"{ARTIFACTS}/runs/{{{{workflow.namespace}}}}/{_RUN_ID}"
 
 RUN_DEADLINE_SECONDS = 2 * 3600
 
-# The deadline of the workflow does not apply to report, which holds the mutex until it ends, also while its
-# image cannot be pulled (argo-workflows#13412). Its longest work: SCRAPE_INTERVAL of at most 10 minutes, and
-# three deliveries of 30 s.
+# The deadline of the workflow does not apply to report. The workflow keeps the mutex until report ends, even
+# while its image cannot be pulled (argo-workflows#13412). The longest work of report: SCRAPE_INTERVAL of at
+# most 10 minutes, and three deliveries of 30 s.
 REPORT_DEADLINE = "15m"
 
 # Transient failures, and kills that are not the step's fault: SIGKILL (137, also out of memory) and SIGTERM.

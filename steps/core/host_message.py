@@ -1,4 +1,4 @@
-"""What a Git host's message about a refused push names: paths and blob ids.
+"""The paths and blob ids that a Git host's message about a refused push names.
 
 Messages of hosts, as git prints them after "remote:" (paths begin at the root of the repository):
 
@@ -20,8 +20,8 @@ import re
 
 from steps.core.keys import MAX_PATH_BYTES
 
-# Messages that these hosts print only for content. They matter if a host accepts no change at all; other
-# messages are believed only if the host accepts the other changes.
+# Messages that these hosts print only for content. If a host accepts no change, only these messages prove
+# that the content is the cause. Otherwise the accepted changes prove it.
 _ABOUT_CONTENT = re.compile(
     r"push cannot contain secrets"
     r"|exceeds GitHub's file size limit"
@@ -35,7 +35,7 @@ _ABOUT_CONTENT = re.compile(
 )
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 
-# What may follow a path in a message: its end, or a character with which some message goes on.
+# What may follow a path in a message: the end of the message, or one of these characters.
 _END = re.compile(r"""$|[\s:;,"'`()\[\]<>|]|\.(?=\s|$)""")
 _MAX_CANDIDATES = 100_000
 

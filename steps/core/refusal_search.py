@@ -28,7 +28,7 @@ _FEW = 8
 
 @dataclass(frozen=True)
 class Part:
-    """Some changes of a plan: ascending, disjoint ranges of their numbers, [start, stop)."""
+    """Some changes of a plan, as ascending, disjoint ranges of their numbers, [start, stop)."""
 
     ranges: tuple[tuple[int, int], ...] = ()
 
@@ -105,10 +105,10 @@ class Refusal:
 class Search:
     """The pushes that find the refused changes of a plan, once the host has refused all of them together.
 
-    Call ``next_part``, push that part, and call ``accept`` or ``refuse``, until there is no part left. What
-    was neither accepted nor ``refused`` then is for the next run. ``boundaries`` are the numbers at which
-    clusters begin, ``seed`` decides which change is pushed alone as a probe, and the caller pushes ``later``
-    itself.
+    Call ``next_part``, push that part, and call ``accept`` or ``refuse``, until there is no part left. Then
+    the changes that were neither accepted nor ``refused`` are deferred to the next run. ``boundaries`` are
+    the numbers at which clusters begin, ``seed`` decides which change is pushed alone as a probe, and the
+    caller pushes ``later`` itself.
     """
 
     def __init__(
@@ -123,15 +123,15 @@ class Search:
         self._is_about_content = False
         self._refused: dict[int, Refusal] = {}
         self.refuse(whole, refusal)
-        if later:  # what is left was not pushed without it
+        if later:  # the remaining part has not been pushed without it
             self._parts = [whole.without(later)]
 
     @property
     def is_about_the_branch(self) -> bool:
         """Whether the host refuses the branch, the author or the run, and not certain changes.
 
-        That is so if the host accepted nothing, also no change alone, and does not say that the content is
-        the cause.
+        This is so if the host accepted nothing, not even one change alone, and its message does not name
+        content as the cause.
         """
         given_up = self._pushes >= _PUSHES_WITHOUT_SUCCESS or not self._parts
         return given_up and not self._has_landed and not self._is_about_content

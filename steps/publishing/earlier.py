@@ -26,8 +26,8 @@ def made_by_commits(
     """Return the plan of the changes that these commits made; ``target`` gets its rows.
 
     If the attempt was killed while it published in parts, the other changes are deferred to the next run.
-    Returns None if the commits make any change that is not in the plan, or none: then the run did not make
-    them, although they name it.
+    Returns None if the commits contain a change that is not in the plan, or no change: then another user
+    made them, although they name the run.
     """
     fates = _fates(repository, run, plan, commits)
     if fates is None:

@@ -47,7 +47,7 @@ class _AnyId(frozenset[str]):
 
 @dataclass
 class PartialPush:
-    """The push of a plan in parts; each accepted part is a commit on the one before."""
+    """The push of a plan in parts; each accepted part is a commit on top of the one before."""
 
     settings: GitSettings
     volume: Volume

@@ -1,7 +1,7 @@
-"""The changes that the Git host has refused in earlier runs: this run leaves them out.
+"""The changes that the Git host has refused in earlier runs: this run skips them.
 
-They are remembered in the state. If the state is lost, the host refuses them again, and git-sync searches
-for them again.
+The state stores them. If the state is lost, the host refuses them again, and git-sync searches for them
+again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def text_of(path: bytes) -> str:
 
 
 class Remembered:
-    """The refused changes that the state remembers; ``target`` gets the rows of plans without them."""
+    """The refused changes that the state stores; ``target`` gets the rows of plans without them."""
 
     def __init__(self, run: Run, state: State | None, target: Path) -> None:
         self._run = run
@@ -46,10 +46,10 @@ class Remembered:
         """Whether the host has refused this path, or this content, before."""
         return bool(self._known) and (text_of(row.path) in self._paths or row.oid in self._ids)
 
-    def leave_out(self, plan: Plan) -> tuple[Plan, tuple[RefusedObject, ...]]:
+    def split_off(self, plan: Plan) -> tuple[Plan, tuple[RefusedObject, ...]]:
         """Return the plan without the remembered changes, and these changes.
 
-        Full mode leaves nothing out, so that the host decides again.
+        Full mode skips nothing, so that the host decides again.
         """
         if not self._known or self._run.mode is Mode.FULL:
             return plan, ()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Published:
-    """What a publish has done of a plan: ``made`` has the changes that are in Git now.
+    """The result of publishing a plan: ``made`` has the changes that are now in Git.
 
     ``commit`` is the newest commit of the run, None if it made none. ``refused`` are the changes that the Git
     host refuses. All other changes are deferred.

@@ -28,7 +28,7 @@ def missing_result(start: RunStart, failures: str = "") -> RunResult:
 
 
 def explained(result: RunResult, failures: str) -> RunResult:
-    """Return the result with Argo's reason if a signal ended the run: a deadline, or somebody's stop."""
+    """Return the result with Argo's reason if a signal ended the run: a deadline, or `argo stop`."""
     reasons = _argo_failures(failures)
     if result.exit_code != Exit.TERMINATED or not reasons:
         return result

@@ -79,8 +79,8 @@ def test_search_publishes_everything_but_the_refused_changes(
 
 
 @given(st.data(), st.integers(1, 2000))
-def test_search_never_claims_what_no_push_proved(data: st.DataObject, size: int) -> None:
-    """Any host, also one that answers at random: refused means refused alone, and pushes are bounded."""
+def test_search_reports_only_changes_that_were_refused_alone(data: st.DataObject, size: int) -> None:
+    """For any host, even one that answers at random. The number of pushes is limited."""
     alone: set[int] = set()
 
     def accepts(pushed: list[int]) -> bool:
@@ -118,7 +118,7 @@ def test_search_finds_changes_that_the_host_names_five_at_a_time() -> None:
     assert found.pushes == 1 + 3 + len(bad)
 
 
-def test_search_publishes_what_a_host_names_by_mistake() -> None:
+def test_search_publishes_changes_that_a_host_names_by_mistake() -> None:
     found = searched(100, refusing({50}), names=lambda part: set(part) & {1, 2, 3})
     assert found.landed == set(range(100)) - {50}
     assert found.refused == [50]
@@ -149,7 +149,7 @@ def test_search_of_many_refused_changes_ends_with_most_of_the_rest_published() -
     assert len(found.landed) > 98_000
 
 
-def test_search_of_a_million_changes_leaves_a_few_for_the_next_run() -> None:
+def test_search_of_a_million_changes_defers_a_few_to_the_next_run() -> None:
     found = searched(1_000_000, lambda pushed: 765_432 not in pushed)
     assert found.pushes <= SEARCH_PUSHES
     assert len(found.landed) > 1_000_000 - 10
@@ -185,7 +185,7 @@ def test_refusal_of_every_push_for_its_content_is_not_about_the_branch(size: int
 
 
 def test_probe_differs_from_run_to_run() -> None:
-    """The host accepts only one change. A search that always took the same probe would never find it."""
+    """The host accepts only one change. A search that always takes the same probe would never find it."""
     found = [searched(8, lambda pushed: pushed == [5], seed=str(n)) for n in range(50)]
     assert any(search.landed for search in found)
     for search in found:

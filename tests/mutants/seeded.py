@@ -599,7 +599,7 @@ MUTANTS = (
         "change counts as refused without a push of it alone",
         "steps/core/refusal_search.py::Search.refuse",
         Replace("len(part) == 1", "len(part) <= 2"),
-        "tests/core/test_refusal_search.py::test_search_never_claims_what_no_push_proved",
+        "tests/core/test_refusal_search.py::test_search_reports_only_changes_that_were_refused_alone",
     ),
     Mutant(
         "search goes on although the host refuses everything",
@@ -615,13 +615,13 @@ MUTANTS = (
     ),
     Mutant(
         "refused changes not remembered",
-        "steps/publishing/refusals.py::Remembered.leave_out",
+        "steps/publishing/refusals.py::Remembered.split_off",
         always("not self._known"),
-        "tests/publishing/test_refusals.py::test_next_run_leaves_refused_objects_out_and_reports_them",
+        "tests/publishing/test_refusals.py::test_next_run_skips_refused_objects_and_reports_them",
     ),
     Mutant(
         "refused changes remembered in full mode",
-        "steps/publishing/refusals.py::Remembered.leave_out",
+        "steps/publishing/refusals.py::Remembered.split_off",
         Without("A is Mode.FULL"),
         "tests/publishing/test_refusals.py::test_full_mode_tries_refused_objects_again",
     ),
@@ -635,7 +635,7 @@ MUTANTS = (
         "commits trusted to be the run's own because they name it",
         "steps/publishing/earlier.py::_fates",
         never("row is None"),
-        "tests/publishing/test_earlier.py::test_commits_that_only_name_the_run_are_not_taken_for_its_own",
+        "tests/publishing/test_earlier.py::test_publish_ignores_forged_commits_that_name_its_run",
     ),
     Mutant(
         "write in the place of a deletion pushed before it",

@@ -1,4 +1,4 @@
-"""publish that is called again: what an earlier attempt has published is found on the branch."""
+"""A repeated publish finds the changes of an earlier attempt on the branch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_repeated_publish_reports_what_an_earlier_attempt_published_in_parts(
     assert refused(sync) == [SECRET]
 
 
-def test_commits_that_only_name_the_run_are_not_taken_for_its_own(
+def test_publish_ignores_forged_commits_that_name_its_run(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put_many(GOOD)

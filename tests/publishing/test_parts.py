@@ -330,7 +330,7 @@ def test_branch_that_moves_during_the_search_defers_the_rest(
     assert refused(sync) == [SECRET]
 
 
-def test_branch_that_moves_before_any_part_landed_is_planned_again(
+def test_branch_that_moves_before_the_first_accepted_part_is_planned_again(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     refuse(repository, By.CONTENT, move_after=1)
@@ -341,7 +341,7 @@ def test_branch_that_moves_before_any_part_landed_is_planned_again(
     assert refused(sync) == [SECRET]
 
 
-def test_search_that_meets_another_fault_defers_the_rest(
+def test_search_that_ends_with_another_fault_defers_the_rest(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     refuse(repository, By.CONTENT, break_after=3)

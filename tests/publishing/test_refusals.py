@@ -1,4 +1,4 @@
-"""The changes that the host refused before: later runs leave them out, and try again when it may help."""
+"""The changes that the host refused before: later runs skip them, and try again when they may be accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("synced")
 
 
-def test_next_run_leaves_refused_objects_out_and_reports_them(
+def test_next_run_skips_refused_objects_and_reports_them(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     refuse(repository, By.CONTENT, Words.GITHUB)
@@ -66,7 +66,7 @@ def test_refused_object_is_published_once_its_content_changes(
 
 
 def test_refused_object_that_changes_is_suspected_first(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    """The host says nothing, but it refused the same path before."""
+    """The host's message names no path, but the host refused this path before."""
     refuse(repository, By.CONTENT)
     bucket.put_many(GOOD | {SECRET: TOKEN})
     sync()
@@ -90,7 +90,7 @@ def test_full_mode_tries_refused_objects_again(sync: Sync, bucket: Bucket, repos
     assert sync.state["refused_by_host"] == []
 
 
-def test_lost_working_directory_costs_only_another_search(
+def test_lost_working_directory_only_repeats_the_search(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
     refuse(repository, By.CONTENT, Words.GITHUB)

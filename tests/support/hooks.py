@@ -24,7 +24,7 @@ class By(StrEnum):
 
 
 class Words(StrEnum):
-    """What a hook prints of each file that it refuses."""
+    """What a hook prints about each file that it refuses."""
 
     NOTHING = ""
     GITHUB = "- Push cannot contain secrets\\n  locations:\\n    - commit: $new\\n      path: $path:2\\n"
@@ -44,7 +44,7 @@ def refuse(
     move_after: int = 0,
     break_after: int = 0,
 ) -> None:
-    """Refuse each push with a file that the condition is true of, and print ``words`` for each such file.
+    """Refuse each push with a file for which the condition is true, and print ``words`` for each such file.
 
     After the push with the given number git-sync is killed, another user pushes, or the branch is hidden.
     """

@@ -1,4 +1,4 @@
-"""Objects of which a Git host refuses some, and what a run reports of them."""
+"""Objects, some of which a Git host refuses, and what a run reports about them."""
 
 from __future__ import annotations
 

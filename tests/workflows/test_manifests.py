@@ -152,7 +152,7 @@ def test_exit_handler_has_the_one_step_report() -> None:
     assert handler == {"name": "exit", "steps": [[{"name": "report", "template": "report"}]]}
 
 
-def test_report_has_a_deadline_that_leaves_room_for_its_deliveries() -> None:
+def test_report_has_a_deadline_longer_than_its_deliveries() -> None:
     report = STEPS["report"]
     deadline = durationpy.from_str(report["timeout"]).total_seconds()
     longest_scrape_interval = 600
@@ -409,7 +409,7 @@ def test_only_transient_failures_are_retried() -> None:
     assert "retryStrategy" not in TEMPLATES["main"]
 
 
-def test_only_the_executor_gets_a_token_which_expires() -> None:
+def test_only_the_executor_gets_a_token_and_it_expires() -> None:
     assert SPEC["automountServiceAccountToken"] is False
     assert SPEC["executor"] == {"serviceAccountName": SPEC["serviceAccountName"]}
     (volume,) = json.loads(SPEC["podSpecPatch"])["volumes"]
