@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.support.faults import Status, when
+from tests.support.hooks import By, refuse
 from tests.support.repositories import commit_files
 from tests.support.served import serving
 
@@ -55,6 +56,9 @@ def test_numbers_agree_with_their_nouns_in_log_and_reports(
     run(0)
     bucket.delete("clusterbackup/west/a.yaml")
     run(20)
+    bucket.put_many({f"{PREFIX}/token.yaml": b"ghp_1", f"{PREFIX}/accepted.yaml": b"x"})
+    refuse(repository, By.CONTENT)
+    run(10, CLUSTERS="east")
     with serving(faulty) as served:
         printed.extend(served.get(path).text for path in ("/", "/health", "/report", "/metrics"))
 
