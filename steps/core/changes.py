@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from steps.core.deletion_guard import DeletionStats, DeletionToken
+from steps.core.deletion_guard import DeletionCount, DeletionStats
 from steps.core.git_objects import Change
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import MOST_CONFLICTS, Excess, Intake, IntakeLimits, OverLimit
@@ -97,20 +97,17 @@ def deletion_stats(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: i
 
     ``unchanged`` is the number of unchanged objects that ``pairs`` does not contain.
     """
-    selected = accepted = unchanged
-    deletions = kept = 0
-    token = DeletionToken(cluster)
+    count = DeletionCount(cluster, unchanged=unchanged)
     for in_git, listed in pairs:
-        accepted += listed is not None and listed.accepted
+        count.accepted += listed is not None and listed.accepted
         if in_git is None:
             continue
-        selected += selects(in_git.path)
         if is_missing(in_git.path, listed, selects):
-            deletions += 1
-            token.add(in_git.path)
+            count.add_missing(in_git.path)
         else:
-            kept += listed is None or not listed.accepted
-    return DeletionStats(selected, accepted, deletions, kept, str(token))
+            count.in_git += selects(in_git.path)
+            count.kept += listed is None or not listed.accepted
+    return count.stats
 
 
 @dataclass

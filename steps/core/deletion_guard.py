@@ -124,6 +124,30 @@ class DeletionToken:
         return self._hash.hexdigest()[:_TOKEN_CHARACTERS]
 
 
+class DeletionCount:
+    """Counts a cluster's files in Git while they are compared with its listing.
+
+    ``unchanged`` is the number of unchanged objects that the caller does not count one by one.
+    """
+
+    def __init__(self, cluster: str, *, unchanged: int = 0) -> None:
+        self.in_git = self.accepted = unchanged
+        self.kept = 0
+        self._deletions = 0
+        self._token = DeletionToken(cluster)
+
+    def add_missing(self, path: bytes) -> None:
+        """Count the next file in Git that the listing lacks, in byte order."""
+        self.in_git += 1
+        self._deletions += 1
+        self._token.add(path)
+
+    @property
+    def stats(self) -> DeletionStats:
+        """The counts so far."""
+        return DeletionStats(self.in_git, self.accepted, self._deletions, self.kept, str(self._token))
+
+
 def approval(cluster: str, token: str) -> str:
     """Return the value of --allow-delete that approves a set of deletions: ``<cluster>:<token>``.
 

@@ -29,7 +29,7 @@ from steps.core.changes import (
     add_conflict,
     is_missing,
 )
-from steps.core.deletion_guard import DeletionStats, DeletionToken, decide, is_approved
+from steps.core.deletion_guard import DeletionCount, DeletionStats, decide, is_approved
 from steps.core.intake_limits import Excess, Intake, OverLimit
 from steps.core.keys import Reason, printable, rejection
 from steps.core.limits import DENIED_OBJECTS, SERVER_MESSAGE_CHARACTERS
@@ -118,6 +118,11 @@ class Figures:
             if len(self.quarantined_sample) < SAMPLE_SIZE:
                 self.quarantined_sample.append(key)
         return row
+
+    @property
+    def all_denied(self) -> bool:
+        """Whether the store has refused objects, and the cluster has no other content so far."""
+        return self.denied > 0 and not self.fetched and not self.unchanged
 
     def add_unavailable(self, key: str, reason: str) -> None:
         """Record an object that the store lists but does not return."""
@@ -237,7 +242,7 @@ class Manifest:
                     yield figures.counted(_result(pending.popleft()))
             while pending:
                 yield figures.counted(_result(pending.popleft()))
-            if figures.denied and not figures.fetched and not figures.unchanged:
+            if figures.all_denied:
                 raise self._all_denied()
             if figures.vanished:
                 self._check_still_listed(figures.vanished)
@@ -263,19 +268,21 @@ class Manifest:
         """
         decoded, incremental = decoder(ListedRow), self.run.mode is Mode.INCREMENTAL
         figures = self.figures
-        missing = _Missing(self.cluster)
+        count, missing = DeletionCount(self.cluster), list[bytes]()
         for in_git, line in join_lines(baseline, listing):
             if line is None:
                 path = None if in_git is None else path_of(in_git)
                 if path is not None and is_missing(path, line, self.run.selection.has_path):
-                    missing.add(path)
+                    count.add_missing(path)
+                    if len(missing) < _AHEAD:
+                        missing.append(path)
                 continue
-            missing.present += in_git is not None
+            count.in_git += in_git is not None
             conflicting = figures.conflicts and path_of(line) in figures.conflicts
             same = in_git is not None and not conflicting and is_same_object(in_git, line)
             known = in_git if same else None
             if known is not None and incremental:
-                missing.accepted += 1
+                count.accepted += 1
                 yield unchanged_line(known)
                 continue
             listed = decoded(line)
@@ -283,24 +290,25 @@ class Manifest:
             if reason:
                 yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
                 continue
-            missing.accepted += 1
+            count.accepted += 1
             if known is None:
                 with figures.lock:
                     figures.new_objects += 1
                     figures.new_bytes += listed.size
             self.progress.found()
             yield self.getters.submit(self._fetch, listed, None if known is None else blob_id(known))
-        self._prove_absences(missing, baseline, listing)
+        self._prove_absences(count.stats, missing, baseline, listing)
         self.directory.result()  # objects of another run that are not removed would be taken for this run's
 
     # -- the proof of absences ----------------------------------------------------------------
 
-    def _prove_absences(self, missing: _Missing, baseline: RowFile, listing: RowFile) -> None:
+    def _prove_absences(
+        self, stats: DeletionStats, first: list[bytes], baseline: RowFile, listing: RowFile
+    ) -> None:
         """Request every missing object, unless the deletion guard refuses these deletions anyway.
 
-        A tree of 845 bytes in Git can have 810,000 paths below a cluster.
+        ``first`` are the first missing paths. A tree of 845 bytes in Git can have 810,000 paths of a cluster.
         """
-        stats = missing.stats
         decision = decide(
             stats,
             self.run.deletion_limits,
@@ -311,7 +319,7 @@ class Manifest:
         if decision is not decision.DELETE:
             self.figures.absences_proven = False
             return
-        paths = missing.paths if len(missing.paths) == stats.deletions else self._missing(baseline, listing)
+        paths = first if len(first) == stats.deletions else self._missing(baseline, listing)
         proofs: deque[Future[None]] = deque()
         for path in paths:
             # git-sync never wrote a path that the key rules reject.
@@ -382,7 +390,7 @@ class Manifest:
         with figures.lock:
             figures.denied += 1
             figures.add_unavailable(self.run.bucket_prefix + listed.path.decode(), reason)
-            if figures.denied >= DENIED_OBJECTS and not figures.fetched and not figures.unchanged:
+            if figures.denied >= DENIED_OBJECTS and figures.all_denied:
                 raise self._all_denied()
         return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
 
@@ -390,33 +398,6 @@ class Manifest:
         first = self.figures.unavailable_sample[0]
         error = f"the store refuses every object of the cluster; {first}"
         return FixConfiguration(Operation.DOWNLOAD, "Failed to download", error)
-
-
-@dataclass
-class _Missing:
-    """The files that Git has and the listing lacks; ``present`` counts the others in Git."""
-
-    cluster: str
-    present: int = 0
-    accepted: int = 0
-    count: int = 0
-    paths: list[bytes] = field(default_factory=list)
-    _token: DeletionToken = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._token = DeletionToken(self.cluster)
-
-    def add(self, path: bytes) -> None:
-        """Add the next missing path. Only the first ones are kept in memory."""
-        self.count += 1
-        self._token.add(path)
-        if len(self.paths) < _AHEAD:
-            self.paths.append(path)
-
-    @property
-    def stats(self) -> DeletionStats:
-        in_git = self.present + self.count
-        return DeletionStats(in_git, self.accepted, self.count, 0, str(self._token))
 
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
