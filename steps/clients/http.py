@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from steps.runtime.retry import RetryPolicy
-
 _FIRST_REFUSAL = 300  # redirects are not followed: the content is meant for this address only
 
 
@@ -74,8 +72,10 @@ def _send(request: Mapping[str, Any], ca_file: Path | None, proxy: str | None) -
         "timeout": urllib3.Timeout(
             connect=limits.DELIVERY_CONNECT_SECONDS, read=limits.DELIVERY_READ_SECONDS
         ),
-        "retries": urllib3_retry(
-            retry.DELIVERIES,
+        "retries": urllib3.Retry(
+            total=retry.DELIVERIES.attempts - 1,
+            backoff_factor=retry.DELIVERIES.first_pause,  # the first retry comes without a pause
+            backoff_max=retry.DELIVERIES.longest_pause,
             status_forcelist=(429, 502, 503, 504),
             allowed_methods=None,
             raise_on_status=False,
@@ -95,16 +95,6 @@ def _send(request: Mapping[str, Any], ca_file: Path | None, proxy: str | None) -
         raise Undelivered(
             first_line((cause.strerror if isinstance(cause, OSError) else None) or str(cause))
         ) from None
-
-
-def urllib3_retry(policy: RetryPolicy, **options: Any) -> urllib3.Retry:
-    """Return the policy in urllib3's terms. Its first retry comes without a pause."""
-    return urllib3.Retry(
-        total=policy.attempts - 1,
-        backoff_factor=policy.first_pause,
-        backoff_max=policy.longest_pause,
-        **options,
-    )
 
 
 def through(proxy: str) -> dict[str, Any]:

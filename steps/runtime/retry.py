@@ -2,8 +2,8 @@
 
 A request is retried in exactly one place:
 
-- GET and HEAD through obstore: by ObjectStore, which also checks the content (REQUESTS)
-- LIST and HEAD through minio: by urllib3 (REQUESTS)
+- an object: by ObjectStore.fetch(), which also checks the content (REQUESTS)
+- LIST, HEAD and GET through minio: by the pool in clients/s3/transport.py (REQUESTS)
 - a push: by publish, which asks the remote after each one whether it landed (PUSHES)
 - Pushgateway and webhook: by urllib3 (DELIVERIES)
 

@@ -51,10 +51,11 @@ class _Answer(NamedTuple):
 
     @property
     def is_transient(self) -> bool:
-        return self.status >= 500 or self.status in _TRANSIENT_STATUSES or self.code in _TRANSIENT_CODES  # noqa: PLR2004
+        return _is_transient(self.status) or self.status in _TRANSIENT_4XX or self.code in _TRANSIENT_CODES
 
 
-_TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
+# Besides 429.
+_TRANSIENT_4XX = frozenset({408, 409, 425})
 
 # The text of obstore's errors (object_store 0.13, client/retry.rs), which have no fields.
 _OBSTORE_ANSWER = re.compile(

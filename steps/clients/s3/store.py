@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from obstore import GetOptions
 
+    from steps.errors import SyncError
     from steps.runtime.settings.s3 import S3Settings
 
 _CHUNK_BYTES = 1024 * 1024
@@ -172,9 +173,10 @@ class ObjectStore:
         failure = ""
         for pause in retry.REQUESTS.pauses():
             # obstore follows redirects, so only an MD5 proves that the content is that of the listed object.
-            provable = _MD5.fullmatch(listed.etag) and not unproven
+            names_md5 = _MD5.fullmatch(listed.etag) is not None
+            chunks = self._chunks if names_md5 and not unproven else self._chunks_of_this_host
             try:
-                content = self._get(listed, target, self._chunks if provable else self._chunks_of_this_host)
+                content = self._get(listed, target, chunks)
             except TryAgain:
                 if pause is None:
                     raise
@@ -192,7 +194,7 @@ class ObjectStore:
             is_md5 = content.md5 == listed.etag
             # The bytes were damaged in transit, or this store's ETags are not MD5s (SSE-C, KMS). The
             # same bytes twice prove the latter.
-            if is_md5 or content.oid == unproven or not _MD5.fullmatch(listed.etag):
+            if is_md5 or content.oid == unproven or not names_md5:
                 return Fetched(listed.etag, content.size, content.oid, non_md5_etag=content.oid == unproven)
             unproven = content.oid
             failure = "the content does not match its ETag"
@@ -213,14 +215,13 @@ class ObjectStore:
         md5 = hashlib.md5(usedforsecurity=False)
         blob = hashlib.sha1(blob_header(listed.size), usedforsecurity=False)
         size = 0
-        expected = plural(listed.size, "byte")
         with naming(target), open(target, "wb") as out:
             for chunk in chunks(listed):
                 if size + len(chunk) > listed.size:
                     raise TryAgain(
                         Operation.DOWNLOAD,
                         "Failed to download",
-                        f"received more than {expected}",
+                        f"received more than {plural(listed.size, 'byte')}",
                     )
                 out.write(chunk)
                 md5.update(chunk)
@@ -230,7 +231,7 @@ class ObjectStore:
             raise TryAgain(
                 Operation.DOWNLOAD,
                 "Failed to download",
-                f"received {size:,} of {expected}",
+                f"received {size:,} of {plural(listed.size, 'byte')}",
             )
         return _Content(size, md5.hexdigest(), blob.hexdigest())
 
@@ -247,9 +248,7 @@ class ObjectStore:
         except PreconditionError:
             raise _Changed from None
         except BaseError as problem:
-            if refusal := refusal_of(problem):
-                raise Denied(refusal) from problem
-            raise translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
+            raise _failed_get(problem) from problem
 
     def _chunks_of_this_host(self, listed: Listed) -> Iterator[bytes]:
         """Yield the content through minio, whose pool follows no redirect."""
@@ -270,9 +269,7 @@ class ObjectStore:
                 raise _NotFound from None
             if is_changed(problem):
                 raise _Changed from None
-            if refusal := refusal_of(problem):
-                raise Denied(refusal) from problem
-            raise translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
+            raise _failed_get(problem) from problem
 
     def _stat(self, key: str) -> Listed:
         try:
@@ -282,6 +279,13 @@ class ObjectStore:
                 raise Gone from problem
             raise translated(problem, Operation.DOWNLOAD, "Failed to download") from problem
         return Listed(key, found.etag or "", found.size or 0, found.last_modified)
+
+
+def _failed_get(problem: Exception) -> Denied | SyncError:
+    """Return the error of a GET: Denied if the server refuses only this object."""
+    if refusal := refusal_of(problem):
+        return Denied(refusal)
+    return translated(problem, Operation.DOWNLOAD, "Failed to download")
 
 
 def _check_version(listed: Listed, etag: str | None, size: int) -> None:
