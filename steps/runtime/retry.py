@@ -3,7 +3,7 @@
 A request is retried in exactly one place:
 
 - an object: by ObjectStore.fetch(), which also checks the content (REQUESTS)
-- LIST, HEAD and GET through minio: by the pool in clients/s3/transport.py (REQUESTS)
+- LIST and HEAD: by the pool in clients/s3/transport.py (REQUESTS)
 - a push: by publish, which asks the remote after each one whether it landed (PUSHES)
 - Pushgateway and webhook: by urllib3 (DELIVERIES)
 

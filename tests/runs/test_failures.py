@@ -184,6 +184,19 @@ def test_object_that_always_fails_costs_4_gets_and_2_lists_per_attempt(
     assert len(heads) == (12 if action == Status(404, "NoSuchKey") else 0)
 
 
+def test_object_without_an_md5_that_always_fails_costs_4_gets_per_attempt(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    bucket.put_many(OBJECTS)
+    multipart = body(lambda xml: re.sub(rb"(<ETag>)[^<]*(</ETag>)", rb"\g<1>abc-2\2", xml))
+    proxy.install(
+        when(listing_of(EAST), multipart),
+        when(lambda request: request.is_get and request.key == ONE, Status(503, "SlowDown")),
+    )
+    assert faulty(RETRY_ATTEMPTS="1").exit == 10
+    assert proxy.fetched.count(ONE) == 4
+
+
 def test_listing_that_always_fails_costs_4_requests_per_attempt(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:

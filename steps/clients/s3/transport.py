@@ -132,7 +132,10 @@ class _Pool(urllib3.PoolManager):
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]  # noqa: FBT001, FBT002, ARG002 - urllib3's signature
         self._loop_guard.check(url)
-        response = self._retried(method, url, options)
+        # ObjectStore.fetch() itself retries the GET of an object, whose body is streamed.
+        is_streamed = not options.get("preload_content", True)
+        send = self._answer if is_streamed else self._retried
+        response = send(method, url, options)
         self.clock.date = response.headers.get("Date")
         if logs.is_debug():
             path = urllib3.util.parse_url(url).request_uri
