@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from steps.contracts import ClusterResult, RowsHeader, Run, Status, Verdict
 from steps.core.deletion_guard import REFUSALS, is_approved
-from steps.core.keys import printable
+from steps.core.keys import printable, printable_path
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.planning.planner import Planner
@@ -58,7 +58,7 @@ def _path_logger(run: Run) -> _LogPath | None:
         return None
 
     def log_path(change: str, path: bytes, **data: Any) -> None:
-        shown = printable(path.decode(errors="replace"))
+        shown = printable_path(path)
         what = "deletion refused" if change == "refused" else change
         level(Operation.DETECT_CHANGES, f"{what} {shown}", change=change, path=shown, **data)
 

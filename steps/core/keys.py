@@ -121,3 +121,8 @@ def printable(text: str, limit: int = 200) -> str:
     """Return ``text`` for a log line or a report: unprintable characters escaped, cut at ``limit``."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"
+
+
+def printable_path(path: bytes) -> str:
+    """Return a path of Git for a log line or a report; Git's paths need not be UTF-8."""
+    return printable(path.decode(errors="replace"))

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from steps.core.changes import PlanRow, TreeRow
-from steps.core.keys import printable
+from steps.core.keys import printable_path
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
@@ -45,7 +45,7 @@ def log_conflicts(
 def log_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
     """Log each of these paths (``<cluster>/<rest>``) as a conflict. ``data`` is added to each line."""
     for path in paths:
-        shown = printable(git_path + path.decode(errors="replace"))
+        shown = printable_path(git_path.encode() + path)
         logs.error(
             Operation.GIT_COMMIT,
             "Git conflict detected",

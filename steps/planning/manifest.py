@@ -31,7 +31,7 @@ from steps.core.changes import (
 )
 from steps.core.deletion_guard import DeletionCount, DeletionStats, decide, is_approved
 from steps.core.intake_limits import Excess, Intake, OverLimit
-from steps.core.keys import Reason, printable, rejection
+from steps.core.keys import Reason, printable, printable_path, rejection
 from steps.core.limits import DENIED_OBJECTS, SERVER_MESSAGE_CHARACTERS
 from steps.core.operations import Operation
 from steps.core.wording import SAMPLE_SIZE
@@ -112,7 +112,7 @@ class Figures:
             if len(self.vanished) < _AHEAD:
                 self.vanished.append(row.path)
         elif row.quarantined:
-            key = printable(row.path.decode(errors="replace"))
+            key = printable_path(row.path)
             logs.debug(Operation.DOWNLOAD, "Key quarantined", reason=row.state, key=key)
             self.quarantined[row.state] += 1
             if len(self.quarantined_sample) < SAMPLE_SIZE:

@@ -29,7 +29,7 @@ from steps.core.changes import (
 )
 from steps.core.deletion_guard import Decision, DeletionStats, approval, decide, is_approved
 from steps.core.intake_limits import OverLimit, Usage, over_run_limits
-from steps.core.keys import Reason, printable
+from steps.core.keys import Reason, printable, printable_path
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
@@ -240,7 +240,7 @@ def _changed_pairs(
 
 
 def _printable(paths: Iterable[bytes]) -> tuple[str, ...]:
-    return tuple(printable(path.decode(errors="replace")) for path in paths)
+    return tuple(map(printable_path, paths))
 
 
 def _failed(name: str, failure: ClusterFailure) -> ClusterResult:

@@ -10,7 +10,7 @@ from steps.contracts import Status
 from steps.core import fast_import
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
-from steps.core.keys import printable
+from steps.core.keys import printable_path
 from steps.core.message import ClusterLine, commit_message
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
@@ -44,7 +44,7 @@ def commit(settings: GitSettings, volume: Volume, run: Run, repository: Reposito
             raise TryAgain(
                 Operation.GIT_COMMIT,
                 "Failed to commit",
-                f"the commit differs from the plan at {printable(path.decode(errors='replace'))}",
+                f"the commit differs from the plan at {printable_path(path)}",
             )
     changed = plan.changes
     logs.info(
@@ -128,7 +128,7 @@ def _message(run: Run, plan: Plan) -> str:
 
 def _exactly(path: bytes, size: int) -> Iterator[bytes]:
     """Yield the file's bytes; TryAgain unless it exists and has exactly ``size`` bytes."""
-    where = printable(path.decode(errors="replace"))
+    where = printable_path(path)
     changed = TryAgain(
         Operation.GIT_COMMIT, "Failed to commit", f"{where} has changed on the volume since it was downloaded"
     )

@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from steps.core.keys import printable
+from steps.core.keys import printable_path
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import SyncError
@@ -116,7 +116,7 @@ def _log_changed_lines(change: BlobChange, contents: Mapping[str, bytes]) -> Non
     before, after = (
         Counter(contents[oid].splitlines()) if oid else Counter() for oid in (change.before, change.after)
     )
-    path = printable(change.path.decode(errors="replace"))
+    path = printable_path(change.path)
     logs.debug(
         Operation.GIT_DIFF,
         f"{path}: {plural((after - before).total(), 'line')} added, {(before - after).total():,} removed",
