@@ -19,7 +19,6 @@ from steps.planning.plan import Plan
 from steps.publishing.commit import commit
 from steps.publishing.earlier import made_by_commits
 from steps.publishing.inspection import inspect_changes
-from steps.publishing.parts import PartialPush
 from steps.publishing.push import PushCount, log_moved_branch, push
 from steps.publishing.refusals import Remembered
 from steps.publishing.replan import (
@@ -135,6 +134,8 @@ class _Branch:
         try:
             tip = push(self.repository, self.run, oid, wanted.tip, self.pushes)
         except PushRefused as refusal:
+            from steps.publishing.parts import PartialPush  # few runs need it
+
             parts = PartialPush(self.settings, self.volume, self.run, self.repository, self.pushes, wanted)
             if (published := parts.publish(refusal, self.remembered)) is None:
                 return None

@@ -14,6 +14,7 @@ from steps.contracts import ARTIFACTS
 from steps.core.operations import Operation
 from steps.runtime import logs
 from tests.support.faults import forbid
+from tests.support.hooks import By, Words, pushes, refuse
 from tests.support.repositories import commit_files, contents, log
 
 if TYPE_CHECKING:
@@ -361,3 +362,20 @@ def test_publish_builds_on_a_foreign_commit_between_runs(
         "README.md": b"ours",
         "clusterbackup/east/default/object-9.yaml": b"9\n",
     }
+
+
+def test_refused_object_is_left_out_by_the_next_run_on_a_new_volume(
+    pipeline: Pipeline, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    pipeline("one")
+    refuse(repository, By.CONTENT, Words.GITHUB)
+    bucket.put_many({"clusterbackup/east/token.yaml": b"ghp_0123", "clusterbackup/west/new.yaml": b"new"})
+    partial = ALL_WELL | {"publish": 10}
+    assert exits(pipeline("two")) == partial
+    assert contents(repository) == OBJECTS | {"clusterbackup/west/new.yaml": b"new"}
+    before = pushes(repository)
+    assert exits(pipeline("three")) == partial
+    assert pushes(repository) == before
+    (refused,) = pipeline.state["last_run"]["refused_by_host"]
+    assert refused["path"] == "east/token.yaml"
