@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
 from steps.contracts import ClusterFailure, Run, over_limit_failure
+from steps.core import limits
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.intake_limits import OverLimit
 from steps.core.keys import printable
@@ -17,6 +20,8 @@ from steps.core.wording import plural
 from steps.errors import FixConfiguration, SyncError, Terminated
 from steps.planning.manifest import Manifest
 from steps.runtime import logs
+from steps.runtime.deadline import Deadline, DeadlinePassed
+from steps.runtime.fair_pool import FairPool
 from steps.runtime.redaction import redacted
 from steps.workdir.files import ObjectDirectory, remove, write_document
 
@@ -28,8 +33,7 @@ if TYPE_CHECKING:
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 
-# How many clusters are processed at a time. LIST mostly waits for the network.
-_CLUSTERS_AT_A_TIME = 4
+_AT_A_TIME = limits.CLUSTERS_AT_A_TIME_THREADS
 
 
 class NoProgress:
@@ -50,22 +54,39 @@ def download(
     Returns TRANSIENT if a retry may help a cluster, else CONFIGURATION if a cluster failed, else OK.
     Raises what stops every cluster alike (a full disk).
     """
-    getters = ThreadPoolExecutor(settings.sync.concurrency, "get")
-    listers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "cluster")
-    removers = ThreadPoolExecutor(_CLUSTERS_AT_A_TIME, "remove")
-    pools = (listers, removers, getters)
-    shard = _Shard(ObjectStore(settings.s3), run, volume, getters, removers, progress)
+    names = list(clusters)
+    deadline = _deadline(settings.sync.download_timeout, run.started_at)
+    getters = FairPool(settings.sync.concurrency, min(_AT_A_TIME, len(names)), "get")
+    listers = ThreadPoolExecutor(_AT_A_TIME, "cluster")
+    removers = ThreadPoolExecutor(_AT_A_TIME, "remove")
+    shard = _Shard(ObjectStore(settings.s3), run, volume, getters, removers, progress, deadline)
     try:
-        waiting = [listers.submit(shard.download_cluster, name) for name in clusters]
-        exits = {future.result() for future in waiting}
+        waiting = {listers.submit(shard.download_cluster, name): name for name in names}
+        finished = itertools.count(1)
+        for future in waiting:
+            future.add_done_callback(lambda _: getters.expect(len(names) - next(finished)))
+        done, late = wait(waiting, deadline.remaining(limits.DOWNLOAD_LATE_SECONDS), FIRST_EXCEPTION)
+        exits = {future.result() for future in done} | {shard.give_up(waiting[future]) for future in late}
     finally:
-        for pool in pools:
+        for pool in (listers, removers):
             pool.shutdown(wait=False, cancel_futures=True)
-        # A retry in this process must not meet threads of this attempt; a signal does not wait for them.
-        if not isinstance(sys.exc_info()[1], Terminated):
-            for pool in pools:
-                pool.shutdown()
+        # A retry in this process must not meet threads of this attempt; a signal does not wait for them, and
+        # after the deadline a request may hang.
+        must_wait = not deadline.has_passed and not isinstance(sys.exc_info()[1], Terminated)
+        getters.shutdown(wait=must_wait)
+        for pool in (listers, removers):
+            pool.shutdown(wait=must_wait)
+    if deadline.has_passed and Exit.TRANSIENT in exits:
+        return Exit.CONFIGURATION  # a retry would begin after the deadline
     return Exit.TRANSIENT if Exit.TRANSIENT in exits else most_severe(exits)
+
+
+def _deadline(timeout: timedelta | None, started_at: datetime) -> Deadline:
+    """Return the deadline of the downloads. The clock of discover's machine may differ from this one's."""
+    if timeout is None:
+        return Deadline()
+    elapsed = max(timedelta(), datetime.now(UTC) - started_at)
+    return Deadline.after((timeout - elapsed).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -73,9 +94,10 @@ class _Shard:
     store: ObjectStore
     run: Run
     volume: Volume
-    getters: ThreadPoolExecutor
+    getters: FairPool
     removers: ThreadPoolExecutor
     progress: Progress
+    deadline: Deadline
 
     @property
     def files(self) -> RunFiles:
@@ -92,14 +114,23 @@ class _Shard:
             return Exit.OK
         if not self.files.baseline(cluster).exists() and self.files.failure(cluster).exists():
             return Exit.OK  # discover has skipped it: its tree in Git is over a limit
+        if self.deadline.has_passed:
+            return self.give_up(cluster)
         objects = self.volume.objects_of(self.run)
         # There may be many files to remove, so this runs while the server lists.
         directory = self.removers.submit(_emptied, objects, cluster)
         try:
             self._check_blocked(cluster)
-            with logs.timed() as elapsed:
+            with logs.timed() as elapsed, self.getters.share() as getters:
                 manifest = Manifest(
-                    self.store, self.run, self.files, cluster, self.getters, directory, self.progress
+                    self.store,
+                    self.run,
+                    self.files,
+                    cluster,
+                    getters,
+                    directory,
+                    self.progress,
+                    self.deadline,
                 )
                 figures = manifest.write()
             _log_figures(cluster, figures, elapsed())
@@ -110,18 +141,29 @@ class _Shard:
             failure = over_limit_failure(cluster, Operation.DOWNLOAD, problem)
             write_document(self.files.failure(cluster), failure)
             return Exit.OK
+        except DeadlinePassed:
+            return self.give_up(cluster)
         except SyncError as problem:
-            failure = ClusterFailure(
-                cluster=cluster,
-                operation=problem.operation,
-                error=redacted(f"{problem.message}: {problem.error}"),
-                transient=problem.transient,
-            )
-            write_document(self.files.failure(cluster), failure)
-            logs.failure(problem, cluster=printable(cluster))
-            return problem.exit
+            return self._failed(cluster, problem)
         self.files.failure(cluster).unlink(missing_ok=True)
         return Exit.OK
+
+    def give_up(self, cluster: str) -> Exit:
+        """Record that the cluster is not complete at the deadline."""
+        cause = "not complete after DOWNLOAD_TIMEOUT: raise it, or see why the store is slow"
+        # Not TryAgain: a retry of this run would begin after the deadline, too.
+        return self._failed(cluster, FixConfiguration(Operation.DOWNLOAD, "Failed to download", cause))
+
+    def _failed(self, cluster: str, problem: SyncError) -> Exit:
+        failure = ClusterFailure(
+            cluster=cluster,
+            operation=problem.operation,
+            error=redacted(f"{problem.message}: {problem.error}"),
+            transient=problem.transient,
+        )
+        write_document(self.files.failure(cluster), failure)
+        logs.failure(problem, cluster=printable(cluster))
+        return problem.exit
 
     def _check_blocked(self, cluster: str) -> None:
         if cluster in self.run.clusters_blocked_by_file:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from steps.contracts import ManifestFooter
+from steps.core import limits
 from steps.core.changes import FETCHED, ManifestRow
 from steps.workdir.rowfile import RowFile, read_rows
-from tests.support.faults import Status, forbid, when
+from tests.support.faults import Hang, Status, forbid, when
 from tests.support.steps import FIRST, KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
+    from tests.support.faults import Request
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
 
@@ -89,3 +92,69 @@ def test_download_rejects_a_run_of_another_bucket(discovered: Sync) -> None:
     result = discovered("download", "--run-id", "r", MINIO_BUCKET="other")
     assert result.exit == 40
     assert "MINIO_BUCKET is 'other', but" in result.errors
+
+
+# -- DOWNLOAD_TIMEOUT ----------------------------------------------------------------------------------
+
+TOO_LATE = "not complete after DOWNLOAD_TIMEOUT: raise it, or see why the store is slow"
+
+
+def slow_get_of_west(request: Request) -> bool:
+    return request.is_get and request.concerns("clusterbackup/west/")
+
+
+def test_run_publishes_the_clusters_that_are_complete_at_the_timeout(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    """Some clusters begin when others end. The slow one has taken no thread then that they need."""
+    names = ["west", *(f"cluster-{number}" for number in range(8)), "zone"]
+    bucket.put_many({f"clusterbackup/{name}/new-{n}.yaml": b"new" for name in names for n in range(20)})
+    proxy.install(when(slow_get_of_west, Hang(600)))
+    began = time.monotonic()
+    result = faulty(DOWNLOAD_TIMEOUT="5s", CONCURRENCY="4", RETRY_ATTEMPTS="3")
+    assert time.monotonic() - began < 12
+    assert result.exit == 10
+    clusters = {one["name"]: one for one in faulty.state["last_run"]["clusters"]}
+    assert {name for name, one in clusters.items() if one["status"] != "ok"} == {"west"}
+    assert clusters["west"]["error"] == f"Failed to download: {TOO_LATE}"
+    assert {clusters[name]["added"] for name in names if name != "west"} == {20}
+
+
+def test_download_exits_40_at_the_timeout_and_again_when_it_is_repeated(
+    discovered: Sync, proxy: S3FaultProxy
+) -> None:
+    proxy.install(when(lambda request: request.is_get, Hang(600)))
+    limited = discovered.with_settings(DOWNLOAD_TIMEOUT="2s")
+    began = time.monotonic()
+    result = limited("download", "--run-id", "r")
+    assert result.exit == 40
+    assert result.errors == f"Failed to download: {TOO_LATE}"
+    assert time.monotonic() - began < 8
+    assert [path.name for path in (run_files(discovered) / "manifest").iterdir()] == ["west"]
+    proxy.clear()
+    assert limited("download", "--run-id", "r").exit == 40
+    assert proxy.requests == []
+    assert discovered("download", "--run-id", "r").exit == 0
+
+
+def test_download_does_not_wait_for_a_listing_that_hangs(
+    discovered: Sync, proxy: S3FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DOWNLOAD_LATE_SECONDS", 0.5)
+    proxy.install(when(lambda request: request.is_list and request.concerns("clusterbackup/west/"), Hang(6)))
+    began = time.monotonic()
+    result = discovered("download", "--run-id", "r", DOWNLOAD_TIMEOUT="2s")
+    assert time.monotonic() - began < 5
+    assert result.exit == 40
+    (line,) = result.of("download", "error")
+    assert (line["data"]["cluster"], line["error"]) == ("west", TOO_LATE)
+    # The listing ends later, in a thread that nobody waits for. Its cluster stays failed.
+    time.sleep(max(0, began + 8 - time.monotonic()))
+    assert [path.name for path in (run_files(discovered) / "manifest").iterdir()] == ["east"]
+    assert (run_files(discovered) / "failure" / "west").exists()
+
+
+def test_timeout_counts_from_the_start_of_the_run(discovered: Sync) -> None:
+    time.sleep(1)
+    assert discovered("download", "--run-id", "r", DOWNLOAD_TIMEOUT="1s").exit == 40
+    assert discovered("download", "--run-id", "r", DOWNLOAD_TIMEOUT="1h").exit == 0

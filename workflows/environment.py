@@ -65,11 +65,15 @@ _EXAMPLES = {
     "SYNC_SCHEDULE": "*/15 * * * *",
 }
 
+# Values for runs that have a time limit (RUN_DEADLINE_SECONDS in pipeline.py): the rest of it is for publish.
+_WITH_A_TIME_LIMIT = {"DOWNLOAD_TIMEOUT": "90m"}
+
 
 def configurable() -> dict[str, str]:
     """Return the settings of the ConfigMap, with their defaults as text."""
+    values = _EXAMPLES | _WITH_A_TIME_LIMIT
     return {
-        setting.name: _EXAMPLES.get(setting.name, _written(setting.default))
+        setting.name: values.get(setting.name, _written(setting.default))
         for setting in catalogue()
         if setting.name not in _ELSEWHERE
     }

@@ -59,6 +59,15 @@ HTTP_STALE_STATE_SECONDS = 300
 # within minutes, measured). The reason of a failure is in the last lines.
 GIT_OUTPUT_BYTES = 64 * 2**10
 
+# -- download --------------------------------------------------------------------------------------------
+
+# Clusters that are processed at a time, each by a thread. LIST mostly waits for the network.
+CLUSTERS_AT_A_TIME_THREADS = 4
+
+# After DOWNLOAD_TIMEOUT, threads notice it between two requests. A thread that is still inside a request then
+# is no longer waited for; its cluster fails like the others that are not complete.
+DOWNLOAD_LATE_SECONDS = 30
+
 # -- S3 --------------------------------------------------------------------------------------------------
 
 # An S3 server in another region accepts a connection within a second. 10 s include three lost SYNs.

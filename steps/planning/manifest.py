@@ -50,11 +50,12 @@ from steps.workdir.rowfile import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
-    from concurrent.futures import ThreadPoolExecutor
 
     from steps.clients.s3.listing import Listing
     from steps.clients.s3.store import ObjectStore
     from steps.contracts import Run
+    from steps.runtime.deadline import Deadline
+    from steps.runtime.fair_pool import Share
     from steps.workdir.files import ObjectDirectory
     from steps.workdir.volume import RunFiles
 
@@ -154,27 +155,38 @@ class Figures:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Writes one cluster's manifest. ``directory`` is where the objects go, once it is empty."""
+    """Writes one cluster's manifest, until ``deadline``.
+
+    ``directory`` is where the objects go, once it is empty.
+    """
 
     store: ObjectStore
     run: Run
     files: RunFiles
     cluster: str
-    getters: ThreadPoolExecutor
+    getters: Share
     directory: Future[ObjectDirectory]
     progress: Progress
+    deadline: Deadline
     figures: Figures = field(default_factory=Figures)
 
     def write(self) -> Figures:
-        """List, compare, fetch and prove; the manifest is written last. Raises SyncError and OverLimit."""
+        """List, compare, fetch and prove; the manifest is written last.
+
+        Raises SyncError, OverLimit and DeadlinePassed.
+        """
         listed_at = self._write_listing()
         baseline = RowFile(self.files.baseline(self.cluster))
         listing = RowFile(self.files.listing(self.cluster))
         self._check_new_bytes(baseline, listing)
         header = ManifestHeader(run_id=self.run.run_id, cluster=self.cluster, listed_at=listed_at)
         with contextlib.closing(self._rows(baseline, listing)) as rows:
-            write_rows(self.files.manifest(self.cluster), header, rows, self.figures.footer)
+            write_rows(self.files.manifest(self.cluster), header, rows, self._footer)
         return self.figures
+
+    def _footer(self) -> ManifestFooter:
+        self.deadline.check()  # a thread that download no longer waits for must not complete its manifest
+        return self.figures.footer()
 
     # -- the listing --------------------------------------------------------------------------
 
@@ -194,7 +206,7 @@ class Manifest:
         intake = Intake(run.intake_limits)
         directories: Directories[None] = Directories()
         newest = datetime.min.replace(tzinfo=UTC)
-        for key, etag, size, modified in listing:
+        for key, etag, size, modified in self.deadline.pace(listing):
             text = key.removeprefix(run.bucket_prefix)
             path = text.encode(errors="surrogatepass")
             if size == 0 and text.endswith("/"):
@@ -239,16 +251,18 @@ class Manifest:
                     continue
                 pending.append(row)
                 while pending and (len(pending) > _AHEAD or _is_settled(pending[0])):
-                    yield figures.counted(_result(pending.popleft()))
+                    yield figures.counted(self._result(pending.popleft()))
             while pending:
-                yield figures.counted(_result(pending.popleft()))
+                yield figures.counted(self._result(pending.popleft()))
             if figures.all_denied:
                 raise self._all_denied()
             if figures.vanished:
                 self._check_still_listed(figures.vanished)
         finally:
-            # The caller may remove the objects, so no thread may still write one.
-            wait([row for row in pending if isinstance(row, Future) and not row.cancel()])
+            # The caller may remove the objects, so no thread may still write one. After the deadline it does
+            # not, and a request may hang.
+            begun = [row for row in pending if isinstance(row, Future) and not row.cancel()]
+            wait(begun, timeout=self.deadline.remaining())
 
     def _check_still_listed(self, vanished: Iterable[bytes]) -> None:
         """Record the keys that the store still lists although GET and HEAD call them absent.
@@ -257,7 +271,7 @@ class Manifest:
         every run, silently.
         """
         gone = {self.run.bucket_prefix + path.decode() for path in vanished}
-        for listed in self._listing():
+        for listed in self.deadline.pace(self._listing()):
             if listed.key in gone:
                 self.figures.add_unavailable(listed.key, "GET and HEAD return 404")
 
@@ -296,9 +310,14 @@ class Manifest:
                     figures.new_objects += 1
                     figures.new_bytes += listed.size
             self.progress.found()
+            self.deadline.check()
             yield self.getters.submit(self._fetch, listed, None if known is None else blob_id(known))
         self._prove_absences(count.stats, missing, baseline, listing)
-        self.directory.result()  # objects of another run that are not removed would be taken for this run's
+        # Objects of another run that are not removed would be taken for this run's.
+        self.deadline.result(self.directory)
+
+    def _result(self, row: _Row | Future[ManifestRow]) -> _Row:
+        return self.deadline.result(row) if isinstance(row, Future) else row
 
     # -- the proof of absences ----------------------------------------------------------------
 
@@ -326,9 +345,9 @@ class Manifest:
             if rejection(path.decode(errors="surrogateescape")) is None:
                 proofs.append(self.getters.submit(self._prove_absent, path))
             while len(proofs) > _AHEAD:
-                proofs.popleft().result()
+                self.deadline.result(proofs.popleft())
         for proof in proofs:
-            proof.result()
+            self.deadline.result(proof)
 
     def _missing(self, baseline: RowFile, listing: RowFile) -> Iterator[bytes]:
         for in_git, line in join_lines(baseline, listing):
@@ -402,7 +421,3 @@ class Manifest:
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
     return not isinstance(row, Future) or row.done()
-
-
-def _result(row: _Row | Future[ManifestRow]) -> _Row:
-    return row.result() if isinstance(row, Future) else row

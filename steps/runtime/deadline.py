@@ -1,15 +1,66 @@
-"""A deadline for a call that cannot be given one."""
+"""A deadline for work, and for a call that has none."""
 
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
+
+
+class DeadlinePassed(Exception):
+    """The time for the work is over."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of the time for some work, by time.monotonic(); None if there is no end."""
+
+    at: float | None = None
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Return the deadline that passes in so many seconds."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def has_passed(self) -> bool:
+        return self.at is not None and time.monotonic() >= self.at
+
+    def remaining(self, extra: float = 0) -> float | None:
+        """Return the seconds until ``extra`` seconds after the deadline, at least 0; None for no end."""
+        return None if self.at is None else max(0.0, self.at + extra - time.monotonic())
+
+    def check(self) -> None:
+        """Raise DeadlinePassed after the deadline."""
+        if self.has_passed:
+            raise DeadlinePassed
+
+    def result(self, future: Future[T]) -> T:
+        """Return the future's result. Raises DeadlinePassed if it is not there at the deadline."""
+        try:
+            return future.result(self.remaining())
+        except TimeoutError:
+            if future.done():  # the task itself raised it
+                raise
+            raise DeadlinePassed from None
+
+    def pace(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items. Raises DeadlinePassed after the deadline, within a thousand items."""
+        for number, item in enumerate(items):
+            if not number % _CHECKED_EVERY:
+                self.check()
+            yield item
+
+
+# Reading the clock costs 60 ns, and a listed object 5 µs.
+_CHECKED_EVERY = 1000
 
 
 def call_within(seconds: float, call: Callable[[], T]) -> T:

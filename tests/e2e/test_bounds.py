@@ -55,6 +55,20 @@ def test_run_that_reaches_its_time_limit_is_reported(installation: Installation)
     assert "deadline" in state["last_run"]["error"]
 
 
+def test_slow_cluster_does_not_keep_the_others_from_being_published(installation: Installation) -> None:
+    installation.bucket.put_many(objects("east", "north", "west"))
+    installation.faults({"contains": "clusterbackup/west/default", "delay": 600})
+    # north and west share a step.
+    installation.install(DOWNLOAD_TIMEOUT="40s", MAX_SHARDS="2", CONCURRENCY="4")
+    run = installation.sync()
+    assert sorted(str(code) for code in run.exits("download")) == ["0", "40"]
+    assert run.exits("publish") == [10], installation.describe(run)
+    assert installation.contents() == objects("east", "north")
+    clusters = {one["name"]: one for one in installation.state()["last_run"]["clusters"]}
+    assert clusters["west"]["status"] == "failed"
+    assert "not complete after DOWNLOAD_TIMEOUT" in clusters["west"]["error"]
+
+
 def test_report_that_hangs_ends_and_releases_the_mutex(installation: Installation) -> None:
     installation.bucket.put_many(objects("east"))
     installation.install(RETRY_ATTEMPTS="2", RETRY_DELAY="1s")

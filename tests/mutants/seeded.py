@@ -523,9 +523,15 @@ MUTANTS = (
         "tests/publishing/test_replan.py::test_forged_base_is_not_used_as_an_option_of_git",
     ),
     Mutant(
+        "one cluster takes every download thread",
+        "steps/runtime/fair_pool.py::FairPool._next_share",
+        Replace("self._users - busy", "0"),
+        "tests/test_download.py::test_run_publishes_the_clusters_that_are_complete_at_the_timeout",
+    ),
+    Mutant(
         "files of the last run that cannot be removed are ignored",
         "steps/planning/manifest.py::Manifest._decisions",
-        Delete("self.directory.result()"),
+        Delete("self.deadline.result(self.directory)"),
         "tests/runs/test_failures.py::test_download_reports_files_of_the_last_run_that_it_cannot_remove",
     ),
     Mutant(

@@ -1,15 +1,51 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 
 from steps.errors import Terminated
 from steps.runtime import signals
-from steps.runtime.deadline import call_within
+from steps.runtime.deadline import Deadline, DeadlinePassed, call_within
+
+
+def test_deadline_without_an_end_never_passes() -> None:
+    deadline = Deadline()
+    assert not deadline.has_passed
+    assert deadline.remaining() is None
+    assert list(deadline.pace(range(3000))) == list(range(3000))
+    deadline.check()
+
+
+def test_deadline_that_has_passed_raises() -> None:
+    deadline = Deadline.after(-1)
+    assert deadline.has_passed
+    assert deadline.remaining() == 0
+    assert 0 < (deadline.remaining(5) or 0) < 5
+    with pytest.raises(DeadlinePassed):
+        deadline.check()
+    with pytest.raises(DeadlinePassed):
+        deadline.result(Future())
+
+
+def test_deadline_ends_an_endless_iteration() -> None:
+    with pytest.raises(DeadlinePassed):
+        sum(Deadline.after(0.1).pace(itertools.count()))
+
+
+def test_deadline_returns_a_result_that_is_there_and_the_error_of_the_task() -> None:
+    done: Future[int] = Future()
+    done.set_result(1)
+    assert Deadline.after(-1).result(done) == 1
+    failed: Future[int] = Future()
+    failed.set_exception(TimeoutError("of the task"))
+    with pytest.raises(TimeoutError, match="of the task"):
+        Deadline.after(5).result(failed)
 
 
 def test_call_within_returns_the_result() -> None:

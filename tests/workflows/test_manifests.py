@@ -160,6 +160,15 @@ def test_report_has_a_deadline_longer_than_its_deliveries() -> None:
     assert report["retryStrategy"]["backoff"]["maxDuration"] == report["timeout"]
 
 
+def test_downloads_end_early_enough_for_detect_and_publish() -> None:
+    for data in (SETTINGS[name][0]["data"] for name in OVERLAYS):
+        downloads = durationpy.from_str(data["DOWNLOAD_TIMEOUT"]).total_seconds()
+        limit = SPEC["activeDeadlineSeconds"]
+        assert limit - downloads - limits.DOWNLOAD_LATE_SECONDS >= 20 * 60
+    deadlines = {job["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] for job in JOBS}
+    assert deadlines == {SPEC["activeDeadlineSeconds"]}
+
+
 def test_mutex_does_not_depend_on_parameters() -> None:
     assert SPEC["synchronization"] == {"mutexes": [{"name": "git-sync"}]}
 

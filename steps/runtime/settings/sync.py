@@ -66,6 +66,11 @@ class SyncSettings(Group):
         ge=1,
         description="maximum number of download steps; with more clusters, several share a step",
     )
+    download_timeout: Duration | None = Field(
+        alias="DOWNLOAD_TIMEOUT",
+        default=None,
+        description="time for the downloads of a run; clusters that are not complete then fail alone",
+    )
     dry_run: bool = Field(alias="DRY_RUN", default=False, description="print the plan, change nothing")
 
     @property
