@@ -70,8 +70,8 @@ def download(
     finally:
         for pool in (listers, removers):
             pool.shutdown(wait=False, cancel_futures=True)
-        # A retry in this process must not meet threads of this attempt; a signal does not wait for them, and
-        # after the deadline a request may hang.
+        # A retry in this process must not run beside threads of this attempt. A signal does not wait for
+        # them, and after the deadline a request may hang.
         must_wait = not deadline.has_passed and not isinstance(sys.exc_info()[1], Terminated)
         getters.shutdown(wait=must_wait)
         for pool in (listers, removers):

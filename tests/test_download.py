@@ -106,7 +106,7 @@ def slow_get_of_west(request: Request) -> bool:
 def test_run_publishes_the_clusters_that_are_complete_at_the_timeout(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
-    """Some clusters begin when others end. The slow one has taken no thread then that they need."""
+    """Some clusters begin when others end. The slow cluster does not occupy the threads that they need."""
     names = ["west", *(f"cluster-{number}" for number in range(8)), "zone"]
     bucket.put_many({f"clusterbackup/{name}/new-{n}.yaml": b"new" for name in names for n in range(20)})
     proxy.install(when(slow_get_of_west, Hang(600)))
@@ -148,7 +148,7 @@ def test_download_does_not_wait_for_a_listing_that_hangs(
     assert result.exit == 40
     (line,) = result.of("download", "error")
     assert (line["data"]["cluster"], line["error"]) == ("west", TOO_LATE)
-    # The listing ends later, in a thread that nobody waits for. Its cluster stays failed.
+    # The listing ends later, in a thread for which download does not wait. Its cluster stays failed.
     time.sleep(max(0, began + 8 - time.monotonic()))
     assert [path.name for path in (run_files(discovered) / "manifest").iterdir()] == ["east"]
     assert (run_files(discovered) / "failure" / "west").exists()

@@ -61,11 +61,11 @@ GIT_OUTPUT_BYTES = 64 * 2**10
 
 # -- download --------------------------------------------------------------------------------------------
 
-# Clusters that are processed at a time, each by a thread. LIST mostly waits for the network.
+# Clusters that one step processes at a time, each in a thread. LIST mostly waits for the network.
 CLUSTERS_AT_A_TIME_THREADS = 4
 
-# After DOWNLOAD_TIMEOUT, threads notice it between two requests. A thread that is still inside a request then
-# is no longer waited for; its cluster fails like the others that are not complete.
+# Threads detect DOWNLOAD_TIMEOUT between two requests. After this time download stops waiting for a thread
+# that is still in a request; its cluster fails like the others that are not complete.
 DOWNLOAD_LATE_SECONDS = 30
 
 # -- S3 --------------------------------------------------------------------------------------------------

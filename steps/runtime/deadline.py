@@ -20,13 +20,13 @@ class DeadlinePassed(Exception):
 
 @dataclass(frozen=True)
 class Deadline:
-    """The end of the time for some work, by time.monotonic(); None if there is no end."""
+    """The time at which some work must end, by time.monotonic(); None for no limit."""
 
     at: float | None = None
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """Return the deadline that passes in so many seconds."""
+        """Return the deadline that passes after ``seconds``."""
         return cls(time.monotonic() + seconds)
 
     @property
@@ -43,7 +43,7 @@ class Deadline:
             raise DeadlinePassed
 
     def result(self, future: Future[T]) -> T:
-        """Return the future's result. Raises DeadlinePassed if it is not there at the deadline."""
+        """Return the future's result. Raises DeadlinePassed if it is not available at the deadline."""
         try:
             return future.result(self.remaining())
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""A thread pool that several users share, of which none can take the last thread from the others."""
+"""A thread pool that several users share. No user can occupy all threads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class FairPool:
-    """``threads`` threads. Each user submits its tasks through a share of its own.
+    """``threads`` threads. Each user submits its tasks through a separate share.
 
-    A share gets a second thread only if one is left for each of the ``users`` that has no task running. So
-    the tasks of one user may hang, and the others still make progress. The threads are daemons, so that a
-    task that hangs does not keep the process.
+    A share gets a second thread only if one is free for each of the ``users`` that has no running task. So
+    if the tasks of one user hang, the others still make progress. The threads are daemons, so that a task
+    that hangs does not keep the process alive.
     """
 
     def __init__(self, threads: int, users: int, name: str) -> None:

@@ -38,7 +38,7 @@ def test_deadline_ends_an_endless_iteration() -> None:
         sum(Deadline.after(0.1).pace(itertools.count()))
 
 
-def test_deadline_returns_a_result_that_is_there_and_the_error_of_the_task() -> None:
+def test_deadline_returns_a_finished_result_and_raises_the_error_of_a_task() -> None:
     done: Future[int] = Future()
     done.set_result(1)
     assert Deadline.after(-1).result(done) == 1

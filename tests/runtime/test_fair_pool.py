@@ -45,7 +45,7 @@ def test_only_user_gets_every_thread() -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 4, 10])
-def test_users_whose_tasks_never_end_leave_a_thread_for_the_others(
+def test_users_with_endless_tasks_keep_a_thread_free_for_the_others(
     threads: int, release: threading.Event
 ) -> None:
     pool = FairPool(threads, users=4, name="test")
@@ -78,7 +78,7 @@ def test_fewer_expected_users_release_their_threads(release: threading.Event) ->
     pool.shutdown(wait=False)
 
 
-def test_closed_share_cancels_what_has_not_begun(release: threading.Event) -> None:
+def test_closed_share_cancels_tasks_that_have_not_begun(release: threading.Event) -> None:
     pool = FairPool(1, users=1, name="test")
     begun = threading.Event()
 
