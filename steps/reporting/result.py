@@ -60,13 +60,13 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         clusters_skipped_sample=run.clusters_skipped_sample,
         quarantined=run.quarantined,
         quarantined_sample=run.quarantined_sample,
-        refused_by_host=_limited(refused_by_host),
+        refused_by_host=limited(refused_by_host),
         changes=changes,
         step_seconds=_step_seconds(run, verdict, finished_at),
     )
 
 
-def _limited(refused: tuple[RefusedObject, ...]) -> tuple[RefusedObject, ...]:
+def limited(refused: tuple[RefusedObject, ...]) -> tuple[RefusedObject, ...]:
     """Limit the number of refused objects, and of messages, that the result and the state contain."""
     first = sorted(refused, key=lambda one: one.path)[:REFUSED_CHANGES]
     without_message = (one.model_copy(update={"host_message": ""}) for one in first[SAMPLE_SIZE:])

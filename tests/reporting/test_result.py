@@ -9,8 +9,8 @@ import pytest
 from steps.contracts import ClusterResult, Outcome, Status
 from steps.core.deletion_guard import Decision
 from steps.core.exit_codes import Exit
-from steps.reporting.result import cause, exit_codes
-from tests.support.results import result
+from steps.reporting.result import cause, exit_codes, limited
+from tests.support.results import refused_object, result
 
 
 def cluster(name: str = "east", status: Status = Status.OK, **fields: Any) -> ClusterResult:
@@ -30,6 +30,7 @@ REFUSED = cluster(
 OVER_LIMIT = cluster("over", Status.OVER_LIMIT, error="too much")
 SUPERSEDED = cluster("superseded", Status.SUPERSEDED)
 DEFERRED = cluster("deferred", changes_deferred=1)
+REFUSED_BY_HOST = cluster("rules", refused_by_host=2)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ DEFERRED = cluster("deferred", changes_deferred=1)
         ((REFUSED,), (Exit.REFUSED,)),
         ((OVER_LIMIT, OK), (Exit.REFUSED,)),
         ((OK, DEFERRED), (Exit.PARTIAL,)),
+        ((OK, REFUSED_BY_HOST), (Exit.PARTIAL,)),
         ((REFUSED, PERMANENT, OK), (Exit.PARTIAL, Exit.REFUSED)),
     ],
 )
@@ -86,6 +88,13 @@ def test_exit_codes_of_a_dry_run_is_neither_partial_nor_refused(
         ({"clusters": (OVER_LIMIT,)}, "over skipped: too much"),
         ({"clusters": (DEFERRED,)}, "deferred: 1 change deferred to the next run"),
         (
+            {
+                "clusters": (REFUSED_BY_HOST,),
+                "refused_by_host": (refused_object("rules/a\n"), refused_object("rules/b")),
+            },
+            r"2 changes refused by the Git host, first rules/a\n: a token",
+        ),
+        (
             {"clusters": (REFUSED,)},
             (
                 "refused: 2 deletions refused: more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow "
@@ -101,3 +110,9 @@ def test_exit_codes_of_a_dry_run_is_neither_partial_nor_refused(
 )
 def test_cause_names_each_problem_in_one_line(fields: dict[str, Any], expected: str) -> None:
     assert cause(result(outcome=Outcome.FAILED, **fields)) == expected
+
+
+def test_result_limits_the_refused_changes_and_their_messages() -> None:
+    shown = limited(tuple(refused_object(f"east/{number:04}") for number in reversed(range(1500))))
+    assert [one.path for one in shown] == [f"east/{number:04}" for number in range(1000)]
+    assert [bool(one.host_message) for one in shown] == [True] * 20 + [False] * 980

@@ -11,7 +11,7 @@ from steps.contracts import ClusterResult, Outcome, Status
 from steps.core.deletion_guard import Decision
 from steps.reporting.markdown import markdown
 from steps.reporting.run_page import headline, run_page
-from tests.support.results import EVIL, NOON, hostile, result
+from tests.support.results import EVIL, NOON, hostile, refused_object, result
 
 
 def cluster(status: Status = Status.OK, **fields: Any) -> ClusterResult:
@@ -101,6 +101,21 @@ def test_headline_describes_the_run_in_one_line(fields: dict[str, Any], expected
 )
 def test_run_page_lists_what_to_do_for_a_cluster(fields: dict[str, Any], expected: str) -> None:
     assert f"## What to do\n\n- {expected}" in text(clusters=(ClusterResult(name="east", **fields),))
+
+
+def test_run_page_lists_the_changes_that_the_git_host_refuses() -> None:
+    page = text(
+        clusters=(cluster(refused_by_host=22),),
+        refused_by_host=tuple(refused_object(f"east/{number:02}") for number in range(22)),
+    )
+    assert "22 changes refused by the Git host" in page
+    assert (
+        "- `east/00` (new) is refused by the Git host since 2025-07-12 12:00 UTC: `a token`. "
+        "Change the object, or the host's rule; then a full run (SYNC_MODE=full) tries it again.\n"
+    ) in page
+    assert "`east/19`" in page
+    assert "`east/20`" not in page
+    assert "- The Git host refuses 2 more.\n" in page
 
 
 def test_run_page_has_no_list_of_what_to_do_after_a_success() -> None:

@@ -7,12 +7,23 @@ from typing import Any
 
 import pytest
 
-from steps.contracts import ClusterResult, ClusterState, LastSuccess, Mode, Outcome, RunResult, State, Status
+from steps.contracts import (
+    ClusterResult,
+    ClusterState,
+    LastSuccess,
+    Mode,
+    Outcome,
+    RefusedObject,
+    RunResult,
+    State,
+    Status,
+)
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
 from steps.core.intake_limits import Excess
 from steps.core.operations import Operation
 from steps.reporting.state import is_other_sync, state_after
+from tests.support.results import refused_object
 
 START = datetime(2025, 7, 12, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -325,3 +336,58 @@ def test_counters_never_decrease() -> None:
         before = now
     assert (before.runs, before.errors, before.push_attempts, before.push_failures) == (5, 2, 3, 1)
     assert (before.files_processed, before.bytes_downloaded) == (12, 5)
+
+
+# -- changes that the Git host refuses ------------------------------------------------------------
+
+
+def test_cluster_with_changes_that_the_host_refuses_keeps_its_last_success() -> None:
+    state = east_after(cluster(files=10, accepted=9, refused_by_host=1))
+    assert (state.refused_by_host, state.last_success_at) == (1, EAST.last_success_at)
+
+
+EAST_A, EAST_B, WEST_A = map(refused_object, ("east/a", "east/b", "west/a"))
+BOTH = (cluster("east"), cluster("west"))
+FIRST_RUN = run(0, Exit.PARTIAL, clusters=BOTH, refused_by_host=(EAST_A, WEST_A))
+
+
+@pytest.mark.parametrize(
+    ("second", "remembered"),
+    [
+        (run(1, clusters=BOTH), ()),
+        (run(1, Exit.PARTIAL, clusters=BOTH, refused_by_host=(EAST_B,)), (EAST_B,)),
+        (run(1, clusters=(cluster("east"), cluster("west", Status.FAILED))), (WEST_A,)),
+        (run(1, clusters=(cluster("east"), cluster("west", Status.SUPERSEDED))), (WEST_A,)),
+        (run(1, clusters=(cluster("east"),)), ()),
+        (run(1, Exit.TRANSIENT, operation=Operation.GIT_PUSH, error="x"), (EAST_A, WEST_A)),
+        (
+            run(1, clusters=(cluster("east"),), refused_by_host=(EAST_B,), filtered_by_options=True),
+            (EAST_A, EAST_B, WEST_A),
+        ),
+        (run(-1, clusters=BOTH), (EAST_A, WEST_A)),
+        (run(1, Exit.CONFIGURATION, identity="mistyped"), (EAST_A, WEST_A)),
+        (run(1, identity="other", clusters=BOTH), ()),
+    ],
+    ids=[
+        "accepted",
+        "others refused",
+        "failed cluster",
+        "superseded cluster",
+        "cluster gone",
+        "failed run",
+        "filtered by options",
+        "late run",
+        "mistyped setting",
+        "other repository",
+    ],
+)
+def test_state_remembers_the_refused_changes_of_the_newest_plan(
+    second: RunResult, remembered: tuple[RefusedObject, ...]
+) -> None:
+    assert after(FIRST_RUN, second).refused_by_host == remembered
+
+
+def test_changed_content_replaces_the_remembered_one() -> None:
+    changed = EAST_A.model_copy(update={"oid": "b" * 40})
+    second = run(1, clusters=(cluster("east"),), refused_by_host=(changed,), filtered_by_options=True)
+    assert after(FIRST_RUN, second).refused_by_host == (changed, WEST_A)

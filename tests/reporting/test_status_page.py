@@ -53,7 +53,8 @@ def test_status_page_before_the_first_run_has_only_the_reason_and_links() -> Non
     [
         ({}, "ok"),
         ({"quarantined": 1}, "quarantined keys"),
-        ({"quarantined": 1, "deletions_refused": 1}, "refused"),
+        ({"quarantined": 1, "refused_by_host": 1}, "refused by host"),
+        ({"refused_by_host": 1, "deletions_refused": 1}, "refused"),
         ({"deletions_refused": 1, "missing": True}, "missing"),
         ({"missing": True, "over_limit": True}, "over limit"),
     ],

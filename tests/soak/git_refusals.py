@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from tests.soak.world import Place
     from tests.support.gitserver import GitServer, Loss
 
-_REFUSE_NEW = (
-    'git diff-tree -r --name-only "$old" "$new" | grep -q "^clusterbackup/.*/new/" && exit 1; exit 0'
-)
-
 _LOSSES: tuple[Loss, ...] = ("cut", "reset")
 
 # Messages of hooks that are also messages of failing servers.
@@ -131,9 +127,6 @@ def _over_tls(root: Path, token: str) -> AbstractContextManager[GitServer]:
 
 _CASES: dict[str, _Case] = {
     **{f"{hook}-always": _Case(_hook(hook, "exit 1"), {40}) for hook in ("pre-receive", "update")},
-    **{f"{hook}-once": _Case(_hook(hook, 'rm "$0"; exit 1'), {40}) for hook in ("pre-receive", "update")},
-    "pre-receive-paths": _Case(_hook("pre-receive", f"read old new ref; {_REFUSE_NEW}"), {40}),
-    "update-paths": _Case(_hook("update", f'old="$2" new="$3"; {_REFUSE_NEW}'), {40}),
     "pre-receive-killed": _Case(_hook("pre-receive", "kill -9 $$"), {40}),
     # git-receive-pack dies without a message.
     "transaction": _Case(_hook("reference-transaction", '[ "$1" != prepared ]'), {30}),

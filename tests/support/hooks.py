@@ -100,11 +100,11 @@ CHECK
 exit 0
 """
 
-# Kills `git-sync publish` in its own process, which is an ancestor of the hook of a repository over file://.
+# Kills `git-sync run` or `publish` in its own process, which is an ancestor of the hook of a repository over file://.
 _FAULT = """
 if [ "$pushes" -eq {kill} ]; then
   pid=$PPID
-  while ! tr '\\0' ' ' < /proc/$pid/cmdline | grep -q "steps publish"; do
+  while ! tr '\\0' ' ' < /proc/$pid/cmdline | grep -q -e "steps publish" -e "steps run"; do
     pid=$(sed 's/.*) . //' /proc/$pid/stat | cut -d' ' -f1)
   done
   kill -9 "$pid"

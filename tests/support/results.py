@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from steps.contracts import ClusterResult, LastSuccess, Mode, Outcome, RunResult, State, Status
+from steps.contracts import (
+    ClusterResult,
+    LastSuccess,
+    Mode,
+    Outcome,
+    RefusedObject,
+    RunResult,
+    State,
+    Status,
+)
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision
 from steps.core.git_objects import Change
@@ -35,6 +44,12 @@ def result(**fields: object) -> RunResult:
     return RunResult.model_validate(basic | fields)
 
 
+def refused_object(path: str = "east/a.yaml", **fields: object) -> RefusedObject:
+    """Return a new object that the Git host refuses."""
+    basic = {"path": path, "change": Change.ADDED, "oid": "a" * 40, "since": NOON, "host_message": "a token"}
+    return RefusedObject.model_validate(basic | fields)
+
+
 EVIL = '<script>alert("1")</script>\n\x1b[31m|`|``|**x**[x](javascript:x)&amp;<!--' + "m" * 60
 
 
@@ -48,6 +63,7 @@ def hostile() -> RunResult:
         allow_delete=f"{EVIL}:{'0' * 16}",
         quarantined={EVIL: 1},
         quarantined_sample=(EVIL,),
+        refused_by_host=1,
         error=EVIL,
     )
     changes = ChangeSummary(
@@ -65,7 +81,13 @@ def hostile() -> RunResult:
         ),
     )
     failed = cluster.model_copy(update={"status": Status.FAILED})
-    return result(clusters=(cluster, failed), changes=changes, branch=EVIL, quarantined={EVIL: 1})
+    return result(
+        clusters=(cluster, failed),
+        changes=changes,
+        branch=EVIL,
+        quarantined={EVIL: 1},
+        refused_by_host=(refused_object(EVIL, host_message=EVIL),),
+    )
 
 
 def state(**fields: object) -> State:
