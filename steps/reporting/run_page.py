@@ -156,7 +156,7 @@ def _refused_by_host(result: RunResult) -> Iterator[Parts]:
     for one in result.refused_by_host[:SAMPLE_SIZE]:
         yield (
             Code(one.path),
-            f" ({one.change.word}) is refused by the Git host since {at(one.since)}: ",
+            f" ({one.change.word}) has been refused by the Git host since {at(one.since)}: ",
             Code(one.host_message or "see the log of that run"),
             f". Change the object, or the host's rule; then {_TRY_AGAIN}.",
         )

@@ -110,7 +110,7 @@ def test_run_page_lists_the_changes_that_the_git_host_refuses() -> None:
     )
     assert "22 changes refused by the Git host" in page
     assert (
-        "- `east/00` (new) is refused by the Git host since 2025-07-12 12:00 UTC: `a token`. "
+        "- `east/00` (new) has been refused by the Git host since 2025-07-12 12:00 UTC: `a token`. "
         "Change the object, or the host's rule; then a full run (SYNC_MODE=full) tries it again.\n"
     ) in page
     assert "`east/19`" in page

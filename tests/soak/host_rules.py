@@ -1,7 +1,7 @@
 """The Git host refuses pushes by content, path, size, number of files or author.
 
-The oracle asks one more question after each round: was everything published that could be published? Each
-path at which Git and the bucket differ must be one that the rule refuses, and the run must name it.
+After each round the oracle also checks that every accepted change is published. The rule must refuse each
+path at which Git and the bucket differ, and the run must name it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 _EMAIL = "git-sync@localhost"
 _ROUNDS = 2
 
-# A search that is unlucky with its third push ends with 40, and one with many refused changes is continued by
-# the next runs.
+# If the third push of a search contains a refused change, the run exits 40. The next runs continue a search
+# with many refused changes.
 _RUNS = 15
 
-# How often each thing happens during the first run of a round.
+# What happens during the first run of a round; a repetition makes it more frequent.
 _DISTURBANCES = ("none", "none", "none", "killed", "killed", "moved", "hidden", "volume lost", "full")
 
 
@@ -50,7 +50,7 @@ class _Rule:
             refuse(world.repository, self.by, self.words, **faults)
 
     def refuses(self, path: str, old: bytes | None, new: bytes | None) -> bool:
-        """Whether the host refuses this change in a push of its own."""
+        """Whether the host refuses a push of this change alone."""
         return {
             None: True,
             By.CONTENT: new is not None and b"ghp_" in new,
@@ -120,7 +120,7 @@ def _change(world: World, choice: random.Random) -> None:
 
 
 def _put(world: World, choice: random.Random, key: str, badness: float) -> None:
-    """Write an object that is small and has no token, or is not."""
+    """Write a small object without a token, or a large one or one with a token."""
     body = b"%d\n" % choice.randrange(10**12)
     if choice.random() < badness:
         body = choice.choice([b"token: ghp_%b" % body, body * 2000])
