@@ -25,8 +25,8 @@ DELIVERY_ANSWER_BYTES = 1000
 
 # -- the HTTP server of `serve` and `run` ----------------------------------------------------------------
 
-# Prometheus, probes and a browser need a handful. 32 answers of 2.5 MiB each, the metrics of 2,000 clusters,
-# fit into the memory limit of the component `serve` (256Mi) even if no client reads its answer.
+# Prometheus, probes and a browser need a handful. The component `serve` may use 256Mi. It takes 119 MiB while
+# 200 clients request the metrics of 2,000 clusters (1.7 MiB) and read nothing (measured).
 HTTP_CONNECTIONS = 32
 
 # Connections that are accepted before the first of them can be closed again. They are descriptors beyond
@@ -34,7 +34,7 @@ HTTP_CONNECTIONS = 32
 HTTP_ACCEPTED_CONNECTIONS = 8
 
 # Connections that wait in the kernel, without a descriptor. A client that finds this queue full tries again
-# after 1 s: with 32, a scrape during 1,000 idle connections took 28 s. Linux allows 4096.
+# after 1 s: with 32, it took 28 s to open 1,000 connections, with 1024 it takes 0.2 s. Linux allows 4096.
 HTTP_QUEUED_CONNECTIONS = 1024
 
 # From the connection to the last byte of the response. Prometheus' default scrape_timeout is 10 s too.
