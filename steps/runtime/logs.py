@@ -165,15 +165,21 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = vars(record)
-        cause = f": {fields['error']}" if fields.get("error") else ""
+        values = dict(fields.get("data") or {})
+        problems = values.pop("problems", None) or []  # those that the error lists
+        cause = f": {fields['error']}" if fields.get("error") and len(problems) <= 1 else ""
         with_data = record.levelno != logging.INFO or is_debug()
         data = " ".join(
             f"{name}={value if isinstance(value, int | float) else json.dumps(value, default=str)}"
-            for name, value in (fields.get("data") or {}).items()
+            for name, value in values.items()
             if value not in (None, "", [], {})
         )
         stamp = f"{datetime.fromtimestamp(record.created).astimezone():%H:%M:%S}"
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         line = f"{stamp} {level}{record.getMessage()}{cause}{f'  [{data}]' if with_data and data else ''}"
+        lines = [line, *(f"  {problem}" for problem in problems if not cause)]
         # The message of a server may contain control sequences that a terminal would execute.
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return "\n".join(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+            for line in lines
+        )

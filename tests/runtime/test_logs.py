@@ -16,6 +16,7 @@ from steps.core.operations import Operation
 from steps.errors import FixConfiguration, Terminated, TryAgain
 from steps.runtime import logs
 from steps.runtime.logs import LogFormat, LogLevel
+from steps.runtime.settings.reading import read
 from tests.support.log_lines import Output, entries, set_up
 
 if TYPE_CHECKING:
@@ -233,3 +234,20 @@ def test_text_escapes_control_sequences(capsys: Output) -> None:
     line = capsys.readouterr().out
     assert "\\x1b]0;owned\\x07 \\u202e" in line
     assert line.rstrip("\n").isprintable()
+
+
+def test_text_shows_several_problems_of_the_settings_on_lines_of_their_own(capsys: Output) -> None:
+    set_up(format_=LogFormat.TEXT)
+    with pytest.raises(FixConfiguration) as caught:
+        read({"MINIO_BUCKET": "a/b", "SYNC_TIMEZONE": "\x1b[31m"})
+    logs.failure(caught.value)
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.endswith("ERROR Invalid settings")
+    assert others == [
+        "  SYNC_TIMEZONE: character 1 is U+001B (a control character): remove it",
+        "  MINIO_BUCKET: write only the name of the bucket, without s3:// and without a path",
+    ]
+    with pytest.raises(FixConfiguration) as caught:
+        read({"MINIO_BUCKET": "a/b"})
+    logs.failure(caught.value)
+    assert "ERROR Invalid settings: MINIO_BUCKET: write only" in capsys.readouterr().out

@@ -477,7 +477,9 @@ def test_serve_reads_the_state_key_that_the_pipeline_writes() -> None:
     digest = hashlib.sha256(joined.encode()).hexdigest()[:16]
     expected = prefix.replace("{{workflow.namespace}}", "backup-system") + digest + rest
     given = {name: value for name, value in values.items() if value}
-    server = dict.fromkeys(("STATE_ENDPOINT", "STATE_BUCKET", "STATE_ACCESS_KEY", "STATE_SECRET_KEY"), "x")
+    server = dict.fromkeys(
+        ("STATE_ENDPOINT", "STATE_BUCKET", "STATE_ACCESS_KEY", "STATE_SECRET_KEY"), "artifacts"
+    )
     for environ, found in (
         (given | {"STATE_NAMESPACE": "backup-system"}, expected),
         ({"STATE_NAMESPACE": "n", "STATE_KEY": "elsewhere"}, "elsewhere"),

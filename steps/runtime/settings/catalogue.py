@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import SecretStr
 
@@ -36,6 +37,8 @@ class Setting:
     default: Any
     description: str
     is_secret: bool
+    is_list: bool
+    is_file: bool
 
 
 @cache
@@ -51,11 +54,13 @@ def catalogue() -> tuple[Setting, ...]:
                     str(field.alias),
                     None if field.is_required() else field.default,
                     field.description or "",
-                    _has_secret(field.annotation),
+                    is_secret=_has(SecretStr, field.annotation),
+                    is_list=get_origin(field.annotation) is tuple,
+                    is_file=_has(Path, field.annotation) and field.default is None,
                 ),
             )
     return tuple(found.values())
 
 
-def _has_secret(annotation: Any) -> bool:
-    return annotation is SecretStr or any(_has_secret(part) for part in get_args(annotation))
+def _has(kind: type, annotation: Any) -> bool:
+    return annotation is kind or any(_has(kind, part) for part in get_args(annotation))

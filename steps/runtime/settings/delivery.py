@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from steps.runtime.settings.fields import (
     Duration,
     Group,
-    Secret,
     comma_separated,
     has_credentials,
     is_web_url,
@@ -120,7 +119,7 @@ class PushgatewaySettings(HealthSettings, TargetSettings, ProxySettings):
         default=None,
         description="user name for the Pushgateway (basic authentication)",
     )
-    password: Secret | None = Field(
+    password: SecretStr | None = Field(
         alias="PUSHGATEWAY_PASSWORD", default=None, description="password for the Pushgateway"
     )
     ca_file: Path | None = Field(
@@ -137,7 +136,7 @@ class PushgatewaySettings(HealthSettings, TargetSettings, ProxySettings):
 class WebhookSettings(CommitPages, ProxySettings):
     """The webhook that is called after runs."""
 
-    url: Annotated[Secret, AfterValidator(_secret_url)] = Field(
+    url: Annotated[SecretStr, AfterValidator(_secret_url)] = Field(
         alias="WEBHOOK_URL", description="URL to notify after runs"
     )
     on: Annotated[tuple[On, ...], BeforeValidator(comma_separated)] = Field(
@@ -145,7 +144,7 @@ class WebhookSettings(CommitPages, ProxySettings):
         default=(On.ALWAYS,),
         description="when to notify: `always`, `change`, `failure`, or several with commas",
     )
-    secret: Secret | None = Field(
+    secret: SecretStr | None = Field(
         alias="WEBHOOK_SECRET", default=None, description="key for the signature of notifications"
     )
     ca_file: Path | None = Field(

@@ -10,10 +10,11 @@ import os
 import re
 from datetime import timedelta
 from typing import Annotated, Any
+from unicodedata import category, name
 from urllib.parse import urlsplit
 
 import durationpy
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from steps.core.keys import rejection
 
@@ -60,16 +61,41 @@ def _duration(text: object) -> object:
     return value
 
 
-def _strip(text: object) -> object:
-    return text.strip() if isinstance(text, str) else text
+# White space, and what copied text can have around it: a byte order mark, a zero width space, a word joiner.
+_SURROUNDING = re.compile(r"\A[\s\ufeff\u200b\u2060]+|[\s\ufeff\u200b\u2060]+\Z")
 
 
-def _utf8(secret: SecretStr) -> SecretStr:
-    try:
-        secret.get_secret_value().encode()
-    except UnicodeEncodeError:
-        raise ValueError("is not valid UTF-8") from None
-    return secret
+def stripped(text: str) -> str:
+    """Return the text without invisible characters around it: values read from files often end with one."""
+    return _SURROUNDING.sub("", text)
+
+
+# Persian, Indic scripts and emoji need these between their own characters.
+_JOINERS = "\u200c\u200d"
+_CONTROL = "Cc"
+_NAMES = {"\t": "a tab", "\n": "a line feed", "\r": "a carriage return"}
+
+
+def unusable_character(text: str, *, only_control: bool = False) -> str | None:
+    """Describe the first control or invisible character of a value, also of a secret; None without one.
+
+    ``only_control``: names in a bucket can contain invisible characters.
+    """
+    if text.isprintable():
+        return None
+    has_letters_to_join = any(c.isprintable() and not c.isascii() for c in text)
+    for position, character in enumerate(text, 1):
+        kind = category(character)
+        if kind == "Cs":
+            return "is not valid UTF-8"
+        if kind not in {_CONTROL, "Cf", "Zl", "Zp", "Zs"} or character == " ":
+            continue
+        if kind != _CONTROL and (only_control or (character in _JOINERS and has_letters_to_join)):
+            continue
+        code = f"U+{ord(character):04X}"
+        known = name(character, "a control character").lower()
+        return f"character {position} is {_NAMES.get(character) or f'{code} ({known})'}: remove it"
+    return None
 
 
 def is_web_url(text: str) -> bool:
@@ -98,6 +124,25 @@ def _endpoint(text: str) -> str:
     return text
 
 
+# minio (7.2) refuses other names before it sends a request: helpers.check_bucket_name().
+_BUCKET = re.compile(r"(?!.*(?:\.\.|\.-|-\.))[A-Za-z0-9][A-Za-z0-9_.:-]{1,61}[A-Za-z0-9]")
+_IP_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+
+
+def _bucket(text: str) -> str:
+    if "/" in text:
+        raise ValueError("write only the name of the bucket, without s3:// and without a path")
+    if not _BUCKET.fullmatch(text) or _IP_ADDRESS.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a bucket; write it like cluster-backups")
+    return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise ValueError(f"{text!r} is not a region; write it like us-east-1")
+    return text
+
+
 def _bucket_prefix(text: str) -> str:
     prefix = text.strip("/")
     if prefix and (reason := rejection(prefix)):
@@ -105,12 +150,11 @@ def _bucket_prefix(text: str) -> str:
     return f"{prefix}/" if prefix else ""
 
 
-# Values read from files often end with a line feed.
-Secret = Annotated[SecretStr, BeforeValidator(_strip), Field(min_length=1), AfterValidator(_utf8)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Names = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Bucket = Annotated[str, AfterValidator(_bucket)]
+Region = Annotated[str, AfterValidator(_region)]
 BucketPrefix = Annotated[str, AfterValidator(_bucket_prefix)]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, TypeAdapter, ValidationError
 
 from steps.core.keys import rejection
-from steps.runtime.settings.fields import Group, Secret, has_credentials, is_web_url, unreadable
+from steps.runtime.settings.fields import Group, has_credentials, is_web_url, unreadable
 from steps.runtime.settings.proxy import ProxySettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SSH_PAGE = re.compile(r"(?:ssh://)?(?:[^@/]+@)?(\[[^\]]+\]|[^:/]+)(?::[0-9]+(?=
 def _repository(text: str) -> str:
     if text == "":
         return text
-    if re.search(r"[\x00-\x20\x7f]", text) or text.startswith("-"):
+    if re.search(r"\s", text) or text.startswith("-"):
         raise ValueError("must not contain white space or begin with a dash")
     if text.startswith("/"):
         return f"file://{text}"
@@ -35,8 +35,9 @@ def _repository(text: str) -> str:
         try:
             parts = urlsplit(text)
             _ = parts.port  # raises for half a password, as in https://user:pass/word@host
-        except ValueError:
-            raise ValueError("is not a URL") from None  # urlsplit's message quotes it with the password
+        except ValueError:  # its message quotes the URL with the password
+            hint = "; write ssh://user@host/path or user@host:path" if match["scheme"] == "ssh" else ""
+            raise ValueError(f"is not a URL{hint}") from None
         credentials = parts.password is not None or (parts.scheme != "ssh" and parts.username is not None)
         if "@" in parts.netloc and credentials:
             raise ValueError("must not contain credentials; set GIT_TOKEN or GIT_TOKEN_FILE instead")
@@ -48,6 +49,13 @@ def _repository(text: str) -> str:
     if "://" not in text and (match := _SCP.fullmatch(text)):
         if "@" in match["path"]:
             raise ValueError("must not contain credentials; use SSH_KEY_PATH for SSH, GIT_TOKEN for HTTPS")
+        if number := re.match(r"[0-9]{1,5}(?=/)", match["path"]):
+            host = f"{match['user']}@{match['host']}" if match["user"] else match["host"]
+            rest = match["path"][number.end() :]
+            raise ValueError(
+                f"{number[0]} would be a directory; write ssh://{host}:{number[0]}{rest} for a port, "
+                f"or ssh://{host}/{match['path']}"
+            )
         return text
     raise ValueError("write it as https://…, ssh://…, user@host:path, file:///… or an absolute path")
 
@@ -68,6 +76,7 @@ def _branch(text: str) -> str:
             text,
         )
         or text == "@"
+        or text.startswith("refs/")
     ):
         raise ValueError(f"{text!r} is not a branch name; write it like main or backups/production-east")
     return text
@@ -79,13 +88,15 @@ def _path(text: str) -> str:
         raise ValueError("must name a directory; git-sync cannot own the root of the repository")
     if reason := rejection(path):
         raise ValueError(f"is not a usable path ({reason}); write it like clusterbackup/")
+    if path != re.sub(r"\s*/\s*", "/", path):
+        raise ValueError("must not have white space around a slash")
     return f"{path}/"
 
 
 def _author_text(text: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f<>\ud800-\udfff]", text):
-        raise ValueError("must not contain <, > or control characters")
-    return text.strip()
+    if re.search(r"[<>]", text):
+        raise ValueError("must not contain < or >")
+    return text
 
 
 def _commit_url(text: str) -> str:
@@ -97,7 +108,7 @@ def _commit_url(text: str) -> str:
 Repository = Annotated[str, AfterValidator(_repository)]
 Branch = Annotated[str, AfterValidator(_branch)]
 Directory = Annotated[str, AfterValidator(_path)]
-AuthorText = Annotated[str, AfterValidator(_author_text), Field(min_length=1)]
+AuthorText = Annotated[str, AfterValidator(_author_text)]
 
 
 class TargetSettings(Group):
@@ -162,7 +173,7 @@ class GitSettings(TargetSettings, ProxySettings):
     email: AuthorText = Field(
         alias="GIT_EMAIL", default="git-sync@localhost", description="author address of the commits"
     )
-    token: Secret | None = Field(
+    token: SecretStr | None = Field(
         alias="GIT_TOKEN", default=None, description="token for HTTPS; alternative: GIT_TOKEN_FILE"
     )
     token_file: Path | None = Field(

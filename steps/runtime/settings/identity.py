@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from steps.contracts import ARTIFACTS
-from steps.runtime.settings.fields import BucketPrefix, Endpoint
+from steps.runtime.settings.fields import Bucket, BucketPrefix, Endpoint
 from steps.runtime.settings.git import TargetSettings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class SyncIdentity(TargetSettings):
     """Source and target of the sync, as far as the environment names them."""
 
     endpoint: Endpoint | None = Field(alias="MINIO_ENDPOINT", default=None)
-    bucket: str | None = Field(alias="MINIO_BUCKET", default=None)
+    bucket: Bucket | None = Field(alias="MINIO_BUCKET", default=None)
     prefix: BucketPrefix = Field(alias="MINIO_PREFIX", default="clusterbackup/")
 
     @property

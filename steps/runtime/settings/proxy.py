@@ -9,7 +9,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from steps.runtime.settings.fields import Group, Secret, is_web_url
+from steps.runtime.settings.fields import Group, is_web_url
 
 
 def _proxy(secret: SecretStr) -> SecretStr:
@@ -24,7 +24,7 @@ def _proxy(secret: SecretStr) -> SecretStr:
 class ProxySettings(Group):
     """Every group that connects to a server inherits these."""
 
-    https_proxy: Annotated[Secret, AfterValidator(_proxy)] | None = Field(
+    https_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         alias="HTTPS_PROXY", default=None, description="proxy for HTTPS to S3, Git, Pushgateway and webhook"
     )
     no_proxy: str = Field(alias="NO_PROXY", default="", description="hosts to reach without the proxy")

@@ -1,11 +1,12 @@
 """Reading the settings from the environment: all at once, with every problem in one error.
 
-An empty variable counts as not set, except GIT_REPOSITORY, where the empty string selects download-only
-mode.
+White space around a value is ignored. An empty variable counts as not set, except GIT_REPOSITORY, where the
+empty string selects download-only mode.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -23,7 +24,7 @@ from steps.runtime.settings.delivery import (
     PushgatewaySettings,
     WebhookSettings,
 )
-from steps.runtime.settings.fields import Group, unreadable
+from steps.runtime.settings.fields import Group, stripped, unreadable, unusable_character
 from steps.runtime.settings.git import CommitPages, GitSettings
 from steps.runtime.settings.guards import GuardSettings, IntakeSettings
 from steps.runtime.settings.identity import SyncIdentity, argo_state_key
@@ -34,7 +35,7 @@ from steps.runtime.settings.state import StateSettings
 from steps.runtime.settings.sync import RetrySettings, SyncSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 G = TypeVar("G", bound=Group)
 
@@ -134,20 +135,24 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     if needs_state:
         reader.report(unreadable(given, "STATE_CA_FILE"))
     if reader.problems:
-        raise FixConfiguration(Operation.CONFIGURATION, "Invalid settings", "; ".join(reader.problems))
+        invalid = FixConfiguration(Operation.CONFIGURATION, "Invalid settings", "; ".join(reader.problems))
+        invalid.data["problems"] = list(reader.problems)
+        raise invalid
     return settings
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, Any]:
     """The variables that are set, by name."""
-    given: dict[str, Any] = {
-        setting.name: environ[setting.name]
-        for setting in catalogue()
-        if environ.get(setting.name) or (setting.name == "GIT_REPOSITORY" and setting.name in environ)
-    }
-    for name in ("https_proxy", "no_proxy"):  # curl reads the lower-case spelling too
-        if name.upper() not in given and environ.get(name):
-            given[name.upper()] = environ[name]
+    given: dict[str, Any] = {}
+    for setting in catalogue():
+        name = setting.name
+        text = environ.get(name, "")
+        if not text and name in {"HTTPS_PROXY", "NO_PROXY"}:
+            text = environ.get(name.lower(), "")  # curl reads the lower-case spelling too
+        if value := stripped(text):
+            given[name] = value
+        elif name == "GIT_REPOSITORY" and name in environ:
+            given[name] = text  # white space alone is an error, and not download-only mode
     if "STATE_NAMESPACE" in given and "STATE_KEY" not in given:
         given["STATE_KEY"] = argo_state_key(environ, given["STATE_NAMESPACE"])
     return given
@@ -159,6 +164,8 @@ class _Reader:
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
         self.problems: dict[str, None] = {}
+        self._unusable = dict(_unusable_characters(given))
+        self.report(f"{name}: {problem}" for name, problem in self._unusable.items())
 
     def report(self, problems: Iterable[str]) -> None:
         """Add problems."""
@@ -176,11 +183,26 @@ class _Reader:
             described = {field.alias: field.description for field in kind.model_fields.values()}
             for error in invalid.errors(include_input=False, include_url=False):
                 name = str(error["loc"][0])
+                if name in self._unusable:
+                    continue
                 if error["type"] != "missing":
                     self.report([f"{name}: {error['msg'].removeprefix('Value error, ')}"])
                 elif required:
                     self.report([f"{name} is required ({described[name]})"])
             return None
+
+
+def _unusable_characters(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the settings that have a control or invisible character, and which."""
+    for setting in catalogue():
+        text = given.get(setting.name)
+        if not isinstance(text, str) or setting.is_file:  # unreadable() checks files
+            continue
+        # The entries of a list are names in the bucket; line feeds separate them.
+        parts = map(str.strip, re.split(r"[,\n]", text)) if setting.is_list else (text,)
+        found = (unusable_character(part, only_control=setting.is_list) for part in parts)
+        if problem := next(filter(None, found), None):
+            yield setting.name, problem
 
 
 # Variables that pods often have, with names close to those of settings.

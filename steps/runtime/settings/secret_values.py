@@ -31,7 +31,7 @@ class SecretValues:
     def of(cls, given: Mapping[str, Any]) -> SecretValues:
         """Return those of the variables in ``given``."""
         values = {
-            setting.name: SecretStr(str(given[setting.name]).strip())
+            setting.name: SecretStr(str(given[setting.name]))
             for setting in catalogue()
             if setting.is_secret and setting.name in given
         }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from steps.runtime.settings.fields import Endpoint, Region, Secret
+from steps.runtime.settings.fields import Bucket, Endpoint, Region
 from steps.runtime.settings.s3 import S3Settings
 
 
@@ -17,7 +17,9 @@ class StateSettings(S3Settings):
         alias="STATE_ENDPOINT",
         description="S3 server from which `serve` and `health` read the state, instead of WORK_DIR",
     )
-    bucket: str = Field(alias="STATE_BUCKET", description="bucket with the state: Argo's artifact repository")
+    bucket: Bucket = Field(
+        alias="STATE_BUCKET", description="bucket with the state: Argo's artifact repository"
+    )
     key: str = Field(
         alias="STATE_KEY", description="key of `sync-metadata.json` in that bucket (or set STATE_NAMESPACE)"
     )
@@ -26,8 +28,10 @@ class StateSettings(S3Settings):
         default=None,
         description="namespace of the Argo workflows, to derive STATE_KEY",
     )
-    access_key: Secret = Field(alias="STATE_ACCESS_KEY", description="an access key that may read the state")
-    secret_key: Secret = Field(alias="STATE_SECRET_KEY", description="the secret key of that access key")
+    access_key: SecretStr = Field(
+        alias="STATE_ACCESS_KEY", description="an access key that may read the state"
+    )
+    secret_key: SecretStr = Field(alias="STATE_SECRET_KEY", description="the secret key of that access key")
     use_ssl: bool = Field(alias="STATE_USE_SSL", default=True, description="use HTTPS to that server")
     region: Region = Field(
         alias="STATE_REGION", default="us-east-1", description="region in the signature of those requests"

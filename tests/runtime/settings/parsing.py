@@ -144,6 +144,7 @@ DEFAULTS: dict[str, object] = {
 # Each text is wrong for another reason.
 BAD = {
     "MINIO_ENDPOINT": "http://minio:9000",
+    "MINIO_BUCKET": "s3://backups",
     "MINIO_USE_SSL": "perhaps",
     "MINIO_PREFIX": "a//b",
     "GIT_REPOSITORY": "ftp://host/repo",
@@ -178,6 +179,7 @@ BAD = {
     "WEBHOOK_ON": "never",
     "GIT_COMMIT_URL": "https://git.example.com/commit/",
     "STATE_ENDPOINT": "https://artifacts.example.com",
+    "STATE_BUCKET": "argo/artifacts",
     "STATE_REGION": "a b",
     "LOG_LEVEL": "loud",
     "LOG_FORMAT": "xml",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from steps.runtime.logs import LogLevel
 from steps.runtime.settings.fields import unreadable
 from steps.runtime.settings.reading import read
 from tests.runtime.settings.parsing import SECRETS, one_problem, value_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -48,9 +45,7 @@ def test_duration_has_the_syntax_of_go(text: str, seconds: float) -> None:
     assert read({"RETRY_DELAY": text}).retry.delay == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize(
-    "text", ["5", "s", ".", "5 s", " 5s", "5x", "1e3s", "5s3", "-5s", "five", "9" * 30 + "h"]
-)
+@pytest.mark.parametrize("text", ["5", "s", ".", "5 s", "5x", "1e3s", "5s3", "-5s", "five", "9" * 30 + "h"])
 def test_duration_rejects_other_text_with_an_example(text: str) -> None:
     assert "5s, 1m30s or 2h" in one_problem("RETRY_DELAY", text) or text == "-5s"
 
@@ -69,6 +64,17 @@ def test_duration_rejects_other_text_with_an_example(text: str) -> None:
         ("LOG_LEVEL", "warn", LogLevel.WARNING),
         ("LOG_LEVEL", "Info", LogLevel.INFO),
         ("GIT_USERNAME", "  Zoë O'Neil ", "Zoë O'Neil"),
+        ("GIT_TOKEN_USER", "bot\n", "bot"),
+        ("GIT_PATH", "clusterbackup/ ", "clusterbackup/"),
+        ("GIT_BRANCH", "main\r\n", "main"),
+        ("GIT_REPOSITORY", "https://host/repo\n", "https://host/repo"),
+        ("MINIO_BUCKET", "\ufeffcluster-backups\n", "cluster-backups"),
+        ("MINIO_ENDPOINT", "\u00a0minio:9000\u200b", "minio:9000"),
+        ("MINIO_USE_SSL", "false\n", False),
+        ("RETRY_DELAY", " 5s", timedelta(seconds=5)),
+        ("WORK_DIR", "/data\n", Path("/data")),
+        ("GIT_USERNAME", "علی\u200cرضا 👩\u200d💻", "علی\u200cرضا 👩\u200d💻"),
+        ("CLUSTERS", "east\r\nwe\u00a0st", ("east", "we\u00a0st")),
         ("SYNC_SCHEDULE", "*/15 * * * *", "*/15 * * * *"),
         ("CLUSTERS", " , \n,", ()),
         ("MAX_DELETE_PERCENT", "100", 100),
@@ -76,6 +82,30 @@ def test_duration_rejects_other_text_with_an_example(text: str) -> None:
 )
 def test_values_are_normalised(name: str, text: str, expected: object) -> None:
     assert value_of(name, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "character"),
+    [
+        ("GIT_TOKEN_USER", "bot\nx", "character 4 is a line feed: remove it"),
+        ("GIT_PATH", "cluster\u200bbackup", "character 8 is U+200B (zero width space): remove it"),
+        ("GIT_BRANCH", "ma\u00a0in", "character 3 is U+00A0 (no-break space): remove it"),
+        ("GIT_BRANCH", "ma\u200din", "character 3 is U+200D (zero width joiner): remove it"),
+        ("GIT_REPOSITORY", "https://host/\u2060repo", "character 14 is U+2060 (word joiner): remove it"),
+        ("GIT_EMAIL", "a\tb@c", "character 2 is a tab: remove it"),
+        ("MINIO_BUCKET", "back\u00adups", "character 5 is U+00AD (soft hyphen): remove it"),
+        ("MINIO_ENDPOINT", "min\u202eio", "character 4 is U+202E (right-to-left override): remove it"),
+        ("MINIO_PREFIX", "a\rb", "character 2 is a carriage return: remove it"),
+        ("MINIO_SECRET_KEY", "s3cr\x1b3t", "character 5 is U+001B (a control character): remove it"),
+        ("SYNC_SCHEDULE", "*/15\u00a0* * * *", "character 5 is U+00A0 (no-break space): remove it"),
+        ("NO_PROXY", "a\nb", "character 2 is a line feed: remove it"),
+        ("CLUSTERS", "east,we\x00st", "character 3 is U+0000 (a control character): remove it"),
+        ("WORK_DIR", "/da\ufeffta", "character 4 is U+FEFF (zero width no-break space): remove it"),
+        ("GIT_BRANCH", "caf\udce9", "is not valid UTF-8"),
+    ],
+)
+def test_control_or_invisible_character_is_named(name: str, text: str, character: str) -> None:
+    assert one_problem(name, text) == character
 
 
 @pytest.mark.parametrize(

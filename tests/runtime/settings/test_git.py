@@ -77,7 +77,10 @@ def test_repository_accepts_the_usual_forms(text: str, url: str, scheme: str) ->
         "https://host/repo?token=x",
         "https://host/repo#x",
         "https://host/re po",
-        "https://host/repo\n",
+        "\n",
+        "\u200b",
+        "https://host/re\u00a0po",
+        "ssh://git@host:org/repo",
         "https://[::1/repo",
         "ext::sh -c true",
         "--upload-pack=x",
@@ -89,6 +92,33 @@ def test_repository_accepts_the_usual_forms(text: str, url: str, scheme: str) ->
 )
 def test_repository_rejects_other_text(text: str) -> None:
     assert one_problem("GIT_REPOSITORY", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "git@host:2222/org/repo",
+            "2222 would be a directory; write ssh://git@host:2222/org/repo for a port, or ssh://git@host/2222/org/repo",
+        ),
+        (
+            "host:22/repo",
+            "22 would be a directory; write ssh://host:22/repo for a port, or ssh://host/22/repo",
+        ),
+        ("ssh://git@host:org/repo", "is not a URL; write ssh://user@host/path or user@host:path"),
+    ],
+)
+def test_repository_names_the_right_spelling_of_a_port(text: str, expected: str) -> None:
+    assert one_problem("GIT_REPOSITORY", text) == expected
+
+
+@pytest.mark.parametrize("text", ["clusterbackup /x", "a/ b", "a / b"])
+def test_path_rejects_white_space_around_a_slash(text: str) -> None:
+    assert one_problem("GIT_PATH", text) == "must not have white space around a slash"
+
+
+def test_branch_rejects_a_full_ref() -> None:
+    assert "is not a branch name" in one_problem("GIT_BRANCH", "refs/heads/main")
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,11 @@ def test_identity_depends_on_source_and_target_only(name: str, text: str, is_ano
 
 
 def test_argo_state_key_is_computed_from_texts_and_defaults() -> None:
-    environ = {"MINIO_ENDPOINT": "minio:9000", "MINIO_BUCKET": "b", "GIT_REPOSITORY": "https://h/r"}
+    environ = {"MINIO_ENDPOINT": "minio:9000", "MINIO_BUCKET": "backups", "GIT_REPOSITORY": "https://h/r"}
     key = argo_state_key(environ, "backups")
-    digest = hashlib.sha256(b"minio:9000|b|clusterbackup/|https://h/r|clusterbackup/|main").hexdigest()[:16]
+    digest = hashlib.sha256(b"minio:9000|backups|clusterbackup/|https://h/r|clusterbackup/|main").hexdigest()[
+        :16
+    ]
     assert key == f"git-sync-artifacts/state/backups/{digest}/sync-metadata.json"
     assert argo_state_key(environ | {"GIT_BRANCH": "main"}, "backups") == key
     assert argo_state_key(environ | {"GIT_BRANCH": "other"}, "backups") != key

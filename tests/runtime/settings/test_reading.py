@@ -61,6 +61,18 @@ def test_read_treats_an_empty_variable_as_not_set() -> None:
     )
 
 
+def test_read_treats_white_space_alone_as_not_set_but_not_as_download_only_mode() -> None:
+    assert read({"GIT_USERNAME": " \n"}) == read({})
+    assert set(problems({"MINIO_SECRET_KEY": "\n"}, Needs.MINIO)) >= {"MINIO_SECRET_KEY"}
+    assert one_problem("GIT_REPOSITORY", " ")
+
+
+def test_read_lists_the_problems_in_data() -> None:
+    with pytest.raises(FixConfiguration) as caught:
+        read({"LOG_LEVEL": "loud", "MINIO_BUCKET": "s3://b"})
+    assert caught.value.data["problems"] == caught.value.error.split("; ")
+
+
 def test_read_takes_an_empty_repository_for_download_only_mode() -> None:
     assert read({"GIT_REPOSITORY": ""}, Needs.GIT).git.download_only
     assert read({"GIT_REPOSITORY": ""}).delivery.pages.download_only
@@ -87,7 +99,7 @@ def test_read_ignores_other_variables() -> None:
     ("name", "text"),
     [
         *(("GIT_PATH", text) for text in ("/", "//", ".", "..", "../x", ".git", "a/.GIT/b", "a\\b", "a\nb")),
-        *(("GIT_USERNAME", text) for text in ("   ", "a>b", "a\tb")),
+        *(("GIT_USERNAME", text) for text in ("a>b", "a\tb")),
         ("SYNC_TIMEZONE", "Europe"),
         ("CONCURRENCY", "257"),
     ],

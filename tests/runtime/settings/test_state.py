@@ -13,7 +13,7 @@ STATE = {
 
 
 def test_state_is_in_work_dir_without_an_endpoint() -> None:
-    assert read({"STATE_BUCKET": "b"}, Needs.STATE).state is None
+    assert read({"STATE_BUCKET": "argo-artifacts"}, Needs.STATE).state is None
 
 
 def test_state_requires_the_other_variables_with_an_endpoint() -> None:
