@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,11 @@ environment.clean()
 # `make test-fast` skips tests below these folders or with these fixtures: they start servers or run long.
 _SLOW_FOLDERS = ("bench", "demo", "e2e", "hostile", "images", "mutants", "runs", "scale", "soak")
 _SLOW_FIXTURES = {"ca", "s3", "server"}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use more workers than cores: a third of the tests' time is waiting for deadlines and servers."""
+    return math.ceil((os.cpu_count() or 1) * 1.5)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

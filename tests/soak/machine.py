@@ -488,4 +488,4 @@ def _run(place: Place, case: str) -> Counts:
     return counts
 
 
-FAMILY = Family("machine", "Random steps in any order", endless, _run, quick=4)
+FAMILY = Family("machine", "Random steps in any order", endless, _run, quick=2)
