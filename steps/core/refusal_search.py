@@ -1,8 +1,9 @@
 """The search for the changes that a Git host refuses: which part of a plan to push next.
 
 A host accepts a push or refuses all of it. So the search pushes parts of the refused plan: first the part
-that the host's message does not name, then halves, larger parts first. A change counts as refused only after
-the host has refused a push of that change alone.
+that the host's message does not name, then halves of the clusters, then halves within a cluster. The
+clusters take turns, so that one with thousands of refused changes does not stop the others. A change counts
+as refused only after the host has refused a push of that change alone.
 
 Changes are numbered by their place in the plan.
 """
@@ -10,6 +11,9 @@ Changes are numbered by their place in the plan.
 from __future__ import annotations
 
 import hashlib
+import sys
+from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -67,11 +71,15 @@ class Part:
         return Part(tuple((start, stop) for start, stop in ranges if start < stop))
 
     def halves(self, boundaries: Iterable[int]) -> tuple[Part, Part]:
-        """Split the part of several changes at the boundary next to its middle, else in the middle."""
-        middle = len(self) // 2
-        counts = (sum(max(0, min(stop, at) - start) for start, stop in self.ranges) for at in boundaries)
-        inner = [count for count in counts if 0 < count < len(self)]
-        return self._split(min(inner, key=lambda count: abs(count - middle), default=middle))
+        """Split the part of several changes at the middle one of the boundaries in it, else in the middle."""
+        counts = {sum(max(0, min(stop, at) - start) for start, stop in self.ranges) for at in boundaries}
+        inner = sorted(count for count in counts if 0 < count < len(self))
+        return self._split(inner[len(inner) // 2] if inner else len(self) // 2)
+
+    def within(self, start: int, stop: int) -> Part:
+        """Return the changes of this part in [start, stop)."""
+        cut = ((max(start, low), min(stop, high)) for low, high in self.ranges)
+        return Part(tuple((low, high) for low, high in cut if low < high))
 
     def _split(self, count: int) -> tuple[Part, Part]:
         at = self.number_at(count)
@@ -102,13 +110,22 @@ class Refusal:
     is_about_content: bool = False
 
 
+@dataclass(frozen=True)
+class _Open:
+    """A part that is not yet pushed. ``is_named`` means that messages name all its changes."""
+
+    part: Part
+    clusters: tuple[int, ...]
+    is_named: bool = False
+
+
 class Search:
     """The pushes that find the refused changes of a plan, once the host has refused all of them together.
 
     Call ``next_part``, push that part, and call ``accept`` or ``refuse``, until there is no part left. Then
     the changes that were neither accepted nor ``refused`` are deferred to the next run. ``boundaries`` are
-    the numbers at which clusters begin, ``seed`` decides which change is pushed alone as a probe, and the
-    caller pushes ``later`` itself.
+    the numbers at which clusters begin, ascending; ``seed`` decides which change is pushed alone as a probe;
+    the caller pushes ``later`` itself.
     """
 
     def __init__(
@@ -116,15 +133,17 @@ class Search:
     ) -> None:
         self._boundaries = boundaries
         self._seed = seed
-        self._parts: list[Part] = []
+        self._open: list[_Open] = []
         self._pushes = 0
+        self._pushes_of_cluster: Counter[int] = Counter()
         self._has_landed = False
         self._suspects: frozenset[int] = frozenset()
         self._is_about_content = False
         self._refused: dict[int, Refusal] = {}
         self.refuse(whole, refusal)
         if later:  # the remaining part has not been pushed without it
-            self._parts = [whole.without(later)]
+            self._open = []
+            self._add(whole.without(later))
 
     @property
     def is_about_the_branch(self) -> bool:
@@ -133,8 +152,8 @@ class Search:
         This is so if the host accepted nothing, not even one change alone, and its message does not name
         content as the cause.
         """
-        given_up = self._pushes >= _PUSHES_WITHOUT_SUCCESS or not self._parts
-        return given_up and not self._has_landed and not self._is_about_content
+        given_up = self._pushes >= _PUSHES_WITHOUT_SUCCESS or not self._open
+        return given_up and not self._is_about_changes
 
     @property
     def refused(self) -> list[int]:
@@ -145,17 +164,20 @@ class Search:
             if self._has_landed or refusal.is_about_content
         )
 
+    @property
+    def _is_about_changes(self) -> bool:
+        return self._has_landed or self._is_about_content
+
     def next_part(self) -> Part | None:
         """Return the part to push next; None if the search has ended."""
-        if not self._parts or self._pushes >= SEARCH_PUSHES or self.is_about_the_branch:
+        if not self._open or self._pushes >= SEARCH_PUSHES or self.is_about_the_branch:
             return None
-        if (
-            self._pushes == _PUSHES_WITHOUT_SUCCESS - 1
-            and not self._has_landed
-            and not self._is_about_content
-        ):
+        if self._pushes == _PUSHES_WITHOUT_SUCCESS - 1 and not self._is_about_changes:
             return self._probe()
-        return self._parts.pop(max(range(len(self._parts)), key=lambda at: len(self._parts[at])))
+        chosen = max(self._open, key=self._priority)
+        self._open.remove(chosen)
+        self._pushes_of_cluster.update(chosen.clusters if len(chosen.clusters) == 1 else ())
+        return chosen.part
 
     def accept(self) -> None:
         """Note that the host accepted the last part."""
@@ -172,22 +194,73 @@ class Search:
             return
         named = part.among(refusal.suspects)
         if not 0 < len(named) < len(part):
-            self._parts += part.halves(self._boundaries)
-        else:
-            self._parts.append(part.without(named))
-            self._parts += [Part.of([n]) for n in named] if len(named) <= _FEW else [Part.of(named)]
+            for smaller in self._beside_suspects(part) or part.halves(self._boundaries):
+                self._add(smaller)
+            return
+        rest = part.without(named)
+        # A message names some refused changes, often not all. If the host refuses the rest too, the next ones
+        # are probably in the same clusters.
+        for smaller in (self._pushes > 1 and self._beside_suspects(rest)) or [rest]:
+            self._add(smaller)
+        for smaller in [Part.of([n]) for n in named] if len(named) <= _FEW else [Part.of(named)]:
+            self._add(smaller, is_named=True)
+
+    def _priority(self, candidate: _Open) -> tuple[int, int, int]:
+        """Rank parts of several clusters, then each cluster in turn.
+
+        Within a cluster, the largest part publishes most, and the smallest part finds a refused change
+        soonest: one push of three is for the largest part.
+        """
+        size = len(candidate.part)
+        if len(candidate.clusters) > 1 and not candidate.is_named:
+            return len(candidate.clusters), 0, size
+        pushes = self._pushes_of_cluster[candidate.clusters[0]]
+        prefers_small = self._is_about_changes and pushes % 3 > 0
+        return 0, -pushes, -size if prefers_small else size
+
+    def _add(self, part: Part, *, is_named: bool = False) -> None:
+        self._open.append(_Open(part, tuple(sorted(self._clusters(part))), is_named))
+
+    def _clusters(self, part: Part) -> set[int]:
+        """Return the places in the boundaries at which the clusters of the part begin."""
+        found: set[int] = set()
+        for start, stop in part.ranges:
+            found.update(range(self._cluster(start), self._cluster(stop - 1) + 1))
+        return found
+
+    def _cluster(self, number: int) -> int:
+        return max(0, bisect_right(self._boundaries, number) - 1)
+
+    def _of_cluster(self, part: Part, cluster: int) -> Part:
+        bounds = (0, *self._boundaries[1:], sys.maxsize)
+        return part.within(bounds[cluster], bounds[cluster + 1])
+
+    def _beside_suspects(self, part: Part) -> list[Part]:
+        """Split the part between clusters with and without a suspect; empty if it has not both."""
+        clusters = self._clusters(part)
+        suspected = clusters & {self._cluster(number) for number in self._suspects}
+        if not suspected or suspected == clusters:
+            return []
+        return [
+            Part(tuple(r for c in sorted(chosen) for r in self._of_cluster(part, c).ranges))
+            for chosen in (clusters - suspected, suspected)
+        ]
 
     def _probe(self) -> Part:
-        """Take one change out of the largest part, preferably one that no message names.
+        """Take one change out of a part, preferably one of a cluster that no message names.
 
         Two refused parts may both contain a refused change. One change alone, taken at random, is probably
-        not refused, unless the cause is not in the changes.
+        not refused, unless the cause is not in the changes. The oldest part was not in the last push.
         """
-        part = max(self._parts, key=lambda part: len(part.without(part.among(self._suspects))))
-        self._parts.remove(part)
-        candidates = part.without(part.among(self._suspects)) or part
-        digest = hashlib.sha256(self._seed.encode()).digest()
-        probe = candidates.number_at(int.from_bytes(digest) % len(candidates))
-        if rest := part.without([probe]):
-            self._parts.append(rest)
+        suspected = {self._cluster(number) for number in self._suspects}
+        source = next((one for one in self._open if not suspected.issuperset(one.clusters)), None)
+        source = source or max(self._open, key=lambda one: len(one.part.without(sorted(self._suspects))))
+        self._open.remove(source)
+        clusters = sorted(set(source.clusters) - suspected) or source.clusters
+        digest = int.from_bytes(hashlib.sha256(self._seed.encode()).digest())
+        candidates = self._of_cluster(source.part, clusters[digest % len(clusters)])
+        candidates = candidates.without(sorted(self._suspects)) or candidates
+        probe = candidates.number_at(digest // len(clusters) % len(candidates))
+        if rest := source.part.without([probe]):
+            self._add(rest)
         return Part.of([probe])

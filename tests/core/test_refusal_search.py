@@ -142,6 +142,49 @@ def test_search_publishes_other_clusters_before_it_searches_the_refused_one() ->
     assert {*range(40)} - {*range(10, 20)} <= {n for part in pushed[:inside] for n in part}
 
 
+@pytest.mark.parametrize("named", [0, 5])
+@pytest.mark.parametrize("first", [0, 1, 500, 999])
+def test_cluster_of_refused_changes_does_not_stop_the_other_clusters(first: int, named: int) -> None:
+    """One cluster has 10,000 refused changes; 99 clusters have 10 accepted changes each."""
+    bad = range(first, first + 10_000)
+    boundaries = [*range(0, first, 10), first, *range(bad.stop, 10_990, 10)]
+    blocked = 0
+    for seed in range(20):
+        found = searched(
+            10_990,
+            lambda pushed: not any(number in bad for number in pushed),
+            names=lambda part: [number for number in part if number in bad][:named],
+            boundaries=boundaries,
+            seed=str(seed),
+        )
+        if found.is_about_the_branch:  # the probe was one of the refused changes
+            assert not found.landed
+            blocked += 1
+            continue
+        assert found.landed == {*range(10_990)} - {*bad}
+        assert found.refused, "every run finds some of the refused changes"
+    assert blocked <= 1
+
+
+def test_clusters_of_refused_changes_rarely_stop_a_run() -> None:
+    """Both halves contain a refused change. The next run takes another probe."""
+    bad = {*range(1000), *range(2000, 3000)}
+    ends = [
+        searched(3000, refusing(bad), boundaries=[*range(0, 3000, 100)], seed=str(n)).is_about_the_branch
+        for n in range(100)
+    ]
+    assert ends.count(True) < 80
+
+
+def test_cluster_with_few_refused_changes_is_searched_beside_one_with_many() -> None:
+    bad = {*range(10_000), 10_050}
+    found = searched(
+        10_200, refusing(bad), boundaries=[0, 10_000, 10_100], names=lambda part: [n for n in part if n == 0]
+    )
+    assert found.landed >= {*range(10_000, 10_200)} - {10_050}
+    assert 10_050 in found.refused
+
+
 def test_search_of_many_refused_changes_ends_with_most_of_the_rest_published() -> None:
     bad = set(range(0, 1000, 7))
     found = searched(100_000, refusing(bad))

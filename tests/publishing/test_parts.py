@@ -286,6 +286,27 @@ def test_only_change_is_not_refused_if_the_host_does_not_say_why(
     assert refused(sync) == [SECRET]
 
 
+@pytest.mark.parametrize("words", [Words.NOTHING, Words.GITHUB])
+def test_cluster_full_of_refused_objects_does_not_stop_the_other_clusters(
+    words: Words, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    """The search cannot find all of them, in any run; the others are published in every run."""
+    refuse(repository, By.CONTENT, words)
+    bucket.put_many({f"clusterbackup/middle/{number}.yaml": b"ghp_%d" % number for number in range(300)})
+    others = ("alpha", "east", "north", "zulu")
+    expected = dict(FIRST)
+    for content in (b"1", b"2", b"3"):
+        changed = {f"clusterbackup/{cluster}/new.yaml": content for cluster in others}
+        bucket.put_many(changed)
+        outcomes = [sync().exit]
+        while outcomes[-1] == 40:  # the single change that was pushed to find the cause was a refused one
+            outcomes.append(sync().exit)
+        assert outcomes[-1] == 10
+        assert len(outcomes) < 8
+        expected |= changed
+        assert contents(repository) == expected
+
+
 # -- kills, other pushes, and faults during the search ---------------------------------------------
 
 
@@ -294,7 +315,8 @@ def test_run_killed_during_the_search_is_completed_by_the_next_one(
     after: int, sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     refuse(repository, By.CONTENT, kill_after=after)
-    bucket.put_many(GOOD | {SECRET: TOKEN})
+    good = GOOD | {f"{SECRET}-{number}": b"1" for number in range(8)}  # the search takes six pushes or more
+    bucket.put_many(good | {SECRET: TOKEN})
     prepare(sync, "a")
     with sync.start("publish", "--run-id", "a") as process:
         process.communicate()
@@ -310,7 +332,7 @@ def test_run_killed_during_the_search_is_completed_by_the_next_one(
     assert sum(c["added"] for c in published["clusters"]) == len(now) - len(FIRST)
     assert made.count("a") >= 1
     assert sync().exit == 10
-    assert contents(repository) == FIRST | GOOD
+    assert contents(repository) == FIRST | good
     assert refused(sync) == [SECRET]
     fsck(repository)
 
