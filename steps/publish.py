@@ -85,7 +85,7 @@ def _publish_to_branch(
     if detected.is_empty:
         return Published(detected, detected), ChangeSummary()
     state = known_state(volume, run)
-    newer = clusters_with_newer_listing(state, run, verdict.clusters)
+    newer = clusters_with_newer_listing(state, run, verdict.clusters, datetime.now(UTC))
     remembered = Remembered(run, state, files.selected_rows)
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
         branch = _Branch(settings.git, volume, run, repository, remembered, pushes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from steps.contracts import RunResult, State
 from steps.core.operations import Operation
 from steps.reporting.delivery import Reported
-from steps.reporting.state import is_other_sync, state_after
+from steps.reporting.state import believable_result, believable_state, is_other_sync, state_after
 from steps.runtime import logs
 from steps.workdir.files import read_document, write_document
 
@@ -23,12 +24,31 @@ def report(state_file: Path, result: RunResult, *, output: Path | None = None) -
     """
     if result.dry_run:
         return None
-    old = previous_state(state_file)
+    now = datetime.now(UTC)
+    result, ended = believable_result(result, now), result
+    found = previous_state(state_file)
+    old = believable_state(found, result, now) if found else None
+    if old != found or result is not ended:
+        _log_clocks(found, ended)
     if is_other_sync(old, result):
         logs.warning(Operation.SETUP_WORKDIR, "The working directory now belongs to another bucket or branch")
-    reported = Reported(old, state_after(old, result), (output or state_file.parent) / state_file.name)
+    file = (output or state_file.parent) / state_file.name
+    reported = Reported(old, state_after(old, result, now), result, file)
     write_document(reported.file, reported.state)
     return reported
+
+
+def _log_clocks(state: State | None, result: RunResult) -> None:
+    """Log that the state or the result has instants ahead of now."""
+    logs.warning(
+        Operation.REPORT,
+        "Times ahead of this machine's clock are ignored",
+        error="the clock of this machine, or of one that ran git-sync before, is wrong",
+        last_run=state and state.last_run.finished_at.isoformat(),
+        last_success=state and state.last_success and state.last_success.at.isoformat(),
+        this_run=result.finished_at.isoformat(),
+        run=result.run_id,
+    )
 
 
 def previous_state(state_file: Path) -> State | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, RowsHeader, Run, State, Status
 from steps.core.changes import PlanRow, TreeRow
+from steps.core.clock import is_before
 from steps.core.git_objects import Change
 from steps.core.keys import printable
 from steps.core.message import parse_trailers
@@ -22,6 +23,7 @@ from steps.workdir.rowfile import read_rows, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+    from datetime import datetime
     from pathlib import Path
 
     from steps.clients.git.repository import Commit, Repository
@@ -43,19 +45,24 @@ def known_state(volume: Volume, run: Run) -> State | None:
     return state if state.identity == run.identity else None
 
 
-def clusters_with_newer_listing(state: State | None, run: Run, clusters: Iterable[ClusterResult]) -> set[str]:
+def clusters_with_newer_listing(
+    state: State | None, run: Run, clusters: Iterable[ClusterResult], now: datetime
+) -> set[str]:
     """Return the clusters of which another run on this volume has a newer listing than this run.
 
     That run has published the listing, or found it equal to Git. Listings are ordered by the S3 server's
-    clock, which counts seconds; within one second, the run that began later has listed later.
+    clock, which counts seconds; within one second, the run that began later has listed later. A listing that
+    is ahead of ``now`` and of this run's own listing is not newer: a clock was wrong.
     """
     if state is None:
         return set()
-    later = state.last_run.started_at > run.started_at
+    is_later = is_before(run.started_at, state.last_run.started_at, now)
     newer = set()
     for cluster in clusters:
         ours, known = cluster.listed_at, state.listed.get(cluster.name)
-        if cluster.processed and ours and known and (ours < known or (ours == known and later)):
+        if not (cluster.processed and ours and known):
+            continue
+        if is_before(ours, known, max(ours, now)) or (ours == known and is_later):
             newer.add(cluster.name)
     return newer
 

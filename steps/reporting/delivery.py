@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reported:
-    """The state before and after a run was added, and the file that contains the latter."""
+    """The state before and after a run was added, its result as added, and the file of the state."""
 
     old: State | None
     state: State
+    result: RunResult
     file: Path
 
 
@@ -52,6 +53,7 @@ def deliver(
     """
     try:
         if reported is not None:
+            result = reported.result
             with _errors_logged(Operation.REPORT, "Failed to write the report"):
                 _write_pages(settings.pages, reported.file.parent, result)
             errors = {

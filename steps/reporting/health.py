@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
+from steps.core.clock import is_ahead
 from steps.core.schedule import stale_after
 
 if TYPE_CHECKING:
@@ -32,13 +34,20 @@ def health(settings: HealthSettings, state: State | None, where: str, now: datet
         ended = f"{ended}: {last.error}"
     if state.last_success is None:
         return Health(healthy=False, reason=f"no run has ever succeeded; {ended}")
+    success = f"the last success was at {_utc(state.last_success.at)}"
+    if is_ahead(state.last_success.at, now):
+        ahead = f"{success}, ahead of this machine's clock ({_utc(now)}): one of the clocks is wrong"
+        return Health(healthy=False, reason=f"{ahead}; {ended}")
     limit = stale_after(
         state.last_success.at,
         max_age=settings.max_age,
         schedule=settings.schedule,
         timezone=settings.timezone,
     )
-    success = f"the last success was at {state.last_success.at:%Y-%m-%d %H:%M:%S} UTC"
     if now > limit:
         return Health(healthy=False, reason=f"{success}, stale since {limit:%Y-%m-%d %H:%M:%S %Z}; {ended}")
     return Health(healthy=True, reason=f"{success}; {ended}")
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -62,7 +62,8 @@ class Routes:
 
     def _status(self, reading: Reading) -> Response:
         found = self._check(reading)
-        return _html(html(status_page(reading.state, healthy=found.healthy, reason=found.reason)))
+        page = status_page(reading.state, datetime.now(UTC), healthy=found.healthy, reason=found.reason)
+        return _html(html(page))
 
     def _report(self, reading: Reading) -> Response:
         if reading.state is None:

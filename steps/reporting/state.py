@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from steps.contracts import (
@@ -13,6 +14,7 @@ from steps.contracts import (
     State,
     Status,
 )
+from steps.core.clock import is_ahead, is_before
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def state_after(old: State | None, result: RunResult) -> State:
+def state_after(old: State | None, result: RunResult, now: datetime) -> State:
     """Return the state after the run; ``old`` is None before the first run.
+
+    Neither has instants ahead of ``now``: see ``believable_result`` and ``believable_state``.
 
     A state describes one sync: one bucket, repository and branch. A run of another sync replaces what is
     known (last success, listings, clusters) only if it published something. A run that failed because of a
@@ -34,13 +38,13 @@ def state_after(old: State | None, result: RunResult) -> State:
     """
     known = None if is_other_sync(old, result) else old
     is_same_sync = known is None or known.identity == result.identity
-    is_late = old is not None and old.last_run.started_at > result.started_at
+    is_late = old is not None and result.started_at < old.last_run.started_at
     is_repeated = old is not None and result.run_id in old.counters.counted_runs
     listed = known.listed if known else {}
     clusters = known.clusters if known else {}
     refused_by_host = known.refused_by_host if known else ()
     if is_same_sync:
-        listed = _listed(listed, result)
+        listed = _listed(listed, result, now)
         if not is_repeated:
             clusters = _clusters(clusters, result, is_late=is_late)
         if not is_late:
@@ -55,6 +59,54 @@ def state_after(old: State | None, result: RunResult) -> State:
         refused_by_host=refused_by_host,
         counters=_counters(old, result),
     )
+
+
+def believable_result(result: RunResult, now: datetime) -> RunResult:
+    """Return the result with no instant ahead of ``now``; the duration of the run stays the same."""
+    return _ending_by(now, result) if is_ahead(max(result.started_at, result.finished_at), now) else result
+
+
+def believable_state(state: State, result: RunResult, now: datetime) -> State:
+    """Return the state with no instant of a run ahead of ``now``.
+
+    A run in the state ended before the next run started, whose ``result`` is believable. ``listed`` has
+    instants of the S3 server, which are compared only with its own.
+    """
+    newest = min(result.started_at, now)
+
+    def bounded(at: datetime | None) -> datetime | None:
+        return newest if at and is_ahead(at, now) else at
+
+    last = state.last_run
+    success = state.last_success
+    clusters = {
+        name: cluster.model_copy(
+            update={
+                "last_success_at": bounded(cluster.last_success_at),
+                "newest_object_at": _unless_ahead(cluster.newest_object_at, now),
+            }
+        )
+        for name, cluster in state.clusters.items()
+    }
+    refused = (one.model_copy(update={"since": bounded(one.since)}) for one in state.refused_by_host)
+    return state.model_copy(
+        update={
+            "last_run": _ending_by(newest, last) if believable_result(last, now) is not last else last,
+            "last_success": success and success.model_copy(update={"at": bounded(success.at)}),
+            "clusters": clusters,
+            "refused_by_host": tuple(refused),
+        }
+    )
+
+
+def _ending_by(newest: datetime, result: RunResult) -> RunResult:
+    finished_at = min(result.finished_at, newest)
+    started_at = min(result.started_at, finished_at - timedelta(seconds=result.duration_seconds))
+    return result.model_copy(update={"started_at": started_at, "finished_at": finished_at})
+
+
+def _unless_ahead(at: datetime | None, now: datetime) -> datetime | None:
+    return None if at is None or is_ahead(at, now) else at
 
 
 def is_other_sync(old: State | None, result: RunResult) -> bool:
@@ -93,11 +145,14 @@ def _counters(old: State | None, result: RunResult) -> Counters:
     )
 
 
-def _listed(before: Mapping[str, datetime], result: RunResult) -> dict[str, datetime]:
+def _listed(before: Mapping[str, datetime], result: RunResult, now: datetime) -> dict[str, datetime]:
     listed = dict(before)
     for cluster in result.processed:
-        if cluster.listed_at:
-            listed[cluster.name] = max(cluster.listed_at, listed.get(cluster.name, cluster.listed_at))
+        if (ours := cluster.listed_at) is None:
+            continue
+        # Both are instants of the S3 server, whose clock may be ahead of this one.
+        if not is_before(ours, listed.get(cluster.name, ours), max(ours, now)):
+            listed[cluster.name] = ours
     return listed
 
 

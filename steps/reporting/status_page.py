@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steps.contracts import Status
+from steps.core.clock import is_ahead
 from steps.reporting.page import Badge, Block, Code, Heading, Inline, Link, Page, Paragraph, Table, Tone
 from steps.reporting.run_page import at, headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from steps.contracts import ClusterState, State
 
 
-def status_page(state: State | None, *, healthy: bool, reason: str) -> Page:
+def status_page(state: State | None, now: datetime, *, healthy: bool, reason: str) -> Page:
     """Return the page; ``reason`` is the sentence of the health check."""
     badge = Badge("Healthy", Tone.GOOD) if healthy else Badge("Unhealthy", Tone.BAD)
     links: tuple[Inline, ...] = (Link("Metrics", "metrics"), " · ", Link("Health", "health"))
@@ -25,12 +27,12 @@ def status_page(state: State | None, *, healthy: bool, reason: str) -> Page:
             Heading("Last run"),
             Paragraph((headline(state.last_run),)),
             Paragraph((Link("Report", "report"), " · ", *links)),
-            *_clusters(state),
+            *_clusters(state, now),
         )
     return Page("git-sync", badge, (reason,), blocks)
 
 
-def _clusters(state: State) -> Iterator[Block]:
+def _clusters(state: State, now: datetime) -> Iterator[Block]:
     if state.clusters:
         yield Heading("Clusters")
         failed = {c.name for c in state.last_run.clusters if c.status is Status.FAILED}
@@ -49,8 +51,8 @@ def _clusters(state: State) -> Iterator[Block]:
                 Code(name),
                 Badge("failed", Tone.BAD) if name in failed else _badge(known),
                 known.files,
-                at(known.last_success_at),
-                at(known.newest_object_at),
+                _at(known.last_success_at, now),
+                _at(known.newest_object_at, now),
                 known.quarantined,
                 known.deletions_refused,
                 known.refused_by_host,
@@ -58,6 +60,10 @@ def _clusters(state: State) -> Iterator[Block]:
             for name, known in sorted(state.clusters.items())
         ]
         yield Table(head, tuple(rows))
+
+
+def _at(moment: datetime | None, now: datetime) -> str:
+    return f"{at(moment)}, in the future" if moment and is_ahead(moment, now) else at(moment)
 
 
 def _badge(known: ClusterState) -> Badge:

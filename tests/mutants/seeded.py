@@ -773,6 +773,12 @@ MUTANTS = (
         "tests/test_cli.py::test_report_of_an_old_run_keeps_the_newer_state",
     ),
     Mutant(
+        "instants ahead of now believed",
+        "steps/core/clock.py::is_ahead",
+        Replace("at > now + TOLERANCE", "False"),
+        "tests/runs/test_clocks.py::test_success_replaces_a_success_that_is_ahead_of_now",
+    ),
+    Mutant(
         "stale backups called healthy",
         "steps/reporting/health.py::health",
         never("now > A"),

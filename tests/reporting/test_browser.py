@@ -17,7 +17,7 @@ from steps.core.counters import Counters
 from steps.reporting.html import html as as_html
 from steps.reporting.run_page import run_page
 from steps.reporting.status_page import status_page
-from tests.support.results import EVIL, hostile, result
+from tests.support.results import EVIL, NOON, hostile, result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +104,7 @@ def _state(run: RunResult) -> State:
 PAGES = {
     "report": as_html(run_page(hostile(), "https://git.example.com/org/backups/commit/0a")),
     "failed": as_html(run_page(result(outcome="failed", exit_code=40, error="x" * 900), None)),
-    "status": as_html(status_page(_state(hostile()), healthy=False, reason=EVIL)),
+    "status": as_html(status_page(_state(hostile()), NOON, healthy=False, reason=EVIL)),
 }
 
 

@@ -51,7 +51,7 @@ def reported(tmp_path: Path) -> Reported:
     """A run whose state is written."""
     file = tmp_path / "sync-metadata.json"
     write_document(file, state())
-    return Reported(None, state(), file)
+    return Reported(None, state(), result(), file)
 
 
 def test_run_succeeds_although_its_pages_cannot_be_written(sync: Sync, bucket: Bucket) -> None:

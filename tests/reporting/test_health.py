@@ -54,6 +54,16 @@ def test_health_names_both_instants_and_the_end_of_the_last_run() -> None:
     )
 
 
+def test_health_is_bad_if_the_last_success_is_ahead_of_now() -> None:
+    assert health(read({}).http, state(), "file", NOON - timedelta(minutes=15)).healthy
+    found = health(read({}).http, state(last_run=FAILED), "file", NOON - timedelta(minutes=16))
+    assert not found.healthy
+    assert found.reason == (
+        "the last success was at 2025-07-12 12:00:00 UTC, ahead of this machine's clock (2025-07-12 11:44:00 "
+        "UTC): one of the clocks is wrong; the last run (r2) ended failed with exit code 30: no route to host"
+    )
+
+
 def test_health_stays_good_after_a_failed_run_while_the_success_is_recent() -> None:
     found = health(read({}).http, state(last_run=FAILED), "file", NOON + timedelta(hours=1))
     assert found.healthy

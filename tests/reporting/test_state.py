@@ -22,12 +22,13 @@ from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
 from steps.core.intake_limits import Excess
 from steps.core.operations import Operation
-from steps.reporting.state import is_other_sync, state_after
+from steps.reporting.state import believable_result, believable_state, is_other_sync, state_after
 from tests.support.results import refused_object
 
 START = datetime(2025, 7, 12, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
+NOW = START + 100 * DAY  # later than every run of these tests
 
 
 def run(day: int = 0, exit_code: Exit = Exit.OK, **fields: Any) -> RunResult:
@@ -53,7 +54,7 @@ def after(*results: RunResult) -> State:
     """Return the state after these runs, reported in this order."""
     state: State | None = None
     for result in results:
-        state = state_after(state, result)
+        state = state_after(state, result, NOW)
     assert state is not None
     return state
 
@@ -140,7 +141,7 @@ def test_run_of_another_sync_replaces_the_state_only_if_it_published(exit_code: 
     old = after(run(0, clusters=(FULL,)))
     west = cluster("west", files=1, added=1, accepted=1, listed_at=START + DAY)
     other = run(1, exit_code, identity="theirs", clusters=(west,))
-    state = state_after(old, other)
+    state = state_after(old, other, NOW)
     assert is_other_sync(old, other) is replaces
     assert state.identity == ("theirs" if replaces else "ours")
     assert set(state.clusters) == set(state.listed) == ({"west"} if replaces else {"east"})
@@ -179,7 +180,7 @@ def test_repeated_report_changes_nothing() -> None:
         1, Exit.REFUSED, clusters=(cluster(status=Status.REFUSED, files=10, modified=2, accepted=8),)
     )
     state = after(run(0, clusters=(FULL,)), failed)
-    assert state_after(state, failed) == state
+    assert state_after(state, failed, NOW) == state
 
 
 # -- consecutive failures -------------------------------------------------------------------------
@@ -328,7 +329,7 @@ def test_counters_never_decrease() -> None:
     state: State | None = None
     before = Counters()
     for result in results:
-        state = state_after(state, result)
+        state = state_after(state, result, NOW)
         now = state.counters
         for name in Counters.model_fields.keys() - {"duration_buckets", "counted_runs"}:
             assert getattr(now, name) >= getattr(before, name), name
@@ -391,3 +392,39 @@ def test_changed_content_replaces_the_remembered_one() -> None:
     changed = EAST_A.model_copy(update={"oid": "b" * 40})
     second = run(1, clusters=(cluster("east"),), refused_by_host=(changed,), filtered_by_options=True)
     assert after(FIRST_RUN, second).refused_by_host == (changed, WEST_A)
+
+
+# -- instants ahead of now ------------------------------------------------------------------------
+
+
+def test_result_ahead_of_now_ends_now_and_keeps_its_duration() -> None:
+    ahead = run(1)
+    believed = believable_result(ahead, START)
+    assert (believed.started_at, believed.finished_at) == (START - MINUTE, START)
+    started_ahead = run(0, started_at=START + DAY)
+    believed = believable_result(started_ahead, START)
+    assert believed.started_at == believed.finished_at == START
+    almost = run(0, started_at=START + 14 * MINUTE, finished_at=START + 15 * MINUTE)
+    assert believable_result(almost, START) is almost
+
+
+def test_state_ahead_of_now_ends_when_the_next_run_starts() -> None:
+    newest = cluster(accepted=1, newest_object_at=START + 30 * DAY)
+    state = state_after(None, run(30, clusters=(newest,)), NOW).model_copy(
+        update={"refused_by_host": (refused_object().model_copy(update={"since": START + 30 * DAY}),)}
+    )
+    believed = believable_state(state, run(0), START + MINUTE)
+    assert (believed.last_run.started_at, believed.last_run.finished_at) == (START - MINUTE, START)
+    assert believed.last_success == LastSuccess(run_id="run-30", at=START)
+    assert believed.clusters["east"].last_success_at == START
+    assert believed.clusters["east"].newest_object_at is None
+    assert believed.refused_by_host[0].since == START
+    assert believable_state(believed, run(0), START + MINUTE) == believed
+
+
+def test_listing_ahead_of_now_is_replaced_and_one_of_the_same_clock_is_not() -> None:
+    ahead = state_after(None, run(0, clusters=(cluster(accepted=1, listed_at=START + DAY),)), START)
+    later = run(1, clusters=(cluster(accepted=1, listed_at=START + MINUTE),))
+    assert state_after(ahead, later, START + MINUTE).listed == {"east": START + MINUTE}
+    same_clock = run(1, clusters=(cluster(accepted=1, listed_at=START + DAY - MINUTE),))
+    assert state_after(ahead, same_clock, START + MINUTE).listed == {"east": START + DAY}

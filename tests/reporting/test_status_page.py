@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,7 +44,7 @@ def test_status_page_shows_the_state_of_each_cluster_after_real_runs(
 
 
 def test_status_page_before_the_first_run_has_only_the_reason_and_links() -> None:
-    page = markdown(status_page(None, healthy=False, reason="no run has been reported yet"))
+    page = markdown(status_page(None, NOON, healthy=False, reason="no run has been reported yet"))
     assert page.startswith("# git-sync\n\n**Unhealthy** no run has been reported yet\n")
     assert "Last run" not in page
 
@@ -61,13 +62,19 @@ def test_status_page_before_the_first_run_has_only_the_reason_and_links() -> Non
 )
 def test_status_page_shows_the_gravest_state_of_a_cluster(fields: dict[str, Any], badge: str) -> None:
     known = ClusterState(last_success_at=NOON, files=1234, **fields)
-    page = markdown(status_page(state(clusters={"east": known}), healthy=True, reason="fine"))
+    page = markdown(status_page(state(clusters={"east": known}), NOON, healthy=True, reason="fine"))
     assert f"| `east` | **{badge}** | 1,234 | 2025-07-12 12:00 UTC |" in page
 
 
 def test_status_page_shows_a_cluster_that_failed_in_the_last_run() -> None:
     failed = result(clusters=(ClusterResult(name="east", status=Status.FAILED),))
     known = state(clusters={"east": ClusterState(), "west": ClusterState()}, last_run=failed)
-    page = markdown(status_page(known, healthy=True, reason="fine"))
+    page = markdown(status_page(known, NOON, healthy=True, reason="fine"))
     assert "| `east` | **failed** |" in page
     assert "| `west` | **ok** |" in page
+
+
+def test_status_page_marks_times_ahead_of_now() -> None:
+    known = ClusterState(last_success_at=NOON + timedelta(days=1), newest_object_at=NOON)
+    page = markdown(status_page(state(clusters={"east": known}), NOON, healthy=False, reason="x"))
+    assert "| 2025-07-13 12:00 UTC, in the future | 2025-07-12 12:00 UTC |" in page

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,10 +171,11 @@ UNUSABLE_DATES = [
     b"9999-12-31T23:59:59Z",
     b"Sat, 12 Jul 2025 22:06:58 GMT",
     b"x",
+    (datetime.now(UTC) + timedelta(hours=1)).isoformat().encode(),
 ]
 
 
-@pytest.mark.parametrize("date", UNUSABLE_DATES)
+@pytest.mark.parametrize("date", UNUSABLE_DATES, ids=["offset", "9999", "HTTP", "text", "in an hour"])
 def test_listing_ignores_a_date_that_cannot_be_used(
     date: bytes, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:

@@ -7,12 +7,13 @@ because minio's own parser takes five times as long.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from steps.clients.s3.errors import MINIO_ERRORS, translated
+from steps.core.clock import is_ahead
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import TryAgain
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from steps.clients.s3.transport import ServerClock
 
 _PLAIN_ETAG = re.compile(r"[\x20-\x7e]{0,1024}")
-
-# Objects may be written while the listing is read.
-_MAX_LISTING_TIME = timedelta(days=1)
 
 
 class Listed(NamedTuple):
@@ -57,6 +55,7 @@ class Listing:
         self._pages = pages
         self._prefix = prefix
         self.started_at: datetime | None = None
+        self._now: datetime | None = None
 
     def __iter__(self) -> Iterator[Listed]:
         last, came, empty_answers = None, True, 0
@@ -83,16 +82,15 @@ class Listing:
 
     def _with_usable_date(self, listed: Listed) -> Listed:
         """Remove a date in the future: it would hide for years that no new object is written."""
-        if listed.modified is None or self.started_at is None:
+        if listed.modified is None or self._now is None or not is_ahead(listed.modified, self._now):
             return listed
-        is_future = listed.modified > self.started_at + _MAX_LISTING_TIME
-        return listed._replace(modified=None) if is_future else listed
+        return listed._replace(modified=None)
 
     def _after(self, key: str) -> Iterator[Listed]:
         try:
             for page in self._pages.of(self._prefix, start_after=key):
-                if self.started_at is None:
-                    self.started_at = self._pages.clock.now()
+                self._now = self._pages.clock.now()
+                self.started_at = self.started_at or self._now
                 yield from page.objects()
         except MINIO_ERRORS as problem:
             raise translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
