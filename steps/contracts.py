@@ -222,6 +222,14 @@ class Status(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class ForeignFile(Document):
+    """A file in Git that the bucket lacks and that no run has written, as far as the history shows."""
+
+    path: str = Field(description="<cluster>/<rest>")
+    oid: str = Field(description="blob id")
+    removed: bool = Field(default=False, description="whether the run removed it (FOREIGN_FILES=remove)")
+
+
 class ClusterResult(Document):
     """One cluster in a run's result. Counts are numbers of files unless the description says otherwise."""
 
@@ -255,6 +263,9 @@ class ClusterResult(Document):
         default=(), description="the first 20 objects that the store does not return: key and reason"
     )
     refused_by_host: int = Field(default=0, description="changes that the Git host refuses")
+    foreign: tuple[ForeignFile, ...] = Field(
+        default=(), description="files that no run has written; FOREIGN_FILES keeps or removes them"
+    )
     listed_at: AwareDatetime | None = Field(default=None, description="start of the listing")
     newest_object_at: AwareDatetime | None = Field(
         default=None, description="newest modification time in the listing"
@@ -387,6 +398,10 @@ class ClusterState(Document):
     )
     refused_by_host: int = Field(
         default=0, description="changes that the Git host refuses, in the last run that processed the cluster"
+    )
+    foreign: tuple[ForeignFile, ...] = Field(
+        default=(),
+        description="files in Git that no run has written, in the last run that listed the cluster",
     )
     missing: bool = Field(
         default=False, description="the bucket contains no object of the cluster, but Git contains files"

@@ -1,14 +1,12 @@
-"""detect: find what is new, modified and deleted. The deletion guard decides here."""
+"""detect: find what is new, modified and deleted. The deletion guard decides here; publish logs it."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from steps.contracts import ClusterResult, RowsHeader, Run, Status, Verdict
-from steps.core.deletion_guard import REFUSALS, is_approved
 from steps.core.keys import printable, printable_path
 from steps.core.operations import Operation
 from steps.core.wording import plural
@@ -46,7 +44,6 @@ def detect(volume: Volume, run: Run) -> Verdict:
         write_document(files.verdict, verdict)
     for cluster in verdict.clusters:
         _log_cluster(cluster)
-    _log_approvals(run, verdict)
     _log_totals(run, verdict, elapsed())
     return verdict
 
@@ -113,34 +110,6 @@ def _log_cluster(cluster: ClusterResult) -> None:
             reasons=cluster.quarantined,
             keys=cluster.quarantined_sample,
         )
-    if cluster.allow_delete is not None:
-        logs.error(
-            Operation.DETECT_CHANGES,
-            f"Refused to delete {plural(cluster.deletions_refused, 'file')} of {name}",
-            f"{REFUSALS[cluster.decision]}; the files stay in Git. If the loss is intended, approve exactly "
-            f"this one: git-sync run --allow-delete {shlex.quote(cluster.allow_delete)}",
-            cluster=name,
-            decision=cluster.decision,
-            deletions_refused=cluster.deletions_refused,
-            allow_delete=cluster.allow_delete,
-            paths=cluster.deletions_refused_sample,
-        )
-
-
-def _log_approvals(run: Run, verdict: Verdict) -> None:
-    """Log the approvals that match nothing, and one command that approves all refused deletions."""
-    used = [(result.name, result.allowed_deletion) for result in verdict.clusters if result.allowed_deletion]
-    for given in sorted(set(run.allow_delete)):
-        if not any(is_approved(name, token, (given,)) for name, token in used):
-            logs.warning(
-                Operation.DETECT_CHANGES,
-                f"--allow-delete {printable(given)} matches no refused deletion",
-                allow_delete=printable(given),
-            )
-    refused = [result.allow_delete for result in verdict.clusters if result.allow_delete is not None]
-    if len(refused) > 1:
-        options = " ".join(f"--allow-delete {shlex.quote(approval)}" for approval in refused)
-        logs.warning(Operation.DETECT_CHANGES, f"To approve all refused deletions: git-sync run {options}")
 
 
 def _log_totals(run: Run, verdict: Verdict, took: float) -> None:

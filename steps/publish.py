@@ -18,9 +18,11 @@ from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan
 from steps.publishing.commit import commit
 from steps.publishing.earlier import made_by_commits
+from steps.publishing.foreign import ForeignSearch
 from steps.publishing.inspection import inspect_changes
 from steps.publishing.push import PushCount, log_moved_branch, push
 from steps.publishing.refusals import Remembered
+from steps.publishing.refused_deletions import log_refused_deletions
 from steps.publishing.replan import (
     clusters_with_newer_listing,
     history_since_base,
@@ -55,6 +57,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
     files = volume.files(run.run_id)
     plan = Plan(run.base, files.plan_rows, verdict.clusters)
     if run.download_only or run.dry_run:
+        log_refused_deletions(run, plan.clusters)
         published, changes = Published(plan, plan), summarize(read_rows(plan.rows, PlanRow), {})
     else:
         published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
@@ -82,9 +85,11 @@ def _publish_to_branch(
     """Commit and push; if another push came first, plan again on the branch's new tip, up to five times."""
     files = volume.files(run.run_id)
     detected = Plan(run.base, files.plan_rows, verdict.clusters)
-    if detected.is_empty:
-        return Published(detected, detected), ChangeSummary()
     state = known_state(volume, run)
+    foreign = ForeignSearch(run, files, state, settings.git.email)
+    if detected.is_empty and not foreign.suspects(verdict.clusters):
+        log_refused_deletions(run, detected.clusters)
+        return Published(detected, detected), ChangeSummary()
     newer = clusters_with_newer_listing(state, run, verdict.clusters, datetime.now(UTC))
     remembered = Remembered(run, state, files.selected_rows)
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
@@ -92,7 +97,7 @@ def _publish_to_branch(
         for _ in retry.PUSHES.tries():
             tip = repository.fetch_tip()
             if tip == run.base and not newer:
-                plan = detected
+                plan, settled = detected, settled_clusters(verdict.clusters, set())
                 files.replan_verdict.unlink(missing_ok=True)  # an earlier attempt wrote it for another tip
             else:
                 since = history_since_base(repository, run, tip)
@@ -103,8 +108,13 @@ def _publish_to_branch(
                 settled = settled_clusters(verdict.clusters, newer | published_by(others))
                 plan = replan(repository, volume, run, tip, settled)
                 log_conflicts(repository, files, run, plan, since)
+            if found := foreign.find(repository, plan):
+                plan = replan(repository, volume, run, tip, settled, foreign=found)
+            if plan is not detected:
                 replanned = verdict.model_copy(update={"clusters": plan.clusters})
                 write_document(files.replan_verdict, replanned)
+            foreign.log(plan.clusters)
+            log_refused_deletions(run, plan.clusters)
             if published := branch.publish(plan):
                 return published, branch.summarize(published)
     raise TryAgain(

@@ -10,7 +10,7 @@ import pytest
 from steps.core.changes import PlanRow
 from steps.workdir.rowfile import read_rows
 from tests.support.faults import forbid
-from tests.support.steps import FIRST, KEY
+from tests.support.steps import KEY
 
 if TYPE_CHECKING:
     from tests.support.bucket import Bucket
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tests.support.sync import CommandResult, Sync
 
 pytestmark = pytest.mark.usefixtures("synced")
-
-EAST = [key for key in FIRST if "/east/" in key]
 
 
 def detect(sync: Sync, *options: str, download: int = 0, **settings: str) -> CommandResult:
@@ -45,25 +43,6 @@ def test_detect_writes_the_plan_and_counts_the_changes(sync: Sync, bucket: Bucke
     assert plan(sync) == [b"east/object-0.yaml", b"west/new"]
     assert verdict(sync)["east"]["modified"] == verdict(sync)["west"]["added"] == 1
     assert result.of("detect_changes")[-1]["message"] == "1 new, 1 modified, 0 deleted in 2 clusters"
-
-
-def test_detect_logs_a_refusal_with_the_command_that_approves_it(sync: Sync, bucket: Bucket) -> None:
-    for key in EAST:
-        bucket.delete(key)
-    bucket.put("clusterbackup/east/other", b"x")
-    result = detect(sync)
-    assert result.exit == 0, "publish has the exit code of the run"
-    (error,) = result.of("detect_changes", "error")
-    approval = verdict(sync)["east"]["allow_delete"]
-    assert error["message"] == "Refused to delete 6 files of east"
-    assert f"git-sync run --allow-delete {approval}" in error["error"]
-    assert plan(sync) == [b"east/other"]
-
-
-def test_detect_warns_about_an_approval_that_matches_nothing(sync: Sync) -> None:
-    result = detect(sync, "--allow-delete", "east:0123456789abcdef")
-    (warning,) = result.of("detect_changes", "warning")
-    assert warning["message"] == "--allow-delete east:0123456789abcdef matches no refused deletion"
 
 
 def test_detect_skips_a_cluster_whose_download_failed(

@@ -7,7 +7,7 @@ files need less memory than one list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -144,13 +144,14 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
     stats: DeletionStats,
     delete: bool,
     tally: Tally,
+    remove: Collection[bytes] = (),
 ) -> Iterator[PlanRow]:
     """Yield the cluster's changes by path, ascending, and count them in ``tally``.
 
     Applied to the tree, they give the accepted objects, and the files that must stay: those that a
     filter excludes, quarantined keys, objects that vanished during the run, and refused deletions
-    (``delete`` is False). ``changed`` are the pairs without the objects that are known to be unchanged.
-    Raises OverLimit only before the first change.
+    (``delete`` is False). Missing files in ``remove`` are deleted in any case. ``changed`` are the pairs
+    without the objects that are known to be unchanged. Raises OverLimit only before the first change.
     """
     conflicts: set[bytes] = set()
     if stats.kept or (stats.deletions and not delete):
@@ -169,7 +170,7 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
             continue
         elif not is_missing(in_git.path, listed, selects):
             tally.files += 1
-        elif delete:
+        elif delete or in_git.path in remove:
             tally.deleted += 1
             yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
         else:

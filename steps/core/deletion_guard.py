@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _TOKEN_CHARACTERS = 16
 
+# More files are a loss of backups, not stray files. The state stores the paths of all foreign files.
+MOST_FOREIGN_FILES = 1000
+
 # Characters at which a list is split, that a template evaluates, or that cannot be copied from a screen.
 _NOT_COPIED = re.compile(r"[\s%,{}]")
 
@@ -27,6 +30,13 @@ class Vanished(StrEnum):
     REFUSE = "refuse"
     KEEP = "keep"
     DELETE = "delete"
+
+
+class ForeignFiles(StrEnum):
+    """What to do with files that no run has written, if their deletion would be refused (FOREIGN_FILES)."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
 
 
 class Decision(StrEnum):
@@ -54,11 +64,12 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class DeletionLimits:
-    """MAX_DELETE_COUNT, MAX_DELETE_PERCENT and CLUSTER_VANISHED."""
+    """MAX_DELETE_COUNT, MAX_DELETE_PERCENT, CLUSTER_VANISHED and FOREIGN_FILES."""
 
     max_delete_count: int = 5
     max_delete_percent: float = 20.0
     vanished: Vanished = Vanished.REFUSE
+    foreign_files: ForeignFiles = ForeignFiles.KEEP
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,14 @@ from steps.core.changes import (
     add_conflict,
     is_missing,
 )
-from steps.core.deletion_guard import DeletionCount, DeletionStats, decide, is_approved
+from steps.core.deletion_guard import (
+    MOST_FOREIGN_FILES,
+    DeletionCount,
+    DeletionStats,
+    ForeignFiles,
+    decide,
+    is_approved,
+)
 from steps.core.intake_limits import Excess, Intake, OverLimit
 from steps.core.keys import Reason, printable, printable_path, rejection
 from steps.core.limits import DENIED_OBJECTS, SERVER_MESSAGE_CHARACTERS
@@ -324,7 +331,7 @@ class Manifest:
     def _prove_absences(
         self, stats: DeletionStats, first: list[bytes], baseline: RowFile, listing: RowFile
     ) -> None:
-        """Request every missing object, unless the deletion guard refuses these deletions anyway.
+        """Request every missing object, unless the run deletes none of them.
 
         ``first`` are the first missing paths. A tree of 845 bytes in Git can have 810,000 paths of a cluster.
         """
@@ -335,7 +342,11 @@ class Manifest:
             excluded=self.figures.excluded > 0,
             bucket_is_empty=False,
         )
-        if decision is not decision.DELETE:
+        may_be_foreign = (
+            self.run.deletion_limits.foreign_files is ForeignFiles.REMOVE
+            and stats.deletions <= MOST_FOREIGN_FILES
+        )
+        if decision is not decision.DELETE and not may_be_foreign:
             self.figures.absences_proven = False
             return
         paths = first if len(first) == stats.deletions else self._missing(baseline, listing)

@@ -6,12 +6,14 @@ detect plans against the baselines; publish plans again if the branch has moved 
 from __future__ import annotations
 
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from steps.contracts import (
     BaselineRow,
     ClusterFailure,
     ClusterResult,
+    ForeignFile,
     ManifestFooter,
     ManifestHeader,
     Run,
@@ -27,7 +29,7 @@ from steps.core.changes import (
     plan_changes,
     within_limits,
 )
-from steps.core.deletion_guard import Decision, DeletionStats, approval, decide, is_approved
+from steps.core.deletion_guard import Decision, DeletionStats, ForeignFiles, approval, decide, is_approved
 from steps.core.intake_limits import OverLimit, Usage, over_run_limits
 from steps.core.keys import Reason, printable, printable_path
 from steps.core.operations import Operation
@@ -53,22 +55,26 @@ class Planner:
 
     ``tree`` returns a cluster's files in Git, in a new pass at each call; None means the baselines.
     ``settled`` are results of clusters, by name, that are not planned.
-    ``on_refused_deletion`` receives the path of each deletion that the guard refuses.
+    ``on_refused_deletion`` receives the path of each deletion that the guard refuses. ``foreign`` are missing
+    files, by cluster and path, that are no matter of the guard: FOREIGN_FILES keeps or removes them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a run, a tree, and what is known about clusters and files
         self,
         run: Run,
         files: RunFiles,
         tree: Callable[[str], Iterable[TreeRow]] | None,
         settled: Mapping[str, ClusterResult],
+        *,
         on_refused_deletion: Callable[[bytes], None] | None = None,
+        foreign: Mapping[str, Mapping[bytes, ForeignFile]] = MappingProxyType({}),
     ) -> None:
         self._run = run
         self._files = files
         self._tree = tree
         self._settled = settled
         self._on_refused_deletion = on_refused_deletion
+        self._foreign = foreign
         self.results: list[ClusterResult] = []
 
     def rows(self) -> Iterator[PlanRow]:
@@ -113,7 +119,7 @@ class Planner:
         baseline = RowFile(self._files.baseline(name)) if self._tree is None else None
         changed, unchanged = self._changed(name, manifest, footer, baseline)
         try:
-            stats = deletion_stats(name, changed, self._run.selection.has_path, unchanged=unchanged)
+            stats = deletion_stats(name, changed, self._guarded(name), unchanged=unchanged)
         except OverLimit as problem:  # the tree has changed since discover read it
             return over_limit_failure(name, Operation.DETECT_CHANGES, problem)
         return _Inputs(manifest, header, footer, baseline, stats)
@@ -150,13 +156,17 @@ class Planner:
             decision = Decision.REFUSED_MASS_DELETION
         changed, unchanged = self._changed(name, cluster.manifest, footer, cluster.baseline)
         tally = Tally(unchanged, on_kept_deletion=self._on_refused_deletion if decision.refused else None)
+        foreign = self._foreign.get(name, {})
+        removes = self._run.deletion_limits.foreign_files is ForeignFiles.REMOVE
+        removed = foreign if removes and footer.absences_proven and not bucket_is_empty else {}
         yield from plan_changes(
             lambda: self._pairs(name, cluster.manifest, cluster.baseline),
-            self._run.selection.has_path,
+            self._run.selection.has_path if removed else self._guarded(name),
             changed=changed,
             stats=stats,
             delete=decision is Decision.DELETE,
             tally=tally,
+            remove=removed,
         )
         conflicts = _printable(tally.conflicts)
         quarantined = Counter(footer.quarantined)
@@ -178,12 +188,19 @@ class Planner:
             allowed_deletion=stats.token if approved and tally.deleted else None,
             quarantined=dict(+quarantined),
             changes_deferred=footer.unavailable,
+            foreign=tuple(file.model_copy(update={"removed": bool(removed)}) for file in foreign.values()),
             unavailable_sample=footer.unavailable_sample,
             quarantined_sample=(*footer.quarantined_sample, *conflicts)[:SAMPLE_SIZE],
             listed_at=cluster.header.listed_at,
             newest_object_at=footer.newest_object_at,
         )
         self.results.append(result)
+
+    def _guarded(self, name: str) -> Callable[[bytes], bool]:
+        """Return whether the deletion guard decides about a missing path: it is selected and not foreign."""
+        selects = self._run.selection.has_path
+        foreign = self._foreign.get(name)
+        return (lambda path: path not in foreign and selects(path)) if foreign else selects
 
     def _pairs(self, name: str, manifest: RowFile, baseline: RowFile | None) -> Pairs:
         if baseline is not None:

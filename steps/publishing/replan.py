@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, RowsHeader, Run, State, Status
+from steps.contracts import ClusterResult, ForeignFile, RowsHeader, Run, State, Status
 from steps.core.changes import PlanRow, TreeRow
 from steps.core.clock import is_before
 from steps.core.git_objects import Change
@@ -124,8 +125,14 @@ def settled_clusters(clusters: Iterable[ClusterResult], newer: Set[str]) -> dict
     return settled
 
 
-def replan(
-    repository: Repository, volume: Volume, run: Run, tip: str | None, settled: Mapping[str, ClusterResult]
+def replan(  # noqa: PLR0913 - a run, its branch, and what is known about clusters and files
+    repository: Repository,
+    volume: Volume,
+    run: Run,
+    tip: str | None,
+    settled: Mapping[str, ClusterResult],
+    *,
+    foreign: Mapping[str, Mapping[bytes, ForeignFile]] = MappingProxyType({}),
 ) -> Plan:
     """Plan all clusters on the branch's tip, except those in ``settled``, which keep their results.
 
@@ -139,7 +146,7 @@ def replan(
             return iter(())
         return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
 
-    planner = Planner(run, files, tree, settled)
+    planner = Planner(run, files, tree, settled, foreign=foreign)
     header = RowsHeader(identity=run.identity)
     draft = files.replan_draft
     write_rows(draft, header, planner.rows())

@@ -77,6 +77,7 @@ def run_page(result: RunResult, commit_url: str | None) -> Page:
         blocks=(
             *_to_do(result),
             *_clusters(result.clusters),
+            *_foreign(result.clusters),
             *_changes(result.changes),
             *_facts(result),
         ),
@@ -219,6 +220,16 @@ def _clusters(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
         yield Table(head, tuple(rows))
 
 
+def _foreign(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
+    files = [file for cluster in clusters for file in cluster.foreign]
+    if files:
+        yield Heading("Foreign files")
+        yield Paragraph(("Pushed by others, not in the bucket, and written by no run (FOREIGN_FILES):",))
+        shown = ((Code(file.path), " removed" if file.removed else " kept") for file in files[:SAMPLE_SIZE])
+        yield Items(tuple(shown))
+        yield from _more(len(files) - SAMPLE_SIZE)
+
+
 def _changes(changes: ChangeSummary) -> Iterator[Block]:
     if changes.security_changes:
         yield Heading("Security-relevant changes")
@@ -257,7 +268,7 @@ def _image(image: ImageChange) -> Parts:
 
 
 def _more(count: int) -> Iterator[Block]:
-    if count:
+    if count > 0:
         yield Paragraph((f"… and {count:,} more.",))
 
 

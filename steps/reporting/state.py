@@ -213,7 +213,8 @@ def _processed(
             "quarantined": sum(cluster.quarantined.values()),
             "deletions_refused": cluster.deletions_refused,
             "refused_by_host": cluster.refused_by_host,
-            "missing": cluster.accepted == 0 and cluster.files_before > 0,
+            "foreign": tuple(file for file in cluster.foreign if not file.removed),
+            "missing": cluster.accepted == 0 and cluster.files_before > len(cluster.foreign),
             "newest_object_at": cluster.newest_object_at or known.newest_object_at,
         }
         is_complete = not cluster.changes_deferred and not cluster.refused_by_host

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 from steps.contracts import Status
 from steps.core.clock import is_ahead
-from steps.reporting.page import Badge, Block, Code, Heading, Inline, Link, Page, Paragraph, Table, Tone
+from steps.core.wording import SAMPLE_SIZE
+from steps.reporting.page import (
+    Badge,
+    Block,
+    Code,
+    Heading,
+    Inline,
+    Items,
+    Link,
+    Page,
+    Paragraph,
+    Table,
+    Tone,
+)
 from steps.reporting.run_page import at, headline
 
 if TYPE_CHECKING:
@@ -60,6 +73,11 @@ def _clusters(state: State, now: datetime) -> Iterator[Block]:
             for name, known in sorted(state.clusters.items())
         ]
         yield Table(head, tuple(rows))
+    if files := [file for _, known in sorted(state.clusters.items()) for file in known.foreign]:
+        yield Heading("Foreign files")
+        yield Items(tuple((Code(file.path),) for file in files[:SAMPLE_SIZE]))
+        if len(files) > SAMPLE_SIZE:
+            yield Paragraph((f"… and {len(files) - SAMPLE_SIZE:,} more.",))
 
 
 def _at(moment: datetime | None, now: datetime) -> str:

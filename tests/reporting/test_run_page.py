@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steps.contracts import ClusterResult, Outcome, Status
+from steps.contracts import ClusterResult, ForeignFile, Outcome, Status
 from steps.core.deletion_guard import Decision
 from steps.reporting.markdown import markdown
 from steps.reporting.run_page import headline, run_page
@@ -116,6 +116,16 @@ def test_run_page_lists_the_changes_that_the_git_host_refuses() -> None:
     assert "`east/19`" in page
     assert "`east/20`" not in page
     assert "- The Git host refuses 2 more.\n" in page
+
+
+def test_run_page_lists_the_first_foreign_files() -> None:
+    files = tuple(ForeignFile(path=f"ghost/{number:02}", oid="0" * 40) for number in range(22))
+    removed = ForeignFile(path="east/x", oid="0" * 40, removed=True)
+    page = text(clusters=(cluster(foreign=(removed,)), cluster(foreign=files)))
+    assert "## Foreign files" in page
+    assert "- `east/x` removed\n- `ghost/00` kept\n" in page
+    assert "… and 3 more." in page
+    assert "What to do" not in page
 
 
 def test_run_page_has_no_list_of_what_to_do_after_a_success() -> None:

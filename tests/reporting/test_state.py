@@ -10,6 +10,7 @@ import pytest
 from steps.contracts import (
     ClusterResult,
     ClusterState,
+    ForeignFile,
     LastSuccess,
     Mode,
     Outcome,
@@ -312,6 +313,16 @@ def test_cluster_in_neither_bucket_nor_git_is_removed() -> None:
 )
 def test_run_that_did_not_list_a_cluster_does_not_remove_it(second: RunResult) -> None:
     assert "east" in after(run(0, clusters=(FULL,)), second).clusters
+
+
+# -- foreign files -------------------------------------------------------------------------------
+
+
+def test_state_remembers_the_foreign_files_that_stay() -> None:
+    kept, removed = (ForeignFile(path=path, oid="0" * 40, removed=path == "b") for path in "ab")
+    state = east_after(cluster(files=1, deleted=1, accepted=0, foreign=(kept, removed)))
+    assert state.foreign == (kept,)
+    assert not state.missing
 
 
 # -- counters -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from steps.contracts import ClusterResult, ClusterState, Status
+from steps.contracts import ClusterResult, ClusterState, ForeignFile, Status
 from steps.reporting.markdown import markdown
 from steps.reporting.status_page import status_page
 from tests.support import faults
@@ -78,3 +78,11 @@ def test_status_page_marks_times_ahead_of_now() -> None:
     known = ClusterState(last_success_at=NOON + timedelta(days=1), newest_object_at=NOON)
     page = markdown(status_page(state(clusters={"east": known}), NOON, healthy=False, reason="x"))
     assert "| 2025-07-13 12:00 UTC, in the future | 2025-07-12 12:00 UTC |" in page
+
+
+def test_status_page_lists_the_first_foreign_files() -> None:
+    files = tuple(ForeignFile(path=f"ghost/{number:02}", oid="0" * 40) for number in range(22))
+    known = state(clusters={"ghost": ClusterState(foreign=files)})
+    page = markdown(status_page(known, NOON, healthy=True, reason="ok"))
+    assert "## Foreign files\n\n- `ghost/00`\n" in page
+    assert "… and 2 more." in page

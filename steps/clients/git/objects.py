@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from io import BytesIO
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from steps.core.changes import TreeRow
 from steps.core.git_objects import Change
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from steps.clients.git.process import Git
 
 NEW = "refs/git-sync/new"
+
+
+class PathChange(NamedTuple):
+    """One path that a commit changed; ``change`` is git's letter: A, M, D or T."""
+
+    commit: str
+    path: bytes
+    change: str
 
 
 class Objects:
@@ -61,6 +69,19 @@ class Objects:
                 old_mode, mode, before, after, change = head.decode().lstrip(":").split(" ")
                 ids = (oid if at == GitMode.FILE else "" for at, oid in ((old_mode, before), (mode, after)))
                 yield BlobChange(next(fields), Change(change.replace("T", "M")), *ids)
+
+    def _path_changes(self, *arguments: str) -> Iterator[PathChange]:
+        """Read `git log -z --raw --format=%H`: ids, each followed by heads (":…") with their paths."""
+        with self._git.stream(*arguments) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            commit = ""
+            fields = _null_terminated(process.stdout)
+            for field in fields:
+                head = field.lstrip(b"\n").decode()
+                if head.startswith(":"):
+                    yield PathChange(commit, next(fields), head[-1])
+                else:
+                    commit = head
 
     def blobs_among(self, oids: Iterable[str]) -> set[str]:
         """Return those of these ids that are blobs and present."""

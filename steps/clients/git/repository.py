@@ -21,7 +21,7 @@ from steps.clients.git.config import (
     user_config,
 )
 from steps.clients.git.errors import MESSAGES
-from steps.clients.git.objects import Objects, lines
+from steps.clients.git.objects import Objects, PathChange, lines
 from steps.clients.git.process import Git, check_installed
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
@@ -30,7 +30,7 @@ from steps.runtime.redaction import redacted
 from steps.workdir.files import atomic_file, naming, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from steps.runtime.settings.git import GitSettings
 
@@ -46,9 +46,11 @@ _NO_SUCH_COMMIT = re.compile(r"not our ref|unadvertised object|couldn't find rem
 
 
 class Commit(NamedTuple):
-    """A commit of the remote's history."""
+    """A commit of the remote's history. The oldest commits that were fetched have no ``parents``."""
 
     oid: str
+    parents: tuple[str, ...]
+    emails: frozenset[str]
     message: str
 
 
@@ -177,6 +179,23 @@ class Repository(Objects):
         """Return the fetched commits of the branch that are not ancestors of ``commit``, which is present."""
         return self._log(_BASE, f"^{commit}")
 
+    def path_changes(self, directories: Iterable[str]) -> Iterator[PathChange]:
+        """Yield the changes of the fetched commits below these directories ("dir/"), newest first.
+
+        Merges are skipped.
+        """
+        arguments = (
+            "log",
+            "-z",
+            "--topo-order",
+            "--full-history",
+            "--raw",
+            "-r",
+            "--no-renames",
+            "--format=%H",
+        )
+        return self._path_changes(*arguments, _BASE, "--", *directories)
+
     def fetch_commit(self, commit: str, depth: int) -> bool:
         """Fetch a commit, on the branch or not, and up to ``depth`` before it; False if there is none."""
         try:
@@ -188,9 +207,13 @@ class Repository(Objects):
         return True
 
     def _log(self, *revisions: str) -> list[Commit]:
-        arguments = ("log", "-z", "--topo-order", "--format=%H%n%B", *revisions)
+        arguments = ("log", "-z", "--topo-order", "--format=%H%n%P%n%ae%n%ce%n%B", *revisions)
         out = self._git.run(*arguments).decode(errors="replace")
-        return [Commit(*entry.split("\n", 1)) for entry in out.split("\0") if entry]
+        commits = []
+        for entry in filter(None, out.split("\0")):
+            oid, parents, author, committer, message = entry.split("\n", 4)
+            commits.append(Commit(oid, tuple(parents.split()), frozenset({author, committer}), message))
+        return commits
 
     def _fetch(self, what: str, depth: int) -> None:
         self._git.run(

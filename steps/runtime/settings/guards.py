@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from steps.core.deletion_guard import DeletionLimits, Vanished
+from steps.core.deletion_guard import DeletionLimits, ForeignFiles, Vanished
 from steps.core.intake_limits import IntakeLimits
 from steps.runtime.settings.fields import Group, lower, split
 
@@ -44,6 +44,12 @@ class GuardSettings(Group):
         default=Vanished.REFUSE,
         description="what to do if a cluster is no longer in the bucket: `refuse`, `keep` or `delete` it",
     )
+    foreign_files: Annotated[ForeignFiles, BeforeValidator(lower)] = Field(
+        alias="FOREIGN_FILES",
+        default=ForeignFiles.KEEP,
+        description="what to do with files that no run has written, if their deletion would be refused: "
+        "`keep` or `remove` them",
+    )
     allow_delete: Annotated[tuple[str, ...], BeforeValidator(_approval_list), AfterValidator(_approvals)] = (
         Field(alias="ALLOW_DELETE", default=(), description="approved deletions, as `<cluster>:<token>`")
     )
@@ -51,7 +57,9 @@ class GuardSettings(Group):
     @property
     def limits(self) -> DeletionLimits:
         """The limits in the form that the guard takes."""
-        return DeletionLimits(self.max_delete_count, self.max_delete_percent, self.cluster_vanished)
+        return DeletionLimits(
+            self.max_delete_count, self.max_delete_percent, self.cluster_vanished, self.foreign_files
+        )
 
 
 class IntakeSettings(Group):

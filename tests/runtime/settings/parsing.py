@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.contracts import Mode
-from steps.core.deletion_guard import Vanished
+from steps.core.deletion_guard import ForeignFiles, Vanished
 from steps.errors import FixConfiguration
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.delivery import On
@@ -57,6 +57,7 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "MAX_DELETE_COUNT": ("0", 0),
     "MAX_DELETE_PERCENT": ("12.5", 12.5),
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
+    "FOREIGN_FILES": ("Remove", ForeignFiles.REMOVE),
     "ALLOW_DELETE": (
         "east:00000000000000ca,west:00000000000000be",
         ("east:00000000000000ca", "west:00000000000000be"),
@@ -124,6 +125,7 @@ DEFAULTS: dict[str, object] = {
     "MAX_DELETE_COUNT": 5,
     "MAX_DELETE_PERCENT": 20,
     "CLUSTER_VANISHED": Vanished.REFUSE,
+    "FOREIGN_FILES": ForeignFiles.KEEP,
     "DOWNLOAD_TIMEOUT": None,
     "RETRY_ATTEMPTS": 3,
     "RETRY_DELAY": timedelta(seconds=5),
@@ -166,6 +168,7 @@ BAD = {
     "MAX_DELETE_COUNT": "-1",
     "MAX_DELETE_PERCENT": "101",
     "CLUSTER_VANISHED": "shrug",
+    "FOREIGN_FILES": "refuse",
     "DOWNLOAD_TIMEOUT": "90",
     "RETRY_ATTEMPTS": "many",
     "RETRY_DELAY": "5",
