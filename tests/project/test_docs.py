@@ -17,7 +17,7 @@ import yaml
 
 from steps import contracts
 from steps.cli import cli
-from steps.clients.git.errors import MESSAGES, PERMANENT
+from steps.clients.git.errors import CAUSES, MESSAGES
 from steps.contracts import State
 from steps.core import limits
 from steps.core.changes import FETCHED, UNCHANGED, ManifestRow
@@ -383,7 +383,7 @@ def logged_texts() -> Iterator[LoggedText]:
                     yield LoggedText(f"{where}:{call.lineno}", text)
     for text in [
         *MESSAGES.values(),
-        *(cause for _, cause in PERMANENT),
+        *CAUSES,
         *REFUSALS.values(),
         *REASONS.values(),
     ]:

@@ -375,7 +375,7 @@ FAULTS = {
     "git answers 403": (40, echoing_git(403)),
     "git answers 403, cut at the limit": (40, echoing_git(403, 985)),
     "git answers 500": (30, echoing_git(500)),
-    "git answers with a text page": (30, echoing_git(200)),
+    "git answers with a text page": (40, echoing_git(200)),
     "git redirects": (40, redirecting_git),
     "git loses the response": (0, git_that_hangs_up),
     "the hook rejects": (40, hook(0, "exit 1")),

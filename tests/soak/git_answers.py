@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 _REQUESTS = 23
 _ACCEPTED = 16
 
-# Transient faults, and faults that a person must fix. 200 is a page that is not a Git repository.
-_TRANSIENT = (429, 500, 502, 503, 200)
-_PERMANENT = (401, 403, 404, 413)
+# Transient faults, and faults that a person must fix. 200 is a page that is not a Git repository; as the answer
+# to a POST, git takes it for a broken connection.
+_TRANSIENT = (429, 500, 502, 503)
+_PERMANENT = (401, 403, 404, 413, 200)
 
 
 def _cases(seed: int) -> Iterator[str]:
@@ -94,6 +95,8 @@ class _Selection:
 
 def _status(setup: Served, status: str, selection: _Selection) -> set[int]:
     setup.server.answer = lambda _: int(status) if selection.next() else None
+    if int(status) == 200:
+        return {0, 30, 40} if selection.lasting else {0, 40}
     if int(status) in _PERMANENT:
         return {0, 40}
     return {0, 30} if selection.lasting else {0}

@@ -6,7 +6,7 @@ import os
 import subprocess
 from base64 import b64decode
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -40,6 +40,16 @@ class GitRequest:
     def protocol(self) -> str:
         """The Git-Protocol header: "version=2" from current clients."""
         return self.headers.get("git-protocol", "")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer that does not come from git."""
+
+    status: int
+    body: bytes = b"refused\n"
+    type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_request(method: str, target: str, headers: Mapping[str, str]) -> GitRequest:
@@ -83,23 +93,23 @@ class _Exchange:
     def run(self) -> None:
         state, request = self.state, self.request
         state.seen(request)
-        if status := state.failure_for(request):
-            self._refuse(status, {})
+        if failure := state.failure_for(request):
+            self._reply(failure if isinstance(failure, Reply) else Reply(failure))
         elif state.redirects(request):
-            self._refuse(302, {"Location": f"{state.redirect_to}{request.target}"})
+            self._reply(Reply(302, headers={"Location": f"{state.redirect_to}{request.target}"}))
         elif state.refuses(request):
-            self._refuse(401, {"WWW-Authenticate": 'Basic realm="git"'})
+            self._reply(Reply(401, headers={"WWW-Authenticate": 'Basic realm="git"'}))
         else:
             if state.before is not None:
                 state.before(request)
             repository = state.serve(request) if state.serve is not None else None
             self._serve(repository)
 
-    def _refuse(self, status: int, headers: Mapping[str, str]) -> None:
+    def _reply(self, reply: Reply) -> None:
         # An unread body would be parsed as the next request on this connection.
         for _ in self.handler.request_body():
             pass
-        self.handler.reply(status, {"Content-Type": "text/plain", **headers}, b"refused\n")
+        self.handler.reply(reply.status, {"Content-Type": reply.type, **reply.headers}, reply.body)
 
     def _serve(self, repository: Path | None) -> None:
         loss = self.state.loss_for(self.request)

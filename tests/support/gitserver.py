@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from tests.support.gitbackend import GitRequest, handler_for
+from tests.support.gitbackend import GitRequest, Reply, handler_for
 from tests.support.loopback import LoopbackServer, certified
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class GitServer:
 
     `token`, `anonymous_read`, `redirect_to`, `answer`, `before` and `serve` may be set while it runs.
     `redirect_to` is a base URL: every request is redirected there with 302, or with
-    `redirect_after_login` only requests that have the token. `answer` returns a status for a request,
-    before credentials are checked, or None to let it pass. `before` is called with each accepted
+    `redirect_after_login` only requests that have the token. `answer` returns a status or a Reply for a
+    request, before credentials are checked, or None to let it pass. `before` is called with each accepted
     request before git receives it, for example to move a branch between a fetch and a push. `serve`
     returns another repository to serve the request from, or None.
     `ca_file` is the PEM file to trust; None for plain HTTP.
@@ -48,7 +48,7 @@ class GitServer:
     anonymous_read: bool = False
     redirect_to: str | None = None
     redirect_after_login: bool = False
-    answer: Callable[[GitRequest], int | None] | None = None
+    answer: Callable[[GitRequest], int | Reply | None] | None = None
     before: Callable[[GitRequest], None] | None = None
     serve: Callable[[GitRequest], Path | None] | None = None
     _requests: list[GitRequest] = field(default_factory=list, repr=False)
@@ -100,10 +100,10 @@ class GitServer:
         with self._lock:
             self._requests.append(request)
 
-    def failure_for(self, request: GitRequest) -> int | None:
-        """Return the status to fail `request` with, once; called by the handler."""
-        if self.answer is not None and (status := self.answer(request)):
-            return status
+    def failure_for(self, request: GitRequest) -> int | Reply | None:
+        """Return the answer to fail `request` with, once; called by the handler."""
+        if self.answer is not None and (answer := self.answer(request)):
+            return answer
         outcome = self._use(request, int)
         return outcome if isinstance(outcome, int) else None
 

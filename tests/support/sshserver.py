@@ -28,7 +28,9 @@ class SSHServer:
     """A running server and the files of its client; private keys have mode 0600.
 
     `other_key_path` is a key that the server does not accept. `wrong_known_hosts_path` has another
-    host key for the address of this server. `commands` has each requested command.
+    host key for the address of this server. `commands` has each requested command. `answers` has, for
+    "git-upload-pack" (fetch) or "git-receive-pack" (push), what the server prints on stderr instead of
+    running it, and its exit status.
     """
 
     root: Path
@@ -38,6 +40,7 @@ class SSHServer:
     known_hosts_path: Path
     wrong_known_hosts_path: Path
     commands: list[str] = field(default_factory=list)
+    answers: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def url_for(self, repository: Path | str) -> str:
         """Return the URL of a repository under the root, given by its path or its name."""
@@ -52,13 +55,14 @@ def ssh_git_server(root: Path) -> Iterator[SSHServer]:
     host_key = asyncssh.generate_private_key(_ALGORITHM)
     other_host_key = asyncssh.generate_private_key(_ALGORITHM)
     commands: list[str] = []
+    answers: dict[str, tuple[str, int]] = {}
     with TemporaryDirectory(prefix="git-ssh-") as scratch:
         folder = Path(scratch)
         key_path = folder / "id"
         authorised = _new_key(key_path)
         other_key_path = folder / "other_id"
         _new_key(other_key_path)
-        with _listening(root, host_key, authorised, commands) as port:
+        with _listening(root, host_key, authorised, commands, answers) as port:
             yield SSHServer(
                 root=root,
                 port=port,
@@ -67,6 +71,7 @@ def ssh_git_server(root: Path) -> Iterator[SSHServer]:
                 known_hosts_path=_known_hosts(folder / "known_hosts", port, host_key),
                 wrong_known_hosts_path=_known_hosts(folder / "wrong", port, other_host_key),
                 commands=commands,
+                answers=answers,
             )
 
 
@@ -88,13 +93,21 @@ def _known_hosts(path: Path, port: int, key: asyncssh.SSHKey) -> Path:
 
 @contextmanager
 def _listening(
-    root: Path, host_key: asyncssh.SSHKey, authorised: asyncssh.SSHKey, commands: list[str]
+    root: Path,
+    host_key: asyncssh.SSHKey,
+    authorised: asyncssh.SSHKey,
+    commands: list[str],
+    answers: dict[str, tuple[str, int]],
 ) -> Iterator[int]:
     ready: Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def answer(process: asyncssh.SSHServerProcess[bytes]) -> None:
         commands.append(process.command or "")
-        process.exit(await _run(process, root))
+        if answer := answers.get((process.command or "").partition(" ")[0]):
+            process.stderr.write(answer[0].encode())
+            process.exit(answer[1])
+        else:
+            process.exit(await _run(process, root))
         await process.wait_closed()
 
     async def serve() -> None:

@@ -112,6 +112,8 @@ def _ssh_command(settings: GitSettings) -> str:
         "ConnectTimeout": "15",
         "ServerAliveInterval": str(_ALIVE_SECONDS),
         "ServerAliveCountMax": "4",
+        # These lines prove how far the exchange came, and that the server ended it: see output.py.
+        "LogLevel": "DEBUG1",
     }
     command = ["ssh", "-F", "/dev/null", "-i", str(key.absolute())]
     return shlex.join([*command, *(f"-o{name}={value}" for name, value in options.items())])

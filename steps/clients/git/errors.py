@@ -1,14 +1,18 @@
-"""The messages of git, ssh and curl, and the error that each becomes.
+"""The error that a failed git process becomes, from what git, ssh, curl and the Git host printed.
 
-The wordings are those of Git 2.39 (with its servers receive-pack and upload-pack), OpenSSH 9.2 and
-curl 7.88, except where a host is named. tests/clients/git/test_errors.py has examples.
+Where possible the stage of the exchange decides, and the status: the HTTP status, the host's rejection of a
+push, or that the host itself ended the exchange. Words decide what is left. They are those of Git 2.39 (with
+its servers receive-pack and upload-pack), OpenSSH 9.2 and curl 7.88, except where a host is named.
+tests/clients/git/test_host_answers.py has the answers of many hosts.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
 
+from steps.clients.git.output import Output, parsed
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain, volume_usage
 from steps.runtime.redaction import redacted
@@ -22,16 +26,25 @@ MESSAGES = {
     Operation.GIT_COMMIT: "Failed to commit",
 }
 
-_DISK_FULL = "the disk is full or read-only"
-_REFUSED = "the server refused"
 
-# Failures that last until a person acts: the first pattern that matches gives the cause. Every other
-# failure is transient.
-PERMANENT = (
-    # ssh prints "WARNING: UNPROTECTED PRIVATE KEY FILE!"
-    (r"unprotected private key", "the SSH key's permissions are too open: chmod 600"),
-    # ssh: 'Load key "/etc/ssh-key/id": invalid format', '… error in libcrypto'
-    (r"invalid format|error in libcrypto|load key", "the SSH key cannot be used"),
+class Cause(NamedTuple):
+    """Why git failed, for as long as a person does not act, and what to do."""
+
+    text: str
+    advice: str = ""
+
+
+_AUTHENTICATION = Cause("authentication failed", "renew the token (GIT_TOKEN) or the key (SSH_KEY_PATH)")
+_NOT_ALLOWED = Cause("not allowed", "give the owner of GIT_TOKEN or SSH_KEY_PATH the right to push")
+_NOT_FOUND = Cause("repository not found", "check GIT_REPOSITORY, and that this identity may read it")
+_REFUSED = Cause("the server refused")
+_NOT_GIT = Cause("the server answered with a web page, not with Git", "check GIT_REPOSITORY")
+_SIGN_IN = Cause("redirected to a sign-in page", "has the token expired? Renew it (GIT_TOKEN)")
+_DISK_FULL = Cause("the disk is full or read-only")
+_UNWRITABLE = Cause("the repository cannot be written")
+
+# What git prints about a disk: ours, or that of the host.
+_ANYWHERE = (
     (
         # strerror of ENOSPC, EROFS and EDQUOT. git: "sha1 file '…' write error. Out of diskspace",
         # "couldn't write …". git does not name ENOSPC in all of these.
@@ -39,56 +52,117 @@ PERMANENT = (
         _DISK_FULL,
     ),
     # git, for a file:// repository; "remote:" before it where it is the server's
-    (r"unable to create temporary|insufficient permission", "the repository cannot be written"),
+    (r"unable to create temporary|insufficient permission", _UNWRITABLE),
+    # upload-pack: "aborting due to possible repository corruption on the remote side."
+    (r"repository corruption on the remote side", Cause("the repository is damaged")),
+)
+
+# What git, ssh and curl print themselves, about failures that last until a person acts: the first pattern
+# that matches gives the cause. Every other failure is transient.
+_OURS = (
+    # ssh prints "WARNING: UNPROTECTED PRIVATE KEY FILE!"
+    (r"unprotected private key", Cause("the SSH key's permissions are too open: chmod 600")),
+    # ssh: 'Load key "/etc/ssh-key/id": invalid format', '… error in libcrypto'
+    (r"^load key .*: ", Cause("the SSH key cannot be used", "check SSH_KEY_PATH")),
+    # git: "error: cannot run ssh: No such file or directory". dash: "1: ssh: not found"
+    (r"cannot run ssh|\bssh: (command )?not found", Cause("ssh does not run", "install openssh-client")),
+    (
+        # "Unable to negotiate with … port 22: no matching host key type found. Their offer: ssh-rsa" from ssh
+        r"unable to negotiate with",
+        Cause("ssh and the server have no common algorithm", "use a newer server, or https"),
+    ),
     (
         (
             # git over HTTP: "Authentication failed for '…'"; "could not read Username for '…': terminal
-            # prompts disabled" where it has no credential. ssh: "git@host: Permission denied (publickey)."
+            # prompts disabled" where it has no credential. ssh: "git@host: Permission denied (publickey).";
+            # or it quotes the server with "Too many authentication failures"
             r"authentication failed|could not read (username|password)|permission denied \("
-            # curl 22: "The requested URL returned error: 403". GitLab: "HTTP Basic: Access denied"
-            r"|returned error: 40[13]|access denied|invalid credentials|no supported authentication"
+            r"|too many authentication failures"
         ),
-        "authentication failed",
+        _AUTHENTICATION,
     ),
-    # ssh: "Host key verification failed.", "No ED25519 host key is known for … and you have requested
-    # strict checking."
-    (r"host key verification failed|no .* host key is known", "host key verification failed"),
-    # curl 60 and 77: "SSL certificate problem: …"; with GnuTLS (Debian's git) "server certificate
-    # verification failed. CAfile: none"; "SSL: no alternative certificate subject name matches …"
-    (r"certificate|ssl: no alternative|CAfile", "TLS certificate not trusted"),
+    (
+        # ssh: "Host key verification failed.", "No ED25519 host key is known for … and you have requested
+        # strict checking."
+        r"host key verification failed|no .* host key is known",
+        Cause("host key verification failed", "compare the fingerprint, then correct SSH_KNOWN_HOSTS_PATH"),
+    ),
+    (
+        # curl 35: with GnuTLS (Debian's git) "gnutls_handshake() failed: An unexpected TLS packet was
+        # received", with OpenSSL "SSL routines::wrong version number"
+        r"unexpected tls packet|wrong version number|packet length too long",
+        Cause("not TLS: http?", "the port of GIT_REPOSITORY does not use TLS"),
+    ),
+    # curl 60 and 77: "SSL certificate problem: …"; with GnuTLS "server certificate verification failed.
+    # CAfile: none"; "SSL: no alternative certificate subject name matches …"
+    (r"certificate|ssl: no alternative|CAfile", Cause("TLS certificate not trusted", "set GIT_CA_FILE")),
+    (
+        # curl 56: "CONNECT tunnel failed, response 407", "Received HTTP code 407 from proxy after CONNECT"
+        r"(tunnel failed, response|received http code) 4\d\d",
+        Cause("the proxy refused", "check HTTPS_PROXY"),
+    ),
+    # git, after 302 to a page whose address does not end in info/refs
+    (r"unable to update url base from redirection", _SIGN_IN),
     (
         (
-            # git: "repository 'https://…/' not found", "'…' does not appear to be a git repository".
-            # GitHub over SSH: "ERROR: Repository not found."
-            r"not found|does not appear to be a git repository|does not exist|not a git repository"
-            r"|returned error: 404"
+            # git reads from a server that does not answer with Git as if it had plain files, and pushes with
+            # WebDAV. It prints "…/info/refs not valid: is this a git repository?" or "git-http-push failed"
+            r"not valid: (is this|could not determine)|git-http-push failed|no dav locking"
+            # with Git's content type, but without its content
+            r"|invalid server response"
         ),
-        "repository not found",
+        _NOT_GIT,
     ),
-    # upload-pack: "aborting due to possible repository corruption on the remote side."
-    (r"repository corruption on the remote side", "the repository is damaged"),
+    (
+        # git: "repository 'https://…/' not found", "'…' does not appear to be a git repository"
+        r"repository\s+not found|does not appear to be a git repository|does not exist|not a git repository",
+        _NOT_FOUND,
+    ),
     (
         # git: "transport 'http' not allowed" (GIT_ALLOW_PROTOCOL), "unable to find remote helper for '…'".
         # curl 1: 'Protocol "file" not supported or disabled in libcurl', after a redirect
         r"transport .*not allowed|protocol .*not supported|unable to find remote helper",
-        "protocol not allowed",
+        Cause("protocol not allowed"),
     ),
-    (
-        (
-            # receive-pack: "pre-receive hook declined", "deny updating a hidden ref". GitLab: "You are not
-            # allowed to push code to protected branches on this project."
-            r"hook declined|protected branch|pre-receive|not allowed|denied|deny|\[remote rejected\]"
-            # curl 47: "Maximum (20) redirects followed". Of the statuses 4xx these are transient: 408, 409,
-            # 421, 423, 425 and 429
-            r"|maximum .* redirects|returned error: 4(?!08|09|21|23|25|29)\d\d"
-        ),
-        _REFUSED,
-    ),
+    # curl 47: "Maximum (20) redirects followed"
+    (r"maximum .* redirects", _REFUSED),
 )
 
-# Causes that a server can report after it has received the push. A hook may print any other word too, and
-# quote paths such as certificate.yaml.
-_CAUSES_AT_THE_SERVER = {_DISK_FULL, "the repository cannot be written", _REFUSED}
+# -- HTTP ------------------------------------------------------------------------------------------------
+
+# These statuses last until a person acts. 3xx: git follows redirects of its first request only. 501: a server
+# that does not know POST. Every other 5xx is transient.
+_STATUSES = {401: _AUTHENTICATION, 403: _NOT_ALLOWED, 404: _NOT_FOUND, 501: _NOT_GIT, 505: _REFUSED}
+# timeout, conflict, misdirected, locked, too early, too many requests
+_TRANSIENT_STATUSES = {408, 409, 421, 423, 425, 429}
+
+CAUSES = {cause.text for _, cause in (*_ANYWHERE, *_OURS)} | {one.text for one in _STATUSES.values()}
+
+# -- words of hosts --------------------------------------------------------------------------------------
+
+# Passing conditions, with which a host ends an exchange or rejects a push. Gitea 1.26: "Internal Server
+# Connection Error" (its hook cannot reach it). GitLab 17: "Internal API unreachable", "4:Deadline Exceeded",
+# "The repository is temporarily read-only. Please try again later." Bitbucket Data Center 8: "under heavy
+# load". GitHub: "Internal Server Error", "secondary rate limit". Gerrit 3.9: "internal server error",
+# "shutting down". upload-pack: "not our ref", for a branch that another push replaced during the fetch.
+_PASSING = re.compile(
+    r"\binternal (server |api |connection |server connection )?(error|unreachable)"
+    r"|temporar(y|ily)|try again (later|in |shortly|soon)|unavailable|unreachable|deadline exceeded"
+    r"|(connection|request|operation|command) timed out|connection (refused|reset)|bad gateway"
+    r"|maintenance|heavy load|overloaded|shutting down|rate limit|too many requests|not our ref",
+    re.IGNORECASE,
+)
+# In the words of a host that has not seen any content yet, these mean the same. A hook may quote them.
+_PASSING_BEFORE_CONTENT = re.compile(
+    r"try again|\bretry\b|\bbusy\b|time(d )?out|too many (connections|sessions)", re.I
+)
+
+# tests/clients/git/host_answers.yaml has these answers, as "missing".
+_MISSING = re.compile(
+    r"not found|could not be found|cannot find|does not exist|no such|does not appear to be a git repository"
+    r"|not a git repository",
+    re.IGNORECASE,
+)
 
 # Reasons of a rejected ref that are transient: another push came first (send-pack: "stale info", "fetch
 # first"; receive-pack: "cannot lock ref", "failed to update ref"), or the server has an internal error …
@@ -101,13 +175,14 @@ _PERMANENT_REJECTION = re.compile(
     r"exists; cannot create|permission denied|no space left|hook declined", re.I
 )
 
-# Names in the output that come from our settings: a repository may be called certificates.git, a branch
-# deny-all.
+# Names in the output that come from our settings or the bucket: a repository may be called certificates.git,
+# a branch deny-all, an object maintenance/busy.yaml.
 _NAMES = re.compile(
-    r"'[^'\s]+'|\"[^\"\s]+\"|refs/heads/\S+|^To .*$|(?:resolve host:|connect to host|connect to) \S+", re.M
+    r"'[^'\s]+'|\"[^\"\s]+\"|refs/heads/\S+|^To .*$|(?:resolve host:|connect to host|connect to) \S+"
+    r"|\S*/\S*",
+    re.M,
 )
 _QUOTED_CHARACTERS = 1000
-_STATUS = re.compile(r"The requested URL returned error: \d+")
 
 # send-pack: "! [remote rejected] main -> main (pre-receive hook declined)". Azure DevOps continues the reason
 # on the next lines. A proxy may limit the size of a push, with status 413.
@@ -122,42 +197,75 @@ class PushRefused(FixConfiguration):
     """
 
     def __init__(self, host_message: str, output: str) -> None:
-        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], f"{_REFUSED}: {host_message}")
+        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], f"{_REFUSED.text}: {host_message}")
         self.host_message = host_message
         self.output = output
 
 
-def git_error(operation: Operation, output: str, status: int, directory: Path | None = None) -> SyncError:
-    """Return the error that git's output and exit status mean; it quotes the server's messages.
+def git_error(operation: Operation, text: str, status: int, directory: Path | None = None) -> SyncError:
+    """Return the error that git's output and exit status mean; it quotes the host's words.
 
     ``directory`` is that of the local repository, which is named if its volume is full.
     """
-    lines = [line.strip() for line in output.split("\n") if line.strip("@ \r")]
-    server = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
-    ours = [line for line in lines if not line.startswith(("remote:", "hint:", "warning:", "Warning:"))]
-    rejected = re.findall(r"\[(?:remote )?rejected\] \((.*)\)", output)
-    http_status = _STATUS.findall(output)[-1:]
-    quoted = "; ".join(
-        filter(None, [*server, *rejected, *http_status] if server or rejected else ours or lines)
-    )
-    quoted = _shortened(redacted(quoted))  # in this order: half a secret would not be recognized
-    without_names = _NAMES.sub("", output)
-    is_transient = any(map(_TRANSIENT_REJECTION.search, rejected)) and not _PERMANENT_REJECTION.search(
-        without_names
-    )
-    is_refused_push = operation is Operation.GIT_PUSH and _REFUSED_PUSH.search(output) is not None
-    for pattern, cause in () if is_transient else PERMANENT:
-        if is_refused_push and cause not in _CAUSES_AT_THE_SERVER:
-            continue
-        if re.search(pattern, without_names, re.IGNORECASE):
-            if is_refused_push and cause == _REFUSED:
-                return PushRefused(quoted, output)
-            is_here = cause == _DISK_FULL and directory is not None and not (server or rejected)
-            usage = f"; {directory} ({volume_usage(str(directory))})" if is_here else ""
-            return FixConfiguration(operation, MESSAGES[operation], f"{cause}: {quoted}{usage}")
-    return TryAgain(
-        operation, MESSAGES[operation], quoted or f"git exited with status {status} and printed nothing"
-    )
+    out = parsed(text)
+    quoted = _shortened(redacted(out.quoted()))  # in this order: half a secret would not be recognized
+    is_push_refused = operation is Operation.GIT_PUSH and _REFUSED_PUSH.search(text) is not None
+    cause = _rejection(out, text) if is_push_refused or out.rejected else _cause(out, text)
+    if cause is None:
+        quoted = quoted or f"git exited with status {status} and printed nothing"
+        return TryAgain(operation, MESSAGES[operation], quoted)
+    if is_push_refused and cause is _REFUSED:
+        return PushRefused(quoted, text)
+    advice = f"; {cause.advice}" if cause.advice else ""
+    if cause is _DISK_FULL and directory is not None and not (out.host or out.rejected):
+        advice = f"; {directory} ({volume_usage(str(directory))})"
+    return FixConfiguration(operation, MESSAGES[operation], f"{cause.text}: {quoted}{advice}")
+
+
+def _rejection(out: Output, text: str) -> Cause | None:
+    """Return the cause of a push that the host received and did not accept; None if it is transient."""
+    without_names = _NAMES.sub("", text)
+    is_lasting = _PERMANENT_REJECTION.search(without_names) is not None
+    if any(map(_TRANSIENT_REJECTION.search, out.rejected)) and not is_lasting:
+        return None
+    # A hook may print any other word too, and quote the content.
+    if cause := _first(_ANYWHERE, without_names):
+        return cause
+    return None if _is_passing(out) else _REFUSED
+
+
+def _cause(out: Output, text: str) -> Cause | None:
+    """Return why git failed, None if the failure is transient."""
+    if cause := _first(_ANYWHERE, _NAMES.sub("", text)):
+        return cause
+    if out.is_ended_by_host:
+        return _ending(out)
+    if status := out.http_status:
+        return _answer(status, out)
+    return _first(_OURS, _NAMES.sub("", "\n".join(out.ours)))
+
+
+def _answer(status: int, out: Output) -> Cause | None:
+    """Return what an HTTP status means, None if it is transient."""
+    if status in _TRANSIENT_STATUSES or (status == HTTPStatus.FORBIDDEN and _is_passing(out)):
+        return None
+    return _STATUSES.get(status, None if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _REFUSED)
+
+
+def _ending(out: Output) -> Cause | None:
+    """Return the cause of an exchange that the host has ended with words, before any content."""
+    if _is_passing(out) or any(map(_PASSING_BEFORE_CONTENT.search, out.host)):
+        return None
+    return _NOT_FOUND if any(map(_MISSING.search, out.host)) else _REFUSED
+
+
+def _is_passing(out: Output) -> bool:
+    return any(_PASSING.search(_NAMES.sub("", line)) for line in (*out.host, *out.rejected))
+
+
+def _first(patterns: tuple[tuple[str, Cause], ...], text: str) -> Cause | None:
+    found = (cause for pattern, cause in patterns if re.search(pattern, text, re.IGNORECASE | re.MULTILINE))
+    return next(found, None)
 
 
 def _shortened(text: str) -> str:

@@ -27,7 +27,7 @@ TRANSIENT = [
 
 PERMANENT = {
     "remote: too large\nerror: RPC failed; HTTP 413 curl 22 The requested URL returned error: 413": (
-        "the server refused: too large; The requested URL returned error: 413"
+        "the server refused: too large; HTTP status 413"
     ),
     "fatal: unable to access 'https://h/x.git/': The requested URL returned error: 410": (
         "the server refused: "
@@ -73,7 +73,7 @@ def test_error_quotes_the_http_status_after_the_servers_message() -> None:
         "remote: slow down\nfatal: unable to access 'https://h/x/': The requested URL returned error: 429"
     )
     problem = git_error(Operation.GIT_CLONE, output, 128)
-    assert problem.error == "slow down; The requested URL returned error: 429"
+    assert problem.error == "slow down; HTTP status 429"
 
 
 def test_error_without_output_names_the_exit_status() -> None:
@@ -83,11 +83,12 @@ def test_error_without_output_names_the_exit_status() -> None:
 
 
 def test_long_output_is_quoted_with_its_first_and_its_last_words() -> None:
-    output = "fatal: the first reason\n" + "progress\n" * 10_000 + "error: the last reason\n"
+    lines = [f"line {number}\n" for number in range(10_000)]
+    output = f"fatal: the first reason\n{''.join(lines)}error: the last reason\n"
     error = git_error(Operation.GIT_CLONE, output, 128).error
-    assert error.startswith("fatal: the first reason; progress; progress")
-    assert " progress; … progress; " in error
-    assert error.endswith("progress; error: the last reason")
+    assert error.startswith("fatal: the first reason; line 0; line 1;")
+    assert re.search(r"; line \d+; line … line \d+; |; line … \d+; line", error)
+    assert error.endswith("line 9999; error: the last reason")
     assert len(error) <= 1010
 
 
