@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _REQUESTS = 23
 _ACCEPTED = 16
 
-# Transient faults, and faults that a person must fix. 200 is a page that is not a Git repository; as the answer
-# to a POST, git takes it for a broken connection.
+# Transient faults, and faults that a person must fix. 200 is a page that is not a Git repository; git takes
+# it for a broken connection if it answers a POST.
 _TRANSIENT = (429, 500, 502, 503)
 _PERMANENT = (401, 403, 404, 413, 200)
 
