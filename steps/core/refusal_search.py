@@ -11,7 +11,6 @@ Changes are numbered by their place in the plan.
 from __future__ import annotations
 
 import hashlib
-import sys
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
@@ -96,6 +95,7 @@ class Part:
 
 
 NOTHING = Part()
+_NO_END = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class Search:
         return max(0, bisect_right(self._boundaries, number) - 1)
 
     def _of_cluster(self, part: Part, cluster: int) -> Part:
-        bounds = (0, *self._boundaries[1:], sys.maxsize)
+        bounds = (0, *self._boundaries[1:], _NO_END)
         return part.within(bounds[cluster], bounds[cluster + 1])
 
     def _beside_suspects(self, part: Part) -> list[Part]:
