@@ -271,20 +271,29 @@ def publish(context: click.Context, run_id: str | None) -> Exit:
     metavar="TIME",
     help="With --artifacts: start of the run, for a run that wrote no result.",
 )
+@click.option(
+    "--filtered",
+    type=bool,
+    default=False,
+    help="With --artifacts: whether options filter the run, for a run that wrote no result.",
+)
 @click.pass_context
-def report(
+def report(  # noqa: PLR0913 - one argument per option
     context: click.Context,
+    /,
+    *,
     run_id: str | None,
     artifacts: Path | None,
     output: Path | None,
     started_at: datetime | None,
+    filtered: bool,
 ) -> Exit:
     """Step 5: log the result and update sync-metadata.json."""
     if artifacts is None:
         return _commands(context).report(run_id)
     if run_id is None or output is None or started_at is None:
         raise click.UsageError("--artifacts needs --run-id, --output and --started-at.")
-    return _commands(context).report_artifacts(run_id, artifacts, output, started_at)
+    return _commands(context).report_artifacts(run_id, artifacts, output, started_at, filtered=filtered)
 
 
 @cli.command()

@@ -145,8 +145,12 @@ class Commands:
         deliver(configured.delivery, reported, result, volume.locked)
         return Exit.OK
 
-    def report_artifacts(self, run_id: str, artifacts: Path, output: Path, started_at: datetime) -> Exit:
+    def report_artifacts(
+        self, run_id: str, artifacts: Path, output: Path, started_at: datetime, *, filtered: bool
+    ) -> Exit:
         """Do the same without a volume: read Argo's input artifacts, write its output artifacts.
+
+        ``started_at`` and ``filtered`` describe a run that wrote no result.
 
         If an optional input artifact does not exist, Argo creates an empty directory at its path.
         """
@@ -156,7 +160,9 @@ class Commands:
         if result_file.is_file():
             result = explained(read_document(result_file, RunResult), failures)
         else:
-            start = self._start(configured, _checked(run_id)).model_copy(update={"started_at": started_at})
+            start = self._start(configured, _checked(run_id)).model_copy(
+                update={"started_at": started_at, "filtered_by_options": filtered}
+            )
             result = missing_result(start, failures)
         state = Volume(artifacts).state
         deliver(configured.delivery, report(state, result, output=output), result, nullcontext)

@@ -320,7 +320,7 @@ class Outcome(StrEnum):
 
 
 class RunResult(Document):
-    """The result of a run, written by publish and read by report; ``last_run`` in sync-metadata.json."""
+    """The result of a run, written by publish and read by report; also in sync-metadata.json."""
 
     schema_version: Literal[1] = 1
     run_id: str
@@ -414,7 +414,12 @@ class State(Document):
 
     schema_version: Literal[1] = 1
     identity: str
-    last_run: RunResult
+    last_run: RunResult | None = Field(
+        description="the last run that options did not filter; null before the first one"
+    )
+    last_filtered_run: RunResult | None = Field(
+        default=None, description="the last run that options filtered; null before the first one"
+    )
     last_success: LastSuccess | None
     consecutive_failures: int = Field(default=0, description="consecutive runs that did not exit 0")
     listed: dict[str, AwareDatetime] = Field(
@@ -425,3 +430,8 @@ class State(Document):
         default=(), description="the changes that the next run skips, because the Git host refuses them"
     )
     counters: Counters
+
+    @property
+    def runs(self) -> tuple[RunResult, ...]:
+        """The newest runs: the last one, and the last one that options filtered."""
+        return tuple(run for run in (self.last_run, self.last_filtered_run) if run)

@@ -33,7 +33,14 @@ def report(state_file: Path, result: RunResult, *, output: Path | None = None) -
     if is_other_sync(old, result):
         logs.warning(Operation.SETUP_WORKDIR, "The working directory now belongs to another bucket or branch")
     file = (output or state_file.parent) / state_file.name
-    reported = Reported(old, state_after(old, result, now), result, file)
+    reported = Reported(
+        old,
+        state_after(old, result, now),
+        result,
+        file,
+        # The directory ``output`` is that of one run. WORK_DIR keeps the page of the last whole run.
+        pages="report-filtered" if result.filtered_by_options and output is None else "report",
+    )
     write_document(reported.file, reported.state)
     return reported
 
@@ -44,7 +51,7 @@ def _log_clocks(state: State | None, result: RunResult) -> None:
         Operation.REPORT,
         "Times ahead of this machine's clock are ignored",
         error="the clock of this machine, or of one that ran git-sync before, is wrong",
-        last_run=state and state.last_run.finished_at.isoformat(),
+        last_runs=[run.finished_at.isoformat() for run in state.runs] if state else [],
         last_success=state and state.last_success and state.last_success.at.isoformat(),
         this_run=result.finished_at.isoformat(),
         run=result.run_id,

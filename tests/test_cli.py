@@ -338,10 +338,10 @@ def test_run_to_another_branch_resets_the_last_success(sync: Sync, bucket: Bucke
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
     first = sync.state
-    assert sync("run", "--clusters", "east", GIT_BRANCH="other").exit == 0
+    assert sync(CLUSTERS="east", GIT_BRANCH="other").exit == 0
     second = sync.state
     assert second["identity"] != first["identity"]
-    assert second["last_success"] is None
+    assert second["last_success"]["run_id"] != first["last_success"]["run_id"]
     assert list(second["listed"]) == ["east"]
     assert second["counters"]["runs"] == 2, "but a counter never falls"
 

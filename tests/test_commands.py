@@ -64,7 +64,8 @@ def test_failed_discover_writes_a_result_for_report(environ: dict[str, str], tmp
     assert (result["exit_code"], result["operation"]) == (30, "minio_connect")
     assert result["filtered_by_options"] is True
     assert Commands(environ).report("r1") == 0
-    assert json.loads((tmp_path / "work/sync-metadata.json").read_text())["last_run"] == result
+    state = json.loads((tmp_path / "work/sync-metadata.json").read_text())
+    assert (state["last_run"], state["last_filtered_run"]) == (None, result)
 
 
 def test_filters_in_the_environment_do_not_count_as_options(environ: dict[str, str], tmp_path: Path) -> None:

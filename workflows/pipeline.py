@@ -108,6 +108,17 @@ def _from_config_map(*names: str) -> list[Parameter]:
     ]
 
 
+# Settings for which a parameter of the run has another value than the ConfigMap.
+_OVERRIDES = {
+    "SYNC_MODE": "workflow.parameters.mode == 'full' ? 'full' : inputs.parameters.SYNC_MODE",
+    "DRY_RUN": "workflow.parameters['dry-run'] == 'true' ? 'true' : inputs.parameters.DRY_RUN",
+}
+
+
+def _overrides(*names: str) -> env.Access:
+    return env.Access(tuple(m.EnvVar(name=name, value=f"{{{{={_OVERRIDES[name]}}}}}") for name in names))
+
+
 def _or_default(name: str) -> str:
     """An Argo expression for the value of a setting: its default if the ConfigMap's value is empty."""
     default = env.configurable()[name]
@@ -175,11 +186,7 @@ def _result() -> S3Artifact:
 
 
 def _discover() -> Container:
-    """The step that defines the run; the only one that reads the run's parameters, except `branch`."""
-    overrides = {
-        "SYNC_MODE": "workflow.parameters.mode == 'full' ? 'full' : inputs.parameters.SYNC_MODE",
-        "DRY_RUN": "workflow.parameters['dry-run'] == 'true' ? 'true' : inputs.parameters.DRY_RUN",
-    }
+    """The step that defines the run; the others read only the parameters that they need before it exists."""
     return _step(
         "discover",
         "--cache=/artifacts/cache",
@@ -187,14 +194,9 @@ def _discover() -> Container:
             f"--{name}={{{{workflow.parameters.{name}}}}}"
             for name in ("clusters", "namespaces", "allow-delete")
         ),
-        access=env.VOLUME
-        + env.BUCKET
-        + env.REPOSITORY
-        + env.Access(
-            tuple(m.EnvVar(name=name, value=f"{{{{={value}}}}}") for name, value in overrides.items())
-        ),
+        access=env.VOLUME + env.BUCKET + env.REPOSITORY + _overrides(*_OVERRIDES),
         inputs=[
-            *_from_config_map(*_IDENTITY, *overrides),
+            *_from_config_map(*_IDENTITY, *_OVERRIDES),
             _artifact("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
         ],
         outputs=[
@@ -239,9 +241,11 @@ def _report() -> Container:
         "--artifacts=/artifacts",
         f"--output={output_dir}",
         "--started-at={{workflow.creationTimestamp.RFC3339}}",
-        access=env.REPORT_TARGETS,
+        # For a run that was killed before discover had written its result.
+        "--filtered={{=workflow.parameters.clusters != '' || workflow.parameters.namespaces != ''}}",
+        access=env.REPORT_TARGETS + _overrides("DRY_RUN"),
         inputs=[
-            *_from_config_map(*_IDENTITY),
+            *_from_config_map(*_IDENTITY, "DRY_RUN"),
             _artifact("result", "/artifacts/result.json", f"{_RUN_KEY}/result.json"),
             _artifact("state", "/artifacts/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
             # A file, because many failures exceed the maximum length of an argument.

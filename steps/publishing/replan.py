@@ -57,7 +57,7 @@ def clusters_with_newer_listing(
     """
     if state is None:
         return set()
-    is_later = is_before(run.started_at, state.last_run.started_at, now)
+    is_later = any(is_before(run.started_at, other.started_at, now) for other in state.runs)
     newer = set()
     for cluster in clusters:
         ours, known = cluster.listed_at, state.listed.get(cluster.name)

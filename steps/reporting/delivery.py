@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reported:
-    """The state before and after a run was added, its result as added, and the file of the state."""
+    """The state before and after a run was added, its result as added, and the file of the state.
+
+    ``pages`` is the name of the run's pages, without suffix.
+    """
 
     old: State | None
     state: State
     result: RunResult
     file: Path
+    pages: str = "report"
 
 
 def deliver(
@@ -55,7 +59,7 @@ def deliver(
         if reported is not None:
             result = reported.result
             with _errors_logged(Operation.REPORT, "Failed to write the report"):
-                _write_pages(settings.pages, reported.file.parent, result)
+                _write_pages(settings.pages, reported, result)
             errors = {
                 "webhook": _call_webhook(settings.webhook, result),
                 "pushgateway": _push_metrics(settings.pushgateway, reported, result),
@@ -79,10 +83,10 @@ def _errors_logged(operation: Operation, message: str) -> Iterator[None]:
         logs.error(operation, message, problem.error)
 
 
-def _write_pages(pages: CommitPages, directory: Path, result: RunResult) -> None:
+def _write_pages(pages: CommitPages, reported: Reported, result: RunResult) -> None:
     page = run_page(result, pages.commit_page(result.commit) if result.commit else None)
-    for name, text in (("report.md", markdown(page)), ("report.html", html(page))):
-        with atomic_file(directory / name) as out:
+    for suffix, text in ((".md", markdown(page)), (".html", html(page))):
+        with atomic_file(reported.file.parent / f"{reported.pages}{suffix}") as out:
             out.write(text.encode(errors="replace"))
 
 

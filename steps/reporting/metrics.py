@@ -98,7 +98,10 @@ class _Collector(Collector):
             yield _gauge("state_age_seconds", text, self._age_seconds)
         if self._state is None:
             return
-        yield from _last_run(self._state.last_run)
+        if self._state.last_run:
+            yield from _last_run(self._state.last_run)
+        if self._state.last_filtered_run:
+            yield from _last_filtered_run(self._state.last_filtered_run)
         yield _gauge(
             "consecutive_failures", "Consecutive runs that did not exit 0.", self._state.consecutive_failures
         )
@@ -145,10 +148,17 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
         yield _gauge("step_duration_seconds", "Duration of each step of the last run.", steps, "step")
 
 
+def _last_filtered_run(run: RunResult) -> Iterator[Metric]:
+    ended = run.finished_at.timestamp()
+    yield _gauge("last_filtered_run_timestamp_seconds", "When the last run with filter options ended.", ended)
+    code = run.exit_code
+    yield _gauge("last_filtered_run_exit_code", "Exit code of the last run with filter options.", code)
+
+
 def _schedule(settings: HealthSettings, state: State) -> Iterator[Metric]:
     """When runs are due. Computed here because PromQL cannot evaluate a cron expression."""
     schedule, timezone = settings.schedule, settings.timezone
-    if schedule:
+    if schedule and state.last_run:
         began = state.last_run.started_at
         due = next_firing(began, schedule, timezone)
         yield _gauge("next_run_timestamp_seconds", "When the next run is due.", due.timestamp())

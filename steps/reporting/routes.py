@@ -16,6 +16,7 @@ from steps.reporting.status_page import status_page
 from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
+    from steps.contracts import RunResult
     from steps.reporting.state_source import LastReading, Reading
     from steps.runtime.settings.delivery import HttpSettings
 
@@ -38,7 +39,14 @@ class Routes:
 
     def respond(self, path: str, accept: str) -> Response:
         """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
-        paths = {"/": self._status, "/report": self._report, "/health": self._health}
+        paths = {
+            "/": self._status,
+            "/report": lambda reading: self._report(reading.state and reading.state.last_run),
+            "/report/filtered": lambda reading: self._report(
+                reading.state and reading.state.last_filtered_run
+            ),
+            "/health": self._health,
+        }
         try:
             with translated():
                 if path == "/metrics":
@@ -50,7 +58,9 @@ class Routes:
             if path == "/health":
                 return _health(Health(healthy=False, reason=error), stale=False)
             return text_response(HTTPStatus.SERVICE_UNAVAILABLE, error)
-        return text_response(HTTPStatus.NOT_FOUND, "Not found. Paths: / /report /health /metrics")
+        return text_response(
+            HTTPStatus.NOT_FOUND, "Not found. Paths: / /report /report/filtered /health /metrics"
+        )
 
     def _metrics(self, reading: Reading, accept: str) -> Response:
         from steps.reporting.metrics import exposition
@@ -65,10 +75,9 @@ class Routes:
         page = status_page(reading.state, datetime.now(UTC), healthy=found.healthy, reason=found.reason)
         return _html(html(page))
 
-    def _report(self, reading: Reading) -> Response:
-        if reading.state is None:
+    def _report(self, run: RunResult | None) -> Response:
+        if run is None:
             return text_response(HTTPStatus.NOT_FOUND, "No run has been reported yet")
-        run = reading.state.last_run
         return _html(html(run_page(run, self._settings.commit_page(run.commit) if run.commit else None)))
 
     def _health(self, reading: Reading) -> Response:

@@ -64,6 +64,8 @@ _CHAT_SAFE = str.maketrans("<>[]@", "\u2039\u203a()\uff20")
 def headline(result: RunResult) -> str:
     """The run in one line of plain text for chats, without control characters, mentions or links."""
     where = f" on {result.branch}" if result.branch else ""
+    if result.filtered_by_options:
+        where += ", filtered by options"
     lead = "".join(part if isinstance(part, str) else part.text for part in _lead(result))
     return printable(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_CHAT_SAFE)
 

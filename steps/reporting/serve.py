@@ -58,7 +58,8 @@ def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
 
 def _log_new_runs(states: LastReading) -> None:
     """Log each new run, and each problem with the state when it begins or changes."""
-    logged_run = logged_problem = ""
+    logged_runs: set[str] = set()
+    logged_problem = ""
     while True:
         problem: SyncError | None
         try:
@@ -67,9 +68,11 @@ def _log_new_runs(states: LastReading) -> None:
             problem = raised
         else:
             problem = reading.problem
-            if reading.state and reading.state.last_run.run_id != logged_run:
-                logged_run = reading.state.last_run.run_id
-                _log_run(reading.state.last_run)
+            runs = reading.state.runs if reading.state else ()
+            for run in sorted(runs, key=lambda run: run.started_at):
+                if run.run_id not in logged_runs:
+                    _log_run(run)
+            logged_runs = {run.run_id for run in runs}
         text = str(problem or "")
         if problem and text != logged_problem:
             logs.failure(problem)

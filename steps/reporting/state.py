@@ -34,11 +34,12 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
     mistyped setting keeps it. The counters belong to the volume: they continue and never fall.
 
     A result can arrive late (after the result of a newer run) or repeatedly: it is counted once, and it
-    never replaces newer facts.
+    never replaces newer facts. A run that options filter says nothing about the installation: it has its own
+    record, and changes neither the last run, nor the last success, nor the consecutive failures.
     """
     known = None if is_other_sync(old, result) else old
     is_same_sync = known is None or known.identity == result.identity
-    is_late = old is not None and result.started_at < old.last_run.started_at
+    is_late = old is not None and any(result.started_at < run.started_at for run in old.runs)
     is_repeated = old is not None and result.run_id in old.counters.counted_runs
     listed = known.listed if known else {}
     clusters = known.clusters if known else {}
@@ -51,7 +52,10 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
             refused_by_host = _refused_by_host(refused_by_host, result)
     return State(
         identity=known.identity if known else result.identity,
-        last_run=old.last_run if old and is_late else result,
+        last_run=_newest(result, old.last_run if old else None, is_replaced=not result.filtered_by_options),
+        last_filtered_run=_newest(
+            result, old.last_filtered_run if old else None, is_replaced=result.filtered_by_options
+        ),
         last_success=_last_success(known, result),
         consecutive_failures=_consecutive_failures(old, result, is_counted=not (is_late or is_repeated)),
         listed=listed,
@@ -59,6 +63,11 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
         refused_by_host=refused_by_host,
         counters=_counters(old, result),
     )
+
+
+def _newest(result: RunResult, before: RunResult | None, *, is_replaced: bool) -> RunResult | None:
+    is_newer = before is None or result.started_at >= before.started_at
+    return result if is_replaced and is_newer else before
 
 
 def believable_result(result: RunResult, now: datetime) -> RunResult:
@@ -77,7 +86,9 @@ def believable_state(state: State, result: RunResult, now: datetime) -> State:
     def bounded(at: datetime | None) -> datetime | None:
         return newest if at and is_ahead(at, now) else at
 
-    last = state.last_run
+    def corrected(run: RunResult | None) -> RunResult | None:
+        return _ending_by(newest, run) if run and believable_result(run, now) is not run else run
+
     success = state.last_success
     clusters = {
         name: cluster.model_copy(
@@ -91,7 +102,8 @@ def believable_state(state: State, result: RunResult, now: datetime) -> State:
     refused = (one.model_copy(update={"since": bounded(one.since)}) for one in state.refused_by_host)
     return state.model_copy(
         update={
-            "last_run": _ending_by(newest, last) if believable_result(last, now) is not last else last,
+            "last_run": corrected(state.last_run),
+            "last_filtered_run": corrected(state.last_filtered_run),
             "last_success": success and success.model_copy(update={"at": bounded(success.at)}),
             "clusters": clusters,
             "refused_by_host": tuple(refused),
@@ -112,7 +124,8 @@ def _unless_ahead(at: datetime | None, now: datetime) -> datetime | None:
 def is_other_sync(old: State | None, result: RunResult) -> bool:
     """Whether the state is of another bucket or branch, and this run replaces what is known."""
     published = result.exit_code in {Exit.OK, Exit.PARTIAL}
-    return old is not None and old.identity != result.identity and published
+    is_other = old is not None and old.identity != result.identity
+    return is_other and published and not result.filtered_by_options
 
 
 def _last_success(known: State | None, result: RunResult) -> LastSuccess | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from steps.contracts import ClusterState, State
+    from steps.contracts import ClusterState, RunResult, State
 
 
 def status_page(state: State | None, now: datetime, *, healthy: bool, reason: str) -> Page:
@@ -37,18 +37,25 @@ def status_page(state: State | None, now: datetime, *, healthy: bool, reason: st
         blocks: tuple[Block, ...] = (Paragraph(links),)
     else:
         blocks = (
-            Heading("Last run"),
-            Paragraph((headline(state.last_run),)),
-            Paragraph((Link("Report", "report"), " · ", *links)),
+            *_run("Last run", state.last_run, "report"),
+            *_run("Last run with filter options", state.last_filtered_run, "report/filtered"),
+            Paragraph(links),
             *_clusters(state, now),
         )
     return Page("git-sync", badge, (reason,), blocks)
 
 
+def _run(title: str, run: RunResult | None, report: str) -> Iterator[Block]:
+    if run:
+        yield Heading(title)
+        yield Paragraph((headline(run), " ", Link("Report", report)))
+
+
 def _clusters(state: State, now: datetime) -> Iterator[Block]:
     if state.clusters:
         yield Heading("Clusters")
-        failed = {c.name for c in state.last_run.clusters if c.status is Status.FAILED}
+        last = state.last_run.clusters if state.last_run else ()
+        failed = {c.name for c in last if c.status is Status.FAILED}
         head = (
             "Cluster",
             "Status",

@@ -39,7 +39,10 @@ def known_metrics() -> dict[str, Metric]:
         r"^```json\n(.*?)^```$", (ROOT / "docs" / "contracts.md").read_text(), re.MULTILINE | re.DOTALL
     )
     settings = read({"SYNC_SCHEDULE": "*/15 * * * *"})
-    text = exposition(settings.http, State.model_validate_json(example))[0].decode()
+    state = State.model_validate_json(example)
+    text = exposition(settings.http, state.model_copy(update={"last_filtered_run": state.last_run}))[
+        0
+    ].decode()
     families = text_string_to_metric_families(text)
     return {f"{one.name}_total" if one.type == "counter" else one.name: one for one in families}
 
@@ -79,7 +82,10 @@ def test_rules_and_dashboard_query_only_existing_metrics() -> None:
 def test_dashboard_shows_every_metric() -> None:
     expressions = " ".join(t["expr"] for panel in DASHBOARD["panels"] for t in panel.get("targets", []))
     # The dashboard shows push failures with git_sync_push_failures_total and the exit code of the last run.
-    assert set(known_metrics()) - named_metrics(expressions) == {"git_sync_last_run_push_failed"}
+    assert set(known_metrics()) - named_metrics(expressions) == {
+        "git_sync_last_run_push_failed",
+        "git_sync_last_filtered_run_timestamp_seconds",
+    }
 
 
 def test_dashboard_panels_do_not_overlap_or_share_an_id() -> None:

@@ -405,6 +405,21 @@ def test_changed_content_replaces_the_remembered_one() -> None:
     assert after(FIRST_RUN, second).refused_by_host == (changed, WEST_A)
 
 
+# -- runs that options filter -----------------------------------------------------------------
+
+
+def test_filtered_run_has_its_own_record() -> None:
+    whole, filtered = run(0, clusters=(FULL,)), run(1, Exit.CONFIGURATION, filtered_by_options=True)
+    state = after(whole, filtered)
+    assert (state.last_run, state.last_filtered_run) == (whole, filtered)
+    assert (state.counters.runs, state.counters.errors) == (2, 1)
+    later = run(2, Exit.TRANSIENT)
+    assert after(filtered, later).runs == (later, filtered)
+    assert after(run(1, filtered_by_options=True), run(0, filtered_by_options=True)).runs == (
+        run(1, filtered_by_options=True),
+    )
+
+
 # -- instants ahead of now ------------------------------------------------------------------------
 
 
@@ -425,7 +440,7 @@ def test_state_ahead_of_now_ends_when_the_next_run_starts() -> None:
         update={"refused_by_host": (refused_object().model_copy(update={"since": START + 30 * DAY}),)}
     )
     believed = believable_state(state, run(0), START + MINUTE)
-    assert (believed.last_run.started_at, believed.last_run.finished_at) == (START - MINUTE, START)
+    assert believed.last_run == run(30, started_at=START - MINUTE, finished_at=START, clusters=(newest,))
     assert believed.last_success == LastSuccess(run_id="run-30", at=START)
     assert believed.clusters["east"].last_success_at == START
     assert believed.clusters["east"].newest_object_at is None

@@ -67,12 +67,12 @@ class Pipeline:
         result["report"] = self.report(run, artifacts)
         return result
 
-    def report(self, run: str, artifacts: Path) -> CommandResult:
+    def report(self, run: str, artifacts: Path, *options: str) -> CommandResult:
         """Run report with the input artifacts, and store the state that it writes."""
         out = artifacts / "out"
         result = self.sync.elsewhere(artifacts / "unused")(
             *("report", "--run-id", run, "--artifacts", str(artifacts), "--output", str(out)),
-            *("--started-at", "2025-07-12T22:06:58Z"),
+            *("--started-at", "2025-07-12T22:06:58Z", *options),
         )
         assert not (artifacts / "unused").exists(), "report must not need the volume"
         if (out / "sync-metadata.json").exists():
@@ -256,6 +256,17 @@ def test_report_takes_the_cause_from_argo_if_a_run_has_no_result(
     assert pipeline.state["counters"]["errors"] == 1
 
 
+def test_report_of_a_lost_run_knows_that_parameters_filter_it(pipeline: Pipeline, tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    assert pipeline.report("lost", artifacts, "--filtered=true").exit == 0
+    state = pipeline.state
+    assert (state["last_run"], state["last_filtered_run"]["exit_code"]) == (None, 30)
+    assert (artifacts / "out" / "report.html").exists(), "Argo shows the page of each run"
+    assert pipeline.report("other", artifacts, "--filtered=false").exit == 0
+    assert pipeline.state["last_run"]["run_id"] == "other"
+
+
 def test_repeated_report_counts_once_and_keeps_a_damaged_state(
     pipeline: Pipeline, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -310,7 +321,8 @@ def test_only_filter_options_make_a_run_narrowed(sync: Sync, bucket: Bucket) -> 
     assert sync("run", "--clusters=east", CLUSTERS="east,west").exit == 0
     state = sync.state
     assert state["last_success"] is None
-    assert state["last_run"]["filtered_by_options"] is True
+    assert state["last_run"] is None
+    assert state["last_filtered_run"]["filtered_by_options"] is True
     assert sync("run", "--clusters=", "--namespaces=", "--allow-delete=", CLUSTERS="east,west").exit == 0
     state = sync.state
     assert state["last_success"]["run_id"] == state["last_run"]["run_id"]
