@@ -16,7 +16,7 @@ from steps.core.keys import Reason, printable, rejection
 from steps.core.operations import Operation
 from steps.core.sorted_join import OutOfOrder
 from steps.core.wording import SAMPLE_SIZE, plural
-from steps.errors import FixConfiguration, SyncError, TryAgain
+from steps.errors import FixConfiguration, TryAgain
 from steps.planning.baselines import Baselines, write_baselines
 from steps.runtime import logs
 from steps.workdir.files import atomic_file, remove, write_document
@@ -118,12 +118,8 @@ def _find_names(settings: Settings, store: ObjectStore) -> _Found:
     """List the names under the prefix: clusters, excluded clusters, and keys outside every cluster."""
     with logs.timed() as elapsed:
         found = _Found()
-        try:
-            for child in store.children(settings.s3.prefix):
-                _add_name(settings, found, child)
-        except SyncError as problem:
-            problem.data = {"endpoint": store.endpoint, "bucket": store.bucket}
-            raise
+        for child in store.children(settings.s3.prefix):
+            _add_name(settings, found, child)
     logs.info(
         Operation.MINIO_CONNECT,
         "Connected to MinIO",

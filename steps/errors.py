@@ -25,12 +25,13 @@ class SyncError(Exception):
 
     exit: Exit
 
-    def __init__(self, operation: Operation, message: str, error: str) -> None:
+    def __init__(self, operation: Operation, message: str, error: str, **data: object) -> None:
+        """``data`` names what the error is about, such as a key or a bucket."""
         super().__init__(f"{message}: {error}")
         self.operation = operation
         self.message = message
         self.error = error
-        self.data: dict[str, object] = {}
+        self.data = data
 
     @property
     def transient(self) -> bool:

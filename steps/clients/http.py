@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import http.client
 import os
+import re
+import ssl
 from base64 import b64encode
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -12,6 +16,7 @@ import certifi
 import urllib3
 
 from steps.core import limits
+from steps.core.wording import shortened
 from steps.runtime import retry
 from steps.runtime.deadline import call_within
 from steps.runtime.redaction import redacted
@@ -61,7 +66,7 @@ def post(  # noqa: PLR0913 - the parts of a request
     except TimeoutError:
         raise Undelivered(f"no complete answer within {limits.DELIVERY_SECONDS} s") from None
     if status >= _FIRST_REFUSAL:
-        raise Undelivered(f"the server answered {status}", first_line(answer.decode(errors="replace")))
+        raise Undelivered(f"the server answered {status}", server_words(answer.decode(errors="replace")))
 
 
 def _send(request: Mapping[str, Any], ca_file: Path | None, proxy: str | None) -> tuple[int, bytes]:
@@ -91,10 +96,7 @@ def _send(request: Mapping[str, Any], ca_file: Path | None, proxy: str | None) -
             refused = response.status >= _FIRST_REFUSAL
             return response.status, response.read1(limits.DELIVERY_ANSWER_BYTES) if refused else b""
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
-        cause = root_cause(problem)
-        raise Undelivered(
-            first_line((cause.strerror if isinstance(cause, OSError) else None) or str(cause))
-        ) from None
+        raise Undelivered(reason_of(root_cause(problem))) from None
 
 
 def through(proxy: str) -> dict[str, Any]:
@@ -109,14 +111,32 @@ def _basic(login: str) -> str:
 
 
 def root_cause(problem: BaseException) -> BaseException:
-    """Return the network's own error: urllib3 nests it in MaxRetryError.reason and __cause__."""
+    """Return the network's own error: urllib3 nests it in ``reason``, ``__cause__`` and ``args``."""
     inner = getattr(problem, "reason", None) or problem.__cause__
+    if inner is None and isinstance(problem, urllib3.exceptions.ProtocolError):
+        inner = problem.args[-1]
     return root_cause(inner) if isinstance(inner, BaseException) else problem
 
 
-def first_line(text: str) -> str:
-    """Return the first line, in lower case and cut to 300 characters, for an error.
+def reason_of(cause: BaseException) -> str:
+    """Return the network's error as text that is the same each time: without numbers of bytes."""
+    if isinstance(cause, http.client.IncompleteRead | http.client.RemoteDisconnected):
+        return "the connection ended before the answer"
+    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ssl.SSLError):
+        return cause.strerror.lower()
+    return server_words(re.sub(r"\s*\(_ssl\.c:\d+\)", "", str(cause)))  # a line of Python's source
 
-    Secrets are redacted first, because a secret in lower case or cut is no longer recognized.
+
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+
+def server_words(text: str) -> str:
+    """Return a server's message for an error: in one line, of a web page only its title or its text.
+
+    Secrets are redacted before the text is cut, because a part of a secret is not recognized.
     """
-    return redacted(text.strip().split("\n", 1)[0])[:300].lower()
+    if text.lstrip().startswith("<"):
+        title = _TITLE.search(text)
+        text = html.unescape(title[1] if title and title[1].strip() else _TAGS.sub(" ", text))
+    return shortened(" ".join(redacted(text).split()), limits.SERVER_MESSAGE_CHARACTERS)

@@ -75,13 +75,13 @@ MUTANTS = (
     ),
     Mutant(
         "no MD5 check",
-        "steps/clients/s3/store.py::ObjectStore.fetch",
+        "steps/clients/s3/store.py::ObjectStore._fetch",
         Replace("is_md5 = A == B", "is_md5 = True"),
         "tests/runs/test_failures.py::test_transient_fault_is_retried[a flipped bit]",
     ),
     Mutant(
         "damaged bytes accepted as those of a store without MD5 ETags",
-        "steps/clients/s3/store.py::ObjectStore.fetch",
+        "steps/clients/s3/store.py::ObjectStore._fetch",
         Replace("is_md5 or A or not B", "is_md5 or mismatch or not B"),
         "tests/runs/test_failures.py::test_transient_fault_is_retried[a flipped bit]",
     ),

@@ -384,7 +384,7 @@ FAULTS = {
     "S3 answers 403": (40, echoing_s3(403)),
     "S3 answers 403, cut at the limit": (40, echoing_s3(403, 285)),
     "S3 answers 500": (30, echoing_s3(500)),
-    "S3 answers 200 with an error document": (30, echoing_s3(200)),
+    "S3 answers 200 with an error document": (40, echoing_s3(200)),
     "targets refuse": (0, echoing_targets(0)),
     "targets refuse, cut at the limit": (0, echoing_targets(285)),
     "targets are out of reach": (0, targets_out_of_reach),

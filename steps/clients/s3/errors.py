@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import html
+import http.client
 import re
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
 import urllib3
-from minio.error import InvalidResponseError, MinioException, S3Error
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from minio.error import MinioException
+from obstore.exceptions import BaseError
 
-from steps.clients.http import first_line, root_cause
+from steps.clients.http import reason_of, root_cause, server_words
+from steps.clients.s3.refusal import Refusal
 from steps.core import limits
 from steps.errors import FixConfiguration, SyncError, TryAgain
 
@@ -24,70 +25,39 @@ MINIO_ERRORS = (MinioException, urllib3.exceptions.HTTPError, ParseError, ValueE
 
 _NOT_FOUND = frozenset({"NoSuchKey", "NoSuchObject"})
 
-# Error codes that S3 servers send with a 4xx status although a retry can succeed.
-_TRANSIENT_CODES = frozenset({"SlowDown", "RequestTimeout", "TooManyRequests", "OperationAborted"})
 
-# Error codes that are about the credentials, the clock or the bucket, never about one object.
-_NOT_ABOUT_AN_OBJECT = frozenset(
-    {
-        *("AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity"),
-        *("InvalidToken", "NoSuchBucket", "PermanentRedirect", "RequestTimeTooSkewed"),
-        *("SignatureDoesNotMatch", "TokenRefreshRequired"),
-    }
-)
+class Refused(urllib3.exceptions.HTTPError):
+    """The server does not return what was requested. minio would accept errors as application/xml only."""
+
+    def __init__(self, method: str, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.is_head = method == "HEAD"
+        self.refusal = refusal
 
 
-class _Answer(NamedTuple):
-    """A server's refusal. ``code`` and ``message`` are those of the server, "" if absent."""
-
-    status: int
-    code: str
-    message: str
-
-    @property
-    def text(self) -> str:
-        text = ": ".join(filter(None, (self.code, self.message))) or f"the server answered {self.status}"
-        return text[: limits.SERVER_MESSAGE_CHARACTERS]
-
-    @property
-    def is_transient(self) -> bool:
-        return _is_transient(self.status) or self.status in _TRANSIENT_4XX or self.code in _TRANSIENT_CODES
+class Lasting(urllib3.exceptions.HTTPError):
+    """An answer that no retry changes. ``{0}`` in the text is the first word of the settings' names."""
 
 
-# Besides 429.
-_TRANSIENT_4XX = frozenset({408, 409, 425})
-
-# The text of obstore's errors (object_store 0.13, client/retry.rs), which have no fields.
-_OBSTORE_ANSWER = re.compile(
-    r" - Server returned (?:non-2xx|error) status code: (?P<status>\d{3})[^:\n]*:? ?"
-    r"(?P<body>.*?)(?=\n\nDebug source:|\Z)",
-    re.DOTALL,
-)
-
-
-def _answer(problem: Exception) -> _Answer | None:
-    """Return the server's refusal behind an SDK's error; None if there was no answer."""
-    if isinstance(problem, S3Error):
-        return _Answer(problem.response.status, problem.code or "", problem.message or "")
-    is_of_obstore = isinstance(problem, BaseError | FileNotFoundError)
-    found = _OBSTORE_ANSWER.search(str(problem)) if is_of_obstore else None
-    if found is None:
-        return None
-    body = found["body"][: 64 * 1024]
-    code, message = _element("Code", body), _element("Message", body)
-    return _Answer(int(found["status"]), code, message if code else body.strip())
-
-
-def _element(name: str, xml: str) -> str:
-    found = re.search(f"<{name}>([^<]*)</{name}>", xml)
-    return html.unescape(found[1]).strip() if found else ""
-
-
-class Redirected(urllib3.exceptions.HTTPError):
+class Redirected(Lasting):
     """The server redirects. git-sync does not follow: another host would answer for the bucket."""
 
     def __init__(self, location: str) -> None:
-        super().__init__(f"the server redirects to {location}: set MINIO_ENDPOINT to the server itself")
+        # The query has the parameters of this one request.
+        target = _braced(server_words(location.partition("?")[0]))
+        super().__init__(f"the server redirects to {target}; set {{0}}_ENDPOINT to the server itself")
+
+
+class WebPage(Lasting):
+    """The answer to a LIST is a web page: another server, often the MinIO console, whose port is another."""
+
+    def __init__(self, page: str) -> None:
+        words = ": ".join(filter(None, ("the server answered with a web page", _braced(server_words(page)))))
+        super().__init__(f"{words}; not an S3 server: check {{0}}_ENDPOINT")
+
+
+def _braced(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 class TooLong(urllib3.exceptions.HTTPError):
@@ -97,28 +67,44 @@ class TooLong(urllib3.exceptions.HTTPError):
         super().__init__(f"the server's answer is longer than {limits.S3_ANSWER_BYTES:,} bytes")
 
 
+# The text of obstore's errors (object_store 0.13, client/retry.rs), which have no fields.
+_OBSTORE_ANSWER = re.compile(
+    r" - Server returned (?:non-2xx|error) status code: (?P<status>\d{3})[^:\n]*:? ?"
+    r"(?P<body>.*?)(?=\n\nDebug source:|\Z)",
+    re.DOTALL,
+)
+
+
+def _refusal(problem: Exception) -> Refusal | None:
+    """Return the server's refusal behind an SDK's error; None if there was no answer."""
+    if isinstance(problem, Refused):
+        return problem.refusal
+    is_of_obstore = isinstance(problem, BaseError | FileNotFoundError)
+    found = _OBSTORE_ANSWER.search(str(problem)) if is_of_obstore else None
+    return Refusal.of(int(found["status"]), found["body"][: 64 * 1024]) if found else None
+
+
 def is_not_found(problem: Exception) -> bool:
-    """Whether the server answered that this object does not exist."""
-    return isinstance(problem, S3Error) and problem.code in _NOT_FOUND
+    """Whether the server answered that this object does not exist. An answer to HEAD has no code."""
+    if not isinstance(problem, Refused):
+        return False
+    return problem.refusal.code in _NOT_FOUND or (problem.is_head and problem.refusal.status == 404)  # noqa: PLR2004 - Not Found
 
 
 def is_missing_bucket(problem: FileNotFoundError) -> bool:
     """Whether obstore raises this for a missing bucket: its class is the same as for a missing object."""
-    answer = _answer(problem)
-    return answer is not None and answer.code == "NoSuchBucket"
+    refusal = _refusal(problem)
+    return refusal is not None and refusal.code == "NoSuchBucket"
 
 
 def is_changed(problem: Exception) -> bool:
     """Whether the server answered that the object has another ETag (412)."""
-    return isinstance(problem, S3Error) and problem.code == "PreconditionFailed"
+    return isinstance(problem, Refused) and problem.refusal.status == 412  # noqa: PLR2004 - Precondition Failed
 
 
 def is_denied(problem: Exception) -> bool:
     """Whether the server does not allow this request (403), or this method (405)."""
-    return isinstance(problem, S3Error) and problem.response.status in _DENIED
-
-
-_DENIED = frozenset({403, 405})
+    return isinstance(problem, Refused) and problem.refusal.status in {403, 405}
 
 
 def refusal_of(problem: Exception) -> str:
@@ -126,55 +112,66 @@ def refusal_of(problem: Exception) -> str:
 
     "" for an answer about the credentials or the bucket, for a passing one, and for no answer.
     """
-    answer = _answer(problem)
-    if answer is None or answer.is_transient or not 400 <= answer.status < 500:  # noqa: PLR2004
-        return ""
-    if answer.status == _UNAUTHENTICATED or answer.code in _NOT_ABOUT_AN_OBJECT:
-        return ""
-    return answer.text
+    refusal = _refusal(problem)
+    return refusal.text if refusal is not None and refusal.is_about_an_object else ""
 
 
-_UNAUTHENTICATED = 401
+def translated(problem: Exception, operation: Operation, message: str, settings: str = "MINIO") -> SyncError:
+    """Return git-sync's error, whose class says what the operator does next.
+
+    ``settings`` is the first word of the names of the server's settings.
+    """
+    kind, cause = _explained(problem, settings)
+    return kind(operation, message, cause)
 
 
-def translated(problem: Exception, operation: Operation, message: str) -> SyncError:
-    """Return git-sync's error, whose class says what the operator does next."""
-    if (answer := _answer(problem)) is not None:
-        kind = TryAgain if answer.is_transient else FixConfiguration
-        return kind(operation, message, answer.text)
-    if isinstance(problem, InvalidResponseError):
-        if _is_transient(getattr(problem, "_code", 0)):
-            return TryAgain(operation, message, "the server is overloaded")
-        return FixConfiguration(operation, message, "not an S3 server: check MINIO_ENDPOINT")
-    if isinstance(problem, PermissionDeniedError | UnauthenticatedError):
-        return FixConfiguration(operation, message, "access denied")
+def _explained(problem: Exception, settings: str) -> tuple[type[SyncError], str]:
+    if (refusal := _refusal(problem)) is not None:
+        kind = TryAgain if refusal.is_passing else FixConfiguration
+        return kind, refusal.explained(settings)
+    if isinstance(problem, Lasting):
+        return FixConfiguration, str(problem).format(settings)
+    if isinstance(problem, BaseError):
+        return _explained_by_rust(str(problem), settings)
     if isinstance(problem, ValueError):
         # minio raises it for names that it refuses to send, and this package for malformed listings.
         kind = FixConfiguration if "bucket name" in str(problem).lower() else TryAgain
-        return kind(operation, message, str(problem)[: limits.SERVER_MESSAGE_CHARACTERS])
-    if isinstance(problem, Redirected):
-        return FixConfiguration(operation, message, str(problem))
-    if isinstance(problem, BaseError):
-        return TryAgain(operation, message, first_line(_innermost(str(problem))))
-    cause = root_cause(problem)
+        return kind, server_words(str(problem))
+    return _explained_by_network(root_cause(problem), settings)
+
+
+def _explained_by_network(cause: BaseException, settings: str) -> tuple[type[SyncError], str]:
+    reason = reason_of(cause)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
-        reason = first_line(str(cause))
-        return FixConfiguration(operation, message, f"TLS: {reason} (MINIO_USE_SSL, MINIO_CA_FILE)")
-    text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
-    return TryAgain(operation, message, first_line(text))
+        name = getattr(cause, "reason", "") or ""
+        setting = "CA_FILE" if "CERTIFICATE" in name else "USE_SSL"
+        return FixConfiguration, f"TLS: {reason}; check {settings}_{setting}"
+    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, ConnectionError):
+        return FixConfiguration, f"the answer is not HTTP; check {settings}_ENDPOINT and {settings}_USE_SSL"
+    if re.match(r"Tunnel connection failed: 4", str(cause)):  # http.client, for CONNECT to a proxy
+        return FixConfiguration, f"{reason}; check HTTPS_PROXY and NO_PROXY"
+    return TryAgain, reason
 
 
-# The causes in the debug output of Rust that follows the first line of obstore's errors.
+# What obstore's errors say about the connection, in the debug output of Rust that follows their first line.
+# The first line has the duration, and only "error sending request". {0} as in Lasting.
+_RUST = (
+    ("BareRedirect", FixConfiguration, "the server redirects without an address; check {0}_REGION"),
+    ("kind: Redirect", FixConfiguration, "the server redirects in a circle; check {0}_ENDPOINT"),
+    ("InvalidContentType", FixConfiguration, "the server does not use TLS; check {0}_USE_SSL"),
+    ("TimedOut", TryAgain, "no complete answer in time"),
+    ("Incomplete", TryAgain, "the connection ended before the answer"),
+    (r"Parse\(", TryAgain, "the answer is not HTTP"),
+)
 _RUST_CAUSE = re.compile(r'(?:message|error): "([^"]+)"')
 
 
-def _innermost(text: str) -> str:
-    """Return the cause of an error of obstore, whose first line is only "error sending request"."""
-    if "TimedOut" in text:
-        return "no complete answer in time"
-    causes = _RUST_CAUSE.findall(text)
-    return causes[-1] if causes else text
-
-
-def _is_transient(status: int) -> bool:
-    return status >= 500 or status == 429  # noqa: PLR2004 - HTTP status codes
+def _explained_by_rust(text: str, settings: str) -> tuple[type[SyncError], str]:
+    first, _, debug = text.partition("\n\nDebug source:")
+    for pattern, kind, explanation in _RUST:
+        if re.search(pattern, debug):
+            return kind, explanation.format(settings)
+    if causes := _RUST_CAUSE.findall(debug):
+        cause = causes[-1].removeprefix("failed to lookup address information: ")
+        return TryAgain, reason_of(OSError(0, cause))
+    return TryAgain, server_words(first.rsplit(" - ", 1)[-1])

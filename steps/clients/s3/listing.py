@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
-from steps.clients.s3.errors import MINIO_ERRORS, translated
+from steps.clients.s3.errors import MINIO_ERRORS, Refused, WebPage, translated
+from steps.clients.s3.refusal import Refusal
 from steps.core.clock import is_ahead
 from steps.core.keys import printable
 from steps.core.operations import Operation
@@ -93,7 +94,9 @@ class Listing:
                 self.started_at = self.started_at or self._now
                 yield from page.objects()
         except MINIO_ERRORS as problem:
-            raise translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
+            error = translated(problem, Operation.DOWNLOAD, "Failed to list")
+            error.data = {"bucket": self._pages.bucket, "prefix": self._prefix}
+            raise error from problem
 
 
 class Pages:
@@ -101,7 +104,7 @@ class Pages:
 
     def __init__(self, client: minio.Minio, bucket: str, clock: ServerClock) -> None:
         self._client = client
-        self._bucket = bucket
+        self.bucket = bucket
         self.clock = clock
 
     def of(
@@ -122,7 +125,7 @@ class Pages:
             query["start-after"] = start_after
         while True:
             # list_objects() calls the same method: minio signs, finds the region and raises its errors.
-            page = Page(self._client._execute("GET", self._bucket, query_params=dict(query)).data)
+            page = Page(self._client._execute("GET", self.bucket, query_params=dict(query)).data)
             yield page
             if not page.token:
                 return
@@ -158,12 +161,16 @@ class Page:
     """
 
     def __init__(self, document: bytes) -> None:
+        if re.match(rb"\s*<(?:!doctype html|html)\b", document, re.IGNORECASE):
+            raise WebPage(document.decode(errors="replace"))
         try:
             self._root = ElementTree.fromstring(document)  # noqa: S314 - expat itself limits entities
         except LookupError as unknown:  # an encoding that the XML declaration names and Python lacks
             raise ValueError(f"the listing has an {unknown}") from unknown
         self._namespace, _, name = self._root.tag.rpartition("}")
         self._namespace += "}" if self._namespace else ""
+        if name == "Error":  # a server that has sent the status before it lists
+            raise Refused("GET", Refusal.of(200, document.decode(errors="replace")))
         if name != "ListBucketResult" or not self._text("Name"):
             raise ValueError("the server's answer is not a listing")
         self._encoded = self._text("EncodingType") == "url"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
 
-from steps.clients.http import first_line
+from steps.clients.http import server_words
 from steps.clients.s3.errors import (
     MINIO_ERRORS,
     is_changed,
@@ -26,9 +26,9 @@ from steps.clients.s3.listing import Listed, Listing, Pages
 from steps.clients.s3.transport import open_clients
 from steps.core import limits
 from steps.core.git_objects import blob_header
+from steps.core.keys import printable
 from steps.core.operations import Operation
-from steps.core.wording import plural
-from steps.errors import FixConfiguration, TryAgain
+from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime import logs, retry
 from steps.workdir.files import naming
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from obstore import GetOptions
 
-    from steps.errors import SyncError
     from steps.runtime.settings.s3 import S3Settings
 
 _CHUNK_BYTES = 1024 * 1024
@@ -91,7 +90,7 @@ class ObjectStore:
         try:
             clients = open_clients(settings, object_seconds)
         except (BaseError, *MINIO_ERRORS) as problem:
-            cause = first_line(str(problem))
+            cause = server_words(str(problem))
             raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to connect to MinIO", cause) from problem
         self._minio = clients.minio
         self._obstore = clients.obstore
@@ -106,7 +105,12 @@ class ObjectStore:
         try:
             yield from self._pages.children(prefix)
         except MINIO_ERRORS as problem:
-            raise translated(problem, Operation.MINIO_CONNECT, "Failed to connect to MinIO") from problem
+            raise self._not_connected(problem) from problem
+
+    def _not_connected(self, problem: Exception) -> SyncError:
+        error = translated(problem, Operation.MINIO_CONNECT, "Failed to connect to MinIO")
+        error.data = {"endpoint": self.endpoint, "bucket": self.bucket}
+        return error
 
     def prefixes(self) -> list[str]:
         """Return some top-level prefixes of the bucket, for an error message."""
@@ -114,7 +118,7 @@ class ObjectStore:
             page = next(self._pages.of("", delimiter="/"))
             return [key for key, _ in islice(page.entries(), _MAX_PREFIXES_SHOWN)]
         except MINIO_ERRORS as problem:
-            raise translated(problem, Operation.MINIO_CONNECT, "Failed to connect to MinIO") from problem
+            raise self._not_connected(problem) from problem
 
     def listing(self, prefix: str) -> Listing:
         """Return the recursive listing of ``prefix``. It counts only after a complete iteration."""
@@ -130,14 +134,19 @@ class ObjectStore:
             response = obstore.get(self._obstore, key)
             if response.meta["size"] > max_bytes:
                 cause = f"{key} is larger than {max_bytes:,} bytes"
-                raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to read from S3", cause)
+                raise FixConfiguration(Operation.MINIO_CONNECT, "Failed to read from S3", cause, key=key)
             return bytes(response.bytes())
         except FileNotFoundError as problem:
             if not is_missing_bucket(problem):
                 return None
-            raise translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
+            raise self._unread(problem, key) from problem
         except BaseError as problem:
-            raise translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3") from problem
+            raise self._unread(problem, key) from problem
+
+    def _unread(self, problem: Exception, key: str) -> SyncError:
+        error = translated(problem, Operation.MINIO_CONNECT, "Failed to read from S3", settings="STATE")
+        error.data = {"endpoint": self.endpoint, "bucket": self.bucket, "key": key}
+        return error
 
     def exists(self, key: str) -> bool:
         """Request this one object; ``key`` is one that the key rules accept.
@@ -152,7 +161,7 @@ class ObjectStore:
                 return False
             if is_denied(problem):
                 return self._is_listed(key)
-            raise translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
+            raise self._unlisted(problem, key) from problem
         return True
 
     def _is_listed(self, key: str) -> bool:
@@ -161,7 +170,15 @@ class ObjectStore:
             page = next(self._pages.of(key, max_keys=1))
             return any(listed.key == key for listed in page.objects())
         except MINIO_ERRORS as problem:
-            raise translated(problem, Operation.DOWNLOAD, "Failed to list") from problem
+            raise self._unlisted(problem, key) from problem
+
+    def _unlisted(self, problem: Exception, key: str) -> SyncError:
+        error = translated(problem, Operation.DOWNLOAD, "Failed to list")
+        error.data = self._named(key)
+        return error
+
+    def _named(self, key: str) -> dict[str, object]:
+        return {"bucket": self.bucket, "key": printable(key)}
 
     def fetch(self, listed: Listed, target: bytes, *, max_bytes: int) -> Fetched:
         """Write the object's bytes to ``target``, checked against ETag, length and MD5.
@@ -169,6 +186,13 @@ class ObjectStore:
         If the object has changed since it was listed, its new content is fetched. The object is requested
         REQUESTS.attempts times at most. Raises Gone, TooLarge or Denied if there is nothing to write.
         """
+        try:
+            return self._fetch(listed, target, max_bytes)
+        except SyncError as problem:
+            problem.data |= self._named(listed.key)
+            raise
+
+    def _fetch(self, listed: Listed, target: bytes, max_bytes: int) -> Fetched:
         unproven = ""  # the blob id of the last content whose MD5 is not the ETag
         failure = ""
         for pause in retry.REQUESTS.pauses():
@@ -221,7 +245,8 @@ class ObjectStore:
                     raise TryAgain(
                         Operation.DOWNLOAD,
                         "Failed to download",
-                        f"received more than {plural(listed.size, 'byte')}",
+                        "received more bytes than the object has",
+                        size=listed.size,
                     )
                 out.write(chunk)
                 md5.update(chunk)
@@ -231,7 +256,9 @@ class ObjectStore:
             raise TryAgain(
                 Operation.DOWNLOAD,
                 "Failed to download",
-                f"received {size:,} of {plural(listed.size, 'byte')}",
+                "received fewer bytes than the object has",
+                size=listed.size,
+                received=size,
             )
         return _Content(size, md5.hexdigest(), blob.hexdigest())
 

@@ -17,7 +17,8 @@ import urllib3
 from obstore.store import S3Store
 
 from steps.clients.http import through
-from steps.clients.s3.errors import Redirected, TooLong
+from steps.clients.s3.errors import Lasting, Redirected, Refused, TooLong
+from steps.clients.s3.refusal import Refusal
 from steps.core import limits
 from steps.core.operations import Operation
 from steps.runtime import logs, retry
@@ -140,6 +141,9 @@ class _Pool(urllib3.PoolManager):
         if logs.is_debug():
             path = urllib3.util.parse_url(url).request_uri
             logs.debug(Operation.S3_REQUEST, f"{method} {response.status}", path=path)
+        if response.status not in _ACCEPTED_STATUSES:
+            body = response.data.decode(errors="replace")
+            raise Refused(method, Refusal.of(response.status, body, response.headers.get("Content-Type", "")))
         return response
 
     def _retried(self, method: str, url: str, options: Mapping[str, Any]) -> urllib3.BaseHTTPResponse:
@@ -171,7 +175,7 @@ class _Pool(urllib3.PoolManager):
         if location := response.get_redirect_location():
             response.close()
             raise Redirected(location)
-        if streamed and response.status in _STREAMED_STATUSES:
+        if streamed and response.status in _ACCEPTED_STATUSES:
             return response
         body = response.read(limits.S3_ANSWER_BYTES + 1)
         if len(body) > limits.S3_ANSWER_BYTES:
@@ -194,14 +198,14 @@ class _Pool(urllib3.PoolManager):
 
 # Statuses after which the same request may succeed.
 _RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
-_STREAMED_STATUSES = frozenset({200, 206})
+_ACCEPTED_STATUSES = frozenset({200, 206})
 
 # Headers that describe how the body was sent; the body is decoded here.
 _OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 def _is_passing(problem: urllib3.exceptions.HTTPError) -> bool:
-    return not isinstance(problem, Redirected | TooLong | EndlessListing | urllib3.exceptions.SSLError)
+    return not isinstance(problem, Lasting | TooLong | EndlessListing | urllib3.exceptions.SSLError)
 
 
 class _ProxiedPool(_Pool, urllib3.ProxyManager):

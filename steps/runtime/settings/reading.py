@@ -135,9 +135,9 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     if needs_state:
         reader.report(unreadable(given, "STATE_CA_FILE"))
     if reader.problems:
-        invalid = FixConfiguration(Operation.CONFIGURATION, "Invalid settings", "; ".join(reader.problems))
-        invalid.data["problems"] = list(reader.problems)
-        raise invalid
+        problems = list(reader.problems)
+        joined = "; ".join(problems)
+        raise FixConfiguration(Operation.CONFIGURATION, "Invalid settings", joined, problems=problems)
     return settings
 
 

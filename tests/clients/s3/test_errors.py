@@ -8,10 +8,10 @@ from xml.etree.ElementTree import ParseError
 
 import pytest
 import urllib3
-from minio.error import InvalidResponseError, S3Error
-from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import GenericError
 
-from steps.clients.s3.errors import is_not_found, translated
+from steps.clients.s3.errors import Redirected, Refused, WebPage, is_not_found, translated
+from steps.clients.s3.refusal import Refusal
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from steps.errors import SyncError
 
 
-def _s3_error(status: int, code: str) -> S3Error:
-    response = urllib3.HTTPResponse(status=status)
-    return S3Error(response, code, "the message", "/b/k", "1", "2")
+def _refused(status: int, code: str, method: str = "GET") -> Refused:
+    return Refused(method, Refusal(status, code, "The message."))
 
 
 def _caused_by(cause: Exception) -> urllib3.exceptions.MaxRetryError:
@@ -32,20 +31,18 @@ def _caused_by(cause: Exception) -> urllib3.exceptions.MaxRetryError:
 @pytest.mark.parametrize(
     ("problem", "kind", "error"),
     [
-        (_s3_error(503, "SlowDown"), TryAgain, "SlowDown: the message"),
-        (_s3_error(500, "InternalError"), TryAgain, "InternalError: the message"),
-        (_s3_error(429, "TooManyRequests"), TryAgain, "TooManyRequests: the message"),
-        (_s3_error(400, "RequestTimeout"), TryAgain, "RequestTimeout: the message"),
-        (_s3_error(403, "AccessDenied"), FixConfiguration, "AccessDenied: the message"),
-        (_s3_error(404, "NoSuchBucket"), FixConfiguration, "NoSuchBucket: the message"),
-        (InvalidResponseError(503, "text/html", "busy"), TryAgain, "the server is overloaded"),
+        (_refused(503, "SlowDown"), TryAgain, "SlowDown: The message."),
+        (_refused(404, "NoSuchBucket"), FixConfiguration, "NoSuchBucket: The message; check MINIO_BUCKET"),
         (
-            InvalidResponseError(200, "text/html", "console"),
+            WebPage("<html><title>MinIO {Console}</title>"),
             FixConfiguration,
-            "not an S3 server: check MINIO_ENDPOINT",
+            "the server answered with a web page: MinIO {Console}; not an S3 server: check MINIO_ENDPOINT",
         ),
-        (PermissionDeniedError("no"), FixConfiguration, "access denied"),
-        (UnauthenticatedError("no"), FixConfiguration, "access denied"),
+        (
+            Redirected("https://{a}.example.com/b/?prefix=x"),
+            FixConfiguration,
+            "the server redirects to https://{a}.example.com/b/; set MINIO_ENDPOINT to the server itself",
+        ),
         (ValueError("invalid bucket name b"), FixConfiguration, "invalid bucket name b"),
         (
             ValueError("a truncated listing has no token"),
@@ -55,11 +52,15 @@ def _caused_by(cause: Exception) -> urllib3.exceptions.MaxRetryError:
         (ParseError("no element found"), TryAgain, "no element found"),
         (_caused_by(ConnectionRefusedError(111, "Connection refused")), TryAgain, "connection refused"),
         (
-            _caused_by(urllib3.exceptions.SSLError(ssl.SSLError(1, "wrong version number"))),
+            _caused_by(urllib3.exceptions.SSLError(ssl.SSLError(1, "wrong version number (_ssl.c:1006)"))),
             FixConfiguration,
-            "(MINIO_USE_SSL, MINIO_CA_FILE)",
+            "TLS: wrong version number; check MINIO_USE_SSL",
         ),
-        (GenericError("HTTP error\nand more"), TryAgain, "http error"),
+        (
+            GenericError("Generic S3 error: Error performing GET u in 1.2ms - HTTP error\n\nDebug source:"),
+            TryAgain,
+            "HTTP error",
+        ),
     ],
     ids=lambda value: f"{type(value).__name__}: {value}" if isinstance(value, Exception) else None,
 )
@@ -67,10 +68,17 @@ def test_errors_are_translated(problem: Exception, kind: type[SyncError], error:
     raised = translated(problem, Operation.DOWNLOAD, "Failed to download")
     assert type(raised) is kind
     assert (raised.operation, raised.message) == (Operation.DOWNLOAD, "Failed to download")
-    assert error in raised.error
+    assert raised.error == error
+
+
+def test_translated_names_the_settings_of_the_state() -> None:
+    raised = translated(_refused(403, "InvalidAccessKeyId"), Operation.SERVE, "Failed", "STATE")
+    assert raised.error == "InvalidAccessKeyId: The message; check STATE_ACCESS_KEY"
 
 
 def test_is_not_found_is_about_the_object_and_not_about_the_bucket() -> None:
-    assert is_not_found(_s3_error(404, "NoSuchKey"))
-    assert not is_not_found(_s3_error(404, "NoSuchBucket"))
+    assert is_not_found(_refused(404, "NoSuchKey"))
+    assert not is_not_found(_refused(404, "NoSuchBucket"))
+    assert is_not_found(_refused(404, "", "HEAD"))
+    assert not is_not_found(_refused(404, ""))
     assert not is_not_found(ValueError("NoSuchKey"))

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import ParseError
 
 import pytest
 
+from steps.clients.s3.errors import Refused, WebPage
 from steps.clients.s3.listing import Listed, Page
 from steps.errors import TryAgain
 from tests.support.faults import Change, nth, when
@@ -148,9 +149,6 @@ def test_page_without_namespace_or_encoding_is_read_as_it_is() -> None:
     "document",
     [
         b"",
-        b"<html>",
-        b"<html/>",
-        b"<Error><Code>InternalError</Code></Error>",
         b"<ListBucketResult/>",
         b'<?xml version="1.0" encoding="utf-0"?>' + _HEAD + b"</ListBucketResult>",
         _HEAD + b"<IsTruncated>true</IsTruncated></ListBucketResult>",
@@ -159,6 +157,17 @@ def test_page_without_namespace_or_encoding_is_read_as_it_is() -> None:
 def test_page_raises_where_the_document_is_no_listing(document: bytes) -> None:
     with pytest.raises((ParseError, ValueError)):
         Page(document)
+
+
+@pytest.mark.parametrize("document", [b"<html>", b"<html/>", b"\n<!DOCTYPE HTML><title>Console</title>"])
+def test_page_raises_for_a_web_page(document: bytes) -> None:
+    with pytest.raises(WebPage):
+        Page(document)
+
+
+def test_page_raises_for_an_error_that_follows_status_200() -> None:
+    with pytest.raises(Refused, match="InternalError"):
+        Page(b"<Error><Code>InternalError</Code></Error>")
 
 
 @pytest.mark.parametrize("size", [b"", b"<Size>x</Size>"])

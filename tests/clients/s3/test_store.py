@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.s3.listing import Listed
-from steps.clients.s3.store import Gone, TooLarge
+from steps.clients.s3.store import Denied, Gone, TooLarge
 from steps.errors import FixConfiguration, TryAgain
 from tests.support.bucket import Bucket
+from tests.support.faults import Status, when
 from tests.support.object_store import open_store
 from tests.support.s3 import S3Server
 from tests.support.trickle import trickling
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steps.clients.s3.store import ObjectStore
+    from steps.errors import SyncError
+    from tests.support.proxy import S3FaultProxy
 
 LIMIT = 100 * 1024 * 1024
 
@@ -146,9 +149,48 @@ def test_wrong_credentials_raise_fix_configuration(
 ) -> None:
     if request.node.callspec.params["server"] == "moto":
         pytest.skip("moto accepts every credential; tests/runs/test_failures.py refuses it in a proxy")
-    for name in ("MINIO_SECRET_KEY", "MINIO_ACCESS_KEY"):
-        with pytest.raises(FixConfiguration):
+    for name, code in (
+        ("MINIO_SECRET_KEY", "SignatureDoesNotMatch"),
+        ("MINIO_ACCESS_KEY", "InvalidAccessKeyId|XAdminUserNotFound"),
+    ):
+        with pytest.raises(FixConfiguration, match=f"({code}): .*; check {name}$"):
             next(open_store(any_bucket, object_seconds=60, **{name: "wrong"}).children("p/"))
+
+
+@pytest.mark.parametrize("etag", ["0" * 32, "0" * 32 + "-1"], ids=["obstore", "minio"])
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "error"),
+    [
+        (400, "ExpiredToken", FixConfiguration, "; renew MINIO_ACCESS_KEY and MINIO_SECRET_KEY"),
+        (400, "AuthorizationHeaderMalformed", FixConfiguration, "; check MINIO_REGION"),
+        (503, "SlowDown", TryAgain, ""),
+    ],
+)
+def test_failed_get_has_the_words_of_the_server_and_the_key(
+    *,
+    etag: str,
+    status: int,
+    code: str,
+    kind: type[SyncError],
+    error: str,
+    faulty_store: ObjectStore,
+    bucket: Bucket,
+    proxy: S3FaultProxy,
+) -> None:
+    proxy.install(when(lambda r: r.is_get, Status(status, code)))
+    with pytest.raises(kind) as raised:
+        faulty_store.fetch(Listed("p/Ä b", etag, 1, None), b"/dev/null", max_bytes=LIMIT)
+    assert raised.value.error == f"{code}: injected by a test{error}"
+    assert raised.value.data == {"bucket": bucket.name, "key": "p/Ä b"}
+
+
+@pytest.mark.parametrize("etag", ["0" * 32, "0" * 32 + "-1"], ids=["obstore", "minio"])
+def test_object_that_the_server_refuses_is_denied_in_the_words_of_the_server(
+    etag: str, faulty_store: ObjectStore, proxy: S3FaultProxy
+) -> None:
+    proxy.install(when(lambda r: r.is_get, Status(400, "InvalidRequest")))
+    with pytest.raises(Denied, match=r"^InvalidRequest: injected by a test$"):
+        faulty_store.fetch(Listed("p/a", etag, 1, None), b"/dev/null", max_bytes=LIMIT)
 
 
 def test_a_refused_connection_raises_try_again() -> None:
