@@ -22,7 +22,7 @@ from steps.publishing.push import PushCount
 from steps.report import report
 from steps.reporting.delivery import deliver
 from steps.reporting.health import health
-from steps.reporting.outcome import explained, failed_result, missing_result
+from steps.reporting.outcome import explained, failed_result, missing_result, unreported_result
 from steps.reporting.result import cause
 from steps.reporting.serve import serve, serve_during_run
 from steps.reporting.state_source import state_source
@@ -34,10 +34,11 @@ from steps.workdir.files import read_document, write_document
 from steps.workdir.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from steps.planning.manifest import Progress
+    from steps.reporting.delivery import Reported
     from steps.runtime.settings.reading import Settings
 
 D = TypeVar("D", Run, RunResult, Verdict)
@@ -62,7 +63,8 @@ class Commands:
 
     def run(self) -> Exit:
         """Run all steps in this process."""
-        configured, volume = self._set_up(Needs.MINIO, Needs.GIT)
+        configured = self._configure(Needs.MINIO, Needs.GIT)
+        volume = Volume(configured.sync.work_dir)
         with _progress(configured) as progress, serve_during_run(configured.http, volume):
             result = run(configured, volume, self._start(configured, new_run_id()), progress)
         return Exit(result.exit_code)
@@ -131,19 +133,36 @@ class Commands:
 
     def report(self, run_id: str | None) -> Exit:
         """Update the state and deliver the result. A run without a result counts as failed."""
-        configured, volume = self._set_up()
+        configured = self._configure()
+        volume = Volume(configured.sync.work_dir)
+        unusable: SyncError | None = None
+        try:
+            volume.set_up()
+        except SyncError as problem:  # a full or read-only volume may still have the result
+            unusable = problem
+        try:
+            with translated():
+                result = self._result(configured, volume, run_id)
+        except SyncError as problem:
+            raise unusable or problem from None
+
+        def reported() -> Reported | None:
+            if unusable is not None:
+                raise unusable
+            with volume.locked():
+                return report(volume.state, result)
+
+        return _finish(configured, result, reported, volume.locked)
+
+    def _result(self, configured: Settings, volume: Volume, run_id: str | None) -> RunResult:
+        """Read the result of a run. A run without one counts as failed."""
         name = _checked(run_id) if run_id else volume.newest_run()
         files = volume.files(name)
         if files.result.exists():
-            result = _read_document_of(files.result, RunResult, name)
-        else:
-            document = files.run_document
-            start = read_document(document, Run) if document.exists() else self._start(configured, name)
-            result = missing_result(start)
-        with volume.locked():
-            reported = report(volume.state, result)
-        deliver(configured.delivery, reported, result, volume.locked)
-        return Exit.OK
+            return _read_document_of(files.result, RunResult, name)
+        document = files.run_document
+        start = read_document(document, Run) if document.exists() else self._start(configured, name)
+        return missing_result(start)
 
     def report_artifacts(
         self, run_id: str, artifacts: Path, output: Path, started_at: datetime, *, filtered: bool
@@ -165,8 +184,7 @@ class Commands:
             )
             result = missing_result(start, failures)
         state = Volume(artifacts).state
-        deliver(configured.delivery, report(state, result, output=output), result, nullcontext)
-        return Exit.OK
+        return _finish(configured, result, lambda: report(state, result, output=output), nullcontext)
 
     def health(self) -> Exit:
         """Check and log whether the last success is recent enough."""
@@ -260,6 +278,24 @@ def _checked(run_id: str) -> str:
             f"{printable(run_id)!r}: use up to 128 letters, digits, dots, dashes and underscores",
         )
     return run_id
+
+
+def _finish(
+    configured: Settings,
+    result: RunResult,
+    reported: Callable[[], Reported | None],
+    lock: Callable[[], AbstractContextManager[None]],
+) -> Exit:
+    """Report and deliver a result. If that fails, the run has failed, and still ends with sync_complete."""
+    try:
+        with translated():
+            done = reported()
+    except SyncError as problem:
+        logs.failure(problem)
+        deliver(configured.delivery, None, unreported_result(problem, result), lock)
+        return problem.exit
+    deliver(configured.delivery, done, result, lock)
+    return Exit.OK
 
 
 @contextmanager

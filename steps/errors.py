@@ -90,6 +90,15 @@ def volume_error(
     return kind(Operation.SETUP_WORKDIR, message, cause + where + usage)
 
 
+def is_full(path: Path) -> bool:
+    """Whether the path's volume has no space or no inode left."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail == 0 or (found.f_files > 0 and found.f_favail == 0)
+
+
 def volume_usage(path: str) -> str:
     """Return the mount point of the path's volume with its free space and inodes, as a part of an error."""
     mount_point = os.path.abspath(path)

@@ -14,7 +14,7 @@ from steps.publish import publish
 from steps.publishing.push import PushCount
 from steps.report import previous_state, report
 from steps.reporting.delivery import deliver
-from steps.reporting.outcome import failed_result
+from steps.reporting.outcome import failed_result, unreported_result
 from steps.runtime import logs, signals
 from steps.runtime.retry import RetryPolicy
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from steps.contracts import RunResult, RunStart
     from steps.planning.manifest import Progress
+    from steps.reporting.delivery import Reported
     from steps.runtime.retry import Retry
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import Volume
@@ -32,21 +33,34 @@ T = TypeVar("T")
 
 
 def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
-    """Sync once, and report the result in every case. WORK_DIR is locked until the state is written."""
-    with volume.locked():
-        previous_state(volume.state)  # fails before any work if the state is damaged
-        pushes = PushCount()
-        try:
-            result = _sync(settings, volume, start, progress, pushes)
-        except (SyncError, Terminated) as problem:
-            if isinstance(problem, Terminated):
-                signals.ignore()
-            else:
-                logs.failure(problem)
-            result = failed_result(problem, start, pushes.attempts)
-        reported = report(volume.state, result)
+    """Sync once, and end with sync_complete in every case. WORK_DIR is locked until the state is written."""
+    result: RunResult | None = None
+    reported: Reported | None = None
+    try:
+        with translated():
+            volume.set_up()
+            with volume.locked():
+                previous_state(volume.state)  # fails before any work if the state is damaged
+                result = _result(settings, volume, start, progress)
+                reported = report(volume.state, result)
+    except SyncError as problem:
+        logs.failure(problem)
+        result = unreported_result(problem, result or failed_result(problem, start))
     deliver(settings.delivery, reported, result, volume.locked)
     return result
+
+
+def _result(settings: Settings, volume: Volume, start: RunStart, progress: Progress) -> RunResult:
+    """Sync once, and return the result also if that fails."""
+    pushes = PushCount()
+    try:
+        return _sync(settings, volume, start, progress, pushes)
+    except (SyncError, Terminated) as problem:
+        if isinstance(problem, Terminated):
+            signals.ignore()
+        else:
+            logs.failure(problem)
+        return failed_result(problem, start, pushes.attempts)
 
 
 def _sync(

@@ -51,9 +51,10 @@ def deliver(
 ) -> None:
     """Write the pages, call the webhook, push the metrics, and log sync_complete last.
 
-    ``reported`` is None for a dry run, which is only logged. A delivery error never changes the result of
-    the run: it is logged, and counted in the state. Only that update takes the ``lock``, because a receiver
-    may answer slowly and the next run must not wait for it.
+    ``reported`` is None for a dry run, which is only logged, and if the state could not be written: then
+    there are no pages and no metrics. A delivery error never changes the result of the run: it is logged,
+    and counted in the state. Only that update takes the ``lock``, because a receiver may answer slowly and
+    the next run must not wait for it.
     """
     try:
         if reported is not None:
@@ -67,6 +68,8 @@ def deliver(
             if any(errors.values()):
                 with _errors_logged(Operation.REPORT, "Failed to count the delivery errors"), lock():
                     _count(errors, reported.file)
+        elif not result.dry_run:
+            _call_webhook(settings.webhook, result)
     except Terminated as stop:
         signals.ignore()
         logs.warning(Operation.REPORT, "Stopped while delivering the report", error=stop.error)

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from steps.contracts import Outcome, RunResult, RunStart
-from steps.core.exit_codes import Exit
+from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import SyncError, Terminated, TryAgain
@@ -66,6 +66,22 @@ def failed_result(problem: SyncError | Terminated, start: RunStart, push_attempt
         operation=problem.operation,
         error=redacted(f"{problem.message}: {problem.error}"),
     )
+
+
+def unreported_result(problem: SyncError, result: RunResult) -> RunResult:
+    """Return the result after the state could not be written. The first error of the run stays its cause."""
+    codes = {*map(Exit, result.exit_codes), problem.exit} - {Exit.OK}
+    update: dict[str, object] = {
+        "outcome": Outcome.FAILED,
+        "exit_code": most_severe(codes),
+        "exit_codes": tuple(sorted(codes)),
+    }
+    if result.error is None:
+        update |= {
+            "operation": problem.operation,
+            "error": redacted(f"{problem.message}: {problem.error}"),
+        }
+    return result.model_copy(update=update)
 
 
 def log_sync_complete(result: RunResult) -> None:

@@ -11,7 +11,13 @@ import pytest
 from steps.contracts import ClusterResult, Mode, Outcome, RunStart, Status
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, Terminated, TryAgain
-from steps.reporting.outcome import explained, failed_result, log_sync_complete, missing_result
+from steps.reporting.outcome import (
+    explained,
+    failed_result,
+    log_sync_complete,
+    missing_result,
+    unreported_result,
+)
 from steps.runtime import redaction
 from tests.support.log_lines import Output, entries, set_up
 from tests.support.results import result
@@ -137,3 +143,21 @@ def test_sync_complete_of_a_dry_run_says_that_nothing_was_changed(capsys: Output
     set_up()
     log_sync_complete(result(dry_run=True))
     assert entries(capsys)[0]["message"] == "Dry run completed: nothing was changed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "exit_code", "error"),
+    [
+        ({}, 40, "Failed to use the working directory: full"),
+        ({"exit_code": 20, "exit_codes": (20,)}, 40, "Failed to use the working directory: full"),
+        ({"exit_code": 143, "exit_codes": (143,), "error": "SIGTERM"}, 143, "SIGTERM"),
+    ],
+)
+def test_result_of_a_run_whose_state_cannot_be_written_has_failed(
+    fields: dict[str, Any], exit_code: int, error: str
+) -> None:
+    problem = FixConfiguration(Operation.SETUP_WORKDIR, "Failed to use the working directory", "full")
+    failed = unreported_result(problem, result(commit="c" * 40, **fields))
+    assert (failed.outcome, failed.exit_code, failed.error) == (Outcome.FAILED, exit_code, error)
+    assert failed.exit_codes == tuple(sorted({40, *fields.get("exit_codes", ())}))
+    assert failed.commit == "c" * 40

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from steps.clients.git.output import Output, parsed
 from steps.core.operations import Operation
-from steps.errors import FixConfiguration, SyncError, TryAgain, volume_usage
+from steps.errors import FixConfiguration, SyncError, TryAgain, is_full, volume_usage
 from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
@@ -211,14 +211,17 @@ def git_error(operation: Operation, text: str, status: int, directory: Path | No
     quoted = _shortened(redacted(out.quoted()))  # in this order: half a secret would not be recognized
     is_push_refused = operation is Operation.GIT_PUSH and _REFUSED_PUSH.search(text) is not None
     cause = _rejection(out, text) if is_push_refused or out.rejected else _cause(out, text)
+    here = None if out.host or out.rejected else directory
+    if cause is None and here is not None and is_full(here):
+        cause = _DISK_FULL  # Git 2.39 does not name it: "failed to write new configuration file"
     if cause is None:
         quoted = quoted or f"git exited with status {status} and printed nothing"
         return TryAgain(operation, MESSAGES[operation], quoted)
     if is_push_refused and cause is _REFUSED:
         return PushRefused(quoted, text)
     advice = f"; {cause.advice}" if cause.advice else ""
-    if cause is _DISK_FULL and directory is not None and not (out.host or out.rejected):
-        advice = f"; {directory} ({volume_usage(str(directory))})"
+    if cause is _DISK_FULL and here is not None:
+        advice = f"; {here} ({volume_usage(str(here))})"
     return FixConfiguration(operation, MESSAGES[operation], f"{cause.text}: {quoted}{advice}")
 
 

@@ -10,6 +10,7 @@ import pytest
 from steps.clients.git.errors import PushRefused, git_error
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
+from tests.soak.full_disks import file_system, obstacle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,3 +148,17 @@ def test_push_that_did_not_reach_a_rule_of_the_host_is_not_refused_by_it(output:
     problem = git_error(Operation.GIT_PUSH, output, 1)
     assert problem.exit is Exit.CONFIGURATION
     assert not isinstance(problem, PushRefused)
+
+
+def test_git_error_names_a_full_volume_that_git_does_not_name(tmp_path: Path) -> None:
+    if obstacle():
+        pytest.skip(obstacle())
+    room = tmp_path / "small"
+    with file_system(room, "size=4k"):
+        (room / "filler").write_bytes(bytes(4096))
+        output = "error: failed to write new configuration file"
+        problem = git_error(Operation.GIT_CLONE, output, 128, room)
+        assert problem.exit == 40
+        assert f"the disk is full or read-only: {output}; {room} (volume {room} has 0.0 of" in problem.error
+        remote = git_error(Operation.GIT_CLONE, f"remote: {output}", 128, room)
+        assert remote.exit == 30
