@@ -218,6 +218,7 @@ class Status(StrEnum):
     OK = "ok"
     FAILED = "failed"
     REFUSED = "refused"
+    KEPT = "kept"
     OVER_LIMIT = "over_limit"
     SUPERSEDED = "superseded"
 
@@ -228,6 +229,13 @@ class ForeignFile(Document):
     path: str = Field(description="<cluster>/<rest>")
     oid: str = Field(description="blob id")
     removed: bool = Field(default=False, description="whether the run removed it (FOREIGN_FILES=remove)")
+
+
+def status_of(decision: Decision) -> Status:
+    """Return the status of a processed cluster after the deletion guard's decision."""
+    if decision is Decision.KEEP:
+        return Status.KEPT
+    return Status.REFUSED if decision.refused else Status.OK
 
 
 class ClusterResult(Document):
@@ -277,7 +285,7 @@ class ClusterResult(Document):
     @property
     def processed(self) -> bool:
         """Whether the cluster's listing is complete and its changes are in the commit."""
-        return self.status in {Status.OK, Status.REFUSED}
+        return self.status in {Status.OK, Status.REFUSED, Status.KEPT}
 
     @property
     def files_before(self) -> int:
@@ -405,6 +413,9 @@ class ClusterState(Document):
     )
     missing: bool = Field(
         default=False, description="the bucket contains no object of the cluster, but Git contains files"
+    )
+    kept: bool = Field(
+        default=False, description="the same, and CLUSTER_VANISHED=keep keeps the files: it is not missing"
     )
     newest_object_at: AwareDatetime | None = None
 

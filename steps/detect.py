@@ -93,6 +93,14 @@ def _log_cluster(cluster: ClusterResult) -> None:
             over_limit=cluster.over_limit,
         )
         return
+    if cluster.status is Status.KEPT:
+        logs.info(
+            Operation.DETECT_CHANGES,
+            f"{name} kept: the bucket no longer contains it, and CLUSTER_VANISHED is keep",
+            cluster=name,
+            files=cluster.files,
+        )
+        return
     logs.info(
         Operation.DETECT_CHANGES,
         f"{name}: {cluster.added} new, {cluster.modified} modified, {cluster.deleted} deleted",

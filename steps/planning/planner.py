@@ -19,6 +19,7 @@ from steps.contracts import (
     Run,
     Status,
     over_limit_failure,
+    status_of,
 )
 from steps.core.changes import (
     ManifestRow,
@@ -173,7 +174,7 @@ class Planner:
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
         result = ClusterResult(
             name=name,
-            status=Status.REFUSED if decision.refused else Status.OK,
+            status=status_of(decision),
             files=tally.files,
             added=tally.added,
             modified=tally.modified,

@@ -203,7 +203,16 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
         "Changes of the cluster that the Git host refused in the last run.",
         lambda cluster: cluster.refused_by_host,
     ),
-    ("missing", "1 if the bucket contains no object of the cluster.", lambda cluster: cluster.missing),
+    (
+        "missing",
+        "1 if the bucket contains no object of the cluster, unless it is kept.",
+        lambda cluster: cluster.missing,
+    ),
+    (
+        "kept",
+        "1 if the bucket contains no object of the cluster, and CLUSTER_VANISHED=keep keeps its files.",
+        lambda cluster: cluster.kept,
+    ),
 )
 
 

@@ -46,6 +46,7 @@ _STATUSES = {
     Status.OK: Badge("ok", Tone.GOOD),
     Status.FAILED: Badge("failed", Tone.BAD),
     Status.REFUSED: Badge("refused", Tone.WARN),
+    Status.KEPT: Badge("kept", Tone.PLAIN),
     Status.OVER_LIMIT: Badge("over limit", Tone.WARN),
     Status.SUPERSEDED: Badge("superseded", Tone.PLAIN),
 }
@@ -100,7 +101,13 @@ def _lead(result: RunResult) -> Parts:
         f"{plural(count, 'cluster')} {word}"
         for word, count in (
             (_STATUSES[status].text, sum(cluster.status is status for cluster in result.clusters))
-            for status in (Status.FAILED, Status.REFUSED, Status.OVER_LIMIT, Status.SUPERSEDED)
+            for status in (
+                Status.FAILED,
+                Status.REFUSED,
+                Status.KEPT,
+                Status.OVER_LIMIT,
+                Status.SUPERSEDED,
+            )
         )
         if count
     ]

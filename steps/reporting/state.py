@@ -219,6 +219,7 @@ def _processed(
         "modified": known.modified + cluster.modified,
         "deleted": known.deleted + cluster.deleted,
     }
+    is_kept = cluster.status is Status.KEPT
     if not is_late:
         update |= {"files": cluster.files, "over_limit": cluster.over_limit is not None}
     if not is_late and not result.filtered_by_options:
@@ -227,10 +228,12 @@ def _processed(
             "deletions_refused": cluster.deletions_refused,
             "refused_by_host": cluster.refused_by_host,
             "foreign": tuple(file for file in cluster.foreign if not file.removed),
-            "missing": cluster.accepted == 0 and cluster.files_before > len(cluster.foreign),
-            "newest_object_at": cluster.newest_object_at or known.newest_object_at,
+            "missing": cluster.accepted == 0 and cluster.files_before > len(cluster.foreign) and not is_kept,
+            "kept": is_kept,
+            # No alert about the age of a cluster that is known to be gone.
+            "newest_object_at": None if is_kept else cluster.newest_object_at or known.newest_object_at,
         }
         is_complete = not cluster.changes_deferred and not cluster.refused_by_host
-        if cluster.status is Status.OK and is_complete:
+        if cluster.status in {Status.OK, Status.KEPT} and is_complete:
             update["last_success_at"] = result.finished_at
     return known.model_copy(update=update)

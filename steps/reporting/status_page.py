@@ -100,4 +100,6 @@ def _badge(known: ClusterState) -> Badge:
         return Badge("refused", Tone.WARN)
     if known.refused_by_host:
         return Badge("refused by host", Tone.WARN)
+    if known.kept:
+        return Badge("kept", Tone.PLAIN)
     return Badge("quarantined keys", Tone.WARN) if known.quarantined else Badge("ok", Tone.GOOD)

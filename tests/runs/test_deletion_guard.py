@@ -92,6 +92,25 @@ def test_approval_of_one_set_of_deletions_allows_no_other_set(
     assert "matches no refused deletion" in result.text
 
 
+def test_kept_cluster_is_no_problem_and_is_logged_once(sync: Sync, bucket: Bucket) -> None:
+    empty(bucket)
+    for _ in range(2):
+        result = sync(CLUSTER_VANISHED="keep")
+        assert result.exit == 0
+        assert [line["message"] for line in result.lines if "west" in line["message"]] == [
+            "west: 0 objects in the bucket, 0 fetched",
+            "west kept: the bucket no longer contains it, and CLUSTER_VANISHED is keep",
+        ]
+        (west,) = [cluster for cluster in sync.state["last_run"]["clusters"] if cluster["name"] == "west"]
+        assert (west["status"], west["files"]) == ("kept", 20)
+        known = sync.state["clusters"]["west"]
+        assert (known["missing"], known["kept"], known["newest_object_at"]) == (False, True, None)
+    assert "1 cluster kept" in (sync.work_dir / "report.md").read_text()
+    bucket.put_many({key: body for key, body in OBJECTS.items() if key.startswith(WEST)})
+    assert sync().exit == 0
+    assert sync.state["clusters"]["west"]["kept"] is False
+
+
 @pytest.mark.parametrize(("policy", "code", "kept"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
 def test_cluster_vanished_setting_refuses_keeps_or_deletes_the_files(
     *, policy: str, code: int, kept: int, sync: Sync, bucket: Bucket, repository: Path
