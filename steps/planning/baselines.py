@@ -23,6 +23,7 @@ from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration
 from steps.planning.conflicts import below, log_edits
+from steps.runtime import logs
 from steps.workdir.cache import Caches, trees
 from steps.workdir.files import write_document
 from steps.workdir.mirror import local_tree
@@ -61,9 +62,16 @@ class _Writer:
     caches: Caches
 
     def of_branch(self, repository: Repository) -> Baselines:
-        # One empty answer does not prove that the branch does not exist.
-        base = repository.remote_tip() or repository.remote_tip()
+        base = repository.remote_tip()
+        if repository.moved_to:
+            logs.warning(
+                Operation.GIT_CLONE,
+                "The repository has moved; set GIT_REPOSITORY to its new address",
+                address=repository.moved_to,
+            )
         if base is None:
+            if not self.settings.sync.dry_run:
+                repository.prove_push()  # before the download
             return Baselines(None, set(), set())
         found = self.caches.trees(base) if self._uses_caches else None
         cached = self._cached(found or {})

@@ -542,8 +542,8 @@ MUTANTS = (
     ),
     Mutant(
         "branch absent after one empty answer",
-        "steps/planning/baselines.py::_Writer.of_branch",
-        Replace("A.remote_tip() or A.remote_tip()", "A.remote_tip()"),
+        "steps/clients/git/repository.py::Repository.remote_tip",
+        Replace("A._listed() or A._listed(is_proof=True)", "A._listed()"),
         "tests/planning/test_baselines.py::test_branch_counts_as_absent_only_after_two_empty_answers",
     ),
     Mutant(
@@ -584,7 +584,7 @@ MUTANTS = (
     ),
     Mutant(
         "branch found by the end of its name",
-        "steps/clients/git/repository.py::Repository.remote_tip",
+        "steps/clients/git/repository.py::Repository._listed",
         Replace("tips.get(A)", "next((oid for ref, oid in tips.items() if ref.endswith(A)), None)"),
         "tests/clients/git/test_repository.py::test_remote_tip_ignores_branches_whose_names_end_alike",
     ),

@@ -118,6 +118,8 @@ _OURS = (
         r"repository\s+not found|does not appear to be a git repository|does not exist|not a git repository",
         _NOT_FOUND,
     ),
+    # git, for a repository with --object-format=sha256
+    (r"hash algorithm|mismatched algorithms", Cause("the repository does not use SHA-1 object ids")),
     (
         # git: "transport 'http' not allowed" (GIT_ALLOW_PROTOCOL), "unable to find remote helper for '…'".
         # curl 1: 'Protocol "file" not supported or disabled in libcurl', after a redirect
@@ -223,6 +225,12 @@ def git_error(operation: Operation, text: str, status: int, directory: Path | No
     if cause is _DISK_FULL and here is not None:
         advice = f"; {here} ({volume_usage(str(here))})"
     return FixConfiguration(operation, MESSAGES[operation], f"{cause.text}: {quoted}{advice}")
+
+
+def not_git(operation: Operation) -> FixConfiguration:
+    """Return the error for an answer that git took for an empty repository, and that is not Git's."""
+    error = f"{_NOT_GIT.text}: the answer has no refs and no capabilities; {_NOT_GIT.advice}"
+    return FixConfiguration(operation, MESSAGES[operation], error)
 
 
 def _rejection(out: Output, text: str) -> Cause | None:

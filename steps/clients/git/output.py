@@ -30,7 +30,7 @@ _ADVICE = {
 }
 _ERR_PACKET = re.compile(r"(?:fatal: )?remote error: (.*)")
 _GIT_FRAMING = re.compile(
-    r"(hint|warning|Warning):|error: failed to push some refs to |To \S+$|Done$|[!*=] *\t"
+    r"(hint|warning|Warning|asked for):|error: failed to push some refs to |To \S+$|Done$|[!*=] *\t"
 )
 
 # Progress of the server's git and of JGit (Gerrit: "Processing changes: refs: 1, new: 1, done"): it has
@@ -115,6 +115,8 @@ def _add(out: Output, line: str) -> None:
     elif packet := _ERR_PACKET.match(line):
         out.has_err_packet = True
         out.host.append(packet[1])
+    elif line.startswith("redirect: "):
+        out.ours.append(line.partition("?")[0])  # the query of a sign-in page differs each time
     elif line in _ADVICE or _GIT_FRAMING.match(line):
         return
     elif out.is_authenticated and out.is_without_answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_SECONDS = 3600
+
+# Git 2.39 with GIT_TRACE_PACKET prints "12:07:41.714937 pkt-line.c:80    packet:   ls-remote< version 2"
+_TRACE = re.compile(rb"^\d\d:\d\d:\d\d\.\d+ \S+:\d+ +packet: .*\n?", re.MULTILINE)
+_PACKET = re.compile(rb"^\d\d:\d\d:\d\d\.\d+ \S+:\d+ +packet: +\S+< (.*)$", re.MULTILINE)
 
 # This many bytes after a cut may be the end of a secret, which redaction cannot recognise.
 _MARGIN_BYTES = 4096
@@ -55,6 +60,14 @@ def check_installed() -> None:
         )
 
 
+class Answer(NamedTuple):
+    """What a git process has printed, and the packets of Git's protocol that it has received."""
+
+    out: bytes
+    err: str
+    packets: list[str]
+
+
 class _Running(NamedTuple):
     """A process of git, and the reader of its stderr."""
 
@@ -81,8 +94,20 @@ class Git:
 
         An exit status other than 0 raises a SyncError of ``operation``, a timeout (in seconds) TryAgain.
         """
+        return self.ask(*arguments, stdin=stdin, operation=operation, timeout=timeout).out
+
+    def ask(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        operation: Operation,
+        timeout: float = _TIMEOUT_SECONDS,
+        traced: bool = False,
+    ) -> Answer:
+        """Run git as ``run`` does, and return also its stderr and, if ``traced``, the packets received."""
+        variables = {"GIT_TRACE_PACKET": "2"} if traced else {}
         try:
-            with self._process(arguments, stdin=stdin is not None) as (process, stderr):
+            with self._process(arguments, variables, stdin=stdin is not None) as (process, stderr):
                 out, _ = process.communicate(stdin, timeout=timeout)
                 err = stderr.text()
         except subprocess.TimeoutExpired as late:
@@ -91,22 +116,26 @@ class Git:
                 MESSAGES[operation],
                 f"git {arguments[0]} did not finish within {timeout:.0f} s",
             ) from late
+        packets = _PACKET.findall(err) if traced else []
+        err = _TRACE.sub(b"", err) if traced else err
         # `git push --porcelain` prints the result of each ref on stdout.
         output = err + b"\n" + out if operation == Operation.GIT_PUSH else err
         self._check(arguments, process.returncode, output, operation)
-        return bytes(out)
+        return Answer(bytes(out), err.decode(errors="replace"), [p.decode(errors="replace") for p in packets])
 
     @contextlib.contextmanager
     def stream(self, *arguments: str, stdin: bool = False) -> Iterator[subprocess.Popen[bytes]]:
         """Run git while the block reads from it or writes to it; then wait for it and check its status."""
-        with self._process(arguments, stdin=stdin) as (process, stderr):
+        with self._process(arguments, {}, stdin=stdin) as (process, stderr):
             yield process
             process.wait()
             err = stderr.text()
         self._check(arguments, process.returncode, err, Operation.GIT_COMMIT)
 
     @contextlib.contextmanager
-    def _process(self, arguments: tuple[str, ...], *, stdin: bool) -> Iterator[_Running]:
+    def _process(
+        self, arguments: tuple[str, ...], variables: Mapping[str, str], *, stdin: bool
+    ) -> Iterator[_Running]:
         """Start git in its own process group; kill the group when the block ends, however it ends."""
         process: subprocess.Popen[bytes] | None = None
         try:
@@ -115,7 +144,7 @@ class Git:
                     ["git", "--literal-pathspecs", *arguments],
                     as_process=True,
                     istream=subprocess.PIPE if stdin else None,
-                    env=self._environment,
+                    env={**self._environment, **variables},
                     start_new_session=True,
                     pass_fds=self._descriptors,
                 )

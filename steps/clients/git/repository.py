@@ -20,7 +20,7 @@ from steps.clients.git.config import (
     repository_config,
     user_config,
 )
-from steps.clients.git.errors import MESSAGES
+from steps.clients.git.errors import MESSAGES, not_git
 from steps.clients.git.objects import Objects, PathChange, lines
 from steps.clients.git.process import Git, check_installed
 from steps.core.operations import Operation
@@ -39,6 +39,18 @@ _LS_REMOTE_SECONDS = 120
 _BLOBS_SECONDS = 3600
 _MARKER = "git-sync-scratch"
 _HASH = re.compile(r"[0-9a-f]{40}")
+# In the list of capabilities, or an object id of such a repository.
+_SHA256 = re.compile(r"\bobject-format=sha256\b|^[0-9a-f]{64} ")
+_EMPTY_COMMIT = (
+    b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n"
+    b"author git-sync <> 0 +0000\ncommitter git-sync <> 0 +0000\n\n\n"
+)
+
+# git over HTTP: "warning: redirecting to https://…/". GitHub: "This repository moved. Please use the new
+# location:", GitLab: "Please update your Git remote:"; the address follows on the next lines.
+_MOVED = re.compile(
+    r"^warning: redirecting to (\S+)|(?:new location|your Git remote):\s+(?:remote:\s*)*(\S+)", re.MULTILINE
+)
 
 # upload-pack: "upload-pack: not our ref …"; git: "Server does not allow request for unadvertised object
 # …", "couldn't find remote ref …" (Git 2.39)
@@ -68,6 +80,7 @@ class Repository(Objects):
         self._gitconfig = gitconfig
         self._ref = f"refs/heads/{settings.branch}"
         self._tracked = f"+{self._ref}:{_BASE}"
+        self.moved_to: str | None = None  # the address to which the host redirects
 
     def __enter__(self) -> Repository:
         check_installed()
@@ -143,22 +156,54 @@ class Repository(Objects):
     # -- the remote ---------------------------------------------------------------------------
 
     def remote_tip(self) -> str | None:
-        """Ask the remote for the branch's commit; None if it has no such branch (or nothing)."""
-        out = self._git.run(
+        """Ask the remote for the branch's commit; None if it has no such branch (or nothing).
+
+        One empty answer does not prove that the branch does not exist: a replica may lag, and git takes an
+        empty page for an empty repository. So git-sync asks again, and requires an answer in Git's protocol.
+        """
+        oid = self._listed() or self._listed(is_proof=True)
+        if oid and not _HASH.fullmatch(oid):
+            raise self._not_sha1()
+        return oid
+
+    def _listed(self, *, is_proof: bool = False) -> str | None:
+        answer = self._git.ask(
             *("ls-remote", "--heads", "origin", self._ref),
             operation=Operation.GIT_CLONE,
             timeout=_LS_REMOTE_SECONDS,
+            traced=is_proof,
         )
+        if moved := _MOVED.search(answer.err):
+            self.moved_to = moved[1] or moved[2]
+        if is_proof and not answer.packets:
+            raise not_git(Operation.GIT_CLONE)
+        if is_proof and any(map(_SHA256.search, answer.packets)):
+            raise self._not_sha1()
         # ls-remote matches the ends of names: it lists refs/heads/x/refs/heads/main as well.
-        tips = {ref: oid for oid, _, ref in (line.partition("\t") for line in out.decode().split("\n"))}
-        oid = tips.get(self._ref)
-        if oid and not _HASH.fullmatch(oid):
-            raise FixConfiguration(
-                Operation.GIT_CLONE,
-                MESSAGES[Operation.GIT_CLONE],
-                "the repository does not use SHA-1 object ids",
-            )
-        return oid
+        lines = answer.out.decode().split("\n")
+        tips = {ref: oid for oid, _, ref in (line.partition("\t") for line in lines)}
+        return tips.get(self._ref)
+
+    def prove_push(self) -> None:
+        """Prove that the remote accepts pushes from this identity; nothing is pushed.
+
+        Most hosts refuse an identity without the right to push when git asks for the refs. Rules about
+        branches, authors and content apply only to a push.
+        """
+        oid = self._git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=_EMPTY_COMMIT)
+        self._git.run(
+            *("push", "--dry-run", "--porcelain", "--no-verify", "--no-follow-tags"),
+            *("--recurse-submodules=no", "origin", f"{oid.decode().strip()}:{self._ref}"),
+            operation=Operation.GIT_PUSH,
+            timeout=_LS_REMOTE_SECONDS,
+        )
+
+    def _not_sha1(self) -> FixConfiguration:
+        return FixConfiguration(
+            Operation.GIT_CLONE,
+            MESSAGES[Operation.GIT_CLONE],
+            "the repository does not use SHA-1 object ids; create it with --object-format=sha1",
+        )
 
     def fetch_tip(self) -> str | None:
         """Fetch the branch's newest commit and its trees (no blobs, no history); None as above."""
