@@ -1,8 +1,11 @@
 """The commit message: an exact text for people, and trailers for machines.
 
 Trailers record what later runs need (when each cluster was listed) and what auditors ask (which
-deletions were approved). Names in them are percent-encoded, because everyone who can write to the
-bucket chooses the names of clusters.
+deletions were approved).
+
+Everyone who can write to the bucket chooses the names of clusters, and Git hosts and CI systems read
+messages: ``[skip ci]``, ``***NO_CI***``, ``Closes #1``, ``@name``. So names are percent-encoded, except
+letters, digits, dots, dashes and underscores.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
             f"Automated backup sync - {started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
             "",
             f"Clusters processed: {len(lines)}",
-            *(f"- {cluster.name}: {cluster.files} files" for cluster in lines),
+            *(f"- {_name(cluster.name)}: {cluster.files} files" for cluster in lines),
             "",
             f"Total files: {sum(cluster.files for cluster in lines)}",
             f"Changes: {changes.new} new, {changes.modified} modified, {changes.deleted} deleted",
@@ -78,7 +81,7 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
 
 
 def _name(cluster: str) -> str:
-    return quote(cluster, safe="")
+    return quote(cluster, safe="").replace("~", "%7E")  # RFC 3986 never needs it; GitLab reads it as a label
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ _CATEGORIES = {
 _MAX_KEYS = 5
 _SHORT_ID = 12
 _TRY_AGAIN = "a full run (SYNC_MODE=full) tries it again"
-# Chat programs interpret <!here>, @everyone and [a](link). These characters only look similar.
-_CHAT_SAFE = str.maketrans("<>[]@", "\u2039\u203a()\uff20")
+# Chat programs interpret <!here>, @everyone, #1 and [a](link). These characters only look similar.
+_CHAT_SAFE = str.maketrans("<>[]@#", "\u2039\u203a()\uff20\uff03")
 
 
 def headline(result: RunResult) -> str:
@@ -68,7 +68,8 @@ def headline(result: RunResult) -> str:
     if result.filtered_by_options:
         where += ", filtered by options"
     lead = "".join(part if isinstance(part, str) else part.text for part in _lead(result))
-    return printable(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000).translate(_CHAT_SAFE)
+    line = printable(f"git-sync: {_OUTCOMES[result.outcome].text}{where}. {lead}", 1000)
+    return line.translate(_CHAT_SAFE).replace("://", ":\u2215\u2215")
 
 
 def run_page(result: RunResult, commit_url: str | None) -> Page:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +54,17 @@ HOSTILE_NAMES = [
     "---",
     "#comment",
     "+x",
+    "[skip ci]",
+    "[CI SKIP]",
+    "***NO_CI***",
+    "Closes #1",
+    "fixes GH-2",
+    "@here",
+    "!3",
+    "~label",
+    "%milestone",
+    "/approve",
+    "skip-checks:true",
 ]
 
 # No key with a control character or a surrogate becomes a cluster.
@@ -64,6 +77,15 @@ instants = st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(UTC)).
 def message_of(listed: dict[str, datetime], run_id: str = "run-1") -> str:
     lines = [ClusterLine(name, 1, at) for name, at in listed.items()]
     return commit_message(started_at=STARTED, clusters=lines, changes=CHANGES, run_id=run_id)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_commit_message_contains_no_raw_name_that_a_host_could_act_on(name: str) -> None:
+    message = message_of({name: LISTED})
+    (line,) = [line for line in message.splitlines() if line.startswith("- ")]
+    assert re.fullmatch(r"- [A-Za-z0-9._%-]+: 1 files", line)
+    assert unquote(line[2:].partition(":")[0]) == name
+    assert set(parse_trailers(message).listed) == {name}
 
 
 def test_commit_message_is_exactly_the_documented_one() -> None:

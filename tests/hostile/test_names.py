@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given
@@ -120,6 +121,10 @@ def test_hostile_cluster_names_are_shown_safely_in_every_output(
     assert contents(repository) == objects(NAMES)
 
 
+def quoted(name: str) -> str:
+    return quote(name, safe="").replace("~", "%7E")
+
+
 def _check_commit(text: str, repository: Path) -> None:
     """Check that the message has the usual lines, and trailers of one run with each name once."""
     trailers = git(repository, "interpret-trailers", "--parse", "--no-divider", stdin=text.encode()).decode()
@@ -128,7 +133,7 @@ def _check_commit(text: str, repository: Path) -> None:
     assert "forged" not in keys[0]
     lines = text.split("\n\n")[1].split("\n")
     assert lines[0] == f"Clusters processed: {len(set(NAMES))}"
-    assert lines[1:] == [f"- {name}: 1 files" for name in sorted(set(NAMES))]
+    assert lines[1:] == [f"- {quoted(name)}: 1 files" for name in sorted(set(NAMES))]
     assert git(repository, "log", "-1", "--format=%(trailers:key=Git-Sync-Run,valueonly)").strip() not in {
         b"",
         b"forged",
@@ -374,7 +379,7 @@ def _result(clusters: list[str]) -> RunResult:
 
 
 @pytest.mark.parametrize(
-    "attack", ["<!channel>", "@everyone", "[here](http://evil.example)", "<http://evil.example|x>"]
+    "attack", ["<!channel>", "@everyone", "[here](http://evil.example)", "<http://evil.example|x>", "#1234"]
 )
 def test_headline_contains_no_mention_or_link_for_chat_programs(
     attack: str, sync: Sync, bucket: Bucket
@@ -384,5 +389,5 @@ def test_headline_contains_no_mention_or_link_for_chat_programs(
     assert sync().exit == 40
     result = RunResult.model_validate(sync.state["last_run"])
     line = headline(result)
-    assert not set("<>[]@") & set(line)
+    assert not set("<>[]@#") & set(line)
     assert attack[1:5] in line

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -251,16 +252,38 @@ def test_ci_example_lists_the_changes_of_a_push(bucket: Bucket, tmp_path: Path) 
     subprocess.run(["git", "clone", "--quiet", repository, clone], env=git_environment(), check=True)
     assert changes(clone, "0" * 40, first) == (
         0,
-        ["- east: 1 new, 0 modified, 0 deleted", "- west: 2 new, 0 modified, 0 deleted"],
+        ["- ` east `: 1 new, 0 modified, 0 deleted", "- ` west `: 2 new, 0 modified, 0 deleted"],
     )
     pushed = [
-        "- east: 1 new, 1 modified, 0 deleted",
-        "- west: 0 new, 0 modified, 1 deleted",
-        "security-relevant changes:",
-        "A\tclusterbackup/east/shop/networkpolicies/deny.yaml",
+        "- ` east `: 1 new, 1 modified, 0 deleted",
+        "- ` west `: 0 new, 0 modified, 1 deleted",
+        "",
+        "Security-relevant changes:",
+        "",
+        "- A ` clusterbackup/east/shop/networkpolicies/deny.yaml `",
     ]
     assert changes(clone, first, second) == (0, pushed)
     assert changes(clone, first, second, FAIL_ON_MARKED="1") == (1, pushed)
+
+
+def test_ci_example_puts_every_name_into_a_code_span(bucket: Bucket, tmp_path: Path) -> None:
+    """GitHub renders the output as Markdown, in GITHUB_STEP_SUMMARY."""
+    repository = bare_repository(tmp_path / "backups.git")
+    sync = Sync.between(bucket, repository, tmp_path / "work")
+    names = ["[Sign in](x)", "``[a](b)`", "<img src=x>", "@everyone", "::error::x"]
+    bucket.put_many({f"clusterbackup/{name}/Secret/[b](c).yaml": b"x" for name in names})
+    assert sync().exit == 0
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", repository, clone], env=git_environment(), check=True)
+    code, lines = changes(clone, "0" * 40, sha(repository))
+    assert code == 0
+    assert "- ``` ``[a](b)` ```: 1 new, 0 modified, 0 deleted" in lines
+    assert "- A ` clusterbackup/[Sign in](x)/Secret/[b](c).yaml `" in lines
+    for line in filter(None, lines):
+        outside = re.sub(r"(?<!`)(`+) .*? \1(?!`)", "", line)
+        assert re.fullmatch(
+            r"- : \d+ new, \d+ modified, \d+ deleted|- [AMD] |Security-relevant changes:", outside
+        )
 
 
 @pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml"])
