@@ -15,6 +15,7 @@ from collections import Counter, deque
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from steps.clients.s3.listing import Listed
@@ -43,6 +44,7 @@ from steps.core.limits import DENIED_OBJECTS, SERVER_MESSAGE_CHARACTERS
 from steps.core.operations import Operation
 from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration, TryAgain
+from steps.planning.etags import ETags
 from steps.runtime import logs
 from steps.workdir.rowfile import (
     RowFile,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from steps.clients.s3.listing import Listing
-    from steps.clients.s3.store import ObjectStore
+    from steps.clients.s3.store import Fetched, ObjectStore
     from steps.contracts import Run
     from steps.runtime.deadline import Deadline
     from steps.runtime.fair_pool import Share
@@ -71,6 +73,8 @@ _AHEAD = 1000
 
 # Errors of a file system that concern one path; all others (a full disk, no descriptors) concern the run.
 _ABOUT_A_PATH = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
+
+_DAMAGED = "the content does not match its ETag, twice in the same way: the object is damaged in the store"
 
 # A row of the manifest; the row of an unchanged object is a line, made of its line in the baseline.
 _Row: TypeAlias = ManifestRow | bytes
@@ -176,6 +180,11 @@ class Manifest:
     progress: Progress
     deadline: Deadline
     figures: Figures = field(default_factory=Figures)
+
+    @cached_property
+    def etags(self) -> ETags:
+        """What is known about the ETags of this cluster."""
+        return ETags(self.store, self.run.bucket_prefix, self.files.listing(self.cluster))
 
     def write(self) -> Figures:
         """List, compare, fetch and prove; the manifest is written last.
@@ -395,6 +404,11 @@ class Manifest:
             return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
         except TooLarge:
             return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
+        if self._is_damaged(listed, fetched):
+            os.unlink(target)
+            with figures.lock:
+                figures.add_unavailable(requested.key, _DAMAGED)
+            return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
         logs.debug(
             Operation.DOWNLOAD,
             "Downloaded object",
@@ -413,6 +427,10 @@ class Manifest:
             if 0 < limit < figures.new_bytes:
                 raise OverLimit(Excess.BYTES, figures.new_bytes, limit)
         return ManifestRow(listed.path, FETCHED, fetched.oid, fetched.size, fetched.etag)
+
+    def _is_damaged(self, listed: ListedRow, fetched: Fetched) -> bool:
+        """Whether the ETag is not the MD5 of the content, while the ETags of other objects are."""
+        return fetched.non_md5_etag and not fetched.encrypted and self.etags.are_md5s(listed.path)
 
     def _denied(self, listed: ListedRow, reason: str) -> ManifestRow:
         """Record one object that the store refuses. If it refuses all, the cluster fails."""

@@ -17,11 +17,11 @@ from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times,
 from tests.support.repositories import branches, commit_files, contents, message, sha
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.bucket import Bucket
-    from tests.support.faults import Action, Request, Rule
+    from tests.support.faults import Action, Condition, Request, Rule
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
 
@@ -31,6 +31,8 @@ OBJECTS = {
     for number in range(8)
 }
 EAST = "clusterbackup/east/"
+WEST = "clusterbackup/west/"
+_SSE_C = "x-amz-server-side-encryption-customer-algorithm"
 
 
 def listing_of(prefix: str) -> Callable[[Request], bool]:
@@ -512,21 +514,41 @@ def test_object_missing_from_a_listing_is_requested_before_it_is_deleted(
 def test_etags_other_than_md5_are_accepted_and_logged(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
+    """A gateway that invents the ETags of all objects."""
     bucket.put_many(OBJECTS)
-    key = f"{EAST}default/object-3.yaml"
-    etag = bucket.request("HEAD", key).headers["etag"].strip('"')
-
-    def other(xml: bytes) -> bytes:
-        return xml.replace(etag.encode(), b"0" * 32)
-
+    other = "0" * 32
     proxy.install(
-        when(listing_of(EAST), body(other)),
-        when(lambda r: r.key == key and "if-match" in r.headers and r.is_get, _served_with(key, "0" * 32)),
+        when(lambda r: r.is_list, body(lambda xml: re.sub(rb"[0-9a-f]{32}", other.encode(), xml))),
+        *(when(_get_of(key), _served_with(key, other)) for key in OBJECTS),
     )
     result = faulty()
     assert result.exit == 0
     assert contents(repository) == OBJECTS
     assert "The store's ETags are not MD5 sums" in result.text
+
+
+@pytest.mark.parametrize("header", ["", "x-amz-server-side-encryption", _SSE_C])
+def test_object_whose_etag_alone_is_not_its_md5_is_damaged_unless_it_is_encrypted(
+    header: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    key, other = f"{EAST}default/object-3.yaml", "0" * 32
+    etag = bucket.request("HEAD", key).headers["etag"].strip('"')
+    proxy.install(
+        when(listing_of(EAST), body(lambda xml: xml.replace(etag.encode(), other.encode()))),
+        when(_get_of(key), _served_with(key, other, b"X\n", {header: "aws:kms"} if header else {})),
+    )
+    bucket.put(f"{WEST}new.yaml", b"new")
+    result = faulty()
+    after = OBJECTS | {f"{WEST}new.yaml": b"new"}
+    if header:
+        assert result.exit == 0
+        assert contents(repository) == after | {key: b"X\n"}
+    else:
+        assert result.exit == 10
+        assert f"{key}: the content does not match its ETag, twice in the same way" in result.errors
+        assert contents(repository) == after
 
 
 @pytest.mark.parametrize("etag_in_get", [True, False])
@@ -547,13 +569,20 @@ def test_objects_without_listed_etags_are_downloaded(
     assert faulty().complete["files_downloaded"] == len(OBJECTS)
 
 
-def _served_with(key: str, etag: str) -> Change:
+def _get_of(key: str) -> Condition:
+    return lambda r: r.key == key and r.is_get and "if-match" in r.headers
+
+
+def _served_with(
+    key: str, etag: str, data: bytes | None = None, more: Mapping[str, str] | None = None
+) -> Change:
     """Answer with the object and this ETag, as a store does whose ETags are not MD5s."""
-    data = OBJECTS[key]
+    data = OBJECTS[key] if data is None else data
+    given = {"content-type": "text/plain", "etag": f'"{etag}"', **(more or {})}
     return Change(
         body=lambda _: data,
         status=200,
-        headers=lambda headers: {**headers, "content-type": "text/plain", "etag": f'"{etag}"'},
+        headers=lambda headers: {**headers, **given},
     )
 
 

@@ -20,15 +20,15 @@ from tests.support.loopback import LoopbackHandler, LoopbackServer
 from tests.support.s3 import S3Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _PAGE = 1000
 
 
 @contextmanager
-def fake_s3(objects: Mapping[bytes, bytes]) -> Iterator[Bucket]:
-    """Serve `objects` (key to body) until the block ends."""
-    served = _Objects(dict(objects), sorted(objects))
+def fake_s3(objects: Mapping[bytes, bytes], *, order: Callable[[bytes], bytes] = bytes) -> Iterator[Bucket]:
+    """Serve `objects` (key to body) until the block ends; `order` returns what keys are sorted by."""
+    served = _Objects(dict(objects), sorted(objects, key=order), order)
 
     class Handler(LoopbackHandler):
         def do_GET(self) -> None:  # noqa: N802
@@ -45,10 +45,11 @@ def fake_s3(objects: Mapping[bytes, bytes]) -> Iterator[Bucket]:
 class _Objects:
     bodies: dict[bytes, bytes]
     keys: list[bytes]
+    order: Callable[[bytes], bytes]
 
     def page(self, prefix: bytes, after: bytes, delimiter: bytes) -> Iterator[tuple[bytes, bool]]:
         """Yield every key and common prefix after `after`, with True for a common prefix."""
-        position = max(bisect_left(self.keys, prefix), bisect_right(self.keys, after) if after else 0)
+        position = self._at(prefix) if not after else max(self._at(prefix), self._behind(after))
         while position < len(self.keys) and (key := self.keys[position]).startswith(prefix):
             cut = key.find(delimiter, len(prefix)) if delimiter else -1
             if cut == -1:
@@ -58,7 +59,13 @@ class _Objects:
                 common = key[: cut + 1]
                 if common > after:
                     yield common, True
-                position = bisect_left(self.keys, common[:-1] + bytes([delimiter[0] + 1]))
+                position = self._at(common[:-1] + bytes([delimiter[0] + 1]))
+
+    def _at(self, key: bytes) -> int:
+        return bisect_left(self.keys, self.order(key), key=self.order)
+
+    def _behind(self, key: bytes) -> int:
+        return bisect_right(self.keys, self.order(key), key=self.order)
 
 
 def _answer(handler: LoopbackHandler, objects: _Objects) -> None:

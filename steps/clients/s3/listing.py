@@ -17,7 +17,7 @@ from steps.clients.s3.refusal import Refusal
 from steps.core.clock import is_ahead
 from steps.core.keys import printable
 from steps.core.operations import Operation
-from steps.errors import TryAgain
+from steps.errors import FixConfiguration, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,8 @@ class Listing:
     The proof: keys ascend and start with the prefix (a server that repeats a page would otherwise be
     listed endlessly), no error occurs, and a last request for what follows the last key returns nothing
     (a missing IsTruncated looks like the end). An empty listing is requested twice.
-    Raises TryAgain if the proof fails.
+    Raises TryAgain if the proof fails, and FixConfiguration if the store has another order than S3: S3Proxy
+    4.1 sorts by UTF-16, where U+1F600 comes before U+FF21.
 
     An entry that is repeated immediately and unchanged is ignored, and so is the key that a page was
     requested to start after (rustfs#1165, SeaweedFS before its pull request 10496: start-after is inclusive).
@@ -74,12 +75,26 @@ class Listing:
         if last is not None and listed.key == last.key:
             problem = "two different entries for key"
         elif (last is not None and listed.key < last.key) or not listed.key.startswith(self._prefix):
+            if last is not None and self._follows_again(listed, last):
+                raise self._other_order(listed, last)
             problem = "keys out of order at"
         elif not _PLAIN_ETAG.fullmatch(listed.etag):
             problem = "no usable ETag at"
         else:
             return
         raise TryAgain(Operation.DOWNLOAD, "Failed to list", f"{problem} {printable(listed.key)}")
+
+    def _follows_again(self, listed: Listed, last: Listed) -> bool:
+        """Whether the store, asked again for what follows ``last``, begins with this key again."""
+        following = (entry.key for entry in self._after(last.key) if entry.key != last.key)
+        return next(following, None) == listed.key
+
+    def _other_order(self, listed: Listed, last: Listed) -> FixConfiguration:
+        key, previous = printable(listed.key), printable(last.key)
+        order = f"the store does not list keys in byte order: {key} follows {previous}"
+        error = f"{order}; rename the object, or use another store"
+        data = {"bucket": self._pages.bucket, "key": key}
+        return FixConfiguration(Operation.DOWNLOAD, "Failed to list", error, **data)
 
     def _with_usable_date(self, listed: Listed) -> Listed:
         """Remove a date in the future: it would hide for years that no new object is written."""

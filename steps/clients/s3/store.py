@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,19 +43,23 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1024 * 1024
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MAX_PREFIXES_SHOWN = 10
+# Headers about encryption with keys of S3, of KMS or of the client.
+_ENCRYPTION = "x-amz-server-side-encryption"
 
 
 @dataclass(frozen=True)
 class Fetched:
     """An object on disk. ``etag`` and ``size`` belong to the bytes that were received.
 
-    ``non_md5_etag``: the ETag looks like the MD5 of the content but is not.
+    ``non_md5_etag``: the ETag looks like the MD5 of the content but is not. ``encrypted``: and the server
+    encrypts the object, so that its ETag need not be an MD5 (S3 API, "Object": ETag).
     """
 
     etag: str
     size: int
     oid: str
     non_md5_etag: bool = False
+    encrypted: bool = False
 
 
 class Denied(Exception):
@@ -195,10 +200,12 @@ class ObjectStore:
     def _fetch(self, listed: Listed, target: bytes, max_bytes: int) -> Fetched:
         unproven = ""  # the blob id of the last content whose MD5 is not the ETag
         failure = ""
+        headers: dict[str, str] = {}
         for pause in retry.REQUESTS.pauses():
             # obstore follows redirects, so only an MD5 proves that the content is that of the listed object.
             names_md5 = _MD5.fullmatch(listed.etag) is not None
-            chunks = self._chunks if names_md5 and not unproven else self._chunks_of_this_host
+            of_this_host = partial(self._chunks_of_this_host, headers=headers)
+            chunks = self._chunks if names_md5 and not unproven else of_this_host
             try:
                 content = self._get(listed, target, chunks)
             except TryAgain:
@@ -219,10 +226,22 @@ class ObjectStore:
             # The bytes were damaged in transit, or this store's ETags are not MD5s (SSE-C, KMS). The
             # same bytes twice prove the latter.
             if is_md5 or content.oid == unproven or not names_md5:
-                return Fetched(listed.etag, content.size, content.oid, non_md5_etag=content.oid == unproven)
+                encrypted = any(name.startswith(_ENCRYPTION) for name in headers)
+                is_other = content.oid == unproven
+                return Fetched(listed.etag, content.size, content.oid, is_other, encrypted and is_other)
             unproven = content.oid
             failure = "the content does not match its ETag"
         raise TryAgain(Operation.DOWNLOAD, "Failed to download", failure)
+
+    def has_md5_as_etag(self, listed: Listed) -> bool:
+        """Whether the ETag of this object is its MD5; False if it has changed, or is refused."""
+        md5 = hashlib.md5(usedforsecurity=False)
+        try:
+            for chunk in self._chunks(listed):
+                md5.update(chunk)
+        except (Denied, _Changed, _NotFound):
+            return False
+        return md5.hexdigest() == listed.etag
 
     def _current(self, listed: Listed, max_bytes: int) -> Listed:
         """Return what HEAD says of the object now. Raises Gone or TooLarge."""
@@ -277,13 +296,14 @@ class ObjectStore:
         except BaseError as problem:
             raise _failed_get(problem) from problem
 
-    def _chunks_of_this_host(self, listed: Listed) -> Iterator[bytes]:
-        """Yield the content through minio, whose pool follows no redirect."""
-        headers: dict[str, str | list[str] | tuple[str]] = (
+    def _chunks_of_this_host(self, listed: Listed, headers: dict[str, str]) -> Iterator[bytes]:
+        """Yield the content through minio, whose pool follows no redirect; add the answer's ``headers``."""
+        condition: dict[str, str | list[str] | tuple[str]] = (
             {"If-Match": f'"{listed.etag}"'} if listed.etag else {}
         )
         try:
-            response = self._minio.get_object(self.bucket, listed.key, request_headers=headers)
+            response = self._minio.get_object(self.bucket, listed.key, request_headers=condition)
+            headers |= {name.lower(): value for name, value in response.headers.items()}
             try:
                 etag, length = response.headers.get("ETag"), response.headers.get("Content-Length", "")
                 _check_version(listed, etag, int(length) if length.isdecimal() else listed.size)

@@ -11,8 +11,10 @@ import pytest
 
 from steps.clients.s3.errors import Refused, WebPage
 from steps.clients.s3.listing import Listed, Page
-from steps.errors import TryAgain
+from steps.errors import FixConfiguration, TryAgain
+from tests.support.fake_s3 import fake_s3
 from tests.support.faults import Change, nth, when
+from tests.support.object_store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +62,6 @@ def _body(change: Callable[[bytes], bytes]) -> Change:
 @pytest.mark.parametrize(
     ("damage", "error"),
     [
-        (lambda xml: xml.replace(b"p/b", b"p/0"), "keys out of order at p/0"),
         (lambda xml: xml.replace(b"p/b", b"p/a"), "two different entries for key p/a"),
         (lambda xml: xml.replace(b"<Key>p/", b"<Key>q/"), "keys out of order at q/a"),
         (lambda xml: re.sub(b"<ETag>.*?</ETag>", "<ETag>ü</ETag>".encode(), xml), "no usable ETag at p/a"),
@@ -71,7 +72,7 @@ def _body(change: Callable[[bytes], bytes]) -> Change:
         (lambda xml: xml.replace(b"<Name>", b"<N>").replace(b"</Name>", b"</N>"), "answer is not a listing"),
         (lambda xml: xml.replace(b"<Key>p/a</Key>", b""), "an object without a key"),
     ],
-    ids=["order", "twice", "foreign prefix", "ETag", "no token", "no name", "no key"],
+    ids=["twice", "foreign prefix", "ETag", "no token", "no name", "no key"],
 )
 def test_listing_raises_try_again_where_a_page_is_wrong(
     damage: Callable[[bytes], bytes],
@@ -86,6 +87,30 @@ def test_listing_raises_try_again_where_a_page_is_wrong(
     with pytest.raises(TryAgain) as raised:
         list(faulty_store.listing("p/"))
     assert error in raised.value.error
+
+
+def test_listing_raises_try_again_where_keys_are_out_of_order_once(
+    bucket: Bucket, proxy: S3FaultProxy, faulty_store: ObjectStore
+) -> None:
+    bucket.put_many({"p/a": b"1", "p/b": b"2", "p/c": b"3"})
+    proxy.install(nth(1, _body(lambda xml: xml.replace(b"p/b", b"p/0"))))
+    with pytest.raises(TryAgain, match="keys out of order at p/0"):
+        list(faulty_store.listing("p/"))
+
+
+def test_listing_names_a_store_that_lists_in_the_order_of_utf_16() -> None:
+    """As S3Proxy 4.1 does: U+1F600 is a pair of surrogates, which sort before U+FF21."""
+    objects = dict.fromkeys((key.encode() for key in ("p/a", "p/\U0001f600", "p/\uff21")), b"x")
+    with (
+        fake_s3(objects, order=lambda key: key.decode().encode("utf-16-be")) as bucket,
+        pytest.raises(FixConfiguration) as raised,
+    ):
+        list(open_store(bucket).listing("p/"))
+    assert raised.value.error == (
+        "the store does not list keys in byte order: p/\uff21 follows p/\U0001f600;"
+        " rename the object, or use another store"
+    )
+    assert raised.value.data == {"bucket": bucket.name, "key": "p/\uff21"}
 
 
 def test_listing_requests_what_follows_the_last_key(
