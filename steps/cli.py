@@ -178,6 +178,13 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Approve the deletions that a refusal named, and no others [ALLOW_DELETE].",
         ),
         click.option(
+            "--allow-new-branch",
+            multiple=True,
+            callback=_joined,
+            metavar="TOKEN",
+            help="Approve the loss of the last pushed commit that a refusal named [ALLOW_NEW_BRANCH].",
+        ),
+        click.option(
             "--mode",
             "sync_mode",
             type=click.Choice(["incremental", "full"]),

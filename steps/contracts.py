@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from steps.core.branch_guard import LostBranch
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision, DeletionLimits
 from steps.core.filters import Selection
@@ -92,6 +93,15 @@ class RunStart(Document):
     )
 
 
+class LastPush(Document):
+    """The commit that git-sync pushed last to a branch; later runs require that the branch contains it."""
+
+    schema_version: Literal[1] = 1
+    repository: str
+    branch: str
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+
+
 class Run(RunStart):
     """One run's configuration: written once by discover and read by every later step."""
 
@@ -103,6 +113,15 @@ class Run(RunStart):
     branch: str | None = Field(description="None in download-only mode")
     base: str | None = Field(
         pattern=r"^[0-9a-f]{40}$", description="commit of the baselines; None if the branch does not exist"
+    )
+    required_commit: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="the last pushed commit, which the branch contains; None if no push is known",
+    )
+    replaces: str | None = Field(
+        default=None,
+        description="the last pushed commit, which the branch has lost; --allow-new-branch approved it",
     )
     selection: Selection
     deletion_limits: DeletionLimits
@@ -346,6 +365,13 @@ class RunResult(Document):
     )
     branch: str | None = Field(default=None, description="null in download-only mode")
     commit: str | None = Field(default=None, description="the commit of this run; null if nothing changed")
+    last_push: LastPush | None = Field(
+        default=None,
+        description="the commit that the branch must contain from now on; null if the run pushed nothing",
+    )
+    lost_branch: LostBranch | None = Field(
+        default=None, description="the branch has lost the last pushed commit, so the run ended"
+    )
     push_attempts: int = 0
     clusters_added: tuple[str, ...] = ()
     clusters_removed: tuple[str, ...] = ()
@@ -439,6 +465,12 @@ class State(Document):
     clusters: dict[str, ClusterState] = {}
     refused_by_host: tuple[RefusedObject, ...] = Field(
         default=(), description="the changes that the next run skips, because the Git host refuses them"
+    )
+    last_push: LastPush | None = Field(
+        default=None, description="the commit that the branch must contain; null if no push is known"
+    )
+    lost_branch: LostBranch | None = Field(
+        default=None, description="the branch has lost that commit, and no run has continued since"
     )
     counters: Counters
 

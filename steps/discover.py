@@ -76,6 +76,8 @@ def _run(  # noqa: PLR0913 - everything that discover has found
         git_path=settings.git.path,
         branch=None if settings.git.download_only else settings.git.branch,
         base=in_git.base,
+        required_commit=in_git.checked.required_commit,
+        replaces=in_git.checked.replaces,
         selection=settings.sync.selection,
         deletion_limits=settings.guards.limits,
         allow_delete=settings.guards.allow_delete,

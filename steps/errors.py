@@ -6,6 +6,7 @@ fields of its log line. The class decides the exit code.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from steps.core.sorted_join import OutOfOrder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from steps.core.branch_guard import LostBranch
 
 
 class SyncError(Exception):
@@ -49,6 +52,17 @@ class FixConfiguration(SyncError):
     """No retry helps: a person must fix an address, a credential, a permission or a volume."""
 
     exit = Exit.CONFIGURATION
+
+
+class ApproveNewBranch(SyncError):
+    """The branch has lost the last pushed commit: a person must restore it, or approve the loss."""
+
+    exit = Exit.REFUSED
+
+    def __init__(self, lost: LostBranch, error: str) -> None:
+        super().__init__(Operation.GIT_CLONE, "Refused to continue on another history", error)
+        self.lost = lost
+        self.data = dataclasses.asdict(lost)
 
 
 class FixCommandLine(SyncError):

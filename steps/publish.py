@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from steps.clients.git.errors import PushRefused
 from steps.clients.git.repository import Repository
-from steps.contracts import Run, RunResult, Verdict
+from steps.contracts import LastPush, Run, RunResult, Verdict
 from steps.core.changes import PlanRow
 from steps.core.operations import Operation
 from steps.errors import TryAgain
 from steps.kubernetes.change_summary import ChangeSummary, summarize
+from steps.planning.branch_check import note_push
 from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan
 from steps.publishing.commit import commit
@@ -63,6 +64,9 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
     if run.download_only and not run.dry_run:
         apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(plan.rows, PlanRow))
+    last_push = _last_push(run, published)
+    if last_push is not None:
+        note_push(volume, last_push)
     if not run.dry_run:
         _update_caches(volume, run, published)
     result = completed_result(
@@ -71,12 +75,21 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         finished_at=datetime.now(UTC),
         clusters=published.made.clusters,
         commit=published.commit,
+        last_push=last_push,
         push_attempts=pushes.attempts,
         changes=changes,
         refused_by_host=published.refused,
     )
     write_document(files.result, result)
     return result
+
+
+def _last_push(run: Run, published: Published) -> LastPush | None:
+    """Return the commit that later runs require; also the base, if a person approved to continue on it."""
+    commit = published.commit or (run.base if run.replaces and not run.dry_run else None)
+    if commit is None or run.branch is None:
+        return None
+    return LastPush(repository=run.repository, branch=run.branch, commit=commit)
 
 
 def _publish_to_branch(
@@ -104,6 +117,7 @@ def _publish_to_branch(
                 own = made_by(run, since)
                 if own and (published := branch.pushed_earlier(detected, own)):
                     return published, summarize(read_rows(published.made.rows, PlanRow), {})
+                _require_last_push(repository, run, tip)
                 others = [commit for commit in since if commit.oid not in own]
                 settled = settled_clusters(verdict.clusters, newer | published_by(others))
                 plan = replan(repository, volume, run, tip, settled)
@@ -121,6 +135,21 @@ def _publish_to_branch(
         Operation.GIT_PUSH,
         "Failed to push to repository",
         "the branch moved during every attempt",
+    )
+
+
+def _require_last_push(repository: Repository, run: Run, tip: str | None) -> None:
+    """Raise TryAgain if the branch has lost the last pushed commit since discover checked it.
+
+    The next run asks a person. A replica of the Git host that lags shows an older branch only for a while.
+    """
+    commit = run.required_commit
+    if commit is None or (tip is not None and repository.contains(commit, run.base or commit)):
+        return
+    raise TryAgain(
+        Operation.GIT_PUSH,
+        "Failed to push to repository",
+        f"branch {run.branch} has lost commit {commit} during the run",
     )
 
 

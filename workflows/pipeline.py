@@ -91,6 +91,11 @@ PARAMETERS = [
         value="",
         description="<cluster>:<token> from a refusal: approves exactly that set of deletions",
     ),
+    Parameter(
+        name="allow-new-branch",
+        value="",
+        description="Token from a refusal: approves that the branch has lost the last pushed commit",
+    ),
 ]
 
 
@@ -185,6 +190,10 @@ def _result() -> S3Artifact:
     return _artifact("result", f"{_RUN_DIR}/result.json", f"{_RUN_KEY}/result.json")
 
 
+def _state() -> S3Artifact:
+    return _artifact("state", f"{env.WORK_DIR}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json")
+
+
 def _discover() -> Container:
     """The step that defines the run; the others read only the parameters that they need before it exists."""
     return _step(
@@ -192,12 +201,13 @@ def _discover() -> Container:
         "--cache=/artifacts/cache",
         *(
             f"--{name}={{{{workflow.parameters.{name}}}}}"
-            for name in ("clusters", "namespaces", "allow-delete")
+            for name in ("clusters", "namespaces", "allow-delete", "allow-new-branch")
         ),
         access=env.VOLUME + env.BUCKET + env.REPOSITORY + _overrides(*_OVERRIDES),
         inputs=[
             *_from_config_map(*_IDENTITY, *_OVERRIDES),
             _artifact("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
+            _state(),
         ],
         outputs=[
             Parameter(name="shards", value_from=m.ValueFrom(path=f"{_RUN_DIR}/shards.json")),
@@ -225,7 +235,7 @@ def _publish() -> Container:
         access=env.VOLUME + env.REPOSITORY,
         inputs=[
             *_from_config_map(*_IDENTITY),
-            _artifact("state", f"{env.WORK_DIR}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json"),
+            _state(),
         ],
         outputs=[
             _result(),

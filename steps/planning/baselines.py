@@ -22,6 +22,7 @@ from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration
+from steps.planning.branch_check import NOT_CHECKED, Checked, check_branch, last_push
 from steps.planning.conflicts import below, log_edits
 from steps.runtime import logs
 from steps.workdir.cache import Caches, trees
@@ -44,13 +45,14 @@ class Baselines:
     base: str | None
     clusters: set[str]
     plain_files: set[str]
+    checked: Checked = NOT_CHECKED
 
 
 def write_baselines(settings: Settings, volume: Volume, files: RunFiles) -> Baselines:
     """Write a baseline of each selected cluster in Git (in download-only mode: in WORK_DIR)."""
-    baselines = _Writer(settings, files, Caches(volume, settings.identity))
+    baselines = _Writer(settings, volume, files, Caches(volume, settings.identity))
     if settings.git.download_only:
-        return baselines.of_work_dir(volume)
+        return baselines.of_work_dir()
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
         return baselines.of_branch(repository)
 
@@ -58,6 +60,7 @@ def write_baselines(settings: Settings, volume: Volume, files: RunFiles) -> Base
 @dataclass(frozen=True)
 class _Writer:
     settings: Settings
+    volume: Volume
     files: RunFiles
     caches: Caches
 
@@ -70,13 +73,16 @@ class _Writer:
                 address=repository.moved_to,
             )
         if base is None:
+            without = self._check(repository, None)
             if not self.settings.sync.dry_run:
                 repository.prove_push()  # before the download
-            return Baselines(None, set(), set())
+            return Baselines(None, set(), set(), without)
         found = self.caches.trees(base) if self._uses_caches else None
         cached = self._cached(found or {})
+        checked = None
         if found is None or cached != self._clusters(found).keys():
             base = repository.fetch()
+            checked = self._check(repository, base)
             found = self._entries(repository, base)
             cached = self._cached(found)
         clusters = self._clusters(found)
@@ -89,12 +95,21 @@ class _Writer:
                 self._write(name, below(self.settings.git.path, rows), edited)
         if edited and parse_trailers(repository.history(1)[0].message).run_id is None:
             log_edits(self.settings.git.path, edited)
-        return Baselines(base, set(clusters), {name for name, tree in found.items() if not tree})
+        plain_files = {name for name, tree in found.items() if not tree}
+        return Baselines(base, set(clusters), plain_files, checked or self._known())
 
-    def of_work_dir(self, volume: Volume) -> Baselines:
+    def _known(self) -> Checked:
+        """Return the result of an earlier check: the volume stores only tips that were checked or pushed."""
+        push = last_push(self.settings, self.volume)
+        return Checked(required_commit=push.commit if push else None)
+
+    def _check(self, repository: Repository, tip: str | None) -> Checked:
+        return check_branch(self.settings, self.volume, repository, tip)
+
+    def of_work_dir(self) -> Baselines:
         found = Baselines(None, set(), set())
         by_name = groupby(
-            local_tree(volume.objects, max_bytes=self.settings.sync.max_object_bytes),
+            local_tree(self.volume.objects, max_bytes=self.settings.sync.max_object_bytes),
             key=lambda row: row.path.partition(b"/")[:2],
         )
         for (first, separator), rows in by_name:

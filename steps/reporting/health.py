@@ -36,6 +36,8 @@ def health(settings: HealthSettings, state: State | None, where: str, now: datet
         ended = f"{ended}: {last.error}"
     if state.last_success is None:
         return Health(healthy=False, reason=f"no run has ever succeeded; {ended}")
+    if state.lost_branch is not None:
+        return Health(healthy=False, reason=f"{state.lost_branch.description}; {ended}")
     success = f"the last success was at {_utc(state.last_success.at)}"
     if is_ahead(state.last_success.at, now):
         ahead = f"{success}, ahead of this machine's clock ({_utc(now)}): one of the clocks is wrong"

@@ -105,6 +105,8 @@ class _Collector(Collector):
         yield _gauge(
             "consecutive_failures", "Consecutive runs that did not exit 0.", self._state.consecutive_failures
         )
+        lost = self._state.lost_branch is not None
+        yield _gauge("branch_lost", "1 if the branch has lost the last pushed commit.", lost)
         if self._state.last_success:
             at = self._state.last_success.at
             yield _gauge("last_success_timestamp", "When the last successful run ended.", at.timestamp())

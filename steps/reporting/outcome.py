@@ -9,7 +9,7 @@ from steps.contracts import Outcome, RunResult, RunStart
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
 from steps.core.operations import Operation
-from steps.errors import SyncError, Terminated, TryAgain
+from steps.errors import ApproveNewBranch, SyncError, Terminated, TryAgain
 from steps.reporting.result import cause
 from steps.runtime import logs
 from steps.runtime.redaction import redacted
@@ -56,13 +56,14 @@ def failed_result(problem: SyncError | Terminated, start: RunStart, push_attempt
         identity=start.identity,
         started_at=start.started_at,
         finished_at=datetime.now(UTC),
-        outcome=Outcome.FAILED,
+        outcome=Outcome.REFUSED if problem.exit is Exit.REFUSED else Outcome.FAILED,
         exit_code=problem.exit,
         exit_codes=(problem.exit,),
         mode=start.mode,
         dry_run=start.dry_run,
         filtered_by_options=start.filtered_by_options,
         push_attempts=push_attempts,
+        lost_branch=problem.lost if isinstance(problem, ApproveNewBranch) else None,
         operation=problem.operation,
         error=redacted(f"{problem.message}: {problem.error}"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, Outcome, RefusedObject, Run, RunResult, Status, Verdict
+from steps.contracts import ClusterResult, LastPush, Outcome, RefusedObject, Run, RunResult, Status, Verdict
 from steps.core.deletion_guard import REFUSALS, Decision
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
@@ -32,6 +32,7 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
     finished_at: datetime,
     clusters: tuple[ClusterResult, ...],
     commit: str | None,
+    last_push: LastPush | None,
     push_attempts: int,
     changes: ChangeSummary,
     refused_by_host: tuple[RefusedObject, ...] = (),
@@ -52,6 +53,7 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         filtered_by_options=run.filtered_by_options,
         branch=run.branch,
         commit=commit,
+        last_push=last_push,
         push_attempts=push_attempts,
         clusters_added=tuple(c.name for c in clusters if c.files and not c.files_before),
         clusters_removed=tuple(c.name for c in clusters if c.files_before and not c.files),

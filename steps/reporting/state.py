@@ -44,12 +44,15 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
     listed = known.listed if known else {}
     clusters = known.clusters if known else {}
     refused_by_host = known.refused_by_host if known else ()
+    last_push, lost_branch = (known.last_push, known.lost_branch) if known else (None, None)
     if is_same_sync:
         listed = _listed(listed, result, now)
         if not is_repeated:
             clusters = _clusters(clusters, result, is_late=is_late)
         if not is_late:
             refused_by_host = _refused_by_host(refused_by_host, result)
+            last_push = result.last_push or last_push
+            lost_branch = result.lost_branch or (None if result.clusters else lost_branch)
     return State(
         identity=known.identity if known else result.identity,
         last_run=_newest(result, old.last_run if old else None, is_replaced=not result.filtered_by_options),
@@ -61,6 +64,8 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
         listed=listed,
         clusters=clusters,
         refused_by_host=refused_by_host,
+        last_push=last_push,
+        lost_branch=lost_branch,
         counters=_counters(old, result),
     )
 

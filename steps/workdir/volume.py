@@ -114,6 +114,7 @@ class Volume:
         self._runs = self._internal / "runs"
         self._caches = self._internal / "cache"
         self.tip = self._internal / "tip"
+        self.last_push = self._internal / "last-push.json"
 
     def set_up(self) -> None:
         """Make sure that WORK_DIR exists and is writable, and that our directories in it are real.
@@ -125,7 +126,7 @@ class Volume:
             share_with_group(self.root)
             for directory in (self._internal, self._runs, self._caches, self.objects):
                 make_real_directory(directory)
-            for path in (self.tip, *self._caches.iterdir()):
+            for path in (self.tip, self.last_push, *self._caches.iterdir()):
                 if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                     remove(path)  # reading a pipe would block, and a directory could not be replaced
             for path in self._runs.glob("*/*"):

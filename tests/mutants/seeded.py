@@ -449,6 +449,20 @@ MUTANTS = (
         Delete("A.remove_caches()"),
         "tests/workdir/test_cache.py::test_wrong_cache_is_not_used_again_after_it_was_found",
     ),
+    # -- the branch guard --
+    Mutant(
+        "another history is continued without an approval",
+        "steps/planning/branch_check.py::check_branch",
+        always("A.contains(B)"),
+        "tests/planning/test_branch_check.py::"
+        "test_run_refuses_a_branch_without_the_last_pushed_commit_until_it_is_approved",
+    ),
+    Mutant(
+        "one approval of a lost branch approves every later loss",
+        "steps/core/branch_guard.py::new_branch_token",
+        Without("commit"),
+        "tests/planning/test_branch_check.py::test_approval_of_one_lost_commit_approves_no_other_one",
+    ),
     # -- writing Git --
     Mutant(
         "force push",

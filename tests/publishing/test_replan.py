@@ -13,6 +13,7 @@ from steps.publishing import replan
 from tests.support.faults import Change, nth
 from tests.support.repositories import (
     bare_repository,
+    branches,
     commit_files,
     contents,
     fsck,
@@ -20,7 +21,7 @@ from tests.support.repositories import (
     log,
     sha,
 )
-from tests.support.steps import FIRST, KEY, prepare, publish, publish_again, result
+from tests.support.steps import FIRST, KEY, forget_last_push, prepare, publish, publish_again, result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +64,7 @@ def test_replan_leaves_changes_without_bytes_for_the_next_run(
     plain = sync.with_settings(GIT_REPOSITORY=f"file://{repository}").elsewhere(tmp_path / "other")
     assert plain().exit == 0
     bucket.put(KEY, b"2")
+    forget_last_push(plain)
     prepare(plain, "a")
     # The branch is rewritten: what this run has not downloaded is in no commit that the server still has.
     git(repository, "update-ref", "-d", "refs/heads/main")
@@ -80,11 +82,27 @@ def test_replan_recreates_a_branch_deleted_during_the_run(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     bucket.put(KEY, b"2")
+    forget_last_push(sync)
     prepare(sync, "a")
     git(repository, "update-ref", "-d", "refs/heads/main")
     outcome = publish(sync, "a")
     assert outcome.exit in {0, 10}
     assert sync().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
+
+
+def test_publish_does_not_continue_on_a_branch_that_loses_the_last_push_during_the_run(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    git(repository, "branch", "-m", "main", "trunk")
+    outcome = publish(sync, "a")
+    assert outcome.exit == 30
+    assert "branch main has lost commit" in outcome.errors
+    assert branches(repository).keys() == {"trunk"}
+    git(repository, "branch", "-m", "trunk", "main")
+    assert publish(sync, "a").exit == 0
     assert contents(repository) == FIRST | {KEY: b"2"}
 
 
@@ -158,6 +176,7 @@ def test_replan_builds_on_a_branch_reset_during_the_run(
     sync: Sync, bucket: Bucket, repository: Path, older: str
 ) -> None:
     bucket.put("clusterbackup/west/new.yaml", b"new")
+    forget_last_push(sync)
     prepare(sync, "a")
     git(repository, "update-ref", "refs/heads/main", older)
     outcome = publish(sync, "a")
@@ -172,6 +191,7 @@ def test_replan_handles_a_reset_branch_longer_than_the_fetched_history(
 ) -> None:
     monkeypatch.setattr(replan, "_HISTORY_DEPTHS", (1, 2))
     bucket.put(KEY, b"3")
+    forget_last_push(sync)
     prepare(sync, "a")
     git(repository, "update-ref", "refs/heads/main", older)
     assert publish(sync, "a").exit == 0
@@ -182,6 +202,7 @@ def test_history_since_base_leaves_out_old_commits_of_a_rewritten_branch(
     sync: Sync, bucket: Bucket, repository: Path, older: str
 ) -> None:
     bucket.put(KEY, b"3")
+    forget_last_push(sync)
     prepare(sync, "a")
     git(repository, "update-ref", "refs/heads/main", older)
     theirs = commit_files(repository, {"README.md": b"theirs"})
@@ -194,6 +215,7 @@ def test_replan_skips_clusters_that_another_run_published_on_a_reset_branch(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path, older: str
 ) -> None:
     bucket.put_many({KEY: b"3", "clusterbackup/west/new.yaml": b"new"})
+    forget_last_push(sync)
     prepare(sync, "a")
     git(repository, "update-ref", "refs/heads/main", older)
     bucket.put(KEY, b"4")
@@ -228,6 +250,7 @@ def test_repeated_publish_finds_its_commit_on_a_server_without_the_base(
 ) -> None:
     """The repository was created again during the run, and publish was killed after its push."""
     bucket.put(KEY, b"3")
+    forget_last_push(sync)
     prepare(sync, "a")
     tree_id = git(repository, "rev-parse", "main^{tree}").decode().strip()
     _move(repository, tree_id)

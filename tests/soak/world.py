@@ -95,6 +95,9 @@ class World:
             raise Unsafe(f"exit code {result.exit}")
         if result.exit and not result.errors:
             raise Unsafe(f"exit code {result.exit} without an error in the log")
+        lost = [line["data"].get("allow_new_branch") for line in result.of("git_clone", "error")]
+        if any(lost):  # another user has reset, replaced or deleted the branch: approve it
+            return self.attempt(sync, *arguments, **(settings | {"ALLOW_NEW_BRANCH": lost[0]}))
         return result
 
     def settle(self, sync: Sync | None = None, expected: Mapping[str, bytes] | None = None) -> None:

@@ -33,6 +33,12 @@ def publish_again(sync: Sync, run_id: str) -> CommandResult:
     return publish(sync, run_id)
 
 
+def forget_last_push(sync: Sync) -> None:
+    """Remove the last push from the volume, so that the next run accepts a branch without it."""
+    (sync.work_dir / ".git-sync" / "last-push.json").unlink()
+    (sync.work_dir / "sync-metadata.json").write_text(json.dumps(sync.state | {"last_push": None}))
+
+
 def result(sync: Sync, run_id: str) -> dict[str, Any]:
     """Return result.json of the run."""
     loaded = json.loads((sync.work_dir / ".git-sync" / "runs" / run_id / "result.json").read_text())

@@ -16,6 +16,7 @@ from tests.support.bucket import new_bucket
 from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import bare_repository, commit_files, contents, git, sha, tree
+from tests.support.steps import forget_last_push
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,9 +136,11 @@ def test_reset_or_deleted_branch_is_noticed(sync: Sync, bucket: Bucket, reposito
     first = sha(repository)
     bucket.put(f"{EAST}new.yaml", b"new")
     assert sync().exit == 0
+    forget_last_push(sync)
     reset_branch(repository, first)
     assert sync().exit == 0
     assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
+    forget_last_push(sync)
     git(repository, "update-ref", "-d", "refs/heads/main")
     assert sync().exit == 0
     assert contents(repository) == OBJECTS | {f"{EAST}new.yaml": b"new"}
@@ -233,6 +236,7 @@ def test_any_mixture_of_old_caches_leads_to_the_content_of_the_bucket(
         shutil.copy(tip / "tip", tip_of(sync))
         shutil.copy(east / "cache" / "east", cache_of(sync, "east"))
         shutil.copy(west / "cache" / "west", cache_of(sync, "west"))
+        forget_last_push(sync)
         reset_branch(repository, commit)
         assert sync().exit == 0
         assert contents(repository) == expected
@@ -288,6 +292,7 @@ def test_cache_of_another_branch_is_not_used(sync: Sync, bucket: Bucket, reposit
     for _ in range(2):
         for each in (sync, other):
             assert each().exit == 0
+    forget_last_push(other)
     git(repository, "update-ref", "refs/heads/other", commit_files(repository, {f"{EAST}x": b"x"}))
     assert other().exit == 0
     assert contents(repository, "other") == OBJECTS

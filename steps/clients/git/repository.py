@@ -38,6 +38,8 @@ _BASE = "refs/git-sync/base"
 _LS_REMOTE_SECONDS = 120
 _BLOBS_SECONDS = 3600
 _MARKER = "git-sync-scratch"
+# How many commits of the branch to fetch in search of another one; the last ones are about 12 MB.
+_CONTAINS_DEPTHS = (1, 50, 1000, 50_000)
 _HASH = re.compile(r"[0-9a-f]{40}")
 # In the list of capabilities, or an object id of such a repository.
 _SHA256 = re.compile(r"\bobject-format=sha256\b|^[0-9a-f]{64} ")
@@ -241,6 +243,21 @@ class Repository(Objects):
         )
         return self._path_changes(*arguments, _BASE, "--", *directories)
 
+    def contains(self, *commits: str) -> bool:
+        """Whether the fetched branch contains one of the commits, among its newest 50,000.
+
+        ``fetch`` has fetched the newest commit with its trees; this fetches only commits, if necessary.
+        """
+        for depth in _CONTAINS_DEPTHS:
+            if depth > 1:
+                self._fetch(self._tracked, depth, "tree:0")
+            found = self._git.run("rev-list", _BASE).decode().split()
+            if not set(commits).isdisjoint(found):
+                return True
+            if len(found) < depth:
+                return False
+        return False
+
     def fetch_commit(self, commit: str, depth: int) -> bool:
         """Fetch a commit, on the branch or not, and up to ``depth`` before it; False if there is none."""
         try:
@@ -260,10 +277,10 @@ class Repository(Objects):
             commits.append(Commit(oid, tuple(parents.split()), frozenset({author, committer}), message))
         return commits
 
-    def _fetch(self, what: str, depth: int) -> None:
+    def _fetch(self, what: str, depth: int, without: str = "blob:none") -> None:
         self._git.run(
             *("fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"),
-            *("--filter=blob:none", "--recurse-submodules=no", "--update-shallow", "--", "origin", what),
+            *(f"--filter={without}", "--recurse-submodules=no", "--update-shallow", "--", "origin", what),
             operation=Operation.GIT_CLONE,
         )
         # A filtered fetch marks the remote as a promisor in the config. A push over HTTP always tries to

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from steps.core.deletion_guard import DeletionLimits, ForeignFiles, Vanished
 from steps.core.intake_limits import IntakeLimits
-from steps.runtime.settings.fields import Group, lower, split
+from steps.runtime.settings.fields import Group, Names, lower, split
 
 
 def _approval_list(text: object) -> object:
@@ -23,8 +23,15 @@ def _approvals(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def _tokens(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        if not re.fullmatch(r"[0-9a-f]{16}", entry):
+            raise ValueError(f"{entry!r} is not a token; copy it from the message of the refusal")
+    return entries
+
+
 class GuardSettings(Group):
-    """Limits on deletions."""
+    """Limits on deletions, and the loss of the branch."""
 
     max_delete_count: int = Field(
         alias="MAX_DELETE_COUNT",
@@ -52,6 +59,12 @@ class GuardSettings(Group):
     )
     allow_delete: Annotated[tuple[str, ...], BeforeValidator(_approval_list), AfterValidator(_approvals)] = (
         Field(alias="ALLOW_DELETE", default=(), description="approved deletions, as `<cluster>:<token>`")
+    )
+
+    allow_new_branch: Annotated[Names, AfterValidator(_tokens)] = Field(
+        alias="ALLOW_NEW_BRANCH",
+        default=(),
+        description="approved loss of the last pushed commit, as the token of a refusal",
     )
 
     @property
