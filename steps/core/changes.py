@@ -103,7 +103,7 @@ def deletion_stats(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: i
         if in_git is None:
             continue
         if is_missing(in_git.path, listed, selects):
-            count.add_missing(in_git.path)
+            count.add_missing(in_git.path, in_git.oid)
         else:
             count.in_git += selects(in_git.path)
             count.kept += listed is None or not listed.accepted

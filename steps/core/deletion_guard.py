@@ -119,17 +119,18 @@ def decide(
 
 
 class DeletionToken:
-    """Identifies one set of deletions: a hash of the cluster and its deleted paths in byte order.
+    """Identifies one set of deletions: a hash of the cluster, its deleted paths in byte order, and blob ids.
 
-    It approves only that set, so that a run that is resubmitted months later approves nothing new.
+    It approves only that set with that content. So a run that is resubmitted months later approves nothing
+    new, even if the cluster was created again with the same paths.
     """
 
     def __init__(self, cluster: str) -> None:
         self._hash = hashlib.sha256(cluster.encode() + b"\0")
 
-    def add(self, path: bytes) -> None:
-        """Add the next deleted path."""
-        self._hash.update(path + b"\0")
+    def add(self, path: bytes, oid: str) -> None:
+        """Add the next deleted path, with the id of its blob."""
+        self._hash.update(b"%b\0%b\0" % (path, oid.encode()))
 
     def __str__(self) -> str:
         return self._hash.hexdigest()[:_TOKEN_CHARACTERS]
@@ -147,11 +148,11 @@ class DeletionCount:
         self._deletions = 0
         self._token = DeletionToken(cluster)
 
-    def add_missing(self, path: bytes) -> None:
-        """Count the next file in Git that the listing lacks, in byte order."""
+    def add_missing(self, path: bytes, oid: str) -> None:
+        """Count the next file in Git that the listing lacks, in byte order, with the id of its blob."""
         self.in_git += 1
         self._deletions += 1
-        self._token.add(path)
+        self._token.add(path, oid)
 
     @property
     def stats(self) -> DeletionStats:

@@ -301,9 +301,9 @@ class Manifest:
         count, missing = DeletionCount(self.cluster), list[bytes]()
         for in_git, line in join_lines(baseline, listing):
             if line is None:
-                path = None if in_git is None else path_of(in_git)
-                if path is not None and is_missing(path, line, self.run.selection.has_path):
-                    count.add_missing(path)
+                assert in_git is not None  # noqa: S101 - one of the two has the path
+                if is_missing(path := path_of(in_git), line, self.run.selection.has_path):
+                    count.add_missing(path, blob_id(in_git))
                     if len(missing) < _AHEAD:
                         missing.append(path)
                 continue

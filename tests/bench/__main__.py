@@ -51,6 +51,10 @@ _MANY = 10_000
 _REUSE_SECONDS = 40
 
 
+def _blob_id(body: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
+
+
 @dataclass(frozen=True)
 class Bench:
     """A site with a data set and its bucket, and the directories on this machine."""
@@ -130,10 +134,7 @@ class Bench:
             listed = self._git(Path(scratch), "ls-tree", "-r", "-z", "FETCH_HEAD").decode().split("\0")[:-1]
         entries = (row.split("\t") for row in listed)
         in_git = {path.removeprefix("clusterbackup/"): entry.split(" ")[2] for entry, path in entries}
-        wanted = {
-            key: hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
-            for key, body in self.data.bodies.items()
-        }
+        wanted = {key: _blob_id(body) for key, body in self.data.bodies.items()}
         if in_git != wanted:
             differing = len(in_git.items() ^ wanted.items())
             sys.exit(f"{contender.name}: {differing} files differ from the bucket")
@@ -278,8 +279,8 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
         elif case == "cluster removed":
             token = DeletionToken(CLUSTERS[-1])
             for key in sorted(bench.data.of(CLUSTERS[-1]), key=str.encode):
-                token.add(key.encode())
-                removed[key] = bench.data.bodies.pop(key)
+                body = removed[key] = bench.data.bodies.pop(key)
+                token.add(key.encode(), _blob_id(body))
             bench.delete(removed)
             approvals = [f"{CLUSTERS[-1]}:{token}"]
         for contender in _timed(order, case):

@@ -211,8 +211,9 @@ def test_plan_of_the_resulting_tree_is_empty(situation: Situation, delete: bool)
 @given(situations())
 def test_deletion_stats_count_files_deletions_and_accepted_objects(situation: Situation) -> None:
     token = DeletionToken("c")
+    oids = {row.path: row.oid for row in situation.tree}
     for path in sorted(situation.deletable()):
-        token.add(path)
+        token.add(path, oids[path])
     assert situation.stats() == DeletionStats(
         in_git=sum(situation.selects(row.path) for row in situation.tree),
         accepted=len(situation.accepted),

@@ -27,10 +27,10 @@ def decision(stats: DeletionStats, limits: DeletionLimits | None = None) -> Deci
     return decide(stats, limits or DeletionLimits(), approved=False, bucket_is_empty=False)
 
 
-def token_of(cluster: str, paths: set[bytes]) -> str:
+def token_of(cluster: str, paths: set[bytes], oid: str = "a" * 40) -> str:
     token = DeletionToken(cluster)
     for path in sorted(paths):
-        token.add(path)
+        token.add(path, oid)
     return str(token)
 
 
@@ -142,8 +142,12 @@ def test_token_identifies_one_cluster_and_one_set(
     assert (token_of(cluster, deleted) == token_of(other_cluster, others)) == same
 
 
+def test_token_depends_on_the_content_of_the_deleted_files() -> None:
+    assert token_of("east", {b"east/a"}) != token_of("east", {b"east/a"}, oid="b" * 40)
+
+
 def test_token_is_stable_across_versions() -> None:
-    assert token_of("east", {b"east/a", b"east/b"}) == "50a5c62d88263cf0"
+    assert token_of("east", {b"east/a", b"east/b"}) == "a8ec38137f48ddd5"
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,13 @@ MUTANTS = (
         "tests/runs/test_deletion_guard.py::test_approval_of_one_set_of_deletions_allows_no_other_set",
     ),
     Mutant(
+        "approval of the same paths with other content",
+        "steps/core/deletion_guard.py::DeletionToken.add",
+        Replace("A.encode()", "b''"),
+        "tests/runs/test_deletion_guard.py::"
+        "test_approval_does_not_allow_the_loss_of_the_same_paths_with_other_content",
+    ),
+    Mutant(
         "approval of the same deletions in another cluster",
         "steps/core/deletion_guard.py::DeletionToken.__init__",
         Replace("hashlib.sha256(...)", "hashlib.sha256()"),

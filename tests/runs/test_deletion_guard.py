@@ -111,6 +111,20 @@ def test_kept_cluster_is_no_problem_and_is_logged_once(sync: Sync, bucket: Bucke
     assert sync.state["clusters"]["west"]["kept"] is False
 
 
+def test_approval_does_not_allow_the_loss_of_the_same_paths_with_other_content(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    empty(bucket)
+    approved = approval(sync())
+    assert sync("run", *approved).exit == 0
+    again = {key: b"another cluster" for key in OBJECTS if key.startswith(WEST)}
+    bucket.put_many(again)
+    assert sync("run", *approved).exit == 0
+    empty(bucket)
+    assert sync("run", *approved).exit == 20
+    assert contents(repository, prefix=WEST) == again
+
+
 @pytest.mark.parametrize(("policy", "code", "kept"), [("refuse", 20, 20), ("keep", 0, 20), ("delete", 0, 0)])
 def test_cluster_vanished_setting_refuses_keeps_or_deletes_the_files(
     *, policy: str, code: int, kept: int, sync: Sync, bucket: Bucket, repository: Path
