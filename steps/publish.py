@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,7 +17,7 @@ from steps.errors import TryAgain
 from steps.kubernetes.change_summary import ChangeSummary, summarize
 from steps.planning.branch_check import note_push
 from steps.planning.conflicts import log_conflicts
-from steps.planning.plan import Plan
+from steps.planning.plan import Plan, checked_rows
 from steps.publishing.commit import commit
 from steps.publishing.earlier import made_by_commits
 from steps.publishing.foreign import ForeignSearch
@@ -63,6 +64,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
     else:
         published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
     if run.download_only and not run.dry_run:
+        deque(checked_rows(plan), maxlen=0)  # all of them, before the first change
         apply_locally(volume.objects, volume.objects_of(run), lambda: read_rows(plan.rows, PlanRow))
     last_push = _last_push(run, published)
     if last_push is not None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from steps.core.changes import PlanRow
+from steps.core.git_objects import Change
+from steps.core.keys import Reason, printable_path, rejection
 from steps.core.message import Changes
+from steps.core.operations import Operation
+from steps.errors import FixConfiguration
+from steps.workdir.rowfile import read_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from steps.contracts import ClusterResult
@@ -34,3 +41,32 @@ class Plan:
             modified=sum(cluster.modified for cluster in self.clusters),
             deleted=sum(cluster.deleted for cluster in self.clusters),
         )
+
+
+def checked_rows(plan: Plan) -> Iterator[PlanRow]:
+    """Yield the plan's rows. Raises FixConfiguration at a path that detect never plans.
+
+    The plan is a file on a volume, where another process may have replaced it since.
+    """
+    clusters = {cluster.name.encode() for cluster in plan.clusters}
+    for row in read_rows(plan.rows, PlanRow):
+        cluster, separator, _ = row.path.partition(b"/")
+        reason = _rejection(row) or ("" if separator and cluster in clusters else "not a cluster of the run")
+        if reason:
+            raise FixConfiguration(
+                Operation.SETUP_WORKDIR,
+                "Failed to read the working directory",
+                f"{plan.rows} contains {printable_path(row.path)}, which no run writes ({reason}): another "
+                "process has changed the volume",
+            )
+        yield row
+
+
+def _rejection(row: PlanRow) -> Reason | None:
+    """Return why the path must not be written. Others push files with any name, and git-sync deletes them."""
+    if row.change != Change.DELETED:
+        return rejection(row.path.decode(errors="surrogateescape"))
+    segments = row.path.split(b"/")
+    if b"" in segments:
+        return Reason.EMPTY_SEGMENT
+    return Reason.DOT_SEGMENT if {b".", b".."} & {*segments} else None

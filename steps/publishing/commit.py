@@ -15,6 +15,7 @@ from steps.core.message import ClusterLine, commit_message
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.errors import TryAgain
+from steps.planning.plan import checked_rows
 from steps.runtime import logs
 from steps.workdir.files import open_plain
 from steps.workdir.rowfile import read_rows
@@ -96,7 +97,7 @@ def _commands(settings: GitSettings, volume: Volume, run: Run, plan: Plan) -> It
         message=_message(run, plan),
         parent=plan.tip,
     )
-    for row in read_rows(plan.rows, PlanRow):
+    for row in checked_rows(plan):
         if row.change == Change.DELETED:
             yield fast_import.delete(prefix + row.path)
     for row in read_rows(plan.rows, PlanRow):

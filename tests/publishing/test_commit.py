@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from steps.contracts import RowsHeader
+from steps.core.changes import PlanRow
+from steps.core.git_objects import Change, blob_header
+from steps.workdir.rowfile import read_rows, write_rows
 from tests.support.repositories import (
     contents,
     git,
@@ -99,3 +104,49 @@ def test_commit_message_lists_clusters_and_changes(sync: Sync, bucket: Bucket, r
         "Git-Sync-Listed",
         "Git-Sync-Listed",
     ]
+
+
+EVIL_ID = hashlib.sha1(blob_header(4) + b"evil", usedforsecurity=False).hexdigest()
+
+# Paths that detect never plans, with what another process with access to the volume could want from them.
+PLANTED = {
+    "../.github/workflows/x.yaml": "dot_segment",
+    "../../../.ssh/authorized_keys": "dot_segment",
+    "/etc/x": "empty_segment",
+    "east/../../x": "dot_segment",
+    "east/.git/hooks/post-commit": "git_directory",
+    "east/.gitattributes": "git_file",
+    "ghost/x.yaml": "not a cluster of the run",
+    "x.yaml": "not a cluster of the run",
+    "east": "not a cluster of the run",
+}
+
+
+@pytest.mark.parametrize("download_only", [False, True])
+@pytest.mark.parametrize("change", ["A", "D"])
+@pytest.mark.parametrize("path", PLANTED)
+def test_publish_refuses_a_planted_path_in_the_plan(
+    path: str, change: str, *, download_only: bool, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    if change == "D" and PLANTED[path].startswith("git_"):
+        pytest.skip("another user may have pushed it, and git-sync deletes it then")
+    if download_only:
+        sync = sync.elsewhere(sync.work_dir.with_name("local")).with_settings(GIT_REPOSITORY="")
+        assert sync().exit == 0
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    run = sync.work_dir / ".git-sync" / "runs" / "a"
+    staged = (run / "objects" if download_only else sync.work_dir / "clusterbackup") / path
+    if change == "A" and not staged.exists():
+        if staged.is_relative_to("/etc"):
+            staged = sync.work_dir / "etc"
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(b"evil")
+    rows = [*read_rows(run / "plan.rows", PlanRow)]
+    rows.append(PlanRow(path.encode(), Change(change), EVIL_ID, 4 * (change == "A")))
+    write_rows(run / "plan.rows", RowsHeader(identity="0" * 16), sorted(rows))
+    before = sha(repository)
+    result = publish(sync, "a")
+    assert result.exit == 40
+    assert f"contains {path}, which no run writes ({PLANTED[path]})" in result.errors
+    assert sha(repository) == before

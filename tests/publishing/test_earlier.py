@@ -9,7 +9,7 @@ import pytest
 from tests.support.hooks import By, Words, refuse
 from tests.support.refused import GOOD, SECRET, TOKEN, refused
 from tests.support.repositories import commit_files, contents, log, sha
-from tests.support.steps import FIRST, prepare, publish, publish_again, result
+from tests.support.steps import FIRST, KEY, prepare, publish, publish_again, result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,3 +52,53 @@ def test_publish_ignores_forged_commits_that_name_its_run(
     assert publish(sync, "a").exit == 0
     assert contents(repository) == FIRST | GOOD | {"README.md": b"x"}
     assert result(sync, "a")["commit"] == sha(repository)
+
+
+FORGED = "x\n\nGit-Sync-Run: a\n"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {KEY: b"another version"},
+        {KEY: None},
+        {"clusterbackup/east/other.yaml": b"x"},
+        {KEY: b"2", "README.md": b"x"},
+        {KEY: b"2", "clusterbackup/west/new.yaml": b"x", "clusterbackup/west/other": b"x"},
+        {KEY: b"2", "clusterbackup/west/new.yaml": ("100755", b"x")},
+    ],
+)
+def test_publish_ignores_a_forged_commit_with_another_change_than_the_plan(
+    forged: dict[str, bytes | tuple[str, bytes] | None], sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    wanted = {KEY: b"2", "clusterbackup/west/new.yaml": b"x"}
+    bucket.put_many(wanted)
+    prepare(sync, "a")
+    commit_files(repository, forged, FORGED)
+    assert publish(sync, "a").exit == 0
+    assert sync().exit == 0
+    found = contents(repository)
+    assert {path: found[path] for path in FIRST | wanted} == FIRST | wanted
+
+
+def test_publish_says_that_a_forged_commit_with_a_part_of_the_plan_is_not_all(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many({KEY: b"2", "clusterbackup/west/new.yaml": b"x"})
+    prepare(sync, "a")
+    commit_files(repository, {KEY: b"2"}, FORGED)
+    assert publish(sync, "a").exit == 10
+    assert sum(cluster["changes_deferred"] for cluster in result(sync, "a")["clusters"]) == 1
+    assert sync().exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2", "clusterbackup/west/new.yaml": b"x"}
+
+
+def test_publish_is_not_misled_by_a_forged_commit_on_top_of_its_own(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put(KEY, b"2")
+    prepare(sync, "a")
+    assert publish(sync, "a").exit == 0
+    commit_files(repository, {KEY: b"forged"}, FORGED)
+    assert publish_again(sync, "a").exit == 0
+    assert contents(repository) == FIRST | {KEY: b"2"}
