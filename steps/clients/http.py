@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import http.client
-import os
 import re
 import ssl
 from base64 import b64encode
@@ -20,6 +19,7 @@ from steps.core.wording import shortened
 from steps.runtime import retry
 from steps.runtime.deadline import call_within
 from steps.runtime.redaction import redacted
+from steps.runtime.settings.fields import file_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +49,8 @@ def post(  # noqa: PLR0913 - the parts of a request
 
     Raises Undelivered unless the server accepts it within DELIVERY_SECONDS.
     """
-    if ca_file and not os.access(ca_file, os.R_OK):
-        raise Undelivered(f"{ca_file} cannot be read")
+    if ca_file and (unusable := file_problem(str(ca_file))):
+        raise Undelivered(f"{ca_file} {unusable}")
     try:
         address = urllib3.util.parse_url(url)
     except ValueError as problem:

@@ -7,6 +7,9 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from steps.core.ssh_key import repaired
+from steps.runtime.settings.fields import content
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 # User names that hosts document for tokens: GitHub for installation tokens of Apps, GitLab for OAuth tokens,
 # Bitbucket for repository access tokens. Gitea and most others check the token alone.
 _TOKEN_USERS = (("github", "x-access-token"), ("gitlab", "oauth2"), ("bitbucket", "x-token-auth"))
+
+# Prints the token in a file as token_in() of steps/runtime/settings/fields.py finds it: the first line that
+# is not blank, without a BOM and white space around it.
+_SED_SCRIPT = r"1s/^\xef\xbb\xbf//;s/^[[:space:]]*//;s/[[:space:]]*$//;/./{s/^/password=/;p;q}"
 
 # The first line of WORK_DIR/.gitconfig: a file that begins otherwise is not overwritten.
 CONFIG_MARK = "# Written by git-sync at each run"
@@ -28,15 +35,16 @@ _ALIVE_SECONDS = 15
 
 
 class Credentials:
-    """The token and the proxy for git, in anonymous memory files: a killed run leaves no secret on disk.
+    """The token, a repaired SSH key and the proxy, in memory files: a killed run leaves no secret on disk.
 
     git and its children must inherit ``descriptors``. ``config`` is the part of git's configuration that
-    refers to them; it contains no secret.
+    refers to them; it contains no secret. ``ssh_key`` is the path of a repaired SSH key, for the shell.
     """
 
     def __init__(self, settings: GitSettings) -> None:
         self.descriptors: list[int] = []
         self.config = ""
+        self.ssh_key = self._ssh_key(settings) if settings.scheme == "ssh" else ""
         if settings.scheme in {"http", "https"}:
             self.config = self._token(settings)
         if settings.scheme == "https" and settings.https_proxy:
@@ -59,24 +67,44 @@ class Credentials:
             file = self._in_memory(settings.token.get_secret_value())
         # git appends "get", "store" or "erase", which the shell takes for a comment; git reads the output
         # after "get" only. A token file is read at each use, because tokens rotate.
-        helper = f"!sed '1s/^/password=/;1q' {shlex.quote(file)} #"
+        helper = f"!LC_ALL=C sed -n {shlex.quote(_SED_SCRIPT)} {shlex.quote(file)} #"
         return (
             f"[credential {_config_value(f'{parts.scheme}://{parts.netloc}')}]\n"
             f"\tusername = {_config_value(token_user(settings))}\n"
             f"\thelper = {_config_value(helper)}\n"
         )
 
+    def _ssh_key(self, settings: GitSettings) -> str:
+        """Return the path of a repaired copy of the key; "" if the key needs no repair.
+
+        ssh closes the descriptors that it inherits, so it reads the copy from the shell that starts it.
+        """
+        path, _ = settings.ssh_files
+        found = content(path)
+        key = repaired(found)
+        if key == found:
+            return ""
+        return f'"/proc/$$/fd/{self._memory_file(key)}"'
+
     def _in_memory(self, text: str) -> str:
         """Return a path at which processes that inherit the descriptor read ``text``."""
-        descriptor = os.memfd_create("git-sync")
-        self.descriptors.append(descriptor)
-        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
-            file.write(f"{text}\n")
+        descriptor = self._memory_file(text.encode() + b"\n")
         return f"/proc/self/fd/{descriptor}"
 
+    def _memory_file(self, data: bytes) -> int:
+        descriptor = os.memfd_create("git-sync")
+        self.descriptors.append(descriptor)
+        os.fchmod(descriptor, 0o600)  # ssh refuses a key that others may read
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        return descriptor
 
-def environment(settings: GitSettings, home: Path, gitconfig: Path) -> dict[str, str]:
-    """Return the environment of git, which contains no secret. ``home`` is an empty, private directory."""
+
+def environment(settings: GitSettings, home: Path, gitconfig: Path, ssh_key: str = "") -> dict[str, str]:
+    """Return the environment of git, which contains no secret. ``home`` is an empty, private directory.
+
+    ``ssh_key`` is Credentials.ssh_key.
+    """
     variables = {
         "HOME": str(home),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -88,7 +116,7 @@ def environment(settings: GitSettings, home: Path, gitconfig: Path) -> dict[str,
         "NO_PROXY": settings.no_proxy,
     }
     if settings.scheme == "ssh":
-        variables["GIT_SSH_COMMAND"] = _ssh_command(settings)
+        variables |= {"GIT_SSH_COMMAND": _ssh_command(settings, ssh_key), "GIT_SSH_VARIANT": "ssh"}
     if settings.ca_file:
         variables["GIT_SSL_CAINFO"] = str(settings.ca_file.absolute())
     return variables
@@ -100,8 +128,14 @@ def token_user(settings: GitSettings) -> str:
     return settings.token_user or next((name for part, name in _TOKEN_USERS if part in host), "git-sync")
 
 
-def _ssh_command(settings: GitSettings) -> str:
-    key, known_hosts = settings.ssh_files
+def _ssh_command(settings: GitSettings, key: str) -> str:
+    """Return a command for the shell; git appends its own arguments.
+
+    In a function followed by another command the shell does not replace itself with ssh, and so keeps the
+    descriptor of a repaired key open.
+    """
+    path, known_hosts = settings.ssh_files
+    key = key or shlex.quote(str(path.absolute()))
     options = {
         "BatchMode": "yes",
         "IdentitiesOnly": "yes",
@@ -115,8 +149,8 @@ def _ssh_command(settings: GitSettings) -> str:
         # These lines prove how far the exchange came, and that the server ended it: see output.py.
         "LogLevel": "DEBUG1",
     }
-    command = ["ssh", "-F", "/dev/null", "-i", str(key.absolute())]
-    return shlex.join([*command, *(f"-o{name}={value}" for name, value in options.items())])
+    arguments = shlex.join(f"-o{name}={value}" for name, value in options.items())
+    return f'f() {{ ssh -F /dev/null -i {key} {arguments} "$@" || return; }}; f'
 
 
 def user_config(settings: GitSettings) -> str:

@@ -89,7 +89,7 @@ class Repository(Objects):
         self._credentials = Credentials(self._settings)
         self._home = _home(self._directory.parent)
         try:
-            variables = environment(self._settings, self._home, self._gitconfig)
+            variables = environment(self._settings, self._home, self._gitconfig, self._credentials.ssh_key)
             self._git = Git(self._directory, variables, self._credentials.descriptors)
             self._check_ownership()
             with atomic_file(self._gitconfig) as out:

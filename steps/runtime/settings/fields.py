@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from unicodedata import category, name
 from urllib.parse import urlsplit
 
@@ -17,6 +17,9 @@ import durationpy
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from steps.core.keys import rejection
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Group(BaseModel):
@@ -112,6 +115,10 @@ def has_credentials(url: str) -> bool:
     return "@" in url.split("/")[2]
 
 
+# White space in a file of a setting; a CA bundle has about 200 KB.
+WHITE_SPACE = b" \t\n\v\f\r"
+_MOST_BYTES = 1 << 20
+
 _LAST_PORT = 65535
 
 
@@ -159,15 +166,36 @@ BucketPrefix = Annotated[str, AfterValidator(_bucket_prefix)]
 
 
 def unreadable(given: dict[str, Any], *names: str) -> list[str]:
-    """Return one problem for each of these settings that names a file which cannot be read."""
-    return [
-        f"{name}: {_shown_path(given[name])} cannot be read; mount or create the file"
-        for name in names
-        if name in given and not _is_readable(given[name])
-    ]
+    """Return one problem for each of these settings that names a file which cannot be read, or is empty."""
+    found = {name: file_problem(given[name]) for name in names if name in given}
+    return [f"{name}: {shown_path(given[name])} {problem}" for name, problem in found.items() if problem]
 
 
-def _shown_path(text: str) -> str:
+def file_problem(path: str) -> str:
+    """Return why the file of a setting cannot be used, as the predicate of a sentence; "" if it can."""
+    if not _is_readable(path):
+        return "cannot be read; mount or create the file"
+    # Reading a pipe would empty it.
+    is_empty = os.path.isfile(path) and not content(path).strip(b"\xef\xbb\xbf" + WHITE_SPACE)
+    return "cannot be used: the file is empty" if is_empty else ""
+
+
+def content(path: str | Path) -> bytes:
+    """Return the first bytes of a file of a setting; none of these files is longer."""
+    with open(path, "rb") as file:
+        return file.read(_MOST_BYTES)
+
+
+def token_in(text: bytes) -> bytes:
+    """Return the token in the text of a file: its first line that is not blank, without a BOM.
+
+    The credential helper of git does the same (steps/clients/git/config.py).
+    """
+    lines = (line.strip(WHITE_SPACE) for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
+    return next(filter(None, lines), b"")
+
+
+def shown_path(text: str) -> str:
     """The path, unless it looks like the content of the file: a token, a key."""
     return text if re.fullmatch(r"/[A-Za-z0-9._/-]*", text) else "the path (not shown)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,8 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, TypeAdapter, ValidationError
 
+from steps.core import ssh_key
 from steps.core.keys import rejection
-from steps.runtime.settings.fields import Group, has_credentials, is_web_url, unreadable
+from steps.runtime.settings.fields import Group, content, has_credentials, is_web_url, shown_path, unreadable
 from steps.runtime.settings.proxy import ProxySettings
 
 if TYPE_CHECKING:
@@ -234,7 +236,12 @@ def credential_problems(given: dict[str, Any]) -> Iterator[str]:
         required = ["GIT_TOKEN"]
     described = {field.alias: field.description for field in GitSettings.model_fields.values()}
     yield from (f"{name} is required ({described[name]})" for name in required if name not in given)
-    yield from unreadable(given, *_FILES.get(scheme or "", ()))
+    unusable = unreadable(given, *_FILES.get(scheme or "", ()))
+    yield from unusable
+    if scheme == "ssh" and "SSH_KEY_PATH" in given and not unusable:
+        key = given["SSH_KEY_PATH"]
+        if os.path.isfile(key) and (problem := ssh_key.problem(ssh_key.repaired(content(key)))):
+            yield f"SSH_KEY_PATH: {shown_path(key)} {problem}"
     if {"GIT_TOKEN", "GIT_TOKEN_FILE"} <= set(given):
         yield "GIT_TOKEN_FILE: set either this or GIT_TOKEN, not both"
 

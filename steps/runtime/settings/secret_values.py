@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.fields import content, token_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ class SecretValues:
             found += _secret_parts(url.get_secret_value())
         if self.token_file is not None:
             with contextlib.suppress(OSError, ValueError):  # not mounted in this step, or not text
-                found.append(self.token_file.read_text().split("\n", 1)[0])  # git uses the first line
+                found.append(token_in(content(self.token_file)).decode())
         return [text for text in found if text]
 
 

@@ -14,7 +14,7 @@ from tests.support.repositories import commit_files, contents
 from tests.support.sshserver import ssh_git_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import trustme
@@ -181,3 +181,71 @@ def test_ssh_key_readable_by_others_asks_for_chmod_600(
     outcome = ssh(SSH_KEY_PATH=str(key))
     assert outcome.exit == 40
     assert "chmod 600" in outcome.errors
+
+
+@needs_ssh
+@pytest.mark.parametrize(
+    "damage",
+    [lambda key: key.replace(b"\n", b"\r\n"), lambda key: key.rstrip(), lambda key: b"\xef\xbb\xbf" + key],
+    ids=["CRLF", "no last line feed", "BOM"],
+)
+def test_ssh_uses_a_repaired_copy_of_the_key(
+    damage: Callable[[bytes], bytes], ssh: Sync, ssh_server: SSHServer, repository: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.touch(0o600)
+    key.write_bytes(damage(ssh_server.key_path.read_bytes()))
+    before = key.read_bytes()
+    assert ssh(SSH_KEY_PATH=str(key)).exit == 0
+    assert contents(repository) == OBJECTS
+    assert key.read_bytes() == before
+
+
+@needs_ssh
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "cannot be used: the file is empty"),
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r\n", "is not complete"),
+        (b"ssh-ed25519 AAAA bot\n", "is a public key"),
+        (
+            b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIC\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "has a passphrase",
+        ),
+    ],
+    ids=["empty", "truncated", "public", "passphrase"],
+)
+def test_ssh_key_that_cannot_work_is_named_before_the_first_connection(
+    text: bytes, words: str, ssh: Sync, ssh_server: SSHServer, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.touch(0o600)
+    key.write_bytes(text)
+    outcome = ssh(SSH_KEY_PATH=str(key))
+    assert outcome.exit == 40
+    assert f"SSH_KEY_PATH: {key} {words}" in outcome.errors
+    assert ssh_server.commands == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"{TOKEN} \n", f"\ufeff{TOKEN}\r\n", f"\n\n\t{TOKEN}", f"\ufeff\n {TOKEN}\nanother line\n"],
+    ids=["space after it", "BOM and CRLF", "blank lines", "all"],
+)
+def test_token_file_is_read_as_the_variable_is(text: str, https: Sync, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    outcome = https(GIT_TOKEN_FILE=str(file), GIT_TOKEN="", LOG_LEVEL="debug")
+    assert outcome.exit == 0
+    assert TOKEN not in outcome.text
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\ufeff \n"])
+@pytest.mark.parametrize("name", ["GIT_TOKEN_FILE", "GIT_CA_FILE", "MINIO_CA_FILE"])
+def test_empty_file_of_a_setting_is_named(name: str, text: str, https: Sync, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text(text)
+    token = "" if name == "GIT_TOKEN_FILE" else TOKEN
+    outcome = https(**{"GIT_TOKEN": token, name: str(file)})
+    assert outcome.exit == 40
+    assert f"{name}: {file} cannot be used: the file is empty" in outcome.errors

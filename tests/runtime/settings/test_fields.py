@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from steps.runtime.logs import LogLevel
-from steps.runtime.settings.fields import unreadable
+from steps.runtime.settings.fields import token_in, unreadable
 from steps.runtime.settings.reading import read
 from tests.runtime.settings.parsing import SECRETS, one_problem, value_of
 
@@ -139,5 +140,18 @@ def test_unreadable_hides_a_path_that_may_be_a_secret(path: str, shown: str) -> 
 
 
 def test_unreadable_accepts_a_readable_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+    (tmp_path / "file").write_text("x")
     assert unreadable({"GIT_CA_FILE": str(tmp_path / "file")}, "GIT_CA_FILE") == []
+
+
+def test_unreadable_does_not_read_a_pipe() -> None:
+    reader, writer = os.pipe()
+    path = f"/proc/self/fd/{reader}"
+    assert unreadable({"GIT_TOKEN_FILE": path}, "GIT_TOKEN_FILE") == []
+    os.close(writer)
+    os.close(reader)
+
+
+@pytest.mark.parametrize("text", [b"token \nmore", b"\xef\xbb\xbf\r\n\ttoken\r\n", b"\n \ntoken"])
+def test_token_in_a_file_is_the_first_line_with_text(text: bytes) -> None:
+    assert token_in(text) == b"token"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import asyncssh
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -188,7 +189,7 @@ def test_read_requires_only_the_needs_of_the_step() -> None:
 def test_read_requires_the_credentials_of_the_repositorys_protocol(
     repository: str, given_variables: dict[str, str], missing: set[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
     files = {name: text.replace("FILE", str(tmp_path / "file")) for name, text in given_variables.items()}
     environ = {"GIT_REPOSITORY": repository} | files
     if missing:
