@@ -143,8 +143,7 @@ def _explained(problem: Exception, settings: str) -> tuple[type[SyncError], str]
 def _explained_by_network(cause: BaseException, settings: str) -> tuple[type[SyncError], str]:
     reason = reason_of(cause)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
-        name = getattr(cause, "reason", "") or ""
-        setting = "CA_FILE" if "CERTIFICATE" in name else "USE_SSL"
+        setting = "CA_FILE" if "CERTIFICATE" in reason else "USE_SSL"
         return FixConfiguration, f"TLS: {reason}; check {settings}_{setting}"
     if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, ConnectionError):
         return FixConfiguration, f"the answer is not HTTP; check {settings}_ENDPOINT and {settings}_USE_SSL"

@@ -49,10 +49,15 @@ _CURES = {
     "RequestTimeTooSkewed": "check the clocks of this machine and of the server",
     "SignatureDoesNotMatch": "check {0}_SECRET_KEY",
     "TemporaryRedirect": "check {0}_ENDPOINT and {0}_REGION",
+    "UserSuspended": "ask the administrator to unblock {0}_ACCESS_KEY",
     "XAdminUserNotFound": "check {0}_ACCESS_KEY",
+    "XMinioInsecureClientRequest": "check {0}_USE_SSL",
 }
 # Answers without a code: HEAD has no body, and other servers send pages.
-_CURES_OF_STATUSES = {401: "check {0}_ACCESS_KEY and {0}_SECRET_KEY", 403: _CURES["AccessDenied"]}
+_CURES_OF_STATUSES = {
+    _UNAUTHENTICATED: "check {0}_ACCESS_KEY and {0}_SECRET_KEY",
+    403: _CURES["AccessDenied"],
+}
 _CURE_OF_ANOTHER_SERVER = "not an S3 server: check {0}_ENDPOINT and {0}_USE_SSL"
 
 
@@ -70,7 +75,7 @@ class Refusal(NamedTuple):
         code = _element("Code", body)
         if not code:
             kind = content_type.split(";", maxsplit=1)[0].strip()
-            what = f"the server answered {status}" + (f" ({kind})" if kind else "")
+            what = f"the server answered {status}" + (f" ({kind})" if kind and body else "")
             words = ": ".join(filter(None, (what, server_words(body))))
             return cls(status, "", words, has_body=bool(body))
         # Details: GCS names there the permission that is missing.
@@ -105,9 +110,13 @@ class Refusal(NamedTuple):
     def _cure(self) -> str:
         if self.is_passing:
             return ""
-        if self.code:
-            return _CURES.get(self.code, "")
-        return _CURE_OF_ANOTHER_SERVER if self.has_body else _CURES_OF_STATUSES.get(self.status, "")
+        if self.code in _CURES:
+            return _CURES[self.code]
+        if self.has_body and not self.code:
+            return _CURE_OF_ANOTHER_SERVER
+        if self.code and self.status != _UNAUTHENTICATED:
+            return ""
+        return _CURES_OF_STATUSES.get(self.status, "")
 
 
 def _element(name: str, xml: str) -> str:
