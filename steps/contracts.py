@@ -257,6 +257,19 @@ def status_of(decision: Decision) -> Status:
     return Status.REFUSED if decision.refused else Status.OK
 
 
+class VanishedNamespace(Document):
+    """A namespace of a cluster that the bucket no longer contains."""
+
+    name: str = Field(description="printable")
+    files: int = Field(description="its files in Git before the run")
+    deleted: bool = Field(description="the run deleted them")
+
+    @property
+    def fate(self) -> str:
+        """What the run did with the files, in a word."""
+        return "deleted" if self.deleted else "kept"
+
+
 class ClusterResult(Document):
     """One cluster in a run's result. Counts are numbers of files unless the description says otherwise."""
 
@@ -279,6 +292,12 @@ class ClusterResult(Document):
     )
     allowed_deletion: str | None = Field(
         default=None, description="token of the deletions that --allow-delete approved and the run made"
+    )
+    vanished_namespaces: int = Field(
+        default=0, description="namespaces that the bucket no longer contains, with at least 5 files in Git"
+    )
+    vanished_namespaces_sample: tuple[VanishedNamespace, ...] = Field(
+        default=(), description="the first 20 of them"
     )
     over_limit: Excess | None = Field(default=None, description="the intake limit that the cluster exceeds")
     quarantined: dict[str, int] = Field(default={}, description="keys by reason")

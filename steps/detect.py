@@ -110,6 +110,15 @@ def _log_cluster(cluster: ClusterResult) -> None:
         modified=cluster.modified,
         deleted=cluster.deleted,
     )
+    for lost in cluster.vanished_namespaces_sample:
+        level = logs.warning if lost.deleted else logs.info
+        level(
+            Operation.DETECT_CHANGES,
+            f"{name}: namespace {lost.name} disappeared: {plural(lost.files, 'file')} {lost.fate}",
+            cluster=name,
+            namespace=lost.name,
+            files=lost.files,
+        )
     if cluster.quarantined:
         logs.warning(
             Operation.DETECT_CHANGES,

@@ -70,6 +70,8 @@ class PlanRow(NamedTuple):
 # What Git has at a path, and the manifest's row of that path; paths ascend.
 Pairs = Iterable[tuple[TreeRow | None, ManifestRow | None]]
 Selects = Callable[[bytes], bool]
+# Whether a missing file stays in Git; the paths of the calls ascend.
+Keeps = Callable[[bytes], bool]
 
 
 def within_limits(rows: Iterable[TreeRow], limits: IntakeLimits) -> Iterator[TreeRow]:
@@ -142,21 +144,23 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
     *,
     changed: Pairs,
     stats: DeletionStats,
-    delete: bool,
+    keeps: Callable[[], Keeps] | None,
     tally: Tally,
     remove: Collection[bytes] = (),
 ) -> Iterator[PlanRow]:
     """Yield the cluster's changes by path, ascending, and count them in ``tally``.
 
     Applied to the tree, they give the accepted objects, and the files that must stay: those that a
-    filter excludes, quarantined keys, objects that vanished during the run, and refused deletions
-    (``delete`` is False). Missing files in ``remove`` are deleted in any case. ``changed`` are the pairs
-    without the objects that are known to be unchanged. Raises OverLimit only before the first change.
+    filter excludes, quarantined keys, objects that vanished during the run, and the missing files for which
+    ``keeps`` decides so; None keeps none. It returns a predicate for one pass over ascending paths. Missing
+    files in ``remove`` are deleted in any case. ``changed`` are the pairs without the objects that are known
+    to be unchanged. Raises OverLimit only before the first change.
     """
     conflicts: set[bytes] = set()
-    if stats.kept or (stats.deletions and not delete):
-        conflicts = _path_conflicts(pairs(), selects, delete=delete)
+    if stats.kept or (stats.deletions and keeps):
+        conflicts = _path_conflicts(pairs(), selects, keeps() if keeps else _keep_none)
     tally.conflicts.extend(sorted(conflicts))
+    keep = keeps() if keeps else _keep_none
     for in_git, listed in changed:
         if listed is not None and listed.accepted and listed.path not in conflicts:
             tally.files += 1
@@ -170,14 +174,23 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
             continue
         elif not is_missing(in_git.path, listed, selects):
             tally.files += 1
-        elif delete or in_git.path in remove:
+        elif in_git.path not in remove and keep(in_git.path):
+            tally.keep_missing(in_git.path)
+        else:
             tally.deleted += 1
             yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
-        else:
-            tally.keep_missing(in_git.path)
 
 
-def _path_conflicts(pairs: Pairs, selects: Selects, *, delete: bool) -> set[bytes]:
+def _keep_none(_: bytes) -> bool:
+    return False
+
+
+def keep_all() -> Keeps:
+    """Return a predicate that keeps every missing file."""
+    return lambda _: True
+
+
+def _path_conflicts(pairs: Pairs, selects: Selects, keep: Keeps) -> set[bytes]:
     """Return the accepted paths that are below a kept file, or that a kept file needs as a directory.
 
     The file in Git wins, because otherwise it would be lost silently. Two accepted paths never conflict,
@@ -188,7 +201,7 @@ def _path_conflicts(pairs: Pairs, selects: Selects, *, delete: bool) -> set[byte
     for in_git, listed in pairs:
         if listed is not None and listed.accepted:
             path, kept = listed.path, False
-        elif in_git is not None and not (delete and is_missing(in_git.path, listed, selects)):
+        elif in_git is not None and (not is_missing(in_git.path, listed, selects) or keep(in_git.path)):
             path, kept = in_git.path, True
         else:
             continue

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from steps.core.namespaces import NamespaceVanished
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -47,6 +49,7 @@ class Decision(StrEnum):
     REFUSED_MASS_DELETION = "mass_deletion"
     REFUSED_VANISHED = "cluster_vanished"
     REFUSED_EMPTY_BUCKET = "empty_bucket"
+    REFUSED_NAMESPACE = "namespace_vanished"
 
     @property
     def refused(self) -> bool:
@@ -58,18 +61,20 @@ class Decision(StrEnum):
 REFUSALS = {
     Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow",
     Decision.REFUSED_VANISHED: "the bucket no longer contains this cluster",
+    Decision.REFUSED_NAMESPACE: "the bucket no longer contains a namespace, and NAMESPACE_VANISHED is refuse",
     Decision.REFUSED_EMPTY_BUCKET: "the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX",
 }
 
 
 @dataclass(frozen=True)
 class DeletionLimits:
-    """MAX_DELETE_COUNT, MAX_DELETE_PERCENT, CLUSTER_VANISHED and FOREIGN_FILES."""
+    """MAX_DELETE_COUNT, MAX_DELETE_PERCENT, CLUSTER_VANISHED, FOREIGN_FILES and NAMESPACE_VANISHED."""
 
     max_delete_count: int = 5
     max_delete_percent: float = 20.0
     vanished: Vanished = Vanished.REFUSE
     foreign_files: ForeignFiles = ForeignFiles.KEEP
+    namespace_vanished: NamespaceVanished = NamespaceVanished.REPORT
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ detect plans against the baselines; publish plans again if the branch has moved 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from steps.contracts import (
     ManifestHeader,
     Run,
     Status,
+    VanishedNamespace,
     over_limit_failure,
     status_of,
 )
@@ -27,17 +29,26 @@ from steps.core.changes import (
     Tally,
     TreeRow,
     deletion_stats,
+    is_missing,
+    keep_all,
     plan_changes,
     within_limits,
 )
 from steps.core.deletion_guard import Decision, DeletionStats, ForeignFiles, approval, decide, is_approved
 from steps.core.intake_limits import OverLimit, Usage, over_run_limits
 from steps.core.keys import Reason, printable, printable_path
+from steps.core.namespaces import (
+    FEWEST_FILES,
+    NamespaceVanished,
+    Vanished,
+    keeps_namespaces,
+    vanished_namespaces,
+)
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
 from steps.workdir.files import read_document
-from steps.workdir.rowfile import Damaged, RowFile, decoder, is_unchanged_line, join_lines, read_rows
+from steps.workdir.rowfile import Damaged, RowFile, decoder, is_unchanged_line, join_lines, path_of, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -145,16 +156,16 @@ class Planner:
     def _plan(self, name: str, cluster: _Inputs, *, bucket_is_empty: bool) -> Iterator[PlanRow]:
         footer, stats = cluster.footer, cluster.stats
         approved = is_approved(name, stats.token, self._run.allow_delete)
-        decision = decide(
-            stats,
-            self._run.deletion_limits,
-            approved=approved,
-            excluded=footer.excluded > 0,
-            bucket_is_empty=bucket_is_empty,
-        )
-        if decision is Decision.DELETE and stats.deletions and not footer.absences_proven:
-            # download found that the guard refuses these deletions, and did not request the objects.
-            decision = Decision.REFUSED_MASS_DELETION
+        decision = self._decision(cluster, approved=approved, bucket_is_empty=bucket_is_empty)
+        lost = _LostNamespaces()
+        if decision is Decision.DELETE and stats.accepted and stats.deletions >= FEWEST_FILES:
+            lost = _LostNamespaces.among(self._vanished(name, cluster))
+        policy = NamespaceVanished.REPORT if approved else self._run.deletion_limits.namespace_vanished
+        if lost.number and policy is NamespaceVanished.REFUSE:
+            decision = Decision.REFUSED_NAMESPACE
+        keeps = None if decision is Decision.DELETE else keep_all
+        if lost.number and policy is NamespaceVanished.KEEP:
+            keeps = lambda: keeps_namespaces(self._vanished(name, cluster))  # noqa: E731
         changed, unchanged = self._changed(name, cluster.manifest, footer, cluster.baseline)
         tally = Tally(unchanged, on_kept_deletion=self._on_refused_deletion if decision.refused else None)
         foreign = self._foreign.get(name, {})
@@ -165,7 +176,7 @@ class Planner:
             self._run.selection.has_path if removed else self._guarded(name),
             changed=changed,
             stats=stats,
-            delete=decision is Decision.DELETE,
+            keeps=keeps,
             tally=tally,
             remove=removed,
         )
@@ -187,6 +198,8 @@ class Planner:
             deletions_refused_sample=_printable(tally.kept_deletions_sample) if decision.refused else (),
             allow_delete=approval(name, stats.token) if decision.refused else None,
             allowed_deletion=stats.token if approved and tally.deleted else None,
+            vanished_namespaces=lost.number,
+            vanished_namespaces_sample=lost.results(deleted=keeps is None),
             quarantined=dict(+quarantined),
             changes_deferred=footer.unavailable,
             foreign=tuple(file.model_copy(update={"removed": bool(removed)}) for file in foreign.values()),
@@ -196,6 +209,36 @@ class Planner:
             newest_object_at=footer.newest_object_at,
         )
         self.results.append(result)
+
+    def _decision(self, cluster: _Inputs, *, approved: bool, bucket_is_empty: bool) -> Decision:
+        decision = decide(
+            cluster.stats,
+            self._run.deletion_limits,
+            approved=approved,
+            excluded=cluster.footer.excluded > 0,
+            bucket_is_empty=bucket_is_empty,
+        )
+        if decision is Decision.DELETE and cluster.stats.deletions and not cluster.footer.absences_proven:
+            # download found that the guard refuses these deletions, and did not request the objects.
+            return Decision.REFUSED_MASS_DELETION
+        return decision
+
+    def _vanished(self, name: str, cluster: _Inputs) -> Iterator[Vanished]:
+        """Yield the namespaces of the cluster without any object, in a new pass over all its paths."""
+        guarded = self._guarded(name)
+
+        def paths() -> Iterator[tuple[bytes, bool]]:
+            if cluster.baseline is None:
+                for in_git, listed in self._pairs(name, cluster.manifest, None):
+                    row = in_git or listed
+                    assert row is not None  # noqa: S101 - one of the two has the path
+                    yield row.path, is_missing(in_git and row.path, listed, guarded)
+            else:
+                for old, new in join_lines(cluster.baseline, cluster.manifest):
+                    path = path_of(old or new or b"")
+                    yield path, is_missing(old and path, new, guarded)
+
+        return vanished_namespaces(paths())
 
     def _guarded(self, name: str) -> Callable[[bytes], bool]:
         """Return whether the deletion guard decides about a missing path: it is selected and not foreign."""
@@ -238,6 +281,24 @@ class _Inputs(NamedTuple):
     def usage(self) -> Usage:
         """What the cluster adds to the run."""
         return Usage(self.stats.accepted, self.footer.new_objects, self.footer.new_bytes)
+
+
+class _LostNamespaces(NamedTuple):
+    """The number of vanished namespaces of a cluster, and the first of them."""
+
+    number: int = 0
+    sample: tuple[Vanished, ...] = ()
+
+    @classmethod
+    def among(cls, vanished: Iterator[Vanished]) -> _LostNamespaces:
+        sample = tuple(islice(vanished, SAMPLE_SIZE))
+        return cls(len(sample) + sum(1 for _ in vanished), sample)
+
+    def results(self, *, deleted: bool) -> tuple[VanishedNamespace, ...]:
+        return tuple(
+            VanishedNamespace(name=printable_path(lost.name), files=lost.files, deleted=deleted)
+            for lost in self.sample
+        )
 
 
 def _tree_rows(baseline: Iterable[BaselineRow]) -> Iterator[TreeRow]:

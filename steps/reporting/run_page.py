@@ -92,8 +92,10 @@ def _lead(result: RunResult) -> Parts:
     if result.error:
         return f"Exit code {result.exit_code}: ", Code(result.error)
     counts = _sum(result)
+    # "Refused" or "Partial" precedes the counts, but these changes were made.
+    verb = "Committed " if result.branch and result.outcome is not Outcome.SUCCESS else ""
     changed = (
-        f"{counts.added:,} new, {counts.modified:,} modified, {counts.deleted:,} deleted"
+        f"{verb}{counts.added:,} new, {counts.modified:,} modified, {counts.deleted:,} deleted"
         if counts.total
         else "Nothing changed"
     )
@@ -114,7 +116,18 @@ def _lead(result: RunResult) -> Parts:
     ]
     if refused := sum(cluster.refused_by_host for cluster in result.clusters):
         problems.append(f"{plural(refused, 'change')} refused by the Git host")
-    return (f"{processed} {', '.join(problems)}.".removesuffix(" ."),)
+    lead = f"{processed} {', '.join(problems)}.".removesuffix(" .")
+    return (" ".join((lead, *_vanished_namespaces(result))),)
+
+
+def _vanished_namespaces(result: RunResult) -> Iterator[str]:
+    """Name the first vanished namespaces, each in a sentence."""
+    lost = [(cluster, one) for cluster in result.clusters for one in cluster.vanished_namespaces_sample]
+    for cluster, one in lost[:_MAX_KEYS]:
+        where = f"Namespace {one.name} of {printable(cluster.name)}"
+        yield f"{where} disappeared: {plural(one.files, 'file')} {one.fate}."
+    if (count := sum(cluster.vanished_namespaces for cluster in result.clusters)) > _MAX_KEYS:
+        yield f"{plural(count - _MAX_KEYS, 'more namespace')} disappeared."
 
 
 def _to_do(result: RunResult) -> Iterator[Block]:

@@ -20,6 +20,7 @@ from steps.core.changes import (
     Tally,
     TreeRow,
     deletion_stats,
+    keep_all,
     plan_changes,
 )
 from steps.core.deletion_guard import DeletionStats, DeletionToken
@@ -74,7 +75,7 @@ class Situation:
             self.selects,
             changed=self.pairs(),
             stats=self.stats(),
-            delete=delete,
+            keeps=None if delete else keep_all,
             tally=tally,
         )
         return list(rows), tally
@@ -331,7 +332,7 @@ def test_plan_does_not_keep_the_rows_in_memory() -> None:
     try:
         stats = deletion_stats("c", many_pairs(), lambda _: True)
         rows = plan_changes(
-            many_pairs, lambda _: True, changed=many_pairs(), stats=stats, delete=False, tally=tally
+            many_pairs, lambda _: True, changed=many_pairs(), stats=stats, keeps=keep_all, tally=tally
         )
         yielded = sum(1 for _ in rows)
         _, peak = tracemalloc.get_traced_memory()

@@ -15,6 +15,7 @@ from steps.core.changes import (
     TreeRow,
     add_conflict,
     deletion_stats,
+    keep_all,
     plan_changes,
 )
 from steps.core.intake_limits import (
@@ -143,6 +144,6 @@ def test_plan_raises_over_limit_before_the_first_change() -> None:
         return outer_join(tree, manifest)
 
     surveyed = deletion_stats("c", pairs(), lambda _: True)
-    rows = plan_changes(pairs, lambda _: True, changed=pairs(), stats=surveyed, delete=False, tally=Tally())
+    rows = plan_changes(pairs, lambda _: True, changed=pairs(), stats=surveyed, keeps=keep_all, tally=Tally())
     with pytest.raises(OverLimit):
         next(rows)

@@ -456,6 +456,12 @@ MUTANTS = (
         Delete("A.remove_caches()"),
         "tests/workdir/test_cache.py::test_wrong_cache_is_not_used_again_after_it_was_found",
     ),
+    Mutant(
+        "vanished namespace not refused",
+        "steps/planning/planner.py::Planner._plan",
+        never("A is NamespaceVanished.REFUSE"),
+        "tests/runs/test_deletion_guard.py::test_namespace_vanished_setting_reports_refuses_or_keeps_the_files",
+    ),
     # -- the branch guard --
     Mutant(
         "another history is continued without an approval",

@@ -162,6 +162,45 @@ def test_vanished_namespace_is_a_mass_deletion_not_a_vanished_cluster(
     assert contents(repository) == OBJECTS | extra
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "fate"), [("report", 0, "deleted"), ("refuse", 20, None), ("keep", 0, "kept")]
+)
+def test_namespace_vanished_setting_reports_refuses_or_keeps_the_files(
+    *, policy: str, code: int, fate: str | None, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    payments = {f"clusterbackup/west/payments/{number}": b"x" for number in range(5)}
+    # In byte order, other paths of the cluster are before, between and after those of the namespace.
+    bucket.put_many(payments | {f"clusterbackup/west/payments{c}x/{n}": b"x" for c in "-z" for n in range(9)})
+    assert sync().exit == 0
+    empty(bucket, "clusterbackup/west/payments/")
+    bucket.delete("clusterbackup/west/paymentszx/3")
+    result = sync(NAMESPACE_VANISHED=policy)
+    assert result.exit == code
+    assert (contents(repository).keys() >= payments.keys()) == (policy != "report")
+    assert ("clusterbackup/west/paymentszx/3" in contents(repository)) == (policy == "refuse")
+    report = (sync.work_dir / "report.md").read_text()
+    if fate:
+        assert f"west: namespace payments disappeared: 5 files {fate}" in result.text
+        assert f"Namespace payments of west disappeared: 5 files {fate}." in report
+    else:
+        assert "NAMESPACE_VANISHED is refuse" in result.errors
+        assert sync("run", *approval(result), NAMESPACE_VANISHED=policy).exit == 0
+        assert not contents(repository).keys() & payments.keys()
+    result = sync(NAMESPACE_VANISHED=policy)
+    assert result.exit == 0
+    assert ("namespace payments" in result.text) == (policy == "keep")
+
+
+def test_namespace_with_one_object_left_has_not_vanished(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many({f"clusterbackup/west/payments/{number}": b"x" for number in range(6)})
+    assert sync().exit == 0
+    empty(bucket, "clusterbackup/west/payments/")
+    bucket.put("clusterbackup/west/payments/3", b"x")
+    result = sync(NAMESPACE_VANISHED="refuse")
+    assert result.exit == 0
+    assert "disappeared" not in result.text
+
+
 @pytest.mark.parametrize(("policy", "code", "kept"), [("refuse", 20, 4), ("keep", 0, 4), ("delete", 0, 0)])
 def test_vanished_cluster_guard_applies_when_only_excluded_objects_are_left(
     policy: str, code: int, kept: int, *, sync: Sync, bucket: Bucket, repository: Path

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from steps.core.deletion_guard import DeletionLimits, ForeignFiles, Vanished
 from steps.core.intake_limits import IntakeLimits
+from steps.core.namespaces import NamespaceVanished
 from steps.runtime.settings.fields import Group, Names, lower, split
 
 
@@ -57,6 +58,11 @@ class GuardSettings(Group):
         description="what to do with files that no run has written, if their deletion would be refused: "
         "`keep` or `remove` them",
     )
+    namespace_vanished: Annotated[NamespaceVanished, BeforeValidator(lower)] = Field(
+        alias="NAMESPACE_VANISHED",
+        default=NamespaceVanished.REPORT,
+        description="what to do if a namespace is no longer in the bucket: `report`, `refuse` or `keep` it",
+    )
     allow_delete: Annotated[tuple[str, ...], BeforeValidator(_approval_list), AfterValidator(_approvals)] = (
         Field(alias="ALLOW_DELETE", default=(), description="approved deletions, as `<cluster>:<token>`")
     )
@@ -71,7 +77,11 @@ class GuardSettings(Group):
     def limits(self) -> DeletionLimits:
         """The limits in the form that the guard takes."""
         return DeletionLimits(
-            self.max_delete_count, self.max_delete_percent, self.cluster_vanished, self.foreign_files
+            self.max_delete_count,
+            self.max_delete_percent,
+            self.cluster_vanished,
+            self.foreign_files,
+            self.namespace_vanished,
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from steps.contracts import Mode
 from steps.core.deletion_guard import ForeignFiles, Vanished
+from steps.core.namespaces import NamespaceVanished
 from steps.errors import FixConfiguration
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.delivery import On
@@ -58,6 +59,7 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "MAX_DELETE_PERCENT": ("12.5", 12.5),
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
     "FOREIGN_FILES": ("Remove", ForeignFiles.REMOVE),
+    "NAMESPACE_VANISHED": ("KEEP", NamespaceVanished.KEEP),
     "ALLOW_DELETE": (
         "east:00000000000000ca,west:00000000000000be",
         ("east:00000000000000ca", "west:00000000000000be"),
@@ -128,6 +130,7 @@ DEFAULTS: dict[str, object] = {
     "MAX_DELETE_PERCENT": 20,
     "CLUSTER_VANISHED": Vanished.REFUSE,
     "FOREIGN_FILES": ForeignFiles.KEEP,
+    "NAMESPACE_VANISHED": NamespaceVanished.REPORT,
     "DOWNLOAD_TIMEOUT": None,
     "RETRY_ATTEMPTS": 3,
     "RETRY_DELAY": timedelta(seconds=5),
@@ -171,6 +174,7 @@ BAD = {
     "MAX_DELETE_PERCENT": "101",
     "CLUSTER_VANISHED": "shrug",
     "FOREIGN_FILES": "refuse",
+    "NAMESPACE_VANISHED": "delete",
     "DOWNLOAD_TIMEOUT": "90",
     "RETRY_ATTEMPTS": "many",
     "RETRY_DELAY": "5",

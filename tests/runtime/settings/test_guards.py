@@ -6,13 +6,15 @@ import pytest
 
 from steps.core.deletion_guard import DeletionLimits, ForeignFiles, Vanished
 from steps.core.intake_limits import IntakeLimits
+from steps.core.namespaces import NamespaceVanished
 from steps.runtime.settings.reading import read
 from tests.runtime.settings.parsing import EVERY_VARIABLE, one_problem, value_of
 
 
 def test_limits_have_the_values_of_the_settings() -> None:
     settings = read({name: text for name, (text, _) in EVERY_VARIABLE.items()})
-    assert settings.guards.limits == DeletionLimits(0, 12.5, Vanished.KEEP, ForeignFiles.REMOVE)
+    expected = DeletionLimits(0, 12.5, Vanished.KEEP, ForeignFiles.REMOVE, NamespaceVanished.KEEP)
+    assert settings.guards.limits == expected
     assert settings.intake.limits == IntakeLimits(0, 1_000_000, 5000, 5_000_000)
 
 
