@@ -30,7 +30,7 @@ from steps.core.exit_codes import Exit
 from workflows import environment as env
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NAME = "git-sync"
 IMAGE = "git-sync:dev"
@@ -42,7 +42,18 @@ _RUN_DIR = f"{env.WORK_DIR}/.git-sync/runs/{_RUN_ID}"
 # The settings that identify a sync, in the order in which they enter the hash in the artifact keys. Two
 # installations that share an artifact repository must not share a state.
 _IDENTITY = ("MINIO_ENDPOINT", "MINIO_BUCKET", "MINIO_PREFIX", "GIT_REPOSITORY", "GIT_PATH")
-_BRANCH = "(workflow.parameters.branch != '' ? workflow.parameters.branch : inputs.parameters.GIT_BRANCH)"
+
+
+def _parameter(name: str, otherwise: str = "''") -> str:
+    """An Argo expression for a parameter of the run; ``otherwise`` if it is empty or missing.
+
+    `argo retry -p` removes all parameters that were not submitted (argo-workflows#11631). An expression that
+    reads a missing one is passed to the container as text.
+    """
+    return f"sprig.default({otherwise}, get(workflow.parameters, '{name}'))"
+
+
+_BRANCH = _parameter("branch", "inputs.parameters.GIT_BRANCH")
 _STATE_KEY = (
     f"{ARTIFACTS}/state/{{{{workflow.namespace}}}}/"
     "{{=sprig.trunc(16, sprig.sha256sum(join(["
@@ -113,15 +124,23 @@ def _from_config_map(*names: str) -> list[Parameter]:
     ]
 
 
-# Settings for which a parameter of the run has another value than the ConfigMap.
+# Settings for which a parameter of the run has another value than the ConfigMap. Argo checks the enum of a
+# parameter only in its form, so every other text reaches git-sync, which accepts or refuses it.
 _OVERRIDES = {
-    "SYNC_MODE": "workflow.parameters.mode == 'full' ? 'full' : inputs.parameters.SYNC_MODE",
-    "DRY_RUN": "workflow.parameters['dry-run'] == 'true' ? 'true' : inputs.parameters.DRY_RUN",
+    "SYNC_MODE": f"lower({_parameter('mode')}) in ['', 'incremental'] ? inputs.parameters.SYNC_MODE"
+    " : workflow.parameters.mode",
+    "DRY_RUN": f"lower({_parameter('dry-run')}) in ['', 'false'] ? inputs.parameters.DRY_RUN"
+    " : workflow.parameters['dry-run']",
 }
+# report needs the setting only for a run without a result, and must not fail because of a wrong text.
+_REPORTED_DRY_RUN = (
+    f"lower({_parameter('dry-run')}) in ['true', 'yes', 'on', '1', 't', 'y'] ? 'true'"
+    " : inputs.parameters.DRY_RUN"
+)
 
 
-def _overrides(*names: str) -> env.Access:
-    return env.Access(tuple(m.EnvVar(name=name, value=f"{{{{={_OVERRIDES[name]}}}}}") for name in names))
+def _environment(expressions: Mapping[str, str]) -> env.Access:
+    return env.Access(tuple(m.EnvVar(name=name, value=f"{{{{={it}}}}}") for name, it in expressions.items()))
 
 
 def _or_default(name: str) -> str:
@@ -200,10 +219,10 @@ def _discover() -> Container:
         "discover",
         "--cache=/artifacts/cache",
         *(
-            f"--{name}={{{{workflow.parameters.{name}}}}}"
+            f"--{name}={{{{={_parameter(name)}}}}}"
             for name in ("clusters", "namespaces", "allow-delete", "allow-new-branch")
         ),
-        access=env.VOLUME + env.BUCKET + env.REPOSITORY + _overrides(*_OVERRIDES),
+        access=env.VOLUME + env.BUCKET + env.REPOSITORY + _environment(_OVERRIDES),
         inputs=[
             *_from_config_map(*_IDENTITY, *_OVERRIDES),
             _artifact("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
@@ -252,8 +271,8 @@ def _report() -> Container:
         f"--output={output_dir}",
         "--started-at={{workflow.creationTimestamp.RFC3339}}",
         # For a run that was killed before discover had written its result.
-        "--filtered={{=workflow.parameters.clusters != '' || workflow.parameters.namespaces != ''}}",
-        access=env.REPORT_TARGETS + _overrides("DRY_RUN"),
+        f"--filtered={{{{={_parameter('clusters')} != '' || {_parameter('namespaces')} != ''}}}}",
+        access=env.REPORT_TARGETS + _environment({"DRY_RUN": _REPORTED_DRY_RUN}),
         inputs=[
             *_from_config_map(*_IDENTITY, "DRY_RUN"),
             _artifact("result", "/artifacts/result.json", f"{_RUN_KEY}/result.json"),

@@ -291,6 +291,46 @@ def test_guard_keeps_a_vanished_cluster_until_its_deletion_is_approved(installat
     assert installation.contents() == objects("east", "north", count=3)
 
 
+def test_every_spelling_of_a_parameter_reaches_git_sync(installation: Installation) -> None:
+    """Argo checks the values of mode and dry-run only in its form."""
+    installation.bucket.put_many(objects("east"))
+    installation.install()
+    assert_success(installation.sync())
+    installation.bucket.put_many(objects("west"))
+    for spelling in ("True", "yes", "1"):
+        assert_success(installation.sync(dry_run=spelling))
+        assert installation.contents() == objects("east")
+    for parameter, setting in (("dry_run", "DRY_RUN"), ("mode", "SYNC_MODE")):
+        refused = installation.sync(**{parameter: "perhaps"})
+        assert refused.exits("discover") == [40], installation.describe(refused)
+        assert refused.exits("report") == [0]
+        assert setting in installation.log_text(refused)
+        assert installation.contents() == objects("east")
+    full = installation.sync(mode="FULL", dry_run="False")
+    assert_success(full)
+    assert installation.contents() == objects("east", "west")
+    assert installation.state()["last_run"]["mode"] == "full"
+
+
+def test_retry_with_a_parameter_uses_the_settings_for_the_parameters_that_argo_drops(
+    installation: Installation,
+) -> None:
+    installation.bucket.put_many(objects("east"))
+    installation.install()
+    bucket = installation.settings["MINIO_BUCKET"]
+    installation.configure(MINIO_BUCKET="no-such-bucket")
+    failed = installation.sync()
+    assert failed.exits("discover") == [40]
+    installation.configure(MINIO_BUCKET=bucket)
+    argo("retry", "-n", installation.namespace, failed.name, "-p", "x=y")
+    # The workflow has ended before, so wait for the end of the new attempt.
+    done = installation.until(
+        failed.name, lambda run: run.exits("publish") == [0] and run.phase == "Succeeded"
+    )
+    assert_success(done)
+    assert installation.contents() == objects("east")
+
+
 def test_forty_clusters_sync_in_single_and_shared_shards(installation: Installation) -> None:
     """One shard per cluster, and then several clusters per shard."""
     everything = objects(*(f"cluster-{number:02}" for number in range(40)), count=2)

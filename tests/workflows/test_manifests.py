@@ -102,8 +102,10 @@ def variables(value: Any) -> set[str]:
     text = json.dumps(value, ensure_ascii=False)
     found = set(re.findall(r"\{\{([\w.-]+)\}\}", text))
     for expression in re.findall(r"\{\{=(.*?)\}\}", text):
-        found |= set(re.findall(r"(?:inputs|workflow|tasks)\.[\w.-]+(?:\['[\w-]+'\])?", expression))
-    return {re.sub(r"\['([\w-]+)'\]", r".\1", name) for name in found}
+        found |= set(
+            re.findall(r"(?:inputs|workflow|tasks)\.[\w.-]+(?:\['[\w-]+'\]|, '[\w-]+')?", expression)
+        )
+    return {re.sub(r"\['([\w-]+)'\]|, '([\w-]+)'", r".\1\2", name) for name in found}
 
 
 GLOBAL = {
@@ -237,6 +239,29 @@ def test_every_config_map_and_secret_is_documented() -> None:
 
 
 # -- settings -------------------------------------------------------------------------------------
+
+
+def test_every_text_of_a_parameter_but_the_harmless_ones_reaches_git_sync() -> None:
+    """Argo checks the enum of a parameter only in its form: `argo submit -p dry-run=True` is accepted."""
+    by_name = {variable["name"]: variable.get("value") for variable in STEPS["discover"]["container"]["env"]}
+    for parameter, setting, harmless in (
+        ("mode", "SYNC_MODE", "incremental"),
+        ("dry-run", "DRY_RUN", "false"),
+    ):
+        given = f"get(workflow.parameters, '{parameter}')"
+        condition, separator, rest = by_name[setting].partition(" ? ")
+        assert condition == f"{{{{=lower(sprig.default('', {given})) in ['', '{harmless}']"
+        there = "workflow.parameters.mode" if parameter == "mode" else "workflow.parameters['dry-run']"
+        assert separator + rest == f" ? inputs.parameters.{setting} : {there}}}}}"
+
+
+def test_no_expression_needs_a_parameter_that_retry_may_remove() -> None:
+    """`argo retry -p` removes the parameters that were not submitted (argo-workflows#11631)."""
+    text = json.dumps(TEMPLATES)
+    assert "{{workflow.parameters" not in text
+    for expression in re.findall(r"\{\{=(.*?)\}\}", text):
+        condition = expression.partition(" ? ")[0]
+        assert "workflow.parameters" not in re.sub(r"sprig\.default\([^()]*, get\([^()]*\)\)", "", condition)
 
 
 def test_every_setting_can_be_set_in_the_manifests() -> None:
