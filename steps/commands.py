@@ -207,6 +207,7 @@ class Commands:
             dry_run=configured.sync.dry_run,
             # Filters in the environment define the installation; filters in options narrow one run.
             filtered_by_options=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
+            argo=configured.sync.argo,
         )
 
     def serve(self) -> Exit:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from steps.core.approvals import Argo
 from steps.core.branch_guard import LostBranch
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision, DeletionLimits
@@ -91,6 +92,7 @@ class RunStart(Document):
     filtered_by_options: bool = Field(
         description="--clusters, --namespaces or --exclude was given: the run says nothing about the rest"
     )
+    argo: Argo | None = Field(default=None, description="where the pipeline is; null outside Argo")
 
 
 class LastPush(Document):
@@ -382,6 +384,7 @@ class RunResult(Document):
         default=False,
         description="--clusters, --namespaces or --exclude was given: the run says nothing about the rest",
     )
+    argo: Argo | None = Field(default=None, description="where the pipeline is; null outside Argo")
     branch: str | None = Field(default=None, description="null in download-only mode")
     commit: str | None = Field(default=None, description="the commit of this run; null if nothing changed")
     last_push: LastPush | None = Field(
@@ -420,6 +423,15 @@ class RunResult(Document):
     def processed(self) -> tuple[ClusterResult, ...]:
         """The processed clusters."""
         return tuple(cluster for cluster in self.clusters if cluster.processed)
+
+    @property
+    def approvals(self) -> tuple[str, ...]:
+        """The values of --allow-delete that approve its deletions, except those of an empty bucket."""
+        return tuple(
+            cluster.allow_delete
+            for cluster in self.clusters
+            if cluster.allow_delete and cluster.decision is not Decision.REFUSED_EMPTY_BUCKET
+        )
 
     @property
     def files_changed(self) -> int:

@@ -69,6 +69,7 @@ def _run(  # noqa: PLR0913 - everything that discover has found
         mode=start.mode,
         dry_run=start.dry_run,
         filtered_by_options=start.filtered_by_options,
+        argo=start.argo,
         endpoint=store.endpoint,
         bucket=store.bucket,
         bucket_prefix=settings.s3.prefix,

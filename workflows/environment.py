@@ -53,7 +53,8 @@ BY_SECRET = {
     ),
     STATE_SECRET: ("STATE_ACCESS_KEY", "STATE_SECRET_KEY"),
 }
-_ELSEWHERE = {*FIXED, *_GIT_FILES, *_MINIO_KEYS, *sum(BY_SECRET.values(), ()), "GIT_TOKEN", "STATE_NAMESPACE"}
+_NAMESPACES = ("STATE_NAMESPACE", "ARGO_NAMESPACE")
+_ELSEWHERE = {*FIXED, *_GIT_FILES, *_MINIO_KEYS, *sum(BY_SECRET.values(), ()), "GIT_TOKEN", *_NAMESPACES}
 
 # Examples of required values, to be replaced.
 _EXAMPLES = {

@@ -26,13 +26,14 @@ from hera.workflows import (
 from hera.workflows import models as m
 
 from steps.contracts import ARTIFACTS, Mode
+from steps.core.approvals import TEMPLATE
 from steps.core.exit_codes import Exit
 from workflows import environment as env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-NAME = "git-sync"
+NAME = TEMPLATE
 IMAGE = "git-sync:dev"
 
 # The name alone is not unique: it can be used again once the workflow is deleted.
@@ -182,7 +183,11 @@ def _step(
         command=["git-sync"],
         args=[name, f"--run-id={_RUN_ID}", *options],
         env_from=access.to_settings(),
-        env=[*access.environment, m.EnvVar(name="GIT_BRANCH", value=f"{{{{={_BRANCH}}}}}")],
+        env=[
+            *access.environment,
+            m.EnvVar(name="GIT_BRANCH", value=f"{{{{={_BRANCH}}}}}"),
+            m.EnvVar(name="ARGO_NAMESPACE", value="{{workflow.namespace}}"),
+        ],
         inputs=[*inputs, *_from_config_map("GIT_BRANCH", "RETRY_ATTEMPTS", "RETRY_DELAY")],
         outputs=list(outputs),
         volume_mounts=list(access.mounts),

@@ -7,7 +7,7 @@ from hera.workflows import models as m
 
 from steps.contracts import Mode
 from workflows import environment as env
-from workflows.pipeline import NAME
+from workflows.pipeline import NAME, PARAMETERS
 
 # Sunday 03:37, a minute at which few other jobs start.
 VERIFY_SCHEDULE = "37 3 * * 0"
@@ -21,16 +21,18 @@ FAILED_RUNS_KEPT = 5
 def cron_workflows() -> list[CronWorkflow]:
     """The CronWorkflows. They refer to the template; overlays replace schedule and time zone."""
     schedule = env.configurable()["SYNC_SCHEDULE"]
-    full = Parameter(name="mode", value=Mode.FULL)
     return [
         _cron_workflow(NAME, schedule, "Syncs the changes of the bucket to Git."),
         _cron_workflow(
-            f"{NAME}-verify", VERIFY_SCHEDULE, "Fetches every object and compares it with Git.", full
+            f"{NAME}-verify",
+            VERIFY_SCHEDULE,
+            "Fetches every object and compares it with Git.",
+            mode=Mode.FULL,
         ),
     ]
 
 
-def _cron_workflow(name: str, schedule: str, description: str, *arguments: Parameter) -> CronWorkflow:
+def _cron_workflow(name: str, schedule: str, description: str, **values: str) -> CronWorkflow:
     return CronWorkflow(
         name=name,
         labels={"app.kubernetes.io/name": NAME},
@@ -43,5 +45,9 @@ def _cron_workflow(name: str, schedule: str, description: str, *arguments: Param
         successful_jobs_history_limit=SUCCESSFUL_RUNS_KEPT,
         failed_jobs_history_limit=FAILED_RUNS_KEPT,
         workflow_template_ref=m.WorkflowTemplateRef(name=NAME),
-        arguments=list(arguments) or None,
+        # All parameters of the template: Argo's Resubmit form offers only those of the workflow itself.
+        arguments=[
+            Parameter(name=one.name, value=values.get(str(one.name), one.value), enum=one.enum)
+            for one in PARAMETERS
+        ],
     )

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from steps.core.approvals import approval_command
 from steps.core.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from steps.core.approvals import Argo
 
 _TOKEN_CHARACTERS = 16
 
@@ -54,7 +57,7 @@ def new_branch_token(repository: str, branch: str, commit: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_TOKEN_CHARACTERS]
 
 
-def advice(lost: LostBranch, refused_deletions: Mapping[str, int]) -> str:
+def advice(lost: LostBranch, refused_deletions: Mapping[str, int], argo: Argo | None) -> str:
     """Return what to do. ``refused_deletions`` are the numbers of refused deletions by printable cluster.
 
     The files of these deletions exist only in the lost commit.
@@ -63,5 +66,5 @@ def advice(lost: LostBranch, refused_deletions: Mapping[str, int]) -> str:
     kept = f". A new history lacks files whose deletion was refused: {files}" if files else ""
     return (
         f"restore the branch at the Git host, or correct GIT_BRANCH{kept}. If the loss is intended, approve "
-        f"exactly this one: git-sync run --allow-new-branch {lost.allow_new_branch}"
+        f"exactly this one: {approval_command([lost.allow_new_branch], argo, 'allow-new-branch')}"
     )

@@ -51,7 +51,7 @@ def check_branch(settings: Settings, volume: Volume, repository: Repository, tip
         allow_new_branch=new_branch_token(known.repository, known.branch, known.commit),
     )
     approved = lost.allow_new_branch in settings.guards.allow_new_branch
-    error = f"{lost.description}; {advice(lost, _refused_deletions(_state(volume)))}"
+    error = f"{lost.description}; {advice(lost, _refused_deletions(_state(volume)), settings.sync.argo)}"
     if approved:
         message = "Continuing on another history, as approved"
         logs.warning(Operation.GIT_CLONE, message, error=lost.description)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
+from steps.core.approvals import approval_command, approval_link
 from steps.core.deletion_guard import REFUSALS, is_approved
 from steps.core.keys import printable
 from steps.core.operations import Operation
@@ -26,11 +26,12 @@ def log_refused_deletions(run: Run, clusters: Sequence[ClusterResult]) -> None:
             Operation.DETECT_CHANGES,
             f"Refused to delete {plural(cluster.deletions_refused, 'file')} of {name}",
             f"{REFUSALS[cluster.decision]}; the files stay in Git. If the loss is intended, approve exactly "
-            f"this one: git-sync run --allow-delete {shlex.quote(approval)}",
+            f"this one: {approval_command([approval], run.argo)}",
             cluster=name,
             decision=cluster.decision,
             deletions_refused=cluster.deletions_refused,
             allow_delete=approval,
+            approve=approval_link([approval], run.argo),
             paths=cluster.deletions_refused_sample,
         )
     used = [(cluster.name, cluster.allowed_deletion) for cluster in clusters if cluster.allowed_deletion]
@@ -42,5 +43,9 @@ def log_refused_deletions(run: Run, clusters: Sequence[ClusterResult]) -> None:
                 allow_delete=printable(given),
             )
     if len(refused) > 1:
-        options = " ".join(f"--allow-delete {shlex.quote(approval)}" for _, approval in refused)
-        logs.warning(Operation.DETECT_CHANGES, f"To approve all refused deletions: git-sync run {options}")
+        approvals = [approval for _, approval in refused]
+        logs.warning(
+            Operation.DETECT_CHANGES,
+            f"To approve all refused deletions: {approval_command(approvals, run.argo)}",
+            approve=approval_link(approvals, run.argo),
+        )

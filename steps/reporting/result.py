@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, LastPush, Outcome, RefusedObject, Run, RunResult, Status, Verdict
+from steps.core.approvals import approval_command
 from steps.core.deletion_guard import REFUSALS, Decision
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from steps.core.approvals import Argo
     from steps.kubernetes.change_summary import ChangeSummary
 
 _OUTCOMES = {
@@ -51,6 +53,7 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         mode=run.mode,
         dry_run=run.dry_run,
         filtered_by_options=run.filtered_by_options,
+        argo=run.argo,
         branch=run.branch,
         commit=commit,
         last_push=last_push,
@@ -102,7 +105,7 @@ def cause(result: RunResult) -> str:
     """Why a run did not exit 0, in one line with one part per cluster; "" if there is no cause."""
     if result.error:
         return result.error
-    causes = [part for cluster in result.clusters for part in _causes(cluster)]
+    causes = [part for cluster in result.clusters for part in _causes(cluster, result.argo)]
     if result.refused_by_host:
         first = result.refused_by_host[0]
         count = plural(sum(cluster.refused_by_host for cluster in result.clusters), "change")
@@ -112,7 +115,7 @@ def cause(result: RunResult) -> str:
     return "; ".join(causes)
 
 
-def _causes(cluster: ClusterResult) -> Iterator[str]:
+def _causes(cluster: ClusterResult, argo: Argo | None) -> Iterator[str]:
     name = printable(cluster.name)
     if cluster.status is Status.FAILED:
         yield f"{name}: {cluster.error}"
@@ -122,9 +125,10 @@ def _causes(cluster: ClusterResult) -> Iterator[str]:
         # Usually a wrong setting, so the message does not suggest --allow-delete.
         yield f"{name}: {REFUSALS[cluster.decision]}"
     elif cluster.status is Status.REFUSED:
-        approval = shlex.quote(cluster.allow_delete or "")
+        approval = cluster.allow_delete or ""
+        how = approval_command([approval], argo) if argo else f"--allow-delete={shlex.quote(approval)}"
         refused = f"{plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}"
-        yield f"{name}: {refused} (to approve: --allow-delete={approval})"
+        yield f"{name}: {refused} (to approve: {how})"
     if cluster.changes_deferred:
         example = f" ({cluster.unavailable_sample[0]})" if cluster.unavailable_sample else ""
         yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run{example}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from itertools import starmap
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
+from steps.core.approvals import approval_command, approval_link
 from steps.core.deletion_guard import REFUSALS
 from steps.core.keys import printable
 from steps.core.wording import SAMPLE_SIZE, plural
@@ -34,7 +34,9 @@ from steps.reporting.page import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from steps.core.approvals import Argo
 
 _OUTCOMES = {
     Outcome.SUCCESS: Badge("Success", Tone.GOOD),
@@ -140,7 +142,9 @@ def _to_do(result: RunResult) -> Iterator[Block]:
         more = " …" if result.clusters_skipped > len(sample) else ""
         items.append((f"{new} skipped, because there are more clusters than MAX_CLUSTERS:", *names, more))
     for cluster in result.clusters:
-        items += _cluster_to_do(cluster)
+        items += _cluster_to_do(cluster, result.argo)
+    if len(result.approvals) > 1:
+        items.append(("To approve all refused deletions: ", *_approval(result.approvals, result.argo)))
     items += _refused_by_host(result)
     items += _quarantined("Outside every cluster", result.quarantined, result.quarantined_sample)
     for cluster in result.clusters:
@@ -150,7 +154,7 @@ def _to_do(result: RunResult) -> Iterator[Block]:
         yield Items(tuple(items))
 
 
-def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
+def _cluster_to_do(cluster: ClusterResult, argo: Argo | None) -> Iterator[Parts]:
     name = Code(cluster.name)
     if cluster.status is Status.FAILED:
         advice = "The next run retries it." if cluster.transient else "Fix the cause; a retry does not help."
@@ -160,7 +164,7 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
             name,
             f": {plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}. ",
             "Fix the backup job. If the deletions are intended, approve exactly these: ",
-            Code(f"git-sync run --allow-delete {shlex.quote(cluster.allow_delete or '')}"),
+            *_approval([cluster.allow_delete or ""], argo),
         )
     if cluster.status is Status.OVER_LIMIT:
         yield (
@@ -174,6 +178,13 @@ def _cluster_to_do(cluster: ClusterResult) -> Iterator[Parts]:
     if cluster.changes_deferred:
         changes = plural(cluster.changes_deferred, "change")
         yield name, f": {changes} deferred to the next run; the log has the cause."
+
+
+def _approval(approvals: Sequence[str], argo: Argo | None) -> Iterator[Inline]:
+    yield Code(approval_command(approvals, argo))
+    if link := approval_link(approvals, argo):
+        yield " or "
+        yield Link("the form in Argo", link)
 
 
 def _refused_by_host(result: RunResult) -> Iterator[Parts]:

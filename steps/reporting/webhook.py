@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from steps.clients.http import Undelivered, post
+from steps.core.approvals import approval_command, approval_link
 from steps.reporting.run_page import headline
 from steps.runtime.settings.delivery import On
 
@@ -26,6 +27,21 @@ def is_wanted(settings: WebhookSettings, result: RunResult) -> bool:
     )
 
 
+def _text(result: RunResult) -> str:
+    link = approval_link(result.approvals, result.argo)
+    return f"{headline(result)} To approve: {link}" if result.approvals and link else headline(result)
+
+
+def _approval(result: RunResult) -> dict[str, str | None] | None:
+    """How to approve all refused deletions; None if there is nothing to approve."""
+    if not result.approvals:
+        return None
+    return {
+        "command": approval_command(result.approvals, result.argo),
+        "url": approval_link(result.approvals, result.argo),
+    }
+
+
 def send(settings: WebhookSettings, result: RunResult) -> None:
     """Send the run to WEBHOOK_URL. Raises Undelivered.
 
@@ -36,7 +52,8 @@ def send(settings: WebhookSettings, result: RunResult) -> None:
     body = json.dumps(
         {
             "schema_version": 1,
-            "text": headline(result),
+            "text": _text(result),
+            "approval": _approval(result),
             "commit_url": settings.commit_page(result.commit) if result.commit else None,
             "run": result.model_dump(mode="json"),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from steps.core.approvals import Argo
 from steps.core.branch_guard import Loss, LostBranch, advice, new_branch_token
 
 _COMMIT = "a" * 40
@@ -18,12 +19,13 @@ def test_token_depends_on_repository_branch_and_commit(other: tuple[str, str, st
 
 
 def test_advice_names_the_approval_and_the_files_of_refused_deletions() -> None:
-    assert advice(_LOST, {}) == (
+    assert advice(_LOST, {}, None) == (
         "restore the branch at the Git host, or correct GIT_BRANCH. If the loss is intended, approve exactly "
         "this one: git-sync run --allow-new-branch 0123456789abcdef"
     )
-    text = advice(_LOST, {"east": 1, "west": 67})
+    text = advice(_LOST, {"east": 1, "west": 67}, Argo("backup-system"))
     assert "lacks files whose deletion was refused: 1 file of east, 67 files of west. If" in text
+    assert text.endswith("--from workflowtemplate/git-sync -p allow-new-branch=0123456789abcdef")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.receiver import receiver
 from tests.support.steps import FIRST, prepare, publish, result
 
 if TYPE_CHECKING:
@@ -31,6 +33,28 @@ def test_publish_logs_a_refusal_with_the_command_that_approves_it(sync: Sync, bu
     assert error["message"] == "Refused to delete 6 files of east"
     assert f"git-sync run --allow-delete {east['allow_delete']}" in error["error"]
     assert error["data"]["deletions_refused"] == 6
+
+
+def test_run_in_argo_prints_the_command_and_the_form_of_argo(sync: Sync, bucket: Bucket) -> None:
+    remove(bucket, "east", "west")
+    bucket.put_many({"clusterbackup/east/other": b"x", "clusterbackup/west/other": b"x"})
+    with receiver() as hook:
+        done = sync(ARGO_NAMESPACE="backup-system", ARGO_URL="https://argo.example.com", WEBHOOK_URL=hook.url)
+    assert done.exit == 20
+    east, west = (line["data"]["allow_delete"] for line in done.of("detect_changes", "error"))
+    submit = "argo submit -n backup-system --from workflowtemplate/git-sync -p allow-delete="
+    form = "https://argo.example.com/workflow-templates/backup-system/git-sync?sidePanel=submit"
+    (warning,) = done.of("detect_changes", "warning")
+    assert warning["message"] == f"To approve all refused deletions: {submit}{east},{west}"
+    assert warning["data"]["approve"].startswith(f"{form}&parameters%5Ballow-delete%5D=east%3A")
+    assert f"to approve: {submit}{east})" in done.errors
+    assert "git-sync run" not in done.text
+    page = (sync.work_dir / "report.md").read_text()
+    assert f"`{submit}{east}` or [the form in Argo](<{form}&parameters%5Ballow-delete%5D=" in page
+    assert f"To approve all refused deletions: `{submit}{east},{west}` or [" in page
+    body = json.loads(hook.got[0].body)
+    assert body["approval"] == {"command": f"{submit}{east},{west}", "url": warning["data"]["approve"]}
+    assert body["text"].endswith(f"To approve: {body['approval']['url']}")
 
 
 def test_publish_logs_one_command_that_approves_all_refusals(sync: Sync, bucket: Bucket) -> None:

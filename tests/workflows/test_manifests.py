@@ -180,8 +180,12 @@ def test_schedules_refer_to_the_template_and_its_parameters() -> None:
     for cron in CRONS:
         workflow = cron["spec"]["workflowSpec"]
         assert workflow["workflowTemplateRef"]["name"] == TEMPLATE["metadata"]["name"]
-        for argument in workflow.get("arguments", {}).get("parameters", []):
-            assert argument["value"] in parameters[argument["name"]]["enum"]
+        arguments = workflow["arguments"]["parameters"]
+        assert [argument["name"] for argument in arguments] == list(parameters), "Resubmit offers them"
+        for argument in arguments:
+            of_template = parameters[argument["name"]]
+            assert argument["value"] in of_template.get("enum", [""])
+            assert argument.get("enum") == of_template.get("enum")
         assert cron["spec"]["concurrencyPolicy"] == "Forbid"
 
 

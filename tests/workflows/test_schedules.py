@@ -21,9 +21,12 @@ def test_sync_uses_the_schedule_and_the_time_zone_of_the_settings() -> None:
 
 
 def test_verify_is_a_full_run_once_a_week() -> None:
-    (parameter,) = VERIFY["spec"]["workflowSpec"]["arguments"]["parameters"]
-    assert (parameter["name"], parameter["value"]) == ("mode", "full")
-    assert "arguments" not in SYNC["spec"]["workflowSpec"]
+    sync, verify = (
+        {one["name"]: one["value"] for one in cron["spec"]["workflowSpec"]["arguments"]["parameters"]}
+        for cron in (SYNC, VERIFY)
+    )
+    assert verify == sync | {"mode": "full"}
+    assert sync["mode"] == "incremental"
     firings = CronSim(VERIFY_SCHEDULE, datetime(2026, 1, 5, tzinfo=UTC))
     first, second = next(firings), next(firings)
     assert (second - first).days == 7

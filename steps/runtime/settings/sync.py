@@ -10,8 +10,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from steps.contracts import Mode
+from steps.core.approvals import Argo
 from steps.core.filters import Selection
-from steps.runtime.settings.fields import Duration, Group, Names, lower
+from steps.runtime.settings.fields import Duration, Group, Names, has_credentials, is_web_url, lower
 
 
 def _directory(path: Path) -> Path:
@@ -27,6 +28,12 @@ def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     except (ValueError, re.error) as problem:
         raise ValueError(f"is not a list of .gitignore patterns: {problem}") from None
     return patterns
+
+
+def _argo_url(text: str) -> str:
+    if not is_web_url(text) or has_credentials(text) or "?" in text or "#" in text:
+        raise ValueError("write it like https://argo.example.com, without credentials, query and fragment")
+    return text
 
 
 class SyncSettings(Group):
@@ -72,6 +79,21 @@ class SyncSettings(Group):
         description="time for the downloads of a run; clusters that are not complete then fail alone",
     )
     dry_run: bool = Field(alias="DRY_RUN", default=False, description="print the plan, change nothing")
+    argo_url: Annotated[str, AfterValidator(_argo_url)] | None = Field(
+        alias="ARGO_URL",
+        default=None,
+        description="address of Argo's UI, for links in reports that approve refused deletions",
+    )
+    argo_namespace: str | None = Field(
+        alias="ARGO_NAMESPACE",
+        default=None,
+        description="namespace of the Argo workflow that the step belongs to; the pipeline sets it",
+    )
+
+    @property
+    def argo(self) -> Argo | None:
+        """Where the pipeline is; None outside Argo."""
+        return Argo(self.argo_namespace, self.argo_url) if self.argo_namespace else None
 
     @property
     def selection(self) -> Selection:

@@ -55,6 +55,8 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "MAX_SHARDS": ("7", 7),
     "DOWNLOAD_TIMEOUT": ("90m", timedelta(minutes=90)),
     "DRY_RUN": ("yes", True),
+    "ARGO_URL": ("https://argo.example.com/ui", "https://argo.example.com/ui"),
+    "ARGO_NAMESPACE": ("backup-system", "backup-system"),
     "MAX_DELETE_COUNT": ("0", 0),
     "MAX_DELETE_PERCENT": ("12.5", 12.5),
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
