@@ -84,7 +84,7 @@ _OURS = (
     (
         # ssh: "Host key verification failed.", "No ED25519 host key is known for … and you have requested
         # strict checking."
-        r"host key verification failed|no .* host key is known",
+        r"host key verification failed|no .* host key is known|key of \S+ has changed to",
         Cause("host key verification failed", "compare the fingerprint, then correct SSH_KNOWN_HOSTS_PATH"),
     ),
     (

@@ -33,6 +33,14 @@ _GIT_FRAMING = re.compile(
     r"(hint|warning|Warning|asked for):|error: failed to push some refs to |To \S+$|Done$|[!*=] *\t"
 )
 
+# OpenSSH 9.2 prints 13 lines about a host key that has changed. These are the facts in them.
+_KEY_CHANGED = re.compile(
+    r"The fingerprint for the (?P<kind>\S+) key sent by the remote host is\s+(?P<fingerprint>\S+?)\.?\s.*?"
+    r"^Offending \S+ key in (?P<file>.+?):(?P<line>\d+)\s.*?^Host key for (?P<host>\S+) has changed",
+    re.DOTALL | re.MULTILINE,
+)
+_KEY_UNKNOWN = re.compile(r"^No \S+ host key is known for .*$", re.MULTILINE)
+
 # Progress of the server's git and of JGit (Gerrit: "Processing changes: refs: 1, new: 1, done"): it has
 # counters, and no cause.
 _PROGRESS = re.compile(
@@ -99,6 +107,13 @@ def parsed(text: str) -> Output:
         out.http_status = int(found[-1][0] or found[-1][1])
     for line in lines:
         _add(out, line)
+    if changed := _KEY_CHANGED.search(text):
+        out.ours = [
+            "the {kind} key of {host} has changed to {fingerprint}, and line {line} of {file} has another "
+            "one".format_map(changed.groupdict())
+        ]
+    elif unknown := _KEY_UNKNOWN.search(text):
+        out.ours = [unknown[0].strip()]
     return out
 
 

@@ -101,7 +101,10 @@ class Repository(Objects):
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object = None, problem: object = None, *__: object) -> None:
+        if isinstance(problem, SyncError) and problem.operation in {Operation.GIT_CLONE, Operation.GIT_PUSH}:
+            remote = {"repository": self._settings.repository, "branch": self._settings.branch}
+            problem.data = remote | problem.data
         self._credentials.close()
         with contextlib.suppress(OSError):
             remove(self._home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from shutil import which
 from typing import TYPE_CHECKING
 
@@ -160,8 +161,26 @@ def test_ssh_works_with_a_key(ssh: Sync, bucket: Bucket, repository: Path) -> No
 def test_ssh_refuses_an_unknown_host_key(ssh: Sync, ssh_server: SSHServer) -> None:
     outcome = ssh(SSH_KNOWN_HOSTS_PATH=str(ssh_server.wrong_known_hosts_path))
     assert outcome.exit == 40
-    assert "host key verification failed" in outcome.errors
+    (line,) = outcome.of("git_clone", "error")
+    assert re.fullmatch(
+        r"host key verification failed: the ED25519 key of \[127.0.0.1\]:\d+ has changed to "
+        rf"SHA256:[\w+/]{{43}}, and line 1 of {ssh_server.wrong_known_hosts_path} has another one; "
+        "compare the fingerprint, then correct SSH_KNOWN_HOSTS_PATH",
+        line["error"],
+    )
+    assert line["data"] == {"repository": ssh.settings["GIT_REPOSITORY"], "branch": "main"}
     assert ssh_server.commands == []
+
+
+@needs_ssh
+def test_ssh_names_a_host_without_a_known_key(ssh: Sync, tmp_path: Path) -> None:
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text("other.example.com ssh-ed25519 AAAA\n")
+    (line,) = ssh(SSH_KNOWN_HOSTS_PATH=str(known_hosts)).of("git_clone", "error")
+    assert line["error"].startswith(
+        "host key verification failed: No ED25519 host key is known for [127.0.0.1]"
+    )
+    assert "; compare the fingerprint" in line["error"]
 
 
 @needs_ssh

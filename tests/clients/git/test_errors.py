@@ -24,6 +24,7 @@ TRANSIENT = [
     "To https://h/x.git\n!\tc0ffee:refs/heads/deny-all\t[rejected] (stale info)\nDone",
     "remote: slow down\nfatal: unable to access 'https://h/x/': The requested URL returned error: 429",
     "fatal: unable to access 'https://h/x.git/': The requested URL returned error: 408",
+    "kex_exchange_identification: Connection closed by remote host\nfatal: Could not read from",
 ]
 
 PERMANENT = {
@@ -45,6 +46,18 @@ PERMANENT = {
     "Host key verification failed.\r\nfatal: Could not read": "host key verification failed: ",
     "No ED25519 host key is known for [h]:22 and you have requested strict checking.": (
         "host key verification failed: "
+    ),
+    "Unable to negotiate with 192.0.2.1 port 22: no matching host key type found. Their offer: ssh-rsa": (
+        "ssh and the server have no common algorithm: "
+    ),
+    "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures": (
+        "authentication failed: "
+    ),
+    "fatal: unable to access 'https://h/': Received HTTP code 407 from proxy after CONNECT": (
+        "the proxy refused: "
+    ),
+    "fatal: unable to access 'https://h/': error:0A00010B:SSL routines::wrong version number": (
+        "not TLS: http?: "
     ),
     "fatal: transport 'http' not allowed": "protocol not allowed: ",
     "fatal: unable to access 'https://h/': Protocol \"file\" not supported or disabled in libcurl": (
