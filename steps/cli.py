@@ -166,6 +166,15 @@ def _joined(_context: click.Context, _option: click.Parameter, values: tuple[str
     return "\n".join(values) or None
 
 
+def _checked_shards(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"[a-z0-9-]+", value):
+            raise click.BadParameter(f"{value!r} is not an index or a label of shards.json")
+    return values
+
+
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a run. Each one overrides the variable in its help text."""
     options = (
@@ -236,13 +245,13 @@ def discover(context: click.Context, /, run_id: str | None, cache: Path | None, 
 @click.option(
     "--shard",
     "shards",
-    type=int,
     multiple=True,
-    metavar="INDEX",
-    help="Index of a shard; may be repeated [default: all shards].",
+    callback=_checked_shards,
+    metavar="SHARD",
+    help="Index or label of a shard; may be repeated [default: all shards].",
 )
 @click.pass_context
-def download(context: click.Context, run_id: str | None, shards: tuple[int, ...]) -> Exit:
+def download(context: click.Context, run_id: str | None, shards: tuple[str, ...]) -> Exit:
     """Step 2: download what Git does not have."""
     return _commands(context).download(run_id, shards)
 

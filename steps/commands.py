@@ -88,18 +88,22 @@ class Commands:
             discover(configured, volume, start)
         return Exit.OK
 
-    def download(self, run_id: str | None, shards: tuple[int, ...]) -> Exit:
-        """Download the clusters of these shards, or of all shards if there are none."""
+    def download(self, run_id: str | None, shards: tuple[str, ...]) -> Exit:
+        """Download the clusters of these shards (indices or labels), or of all shards if there are none."""
         configured, volume = self._set_up(Needs.MINIO)
         found = _run(volume, run_id)
         _require_same("MINIO_ENDPOINT", configured.s3.endpoint, found.endpoint)
         _require_same("MINIO_BUCKET", configured.s3.bucket, found.bucket)
-        if unknown := set(shards) - {shard.index for shard in found.shards}:
-            indices = ", ".join(map(str, sorted(unknown)))
-            problem = f"--shard {indices}: the shards of this run are 0 to {len(found.shards) - 1}"
+        names = {shard.index: {str(shard.index), shard.label} for shard in found.shards}
+        if unknown := set(shards).difference(*names.values()):
+            given = ", ".join(sorted(unknown))
+            problem = f"--shard {given}: the shards of this run are 0 to {len(found.shards) - 1}"
             raise FixCommandLine(Operation.DOWNLOAD, "Failed to find the shard", problem)
         clusters = [
-            name for shard in found.shards if not shards or shard.index in shards for name in shard.clusters
+            name
+            for shard in found.shards
+            if not shards or not names[shard.index].isdisjoint(shards)
+            for name in shard.clusters
         ]
         return download(configured, volume, found, clusters, NoProgress())
 

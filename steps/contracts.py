@@ -71,7 +71,7 @@ class BaselineRow(NamedTuple):
 
 
 class Shard(Document):
-    """The clusters that one download step processes. ``label`` is only for the Argo UI."""
+    """The clusters that one download step processes. ``label`` is its name in Argo."""
 
     index: int
     label: str

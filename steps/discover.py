@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 
+_INDEX = re.compile(r"(shard-)?[0-9]+")
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -256,13 +257,16 @@ def _shards(clusters: list[str], most: int) -> tuple[Shard, ...]:
 
 
 def _write_shards(path: Path, shards: tuple[Shard, ...]) -> None:
-    """Write the list that Argo fans out over; without names, because Argo pastes values into templates."""
+    """Write the labels that Argo fans out over: of an item that is a text, its UI shows the whole value."""
     with atomic_file(path) as out:
-        out.write(json.dumps([{"index": shard.index, "label": shard.label} for shard in shards]).encode())
+        out.write(json.dumps([shard.label for shard in shards]).encode())
 
 
 def _label(index: int, clusters: list[str]) -> str:
-    """Return a shard's name in the Argo UI. Template substitution is textual, so only harmless names."""
-    if len(clusters) == 1 and _DNS_LABEL.fullmatch(clusters[0]):
+    """Return a shard's name, for `download --shard` and the Argo UI; it is no index, and no other label.
+
+    Argo pastes it into templates as text, so a cluster's name is used only if it is harmless.
+    """
+    if len(clusters) == 1 and _DNS_LABEL.fullmatch(clusters[0]) and not _INDEX.fullmatch(clusters[0]):
         return clusters[0]
     return f"shard-{index}"

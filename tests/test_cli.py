@@ -50,7 +50,7 @@ def test_help_needs_no_settings(arguments: list[str], capsys: pytest.CaptureFixt
         ["unknown"],
         ["run", "--unknown"],
         ["run", "--mode", "fast"],
-        ["download", "--shard", "x"],
+        ["download", "--shard", "X"],
         ["run", "extra"],
     ],
 )
@@ -90,6 +90,8 @@ def test_download_rejects_an_unknown_shard(sync: Sync, bucket: Bucket) -> None:
     bucket.put_many(OBJECTS)
     assert sync("discover").exit == 0
     assert sync("download", "--shard", "7").exit == 2
+    assert sync("download", "--shard", "north").exit == 2
+    assert sync("download", "--shard", "east").exit == 0
 
 
 def test_program_exits_with_the_code_of_the_command(sync: Sync, bucket: Bucket) -> None:

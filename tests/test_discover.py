@@ -75,10 +75,10 @@ def test_discover_quarantines_keys_outside_every_cluster(key: str, sync: Sync, b
 
 
 def test_shards_pass_no_name_to_argo_that_is_not_a_dns_label(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many({f"clusterbackup/{name}/a": b"a" for name in ("east", "{{x}}", "UPPER")})
+    bucket.put_many({f"clusterbackup/{name}/a": b"a" for name in ("7", "east", "shard-0", "{{x}}", "UPPER")})
     assert sync("discover", "--run-id", "r").exit == 0
     shards = json.loads((sync.work_dir / ".git-sync/runs/r/shards.json").read_text())
-    assert [shard["label"] for shard in shards] == ["shard-0", "east", "shard-2"]
+    assert shards == ["shard-0", "shard-1", "east", "shard-3", "shard-4"]
 
 
 def test_discover_removes_the_files_of_an_earlier_attempt(sync: Sync, bucket: Bucket) -> None:

@@ -245,7 +245,7 @@ def _download() -> Container:
         "download",
         "--shard={{inputs.parameters.shard}}",
         access=env.VOLUME + env.BUCKET,
-        inputs=[Parameter(name="shard"), Parameter(name="label")],
+        inputs=[Parameter(name="shard")],
     )
 
 
@@ -355,7 +355,7 @@ def _main() -> None:
             template=download,
             depends="discover.Succeeded",
             with_param=discovered.get_parameter("shards"),
-            arguments={"shard": "{{item.index}}", "label": "{{item.label}}"},
+            arguments={"shard": "{{item}}"},
         )
         # Failed downloads must not stop the run: detect and publish continue with the other clusters.
         downloaded = "(download.Succeeded || download.Failed || download.Errored || download.Skipped)"

@@ -305,8 +305,8 @@ def test_shards_and_termination_message_contain_no_hostile_name(
     bucket.clear("clusterbackup/{{workflow.name}}/")
     assert few("discover", "--run-id", "r", MAX_SHARDS="100").exit == 0
     shards = json.loads((few.work_dir / ".git-sync/runs/r/shards.json").read_text())
-    assert [shard["index"] for shard in shards] == list(range(len(FEW)))
-    assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", shard["label"]) for shard in shards)
+    assert len(set(shards)) == len(FEW)
+    assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) for label in shards)
     for step in ("download", "detect"):
         assert few(step).exit == 0
     assert few("publish").exit == 20

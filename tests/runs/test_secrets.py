@@ -435,7 +435,7 @@ def test_unexpected_error_shows_no_secret(
     ("arguments", "exit_", "broken"),
     [
         (("run", "--nonsense"), 2, {}),
-        (("download", "--shard", "one"), 2, {}),
+        (("download", "--shard", "One"), 2, {}),
         (("discover", "--run-id", "../x"), 2, {}),
         (("report", "--artifacts", "/nowhere"), 2, {}),
         (("publish",), 40, {}),

@@ -132,17 +132,11 @@ def test_filtered_run_keeps_the_cache_of_excluded_clusters(
     assert proxy.fetched == []
 
 
-def test_discover_passes_only_indices_and_dns_labels_to_argo(
-    pipeline: Pipeline, bucket: Bucket, tmp_path: Path
-) -> None:
+def test_discover_passes_only_dns_labels_to_argo(pipeline: Pipeline, bucket: Bucket, tmp_path: Path) -> None:
     bucket.put_many({f"clusterbackup/{name}/x": b"x" for name in ("east", "{{workflow.name}}", 'a "b" c')})
     assert exits(pipeline("one")) == ALL_WELL
     shards = json.loads((tmp_path / "one" / ".git-sync" / "runs" / "one" / "shards.json").read_text())
-    assert shards == [
-        {"index": 0, "label": "shard-0"},
-        {"index": 1, "label": "east"},
-        {"index": 2, "label": "shard-2"},
-    ]
+    assert shards == ["shard-0", "east", "shard-2"]
 
 
 def test_publish_names_the_failed_cluster_and_how_to_complete_the_run(
