@@ -41,8 +41,10 @@ def test_headline_keeps_hostile_names_on_one_line() -> None:
         ),
         (
             {"outcome": Outcome.PARTIAL, "clusters": (cluster(Status.FAILED), cluster(modified=2))},
-            "git-sync: Partial on main. Committed 0 new, 2 modified, 0 deleted in 1 cluster. "
-            "1 cluster failed.",
+            (
+                "git-sync: Partial on main. Committed 0 new, 2 modified, 0 deleted in 1 cluster. "
+                "1 cluster failed."
+            ),
         ),
         (
             {"outcome": Outcome.REFUSED, "clusters": (cluster(Status.OVER_LIMIT),) * 2, "branch": None},

@@ -13,6 +13,7 @@ from tests.soak import (
     git_ssh,
     host_rules,
     hostile,
+    idle_clients,
     kills,
     machine,
     races,
@@ -40,4 +41,5 @@ FAMILIES: tuple[Family, ...] = (
     machine.FAMILY,
     hostile.KEYS,
     hostile.PLANTED,
+    idle_clients.FAMILY,
 )
