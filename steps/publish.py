@@ -12,16 +12,16 @@ from steps.clients.git.errors import PushRefused
 from steps.clients.git.repository import Repository
 from steps.contracts import LastPush, Run, RunResult, Verdict
 from steps.core.changes import PlanRow
+from steps.core.git_objects import EMPTY_TREE
 from steps.core.operations import Operation
 from steps.errors import TryAgain
-from steps.kubernetes.change_summary import ChangeSummary, summarize
+from steps.kubernetes.change_summary import ChangeSummary
 from steps.planning.branch_check import note_push
 from steps.planning.conflicts import log_conflicts
 from steps.planning.plan import Plan, checked_rows
 from steps.publishing.commit import commit
 from steps.publishing.earlier import made_by_commits
 from steps.publishing.foreign import ForeignSearch
-from steps.publishing.inspection import inspect_changes
 from steps.publishing.push import PushCount, log_moved_branch, push
 from steps.publishing.refusals import Remembered
 from steps.publishing.refused_deletions import log_refused_deletions
@@ -60,7 +60,9 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
     plan = Plan(run.base, files.plan_rows, verdict.clusters)
     if run.download_only or run.dry_run:
         log_refused_deletions(run, plan.clusters)
-        published, changes = Published(plan, plan), summarize(read_rows(plan.rows, PlanRow), {})
+        mode = "a dry run" if run.dry_run else "download-only mode"
+        published = Published(plan, plan)
+        changes = _not_inspected(plan, f"{mode} reads no objects")
     else:
         published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
     if run.download_only and not run.dry_run:
@@ -118,7 +120,9 @@ def _publish_to_branch(
                 since = history_since_base(repository, run, tip)
                 own = made_by(run, since)
                 if own and (published := branch.pushed_earlier(detected, own)):
-                    return published, summarize(read_rows(published.made.rows, PlanRow), {})
+                    return published, _not_inspected(
+                        published.made, "publish was repeated after it was killed"
+                    )
                 _require_last_push(repository, run, tip)
                 others = [commit for commit in since if commit.oid not in own]
                 settled = settled_clusters(verdict.clusters, newer | published_by(others))
@@ -203,12 +207,20 @@ class _Branch:
             return ChangeSummary()
         entries = self.repository.children(published.commit, self.run.git_path)
         Caches(self.volume, self.run.identity).note_tip(published.commit, entries)
-        # On a new branch every file is new, and there are no old versions to compare with.
-        base = published.planned.tip
-        inspected = (
-            inspect_changes(self.repository, self.run.git_path, published.commit, base) if base else {}
-        )
-        return summarize(read_rows(published.made.rows, PlanRow), inspected)
+        from steps.kubernetes.summarize import summarize  # few runs change something
+        from steps.publishing.inspection import inspect_published
+
+        base = published.planned.tip or EMPTY_TREE
+        inspections = inspect_published(self.repository, self.run.git_path, published.commit, base)
+        return summarize(read_rows(published.made.rows, PlanRow), inspections)
+
+
+def _not_inspected(plan: Plan, reason: str) -> ChangeSummary:
+    if plan.is_empty:
+        return ChangeSummary()
+    from steps.kubernetes.summarize import summarize  # few runs need it
+
+    return summarize(read_rows(plan.rows, PlanRow), {}, reason)
 
 
 def _update_caches(volume: Volume, run: Run, published: Published) -> None:

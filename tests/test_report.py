@@ -42,11 +42,13 @@ def test_run_writes_its_report_as_html_and_markdown(changed: Sync) -> None:
     assert f"[{commit[:12]}](<https://git.example.com/your-org/backups/commit/{commit}>)" in text
     assert "**Success** 23 new, 15 modified, 2 deleted in 3 clusters." in text
     assert "| `production-east` | **ok** | 245 | 13 | 7 | 1 | 20 |" in text
-    assert "revoked `patch for */configmaps, */deployments, */pods`" in text
-    assert "- **Secret** `production-east/loyalty/Secret/points-credentials.yaml` new" in text
+    assert "`Role payments/ci`: - `patch */configmaps, */deployments, */pods` in" in text
     assert (
-        "- `production-east/storefront/Deployment/cart.yaml`, container `cart`: "
-        "`registry.example.com/storefront/cart:1.9.0` → `registry.example.com/storefront/cart:1.9.1`"
+        "- **Secret** `Secret loyalty/points-credentials` new: + key `password`; + key `username` in" in text
+    )
+    assert (
+        "- `Deployment storefront/cart`, container `cart`: `registry.example.com/storefront/cart:1.9.0` → "
+        "`registry.example.com/storefront/cart:1.9.1` in `production-east/storefront/Deployment/cart.yaml`"
     ) in text
     assert "| `Deployment` | 3 | 5 | 0 |" in text
     assert "| `staging/storefront` | 4 | 3 | 1 |" in text
@@ -56,8 +58,8 @@ def test_run_writes_its_report_as_html_and_markdown(changed: Sync) -> None:
 
 def test_state_contains_the_changes_of_the_run(changed: Sync) -> None:
     changes = changed.state["last_run"]["changes"]
-    assert (changes["inspected"], changes["not_inspected"]) == (15, 0)
-    assert len(changes["images"]) == 6
+    assert (changes["inspected"], changes["not_inspected"]) == (40, [])
+    assert len(changes["images"]) == 10
     assert {mark["category"] for mark in changes["security_changes"]} == {"rbac", "secret"}
 
 
@@ -126,12 +128,12 @@ def test_download_only_run_counts_changes_by_path(bucket: Bucket, repository: Pa
 
 def test_result_is_small_for_any_number_of_changes(sync: Sync, bucket: Bucket, repository: Path) -> None:
     pod = "kind: Pod\nspec: {{containers: [{{name: a, image: b{}}}]}}\n"
-    paths = [f"clusterbackup/east/n{n}/Pod/a.yaml" for n in range(510)]
+    paths = [f"clusterbackup/east/n{n}/Pod/a.yaml" for n in range(1010)]
     commit_files(repository, {path: pod.format(1).encode() for path in paths})
     bucket.put_many({path: pod.format(2).encode() for path in paths})
     assert sync().exit == 0
     changes = sync.state["last_run"]["changes"]
-    assert (changes["inspected"], changes["not_inspected"]) == (500, 10)
-    assert (len(changes["images"]), changes["more_images"]) == (100, 400)
+    assert (changes["inspected"], len(changes["not_inspected"])) == (1000, 10)
+    assert (len(changes["images"]), changes["more_images"]) == (100, 900)
     assert len(json.dumps(changes)) < 40_000
-    assert "10 modified files not inspected" in (sync.work_dir / "report.md").read_text()
+    assert "10 changed files not inspected" in (sync.work_dir / "report.md").read_text()

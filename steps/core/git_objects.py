@@ -6,6 +6,10 @@ Sources: git-fast-import(1), git-diff-tree(1) ("raw output format"), Git's objec
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
+
+# The id of a tree without entries. Git knows it, even if no repository has it.
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 class Mode(StrEnum):
@@ -27,6 +31,15 @@ class Change(StrEnum):
     def word(self) -> str:
         """The user's word for it, as in the commit message."""
         return _WORDS[self]
+
+
+class BlobChange(NamedTuple):
+    """A changed file and its blob ids, "" if there is none."""
+
+    path: bytes
+    change: Change
+    before: str
+    after: str
 
 
 _WORDS = {Change.ADDED: "new", Change.MODIFIED: "modified", Change.DELETED: "deleted"}

@@ -110,3 +110,17 @@ SEARCH_PUSHES = 40
 
 # Refused changes in the state. More of them are searched for in each run.
 REFUSED_CHANGES = 1000
+
+# -- the inspection of a run's changes for the summary ---------------------------------------------------
+
+# publish has pushed the commit; people wait for the report.
+INSPECTION_SECONDS = 20
+
+# All versions together. Blobs are read in batches, so that only 4 MiB of them are in memory at a time.
+INSPECTED_BYTES = 64 * 2**20
+
+# Changed files. Each takes 0.3 ms for each version, and old versions are fetched.
+INSPECTED_FILES = 1000
+
+# Containers, grants and values of Secrets, with 1 for each object. 100,000 take about 50 MiB.
+INSPECTED_FACTS = 100_000

@@ -1,191 +1,285 @@
-"""Read Kubernetes resources from YAML, for the report.
+"""Read the Kubernetes objects of a file: every document, and every item of a List.
 
-Anyone who can write to the bucket chooses the content. Therefore tags construct nothing, aliases are not
-expanded (a few lines of them can expand to gigabytes), and unreadable content counts as "no resource".
+Anyone who can write to the bucket chooses the content. Therefore tags construct nothing, and size, depth,
+number of values and expansion of aliases are bounded. A file that breaks a bound, or that two readers may
+understand differently (a duplicate key), is unreadable as a whole. Reasons quote no content: it may be a
+secret.
+
+Scalars become the values that kubectl sends to the API server. kubectl reads YAML 1.1 with
+sigs.k8s.io/yaml (goyaml.v2): there, ``yes``, ``y`` and ``on`` without quotes are booleans, and ``010`` is 8.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from hashlib import sha256
-from itertools import chain, islice, product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 # The C parser is many times faster, but PyYAML can be built without it.
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-# Larger than nearly every resource; takes at most a second to parse.
+# Larger than nearly every object; takes at most a second to parse.
 MAX_BYTES = 512 * 1024
 
-# No resource is nested this deeply, and parse time grows with the square of the depth.
+TOO_LARGE = f"larger than {MAX_BYTES // 1024} KiB"
+
+# No object is nested this deeply, and parse time grows with the square of the depth.
 _MAX_DEPTH = 200
 
-# Per file. Rules multiply: a few lines can grant billions of verb and resource pairs.
-MAX_GRANTS = 5000
+# Values of a file after aliases are expanded: twice the values that fit into MAX_BYTES.
+_MAX_VALUES = MAX_BYTES
 
-_MAX_TEXT_CHARACTERS = 100
+# Objects of a file. Exports of whole namespaces have hundreds.
+_MAX_OBJECTS = 5000
 
-# No resource has directives, and parse time grows with the square of their number.
+# No object has directives, and parse time grows with the square of their number.
 _DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
 
-_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
-_SECRET = "Secret"  # noqa: S105 - the kind's name
-_ROLE_KINDS = frozenset({"Role", "ClusterRole"})
-_BINDING_KINDS = frozenset({"RoleBinding", "ClusterRoleBinding"})
+# Conversion of longer numbers takes quadratic time. No integer of Kubernetes has more than 20 digits.
+_MAX_NUMBER_CHARACTERS = 40
+
+# goyaml.v2, resolve.go: the plain scalars that are not text.
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS = {
+    spelling: value
+    for value, words in ((True, ("y", "yes", "on", "true")), (False, ("n", "no", "off", "false")))
+    for word in words
+    for spelling in (word, word.capitalize(), word.upper())
+}
+_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
 
-class Grant(NamedTuple):
-    """A verb for a resource, or a role for a subject."""
+class Unreadable(Exception):
+    """The objects of a file are not known; ``str`` is the reason, without content of the file."""
 
-    what: str
-    scope: str
+
+class Identity(NamedTuple):
+    """What distinguishes an object from the others of its cluster. Fields are empty if they are missing."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True)
-class Resource:
-    """The relevant parts of one file: ``images`` by container name, and RBAC grants."""
+class KubernetesObject:
+    """An object; ``data`` consists of dicts with text keys, lists, text, numbers, booleans and None.
 
-    kind: str
-    images: Mapping[str, str] = field(default_factory=dict)
-    grants: frozenset[Grant] = frozenset()
-    grants_truncated: bool = False
+    Aliases share their values: do not change ``data``.
+    """
 
-
-def is_readable(content: bytes) -> bool:
-    """Whether the parser can read ``content`` with bounded time and memory."""
-    return len(content) <= MAX_BYTES and not (b"%" in content and _DIRECTIVE.search(content))
+    identity: Identity
+    data: Any
 
 
-def read_resource(content: bytes) -> Resource | None:
-    """Return the resource in ``content``, None if there is none. The first of several names the kind."""
-    if not is_readable(content):
-        return None
+def read_objects(content: bytes) -> list[KubernetesObject]:
+    """Return the objects of a YAML or JSON file. Raises Unreadable.
+
+    A document that is not a Kubernetes object (no kind) is an object with an empty kind.
+    """
+    if len(content) > MAX_BYTES:
+        raise Unreadable(TOO_LARGE)
+    if b"%" in content and _DIRECTIVE.search(content):
+        raise Unreadable("contains a YAML directive")
     try:
         # Decode here: the directive check does not recognize UTF-16.
-        found = [one for document in _documents(content.decode()) for one in _unpack_list(document)]
-    except (yaml.YAMLError, UnicodeError, RecursionError):
-        return None
-    if not found:
-        return None
-    images: dict[str, str] = {}
-    for one in found:
-        if _text(one.get("kind")) != _SECRET:
-            images.update(_images(one))
-    grants = list(islice(chain.from_iterable(map(_grants, found)), MAX_GRANTS + 1))
-    return Resource(
-        _text(found[0].get("kind")), images, frozenset(grants[:MAX_GRANTS]), len(grants) > MAX_GRANTS
+        documents = _documents(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Unreadable("not UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise Unreadable(f"not YAML (line {mark.line + 1})" if mark else "not YAML") from None
+    found: list[KubernetesObject] = []
+    for document in documents:
+        if document is not None:
+            _add_objects(found, document, "", "")
+    return found
+
+
+def _add_objects(found: list[KubernetesObject], data: Any, kind: str, version: str) -> None:
+    """Add the object, or the items of a List; items may lack the kind and the version."""
+    fields = data if isinstance(data, dict) else {}
+    kind, version = text(fields.get("kind")) or kind, text(fields.get("apiVersion")) or version
+    items = fields.get("items")
+    if kind.endswith("List") and isinstance(items, list):
+        item_kind = kind.removesuffix("List")
+        for item in items:
+            _add_objects(found, item, item_kind, version if item_kind else "")
+        return
+    metadata = mapping(fields.get("metadata"))
+    group, slash, _ = version.partition("/")
+    identity = Identity(
+        group if slash else "", kind, text(metadata.get("namespace")), text(metadata.get("name"))
     )
+    found.append(KubernetesObject(identity, data))
+    if len(found) > _MAX_OBJECTS:
+        raise Unreadable(f"has more than {_MAX_OBJECTS:,} objects")
 
 
-def _documents(content: str) -> Iterator[Any]:
-    """Yield the documents as mappings, lists and strings; an alias becomes the string ``*name``."""
-    stack: list[Any] = []
-    keys: list[Any] = []
+class _Opened:
+    """A mapping or a list that is being read; ``values`` counts it and everything in it."""
+
+    def __init__(self, anchor: str | None, value: Any) -> None:
+        self.anchor = anchor
+        self.value = value
+        self.is_mapping = isinstance(value, dict)
+        self.key: str | None = None
+        self.is_merged = False  # the key is "<<"
+        self.merged: list[Any] = []
+        self.values = 1
+
+
+class _Reader:
+    """Builds the documents from the parser's events, without recursion."""
+
+    def __init__(self) -> None:
+        self.documents: list[Any] = []
+        self._opened: list[_Opened] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._values = 0  # of all complete documents
+        self.handlers = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._start_mapping,
+            yaml.SequenceStartEvent: self._start_list,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentEndEvent: self._end_document,
+        }
+
+    def _scalar(self, event: Any) -> None:
+        current = self._opened[-1] if self._opened else None
+        if current is not None and current.is_mapping and current.key is None:
+            key: str = event.value
+            if key in current.value:
+                raise Unreadable(f"contains a duplicate key (line {event.start_mark.line + 1})")
+            current.key = key
+            current.is_merged = key == "<<" and event.implicit[0]
+            if event.anchor is not None:
+                self._anchors[event.anchor] = key, 1
+            return
+        value = _value(event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value, 1
+        self._add(value, 1)
+
+    def _start_mapping(self, event: Any) -> None:
+        self._start(_Opened(event.anchor, {}))
+
+    def _start_list(self, event: Any) -> None:
+        self._start(_Opened(event.anchor, []))
+
+    def _start(self, opened: _Opened) -> None:
+        if len(self._opened) >= _MAX_DEPTH:
+            raise Unreadable(f"nested more than {_MAX_DEPTH} levels")
+        self._check_is_value()
+        self._opened.append(opened)
+
+    def _end(self, _: Any) -> None:
+        done = self._opened.pop()
+        if done.merged:
+            explicit, done.value = done.value, {}
+            for other in (*reversed(done.merged), explicit):  # of two merged mappings, the first counts
+                done.value.update(other)
+        if done.anchor is not None:
+            self._anchors[done.anchor] = done.value, done.values
+        self._add(done.value, done.values)
+
+    def _alias(self, event: Any) -> None:
+        if event.anchor not in self._anchors:  # it is inside the value that it names
+            raise Unreadable("contains an alias of an unknown value")
+        self._check_is_value()
+        self._add(*self._anchors[event.anchor])
+
+    def _end_document(self, _: Any) -> None:
+        self._anchors.clear()
+
+    def _check_is_value(self) -> None:
+        if self._opened and self._opened[-1].is_mapping and self._opened[-1].key is None:
+            raise Unreadable("contains a key that is not text")
+
+    def _add(self, value: Any, values: int) -> None:
+        if not self._opened:
+            self._values += values
+            self.documents.append(value)
+            return
+        current = self._opened[-1]
+        current.values += values
+        if current.values + self._values > _MAX_VALUES:
+            raise Unreadable("contains too many values")
+        if not current.is_mapping:
+            current.value.append(value)
+            return
+        if current.is_merged:
+            merged = value if isinstance(value, list) else [value]
+            current.merged += merged
+            if not all(isinstance(other, dict) for other in merged):
+                raise Unreadable("merges a value that is not a mapping")
+            current.is_merged = False
+        else:
+            current.value[current.key] = value
+        current.key = None
+
+
+def _documents(content: str) -> list[Any]:
+    reader = _Reader()
+    handlers = reader.handlers
     for event in yaml.parse(content, Loader=_Loader):
-        if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if len(stack) >= _MAX_DEPTH:
-                raise yaml.YAMLError("too deep")
-            opened: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-            stack.append(opened)
-            keys.append(None)
-            continue
-        if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            value = stack.pop()
-            keys.pop()
-        elif isinstance(event, yaml.ScalarEvent):
-            value = event.value
-        elif isinstance(event, yaml.AliasEvent):
-            value = f"*{event.anchor}"
-        else:
-            continue
-        if not stack:
-            yield value
-        elif isinstance(stack[-1], list):
-            stack[-1].append(value)
-        elif keys[-1] is None:
-            keys[-1] = (value if isinstance(value, str) else "",)
-        else:
-            stack[-1][keys[-1][0]] = value
-            keys[-1] = None
+        if (handle := handlers.get(type(event))) is not None:
+            handle(event)
+    return reader.documents
 
 
-def _unpack_list(document: Any) -> Iterator[dict[str, Any]]:
-    """The resources in a document: the items of a List, or the document itself."""
-    if isinstance(document, dict):
-        if _text(document.get("kind")).endswith("List") and "items" in document:
-            yield from _mappings(document["items"])
-        else:
-            yield document
+def _value(event: Any) -> Any:
+    """Return the value of a scalar. Tags other than those that YAML gives by itself are ignored."""
+    value: str = event.value
+    if not event.implicit[0]:  # quoted, a block scalar, or tagged
+        return value
+    if value in _NULLS:
+        return None
+    if value[0] not in "0123456789+-.yYnNtTfFoO":
+        return value
+    if (boolean := _BOOLEANS.get(value)) is not None:
+        return boolean
+    return _number(value)
 
 
-def _images(resource: Any) -> Iterator[tuple[str, str]]:
-    """Yield the name and image of every container, at any depth of the resource."""
-    waiting = [resource]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, dict):
-            for name in _CONTAINERS:
-                for container in _mappings(node.get(name)):
-                    if image := _text(container.get("image")):
-                        yield _text(container.get("name")), image
-            waiting.extend(node.values())
+def _number(value: str) -> int | float | str:
+    if len(value) > _MAX_NUMBER_CHARACTERS:
+        return value
+    if _INTEGER.fullmatch(value):
+        digits = value.replace("_", "")
+        unsigned = digits.lstrip("+-")
+        is_octal = len(unsigned) > 1 and unsigned[0] == "0" and unsigned[1] in "01234567"
+        try:
+            return int(digits, 8 if is_octal else 0)
+        except ValueError:  # only underscores after the prefix
+            return value
+    if _FLOAT.fullmatch(value):
+        number = float(value)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    return value
 
 
-def _grants(resource: dict[str, Any]) -> Iterator[Grant]:
-    kind = _text(resource.get("kind"))
-    if kind in _ROLE_KINDS:
-        for rule in _mappings(resource.get("rules")):
-            yield from _rule_grants(rule)
-    if kind in _BINDING_KINDS:
-        yield from _binding_grants(resource)
+def mapping(value: Any) -> dict[str, Any]:
+    """Return the value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
-def _rule_grants(rule: dict[str, Any]) -> Iterator[Grant]:
-    """Yield every verb of a rule with every resource, as in ``get`` and ``apps/deployments``."""
-    groups, resources, verbs, urls = (
-        [_truncate(text) for text in _texts(rule.get(name))]
-        for name in ("apiGroups", "resources", "verbs", "nonResourceURLs")
-    )
-    names = _texts(rule.get("resourceNames"))
-    only = f" ({_truncate(', '.join(sorted(names)))})" if names else ""
-    for verb, group, one in product(verbs, groups or [""], resources):
-        yield Grant(verb, f"{group}/{one}{only}" if group else f"{one}{only}")
-    for verb, url in product(verbs, urls):
-        yield Grant(verb, url)
-
-
-def _binding_grants(binding: dict[str, Any]) -> Iterator[Grant]:
-    """Yield the role for each subject, as in ``ClusterRole admin`` and ``ServiceAccount ci/deployer``."""
-    role = binding.get("roleRef")
-    what = _truncate(f"{_text(role.get('kind'))} {_text(role.get('name'))}") if isinstance(role, dict) else ""
-    for subject in _mappings(binding.get("subjects")):
-        name = "/".join(filter(None, (_text(subject.get("namespace")), _text(subject.get("name")))))
-        yield Grant(what, _truncate(f"{_text(subject.get('kind'))} {name}"))
-
-
-def _truncate(text: str) -> str:
-    """Truncate ``text``; different texts stay different."""
-    if len(text) <= _MAX_TEXT_CHARACTERS:
-        return text
-    whole = sha256(text.encode(errors="backslashreplace")).hexdigest()
-    return f"{text[:_MAX_TEXT_CHARACTERS]}… (sha256 {whole[:12]})"
-
-
-def _mappings(value: Any) -> list[dict[str, Any]]:
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Return the mappings in a list; empty if it is no list."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _texts(value: Any) -> list[str]:
+def texts(value: Any) -> list[str]:
+    """Return the texts in a list; empty if it is no list."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return the value if it is text, else an empty text."""
     return value if isinstance(value, str) else ""

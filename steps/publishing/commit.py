@@ -9,7 +9,7 @@ from steps.clients.git.objects import NEW
 from steps.contracts import Status
 from steps.core import fast_import
 from steps.core.changes import PlanRow
-from steps.core.git_objects import Change
+from steps.core.git_objects import BlobChange, Change
 from steps.core.keys import printable_path
 from steps.core.message import ClusterLine, commit_message
 from steps.core.operations import Operation
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from steps.clients.git.repository import Repository
     from steps.contracts import Run
-    from steps.kubernetes.change_summary import BlobChange
     from steps.planning.plan import Plan
     from steps.runtime.settings.git import GitSettings
     from steps.workdir.volume import Volume

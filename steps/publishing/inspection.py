@@ -1,126 +1,187 @@
-"""Inspecting the files that a commit changed, for images and permissions in the report.
+"""Reading the objects in the files that a commit changed, for the summary of the run.
 
 The commit is already pushed. So an inspection is limited in time and memory, and never fails a run.
 """
 
 from __future__ import annotations
 
+import heapq
 import time
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
+from steps.core.git_objects import BlobChange, Change
 from steps.core.keys import printable_path
+from steps.core.limits import INSPECTED_BYTES, INSPECTED_FACTS, INSPECTED_FILES, INSPECTION_SECONDS
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import SyncError
-from steps.kubernetes.change_summary import FileInspection, compare_versions, files_to_inspect, is_relevant
+from steps.kubernetes.facts import facts_of
+from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE, Unreadable, read_objects
+from steps.kubernetes.places import UNKNOWN, place_of
+from steps.kubernetes.summarize import Inspection
 from steps.runtime import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from steps.clients.git.repository import Repository
-    from steps.kubernetes.change_summary import BlobChange
+    from steps.kubernetes.facts import Facts
 
-_SECONDS = 20
-_MOST_BYTES = 8 * 1024 * 1024  # of all versions together
+_IRREGULAR = "a link, a submodule or an executable file"
+
+# Blobs are read in batches, because the output of one git command is in memory.
+_BATCH_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits of an inspection; what exceeds them is not inspected."""
+
+    seconds: float = INSPECTION_SECONDS
+    total_bytes: int = INSPECTED_BYTES
+    files: int = INSPECTED_FILES
+    facts: int = INSPECTED_FACTS
+
+
+class Blobs(Protocol):
+    """The repository that has the commit."""
+
+    def changes(self, commit: str, path: str = "", *, base: str | None = None) -> Iterator[BlobChange]:
+        """Yield the changes of the commit."""
+
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """Return the sizes of the blobs that are present."""
+
+    def contents(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the contents of blobs that are present."""
+
+    def fetch_blobs(self, oids: Iterable[str], *, timeout: float) -> None:
+        """Fetch blobs that are absent, within a time."""
 
 
 def inspect_changes(
-    repository: Repository, git_path: str, commit: str, base: str | None = None, seconds: float = _SECONDS
-) -> Mapping[bytes, FileInspection]:
-    """Return what changed inside the files from ``base`` to ``commit``, by path ``<cluster>/<rest>``.
+    repository: Blobs, git_path: str, commit: str, base: str | None = None, budget: Budget = Budget()
+) -> dict[bytes, Inspection]:
+    """Return the objects in the files that differ from ``base`` to ``commit``, by path ``<cluster>/<rest>``.
 
-    A file is missing if time or memory ran out, or if git failed. Both are logged.
+    A file is missing if it exceeds the budget. Raises SyncError if git fails.
     """
-    found: dict[bytes, FileInspection] = {}
+    cut = len(git_path.encode())
+    changes = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path, base=base))
+    chosen = heapq.nsmallest(budget.files, changes, key=_rank)
+    found = _Inspector(repository, budget).inspect(chosen)
+    if logs.is_debug():
+        _log_changed_lines(repository, chosen)
+    return found
+
+
+def inspect_published(
+    repository: Blobs, git_path: str, commit: str, base: str | None = None
+) -> dict[bytes, Inspection]:
+    """Return the same for a commit that is pushed: a failure is logged, and nothing is inspected."""
     try:
-        found.update(_inspections(repository, git_path, commit, base, time.monotonic() + seconds))
+        return inspect_changes(repository, git_path, commit, base)
     except SyncError as problem:
         logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
     except Exception as bug:  # noqa: BLE001 - the commit is pushed, and the report works without it
         # Without the error's message, which may quote a file and so a secret.
         at = traceback.format_tb(bug.__traceback__)
         logs.warning(Operation.GIT_DIFF, "Failed to inspect all changes", error=type(bug).__name__, at=at)
-    return found
+    return {}
 
 
-def _inspections(
-    repository: Repository, git_path: str, commit: str, base: str | None, deadline: float
-) -> Iterator[tuple[bytes, FileInspection]]:
-    """Yield the inspection of each file; those without relevant content first, because they cost nothing."""
-    changes, contents = _read_new_versions(repository, git_path, commit, base)
-    if not logs.is_debug():  # the debug log counts the changed lines of every file
-        irrelevant = {c.path for c in changes if c.after and not is_relevant(c.path, contents[c.after])}
-        yield from ((path, FileInspection("")) for path in irrelevant)
-        changes = [c for c in changes if c.path not in irrelevant]
-    contents |= _read_old_versions(repository, changes, contents, deadline)
-    for number, change in enumerate(changes):
-        if time.monotonic() >= deadline:
-            left = len(changes) - number
-            logs.warning(Operation.GIT_DIFF, "Failed to inspect all changes in time", files=left)
-            return
-        if (inspection := _compare(change, contents)) is not None:
-            yield change.path, inspection
+def _rank(change: BlobChange) -> tuple[bool, bool, bool, bytes]:
+    """Rank security-relevant paths, then modified files, then files whose path names no kind."""
+    place = place_of(change.path)
+    return place.category is None, change.change != Change.MODIFIED, place.kind != UNKNOWN, change.path
 
 
-def _read_new_versions(
-    repository: Repository, git_path: str, commit: str, base: str | None
-) -> tuple[list[BlobChange], dict[str, bytes]]:
-    """Choose the files to inspect, and return them with their new contents by blob id.
+class _Inspector:
+    def __init__(self, repository: Blobs, budget: Budget) -> None:
+        self._repository = repository
+        self._deadline = time.monotonic() + budget.seconds
+        self._bytes_left = budget.total_bytes
+        self._facts_left = budget.facts
 
-    The new versions are present, because this run wrote them. Files whose new version is too large are
-    dropped before any old version is fetched.
-    """
-    cut = len(git_path.encode())
-    below = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path, base=base))
-    changes = files_to_inspect(below)
-    contents = _contents(repository, [c.after for c in changes], _MOST_BYTES // 2)
-    return [c for c in changes if not c.after or c.after in contents], contents
+    def inspect(self, changes: list[BlobChange]) -> dict[bytes, Inspection]:
+        """Return the inspections of those files for which time and memory suffice."""
+        found = {c.path: Inspection(reason=_IRREGULAR) for c in changes if not _is_regular(c)}
+        after = self._read([c.after for c in changes])
+        # The old version of a file whose new version is not known is of no use.
+        waiting = [c for c in changes if c.path not in found and isinstance(after.get(c.after), tuple)]
+        left = self._deadline - time.monotonic()
+        if (oids := [c.before for c in waiting if c.before]) and left > 0:
+            self._repository.fetch_blobs(oids, timeout=left)
+        before = self._read(oids)
+        for change in changes:
+            old, new = before.get(change.before), after.get(change.after)
+            if isinstance(old, str) or isinstance(new, str):
+                found[change.path] = Inspection(reason=new if isinstance(new, str) else str(old))
+            elif change.path not in found and old is not None and new is not None:
+                found[change.path] = Inspection(old, new)
+        return found
+
+    def _read(self, oids: Iterable[str]) -> dict[str, tuple[Facts, ...] | str]:
+        """Return the facts of the objects in each blob, or why it is unreadable; absent ones are missing."""
+        known: dict[str, tuple[Facts, ...] | str] = {"": ()}
+        for batch in self._batches(dict.fromkeys(filter(None, oids)), known):
+            for oid, content in self._repository.contents(batch):
+                if time.monotonic() >= self._deadline or self._facts_left <= 0:
+                    return known
+                known[oid] = facts = _facts(content)
+                self._facts_left -= sum(one.size for one in facts if not isinstance(one, str))
+        return known
+
+    def _batches(self, oids: Iterable[str], known: dict[str, tuple[Facts, ...] | str]) -> Iterator[list[str]]:
+        """Yield the ids of blobs to read together; ``known`` gets those that are too large."""
+        batch: list[str] = []
+        batch_bytes = 0
+        for oid, size in self._repository.sizes(oids).items():
+            if size > MAX_BYTES:
+                known[oid] = TOO_LARGE
+                continue
+            if size > self._bytes_left:
+                continue
+            self._bytes_left -= size
+            if batch and batch_bytes + size > _BATCH_BYTES:
+                yield batch
+                batch, batch_bytes = [], 0
+            batch.append(oid)
+            batch_bytes += size
+        yield batch
 
 
-def _read_old_versions(
-    repository: Repository, changes: Iterable[BlobChange], new: Mapping[str, bytes], deadline: float
-) -> dict[str, bytes]:
-    """Fetch the old versions of these files, and return their contents by blob id."""
-    oids = [c.before for c in changes if c.before]
-    if oids:
-        repository.fetch_blobs(oids, timeout=max(0, deadline - time.monotonic()))
-    return _contents(repository, oids, _MOST_BYTES - sum(map(len, new.values())))
+def _is_regular(change: BlobChange) -> bool:
+    """Whether each version of the file is a regular file: others have no blob id."""
+    has_before = bool(change.before) or change.change == Change.ADDED
+    return has_before and (bool(change.after) or change.change == Change.DELETED)
 
 
-def _contents(repository: Repository, oids: Iterable[str], total: int) -> dict[str, bytes]:
-    """Return the contents of the blobs that are present, up to ``total`` bytes in all."""
-    from steps.kubernetes.objects import MAX_BYTES
-
-    wanted = dict.fromkeys(filter(None, oids))
-    return dict(repository.contents(wanted, each=MAX_BYTES, total=total))
-
-
-def _compare(change: BlobChange, contents: Mapping[str, bytes]) -> FileInspection | None:
-    """Compare both versions of a file; None if one of them is absent or not readable as YAML."""
-    from steps.kubernetes.objects import is_readable, read_resource
-
-    oids = (change.before, change.after)
-    if not all(oid in contents and is_readable(contents[oid]) for oid in oids if oid):
-        return None
-    if logs.is_debug():
-        _log_changed_lines(change, contents)
-    versions = (read_resource(contents[oid]) if oid else None for oid in oids)
-    return compare_versions(change.path, *versions)
+def _facts(content: bytes) -> tuple[Facts, ...] | str:
+    try:
+        return tuple(map(facts_of, read_objects(content)))
+    except Unreadable as problem:
+        return str(problem)
 
 
-def _log_changed_lines(change: BlobChange, contents: Mapping[str, bytes]) -> None:
-    """Log how many lines of a file changed. The lines are not logged, because they may be secret."""
-    before, after = (
-        Counter(contents[oid].splitlines()) if oid else Counter() for oid in (change.before, change.after)
-    )
-    path = printable_path(change.path)
-    logs.debug(
-        Operation.GIT_DIFF,
-        f"{path}: {plural((after - before).total(), 'line')} added, {(before - after).total():,} removed",
-        path=path,
-        before=change.before,
-        after=change.after,
-    )
+def _log_changed_lines(repository: Blobs, changes: Iterable[BlobChange]) -> None:
+    """Log how many lines of each file changed. The lines are not logged, because they may be secret."""
+    sizes = repository.sizes(dict.fromkeys(oid for change in changes for oid in change[2:] if oid))
+    for change in changes:
+        oids = [oid for oid in (change.before, change.after) if oid]
+        if any(sizes.get(oid, MAX_BYTES + 1) > MAX_BYTES for oid in oids):
+            continue
+        contents = dict(repository.contents(oids))
+        before, after = (
+            Counter(contents[oid].splitlines()) if oid else Counter() for oid in (change.before, change.after)
+        )
+        path = printable_path(change.path)
+        logs.debug(
+            Operation.GIT_DIFF,
+            f"{path}: {plural((after - before).total(), 'line')} added, {(before - after).total():,} removed",
+            path=path,
+            before=change.before,
+            after=change.after,
+        )

@@ -27,7 +27,7 @@ h1 { font-size: 1.05rem; margin: 0 0 .4rem; color: var(--soft); font-weight: 600
 h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
 p { margin: .4rem 0; } .lead { font-size: 1.2rem; margin: 0; }
 ul { margin: .4rem 0; padding-left: 1.2rem; } li { margin: .3rem 0; }
-a { color: var(--link); }
+a, summary { color: var(--link); } summary { cursor: pointer; }
 code { font: .88em/1.4 ui-monospace, Menlo, Consolas, monospace; background: var(--plain-bg);
   border-radius: .25rem; padding: .08em .3em; }
 .badge { display: inline-block; border-radius: 1rem; padding: .05rem .6rem; font-weight: 600;
@@ -98,6 +98,8 @@ def _block(block: page.Block) -> str:
             )
         case page.Table():
             return _table(block)
+        case page.Fold(summary, content):
+            return f"<details><summary>{_text(summary)}</summary>{_block(content)}</details>"
 
 
 def _table(table: page.Table) -> str:

@@ -27,6 +27,8 @@ def _block(block: page.Block) -> str:
             return "".join(map(_inline, parts))
         case page.Items(items):
             return "\n".join(f"- {''.join(map(_inline, parts))}" for parts in items)
+        case page.Fold(summary, content):
+            return f"<details><summary>{_text(summary)}</summary>\n\n{_block(content)}\n\n</details>"
         case page.Table(head, rows):
             ruler = ["---:" if page.is_numeric(cells) else "---" for cells in zip(*rows, strict=True)]
             lines = [map(_text, head), ruler or ["---"] * len(head), *(map(_inline, row) for row in rows)]

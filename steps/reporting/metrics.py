@@ -141,6 +141,8 @@ def _last_run(run: RunResult) -> Iterator[Metric]:
     yield _gauge("last_run_exit_code", "Exit code of the last run.", run.exit_code)
     push_failed = run.operation == Operation.GIT_PUSH
     yield _gauge("last_run_push_failed", "1 if the last run could not push its commit.", push_failed)
+    objects = {(change,): float(count) for change, count in vars(run.changes.objects).items()}
+    yield _gauge("last_run_objects_changed", "Objects that the last run changed.", objects, "change")
     new = run.clusters_skipped
     yield _gauge("new_clusters_skipped", "New clusters that MAX_CLUSTERS excludes (a lower bound).", new)
     outside = sum(run.quarantined.values())

@@ -78,12 +78,20 @@ class Table:
     rows: tuple[tuple[Inline | int, ...], ...]
 
 
+@dataclass(frozen=True)
+class Fold:
+    """A list that is hidden behind a summary until a person opens it."""
+
+    summary: str
+    content: Items
+
+
 def is_numeric(column: tuple[Inline | int, ...]) -> bool:
     """Whether a column contains only numbers, so that it is aligned to the right."""
     return bool(column) and all(isinstance(cell, int) for cell in column)
 
 
-Block = Heading | Paragraph | Items | Table
+Block = Heading | Paragraph | Items | Table | Fold
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import starmap
 from typing import TYPE_CHECKING
 
 from steps.contracts import ClusterResult, Outcome, RunResult, Status
@@ -11,13 +10,8 @@ from steps.core.approvals import approval_command, approval_link
 from steps.core.deletion_guard import REFUSALS
 from steps.core.keys import printable
 from steps.core.wording import SAMPLE_SIZE, plural
-from steps.kubernetes.change_summary import (
-    ChangeSummary,
-    Count,
-    ImageChange,
-    SecurityCategory,
-    SecurityChange,
-)
+from steps.kubernetes.change_summary import Count
+from steps.reporting.changes import counts_of_changes, important_changes, modified_words, more
 from steps.reporting.page import (
     Badge,
     Block,
@@ -52,11 +46,6 @@ _STATUSES = {
     Status.OVER_LIMIT: Badge("over limit", Tone.WARN),
     Status.SUPERSEDED: Badge("superseded", Tone.PLAIN),
 }
-_CATEGORIES = {
-    SecurityCategory.RBAC: Badge("RBAC", Tone.WARN),
-    SecurityCategory.SECRET: Badge("Secret", Tone.WARN),
-    SecurityCategory.NETWORK_POLICY: Badge("NetworkPolicy", Tone.WARN),
-}
 _MAX_KEYS = 5
 _SHORT_ID = 12
 _TRY_AGAIN = "a full run (SYNC_MODE=full) tries it again"
@@ -82,9 +71,10 @@ def run_page(result: RunResult, commit_url: str | None) -> Page:
         lead=(*_lead(result), *_commit(result, commit_url)),
         blocks=(
             *_to_do(result),
+            *important_changes(result.changes),
             *_clusters(result.clusters),
             *_foreign(result.clusters),
-            *_changes(result.changes),
+            *counts_of_changes(result.changes),
             *_facts(result),
         ),
     )
@@ -101,7 +91,9 @@ def _lead(result: RunResult) -> Parts:
         if counts.total
         else "Nothing changed"
     )
-    processed = f"{changed} in {plural(len(result.processed), 'cluster')}."
+    words = modified_words(result.changes.modified_files)
+    modified = f" {plural(result.changes.modified_files.total, 'modified file')}: {words}." if words else ""
+    processed = f"{changed} in {plural(len(result.processed), 'cluster')}.{modified}"
     problems = [
         f"{plural(count, 'cluster')} {word}"
         for word, count in (
@@ -261,49 +253,7 @@ def _foreign(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
         yield Paragraph(("Pushed by others, not in the bucket, and written by no run (FOREIGN_FILES):",))
         shown = ((Code(file.path), " removed" if file.removed else " kept") for file in files[:SAMPLE_SIZE])
         yield Items(tuple(shown))
-        yield from _more(len(files) - SAMPLE_SIZE)
-
-
-def _changes(changes: ChangeSummary) -> Iterator[Block]:
-    if changes.security_changes:
-        yield Heading("Security-relevant changes")
-        yield Items(tuple(map(_security_change, changes.security_changes)))
-        yield from _more(changes.more_security_changes)
-    if changes.images:
-        yield Heading("Images")
-        yield Items(tuple(map(_image, changes.images)))
-        yield from _more(changes.more_images)
-    for noun, counts in (("Kind", changes.kinds), ("Namespace", changes.namespaces)):
-        if counts:
-            yield Heading(f"{noun}s")
-            yield Table((noun, "New", "Modified", "Deleted"), tuple(starmap(_counted, counts.items())))
-    if changes.not_inspected:
-        files = plural(changes.not_inspected, "modified file")
-        yield Paragraph((f"{files} not inspected for images and RBAC rules.",))
-
-
-def _counted(name: str, count: Count) -> tuple[Inline | int, ...]:
-    return Code(name), count.added, count.modified, count.deleted
-
-
-def _security_change(change: SecurityChange) -> Parts:
-    rules = [("granted", rule) for rule in change.granted] + [("revoked", rule) for rule in change.revoked]
-    grants = [
-        part
-        for number, (verb, rule) in enumerate(rules)
-        for part in (f"{', ' if number else ': '}{verb} ", Code(rule))
-    ]
-    return (_CATEGORIES[change.category], " ", Code(change.path), f" {change.change.word}", *grants)
-
-
-def _image(image: ImageChange) -> Parts:
-    before, after = (Code(name) if name else "none" for name in (image.before, image.after))
-    return Code(image.path), ", container ", Code(image.container), ": ", before, " → ", after
-
-
-def _more(count: int) -> Iterator[Block]:
-    if count > 0:
-        yield Paragraph((f"… and {count:,} more.",))
+        yield from more(len(files) - SAMPLE_SIZE)
 
 
 def _sum(result: RunResult) -> Count:

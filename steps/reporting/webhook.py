@@ -21,10 +21,13 @@ SIGNATURE = "X-Git-Sync-Signature-256"
 
 def is_wanted(settings: WebhookSettings, result: RunResult) -> bool:
     """Whether WEBHOOK_ON selects this run."""
-    return any(
-        {On.ALWAYS: True, On.CHANGE: result.files_changed > 0, On.FAILURE: result.exit_code != 0}[on]
-        for on in settings.on
-    )
+    applies = {
+        On.ALWAYS: True,
+        On.CHANGE: result.files_changed > 0,
+        On.SUBSTANCE: result.changes.has_substance,
+        On.FAILURE: result.exit_code != 0,
+    }
+    return any(applies[on] for on in settings.on)
 
 
 def _text(result: RunResult) -> str:

@@ -1,184 +1,205 @@
-"""Reading resources from untrusted YAML."""
+"""Reading objects from untrusted YAML and JSON."""
 
 from __future__ import annotations
 
+import json
+import time
+from contextlib import suppress
+from typing import Any
+
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from steps.kubernetes.objects import MAX_BYTES, MAX_GRANTS, Grant, is_readable, read_resource
-
-DEPLOYMENT = b"""
-kind: Deployment
-spec:
-  template:
-    spec:
-      initContainers: [{name: migrate, image: "shop:1"}]
-      containers:
-      - {name: shop, image: registry.example.com/shop:1.2}
-      - {name: proxy, image: envoy@sha256:00}
-      ephemeralContainers: [{name: debug, image: busybox}]
-"""
-
-ROLE = b"""
-kind: ClusterRole
-rules:
-- {apiGroups: [""], resources: [pods, secrets], verbs: [get, list]}
-- {apiGroups: [apps], resources: [deployments], resourceNames: [shop], verbs: ["*"]}
-- {nonResourceURLs: [/metrics], verbs: [get]}
-"""
-
-BINDING = b"""
-kind: RoleBinding
-roleRef: {kind: ClusterRole, name: admin}
-subjects:
-- {kind: ServiceAccount, name: deployer, namespace: ci}
-- {kind: User, name: "jane@example.com"}
-"""
+from steps.kubernetes.objects import MAX_BYTES, Identity, Unreadable, read_objects
 
 
-def test_images_are_read_by_container() -> None:
-    found = read_resource(DEPLOYMENT)
-    assert found is not None
-    assert found.kind == "Deployment"
-    assert found.images == {
-        "migrate": "shop:1",
-        "shop": "registry.example.com/shop:1.2",
-        "proxy": "envoy@sha256:00",
-        "debug": "busybox",
-    }
+def data(content: str) -> Any:
+    """The data of the only document."""
+    (one,) = read_objects(content.encode())
+    return one.data
 
 
-def test_rbac_rules_are_split_into_grants() -> None:
-    role, binding = read_resource(ROLE), read_resource(BINDING)
-    assert role is not None
-    assert binding is not None
-    assert role.grants == {
-        *(Grant(verb, scope) for verb in ("get", "list") for scope in ("pods", "secrets")),
-        Grant("*", "apps/deployments (shop)"),
-        Grant("get", "/metrics"),
-    }
-    assert binding.grants == {
-        Grant("ClusterRole admin", "ServiceAccount ci/deployer"),
-        Grant("ClusterRole admin", "User jane@example.com"),
-    }
+def identities(content: str) -> list[Identity]:
+    return [one.identity for one in read_objects(content.encode())]
 
 
-def test_json_lists_and_multiple_documents_are_read() -> None:
-    pod = b'{"kind": "Pod", "spec": {"containers": [{"name": "a", "image": "b"}]}}'
-    one = read_resource(b'{"kind": "PodList", "items": [' + pod + b"]}")
-    assert one is not None
-    assert one.images == {"a": "b"}
-    several = read_resource(b"kind: ConfigMap\n---\n" + ROLE)
-    assert several is not None
-    assert (several.kind, len(several.grants)) == ("ConfigMap", 6)
+# -- which objects a file has ---------------------------------------------------------------------
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\n"
+ROLE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r}\n"
+RBAC = "rbac.authorization.k8s.io"
 
 
-def test_nothing_is_read_from_a_secret() -> None:
-    found = read_resource(b"kind: Secret\nstringData: {containers: [{name: password, image: hunter2}]}\n")
-    assert found is not None
-    assert (found.images, found.grants) == ({}, frozenset())
+def test_every_document_is_an_object() -> None:
+    assert identities(f"---\n{POD}---\n---\n{ROLE}...\n") == [
+        Identity("", "Pod", "shop", "a"),
+        Identity(RBAC, "Role", "", "r"),
+    ]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\x00\x01",
-        b"just text",
-        b"- a\n- b\n",
-        b"a: [",
-        b"\xff\xfe\xff",
-        b"!!python/object/apply:os.system [true]",
-        b"kind: Deployment\n" + b"x" * MAX_BYTES,
-    ],
-)
-def test_other_content_is_not_a_resource(content: bytes) -> None:
-    assert read_resource(content) is None
+def test_every_item_of_a_list_is_an_object() -> None:
+    items = json.dumps([yaml.safe_load(POD), yaml.safe_load(ROLE)])
+    found = identities(f'{{"apiVersion": "v1", "kind": "List", "items": {items}}}')
+    assert [one.kind for one in found] == ["Pod", "Role"]
+    nested = f'{{"kind": "List", "items": [{{"kind": "List", "items": {items}}}]}}'
+    assert identities(nested) == found
+
+
+def test_items_without_a_kind_get_it_from_their_list() -> None:
+    text = f"apiVersion: {RBAC}/v1\nkind: RoleList\nitems:\n- metadata: {{name: r}}\n"
+    assert identities(text) == [Identity(RBAC, "Role", "", "r")]
+    bare = "kind: List\napiVersion: v1\nitems:\n- metadata: {name: r}\n"
+    assert identities(bare) == [Identity("", "", "", "r")]
+
+
+def test_other_documents_are_objects_without_a_kind() -> None:
+    assert identities("just text") == [Identity("", "", "", "")]
+    assert identities("- a\n- b\n") == [Identity("", "", "", "")]
+    assert identities("") == []
+    assert identities("# comment\n---\n") == []
 
 
 def test_fields_of_unexpected_types_are_ignored() -> None:
-    containers = b"spec: {containers: text, initContainers: [1, {image: [x]}, null]}\n"
-    found = read_resource(b"kind: [Role]\nrules: {a: b}\n? [a]\n: b\n" + containers)
-    assert found is not None
-    assert (found.kind, found.images) == ("", {})
-    role = read_resource(b"kind: Role\nrules: [1, {verbs: text, resources: [{}]}]\nroleRef: x\nsubjects: y\n")
-    assert role is not None
-    assert role.grants == frozenset()
+    assert identities("kind: [Role]\napiVersion: 1\nmetadata: [name]\n") == [Identity("", "", "", "")]
+    assert identities("kind: RoleList\nitems: text\n") == [Identity("", "RoleList", "", "")]
 
 
-def test_aliases_are_not_expanded() -> None:
-    """A few lines that would expand to a billion strings."""
-    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    bomb = "\n".join(["kind: Deployment", *lines, "spec: {containers: [{name: x, image: *a11}]}"])
-    found = read_resource(bomb.encode())
-    assert found is not None
-    assert found.images == {"x": "*a11"}
-
-
-MANY = ", ".join(f"w{n}" for n in range(20_000))
-DOZEN = ", ".join(f"w{n}" for n in range(12))
+# -- values ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "rules",
+    ("written", "value"),
     [
-        f"[{{resources: [{MANY}], verbs: [{MANY}]}}]",
-        f"[{', '.join([f'{{apiGroups: [{DOZEN}], resources: [{DOZEN}], verbs: [{DOZEN}]}}'] * 1000)}]",
+        ("1", 1),
+        ('"1"', "1"),
+        ("-0x1F", -31),
+        ("010", 8),
+        ("0o10", 8),
+        ("08", 8),
+        ("1_000", 1000),
+        ("1e3", 1000),
+        ("1.50", 1.5),
+        ("25%", "25%"),
+        ("100m", "100m"),
+        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+        ("yes", True),
+        ("'yes'", "yes"),
+        ("y", True),
+        ("OFF", False),
+        ("oN", "oN"),
+        ("~", None),
+        ("", None),
+        ("null", None),
+        ("!!str 1", "1"),
+        ("|\n  a\n  b\n", "a\nb\n"),
+        ("9" * 41, "9" * 41),
+        ("0b", "0b"),
+        ("0x_", "0x_"),
+        (".", "."),
+        ("<<", "<<"),
     ],
-    ids=["in one rule", "in many rules"],
 )
-def test_grants_of_a_file_are_limited(rules: str) -> None:
-    found = read_resource(f"kind: Role\nrules: {rules}".encode())
-    assert found is not None
-    assert 1000 < len(found.grants) <= MAX_GRANTS
-    assert found.grants_truncated
+def test_scalars_have_the_values_that_kubectl_reads(written: str, value: object) -> None:
+    found = data(f"a: {written}\n")["a"]
+    assert found == value
+    assert type(found) is type(value)
 
 
-def test_rules_without_resources_are_skipped_at_once() -> None:
-    found = read_resource(f"kind: Role\nrules: [{{apiGroups: [{MANY}], verbs: [{MANY}]}}]".encode())
-    assert found is not None
-    assert (found.grants, found.grants_truncated) == (frozenset(), False)
+# PyYAML writes texts such as "N" and "1e3" without quotes, and kubectl reads another value. So: x first.
+TEXT = st.text(st.characters(codec="ascii", min_codepoint=32)).map(lambda text: f"x{text}")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
 
 
-def test_long_texts_are_cut_before_grants_are_combined_and_stay_distinct() -> None:
-    def role(name: str) -> frozenset[Grant]:
-        resources = ", ".join(f"r{n}" for n in range(1900))
-        rule = f"{{resources: [{resources}], verbs: [get], resourceNames: [{name}]}}"
-        found = read_resource(f"kind: Role\nrules: [{rule}]".encode())
-        assert found is not None
-        return found.grants
-
-    one, other = (role("x" * 300_000 + last) for last in "ab")
-    assert len(one) == 1900
-    assert max(len(grant.scope) for grant in one) < 200
-    assert not one & other
+@given(JSON)
+def test_yaml_and_json_of_the_same_data_are_equal(value: Any) -> None:
+    document = {"kind": "X", "spec": value}
+    assert data(json.dumps(document)) == document
+    assert data(yaml.safe_dump(document)) == document
 
 
-def test_long_subjects_and_roles_are_cut() -> None:
-    long = "x" * 1000
-    subject = f"{{kind: {long}, name: {long}, namespace: {long}}}"
-    found = read_resource(f"kind: RoleBinding\nroleRef: {{name: {long}}}\nsubjects: [{subject}]".encode())
-    assert found is not None
-    (grant,) = found.grants
-    assert max(map(len, grant)) < 200
+def test_aliases_have_the_values_of_their_anchors() -> None:
+    assert data("a: &x [1, {b: c}]\nd: *x\n") == {"a": [1, {"b": "c"}], "d": [1, {"b": "c"}]}
+    assert data("a: &x {b: 1, c: 1}\nd: {<<: *x, b: 2}\n")["d"] == {"b": 2, "c": 1}
+    assert data("d: {<<: [{a: 1}, {a: 2, b: 2}]}\n")["d"] == {"a": 1, "b": 2}
+    assert data('d: {"<<": {a: 1}}\n')["d"] == {"<<": {"a": 1}}
+
+
+# -- what is unreadable ---------------------------------------------------------------------------
+
+
+def bomb(levels: int) -> bytes:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a: b: c", "not YAML (line 1)"),
+        (b"a: [", "not YAML"),
+        (b"\x00\x01", "not YAML"),
+        (b"\xff\xfe\xff", "not UTF-8"),
+        ("kind: Pod".encode("utf-16"), "not UTF-8"),
+        (b"kind: Pod\n" + b"#" * MAX_BYTES, "larger than 512 KiB"),
+        (b"a: 1\nb: 2\na: 3\n", "contains a duplicate key (line 3)"),
+        (b"? [a]\n: b\n", "contains a key that is not text"),
+        (b"&a [*a]\n", "contains an alias of an unknown value"),
+        (b"a: *b\n", "contains an alias of an unknown value"),
+        (b"a: &x 1\n---\nb: *x\n", "contains an alias of an unknown value"),
+        (b"<<: text\n", "merges a value that is not a mapping"),
+        (bomb(12), "contains too many values"),
+        (b"[" * 50_000, "nested more than 200 levels"),
+        (b"- " * 50_000, "nested more than 200 levels"),
+        (b"---\na\n" * 5001, "has more than 5,000 objects"),
+    ],
+)
+def test_unreadable_file_has_a_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable) as problem:
+        read_objects(content)
+    assert reason in str(problem.value)
 
 
 @pytest.mark.parametrize("line", ["", "kind: Pod\n...\n", "#\r", "#\x85", "#\u2028", "\ufeff"])
 def test_yaml_directives_are_not_parsed(line: str) -> None:
     """The parser needs quadratic time for them."""
-    content = f"{line}%TAG !a! a\n---\nkind: Pod\n"
-    assert not is_readable(content.encode())
-    assert read_resource(content.encode()) is None
-    assert read_resource(content.encode("utf-16")) is None
+    with pytest.raises(Unreadable, match="directive"):
+        read_objects(f"{line}%TAG !a! a\n---\nkind: Pod\n".encode())
 
 
 def test_percent_sign_inside_a_line_is_not_a_directive() -> None:
-    content = b"kind: Pod\nmaxSurge: 25%\ntext: |\n  %TAG\n"
-    assert is_readable(content)
-    assert read_resource(content) is not None
+    assert data("kind: Pod\nmaxSurge: 25%\ntext: |\n  %TAG\n")["maxSurge"] == "25%"
 
 
-def test_deep_nesting_is_limited() -> None:
-    assert read_resource(b"kind: Pod\nspec: " + b"[" * 50_000) is None
-    deep = read_resource(b"kind: Pod\nspec: " + b"[" * 5_000 + b"]" * 5_000)
-    assert deep is None or deep.images == {}
+def test_tags_construct_nothing() -> None:
+    assert data("a: !!python/object/apply:os.system [exit 1]\n") == {"a": ["exit 1"]}
+
+
+def test_reason_contains_nothing_of_the_file() -> None:
+    with pytest.raises(Unreadable) as problem:
+        read_objects(b'kind: Secret\nstringData: {password: "hunter2\n')
+    assert "hunter2" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bomb(6),
+        b"a: {" + b"".join(b"k%d: 1, " % n for n in range(40_000)) + b"}",
+        b"[" + b"a," * 200_000 + b"]",
+        b"".join(b"a%d: &a%d 1\n" % (n, n) for n in range(20_000)),
+        b"a: &x {b: 1}\nc: {" + b"<<: *x, " * 50_000 + b"}",
+    ],
+    ids=["aliases", "keys", "items", "anchors", "merges"],
+)
+def test_hostile_file_is_read_or_rejected_in_bounded_time(content: bytes) -> None:
+    began = time.process_time()
+    with suppress(Unreadable):
+        read_objects(content[:MAX_BYTES])
+    assert time.process_time() - began < 30  # seconds are normal; quadratic time is minutes

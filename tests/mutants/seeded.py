@@ -874,4 +874,46 @@ MUTANTS = (
         Delete("fcntl.flock(...)"),
         "tests/workdir/test_volume.py::test_lock_names_its_holder_to_a_second_run",
     ),
+    Mutant(
+        "an object that moves to another file counts as deleted and new",
+        "steps/kubernetes/changes.py::compare",
+        Replace("'' if one.facts.identity.kind else one.path", "one.path"),
+        "tests/kubernetes/test_summarize.py::test_object_that_moves_to_another_file_does_not_change",
+    ),
+    Mutant(
+        "items of a List without a kind are not objects of its kind",
+        "steps/kubernetes/objects.py::_add_objects",
+        Replace("kind.removesuffix('List')", "''"),
+        "tests/kubernetes/test_objects.py::test_items_without_a_kind_get_it_from_their_list",
+    ),
+    Mutant(
+        "the second of two equal keys hides the first",
+        "steps/kubernetes/objects.py::_Reader._scalar",
+        Replace("key in current.value", "False"),
+        "tests/kubernetes/test_summarize.py::test_unreadable_file_is_named_with_its_reason",
+    ),
+    Mutant(
+        "changed labels of roles hide a real grant",
+        "steps/kubernetes/summarize.py::_Summary._add_object",
+        Replace("change.level == Level.METADATA", "False"),
+        "tests/kubernetes/test_summarize.py::test_real_grant_is_not_hidden_by_changes_of_metadata_and_secrets",
+    ),
+    Mutant(
+        "changed values of Secrets are not named",
+        "steps/kubernetes/changes.py::secret_keys",
+        Replace("old[key] != new[key]", "False"),
+        "tests/kubernetes/test_summarize.py::test_secret_shows_the_names_of_its_changed_values_only",
+    ),
+    Mutant(
+        "inspect never fails a CI job",
+        "steps/history/inspect.py::exit_code",
+        Replace("any(failures(summary, fail_on))", "False"),
+        "tests/history/test_inspect.py::test_inspect_exits_1_if_a_given_kind_of_change_is_found",
+    ),
+    Mutant(
+        "inspection ignores its limit of bytes",
+        "steps/publishing/inspection.py::_Inspector._batches",
+        Replace("size > self._bytes_left", "False"),
+        "tests/publishing/test_inspection.py::test_inspection_stops_at_each_limit",
+    ),
 )

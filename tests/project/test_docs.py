@@ -29,11 +29,13 @@ from steps.core.keys import Reason
 from steps.core.message import Changes, ClusterLine, commit_message
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
+from steps.kubernetes.categories import Category
 from steps.kubernetes.change_summary import (
     ChangeSummary,
     Count,
     ImageChange,
-    SecurityCategory,
+    ModifiedFiles,
+    NotInspected,
     SecurityChange,
 )
 from steps.runtime.settings.catalogue import catalogue
@@ -125,7 +127,7 @@ def test_every_command_and_option_is_listed() -> None:
     page = DOCS["cli.md"]
     assert set(re.findall(r"^\| `git-sync (\w+)`", page, re.MULTILINE)) == set(cli.commands)
     for command in cli.commands.values():
-        for option in command.params:
+        for option in (param for param in command.params if param.param_type_name == "option"):
             assert f"`{option.opts[0]}" in page, f"{command.name} {option.opts[0]}"
 
 
@@ -289,6 +291,8 @@ PUBLISHED = (
     ChangeSummary,
     Count,
     ImageChange,
+    ModifiedFiles,
+    NotInspected,
     SecurityChange,
     contracts.Run,
     contracts.Shard,
@@ -310,7 +314,7 @@ def test_every_field_of_every_document_is_described(model: type[contracts.Docume
 
 @pytest.mark.parametrize(
     "values",
-    [contracts.Status, contracts.Outcome, Decision, Excess, SecurityCategory],
+    [contracts.Status, contracts.Outcome, Decision, Excess, Category],
     ids=lambda values: values.__name__,
 )
 def test_every_value_of_every_enumeration_is_described(values: type[Enum]) -> None:

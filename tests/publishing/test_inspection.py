@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.git.repository import Repository
-from steps.publishing.inspection import inspect_changes
+from steps.publishing.inspection import Budget, inspect_changes, inspect_published
 from steps.runtime import logs
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.reading import read
@@ -43,8 +43,8 @@ def test_inspection_is_partial_on_a_server_without_old_blobs(bucket: Bucket, tmp
     )
     assert sync().exit == 0
     changes = sync.state["last_run"]["changes"]
-    assert changes["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 0}}
-    assert len(changes["images"]) == changes["inspected"] == 1 - changes["not_inspected"]
+    assert changes["kinds"]["Pod"]["modified"] == 1
+    assert len(changes["images"]) == changes["inspected"] == 1 - len(changes["not_inspected"])
 
 
 def test_inspection_skips_links_and_executables(sync: Sync, bucket: Bucket, repository: Path) -> None:
@@ -59,7 +59,11 @@ def test_inspection_skips_links_and_executables(sync: Sync, bucket: Bucket, repo
     outcome = sync()
     assert outcome.exit == 0
     assert outcome.of("git_diff") == []
-    assert sync.state["last_run"]["changes"]["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 1}}
+    changes = sync.state["last_run"]["changes"]
+    assert changes["kinds"] == {"Pod": {"added": 0, "modified": 1, "deleted": 1, "volatile": 0}}
+    reasons = {one["path"]: one["reason"] for one in changes["not_inspected"]}
+    paths = ("east/shop/Pod/a.yaml", "east/shop/Pod/gone.yaml")
+    assert reasons == dict.fromkeys(paths, "a link, a submodule or an executable file")
 
 
 def test_inspection_is_empty_if_git_fails(
@@ -68,7 +72,7 @@ def test_inspection_is_empty_if_git_fails(
     bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
     assert sync().exit == 0
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert inspect_changes(repository, "clusterbackup/", "0" * 40) == {}
+        assert inspect_published(repository, "clusterbackup/", "0" * 40) == {}
     assert "Failed to inspect the changes" in capsys.readouterr().out
 
 
@@ -76,16 +80,14 @@ def test_inspection_is_empty_after_an_unexpected_error(
     sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert inspect_changes(repository, "clusterbackup/", "no process can be given a \0") == {}
+        assert inspect_published(repository, "clusterbackup/", "no process can be given a \0") == {}
     outcome = CommandResult(0, capsys.readouterr().out).of("git_diff", "warning")
     assert [(line["message"], line["error"]) for line in outcome] == [
         ("Failed to inspect all changes", "ValueError")
     ]
 
 
-def test_inspection_skips_yaml_directives_and_stops_at_its_deadline(
-    sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_inspection_names_unreadable_files_and_stops_at_its_deadline(sync: Sync, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch.git"
     with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
         pods = [f"kind: Pod\nspec: {{containers: [{{name: a, image: {i}}}]}}\n".encode() for i in "bc"]
@@ -96,11 +98,22 @@ def test_inspection_skips_yaml_directives_and_stops_at_its_deadline(
             for pod in pods
         )
         found = inspect_changes(repository, "x/", oid)
-        assert {path: len(file.images) for path, file in found.items()} == {b"east/shop/Pod/a.yaml": 1}
-        assert "in time" not in capsys.readouterr().out
-        assert inspect_changes(repository, "x/", oid, seconds=0) == {}
-    (line,) = CommandResult(0, capsys.readouterr().out).of("git_diff", "warning")
-    assert (line["message"], line["data"]) == ("Failed to inspect all changes in time", {"files": 2})
+        images = [one.containers[0].image for one in found[b"east/shop/Pod/a.yaml"].after]
+        assert images == ["c"]
+        assert found[b"east/shop/Pod/b.yaml"].reason == "contains a YAML directive"
+        assert inspect_changes(repository, "x/", oid, budget=Budget(seconds=0)) == {}
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(total_bytes=60), Budget(files=1), Budget(facts=1)], ids=["bytes", "files", "facts"]
+)
+def test_inspection_stops_at_each_limit(budget: Budget, sync: Sync, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
+        pod = b"kind: Pod\nspec: {containers: [{name: a, image: %d}]}\n"
+        files = {f"x/east/shop/Pod/{n}.yaml": pod % n for n in range(5)}
+        oid = commit_files(scratch, files)
+        assert len(inspect_changes(repository, "x/", oid, budget=budget)) == 1
 
 
 def test_inspection_fetches_old_versions_of_inspected_files_only(
@@ -114,21 +127,7 @@ def test_inspection_fetches_old_versions_of_inspected_files_only(
     assert sync().exit == 0
     listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
     fetched = {path for path, oid in old.items() if oid in listed.decode().split()}
-    assert len(fetched) == sync.state["last_run"]["changes"]["inspected"] == 8
-    assert paths[0] not in fetched
-
-
-def test_inspection_fetches_no_old_version_of_irrelevant_files(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    kinds = ("ConfigMap", "Deployment", "Service")
-    paths = {kind: f"clusterbackup/east/shop/{kind}/a.yaml" for kind in kinds}
-    commit_files(repository, {path: f"kind: {kind}\n".encode() for kind, path in paths.items()})
-    old = {path: entry.sha for path, entry in tree(repository).items()}
-    bucket.put_many({path: f"kind: {kind}\na: b\n".encode() for kind, path in paths.items()})
-    assert sync().exit == 0
-    listed = git(sync.work_dir / ".git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
-    assert [kind for kind in kinds if old[paths[kind]] in listed.decode()] == ["Deployment"]
     changes = sync.state["last_run"]["changes"]
-    assert (changes["inspected"], changes["not_inspected"]) == (3, 0)
-    assert changes["kinds"].keys() == set(kinds)
+    assert len(fetched) == changes["inspected"] == 10
+    assert paths[0] not in fetched
+    assert [one["reason"] for one in changes["not_inspected"]] == ["larger than 512 KiB"]

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,14 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from steps.core import limits
 from tests.support.idle import idle_clients
 from tests.support.process import await_port, free_port
 from tests.support.receiver import Delivery, Receiver, receiver
-from tests.support.repositories import bare_repository, git_environment, sha
-from tests.support.sync import Sync
 from tests.support.trickle import HEADERS, trickling
 
 if TYPE_CHECKING:
@@ -32,6 +28,7 @@ if TYPE_CHECKING:
     import trustme
 
     from tests.support.bucket import Bucket
+    from tests.support.sync import Sync
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "clusterbackup/east/shop/Deployment/a.yaml"
@@ -91,6 +88,7 @@ def test_webhook_without_a_secret_is_not_signed(notifying: Sync, hook: Receiver)
         ("change", ["success"]),
         ("failure", ["failed"]),
         ("change, failure", ["success", "failed"]),
+        ("substance", ["success"]),
         ("", ["success", "success", "failed"]),
     ],
 )
@@ -101,6 +99,16 @@ def test_webhook_on_selects_the_runs(on: str, expected: list[str], notifying: Sy
     assert selective(MINIO_BUCKET="absent").exit == 40
     assert selective("run", "--dry-run").exit == 0
     assert [payload(delivery)["run"]["outcome"] for delivery in hook.got] == expected
+
+
+def test_webhook_on_substance_skips_volatile_changes(notifying: Sync, bucket: Bucket, hook: Receiver) -> None:
+    selective = notifying.with_settings(WEBHOOK_ON="substance")
+    pod = b"kind: Pod\nmetadata: {name: a, resourceVersion: '%d'}\nspec: {nodeName: %s}\n"
+    for content in (pod % (1, b"x"), pod % (2, b"x"), pod % (3, b"y")):
+        bucket.put(KEY, content)
+        assert selective().exit == 0
+    changes = [payload(delivery)["run"]["changes"]["objects"] for delivery in hook.got]
+    assert [(one["added"], one["modified"]) for one in changes] == [(1, 0), (0, 1)]
 
 
 def test_webhook_on_rejects_unknown_values(notifying: Sync) -> None:
@@ -222,73 +230,3 @@ def test_example_receiver_closes_a_connection_whose_request_trickles() -> None:
                 answer = client.recv(1)
         assert answer == b""
         assert time.monotonic() - began < 12
-
-
-def changes(clone: Path, before: str, after: str, **environment: str) -> tuple[int, list[str]]:
-    """Return exit code and output of the CI example for a push."""
-    done = subprocess.run(
-        [str(EXAMPLES / "ci" / "backup-changes.sh"), before, after],
-        cwd=clone,
-        env=git_environment() | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stderr == ""
-    return done.returncode, done.stdout.splitlines()
-
-
-def test_ci_example_lists_the_changes_of_a_push(bucket: Bucket, tmp_path: Path) -> None:
-    repository = bare_repository(tmp_path / "backups.git")
-    sync = Sync.between(bucket, repository, tmp_path / "work")
-    bucket.put_many({KEY: b"a", "clusterbackup/west/a b/größe.yaml": b"x", "clusterbackup/west/c.yaml": b"x"})
-    assert sync().exit == 0
-    first = sha(repository)
-    bucket.put_many({KEY: b"changed", "clusterbackup/east/shop/networkpolicies/deny.yaml": b"x"})
-    bucket.delete("clusterbackup/west/c.yaml")
-    assert sync().exit == 0
-    second = sha(repository)
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", repository, clone], env=git_environment(), check=True)
-    assert changes(clone, "0" * 40, first) == (
-        0,
-        ["- ` east `: 1 new, 0 modified, 0 deleted", "- ` west `: 2 new, 0 modified, 0 deleted"],
-    )
-    pushed = [
-        "- ` east `: 1 new, 1 modified, 0 deleted",
-        "- ` west `: 0 new, 0 modified, 1 deleted",
-        "",
-        "Security-relevant changes:",
-        "",
-        "- A ` clusterbackup/east/shop/networkpolicies/deny.yaml `",
-    ]
-    assert changes(clone, first, second) == (0, pushed)
-    assert changes(clone, first, second, FAIL_ON_MARKED="1") == (1, pushed)
-
-
-def test_ci_example_puts_every_name_into_a_code_span(bucket: Bucket, tmp_path: Path) -> None:
-    """GitHub renders the output as Markdown, in GITHUB_STEP_SUMMARY."""
-    repository = bare_repository(tmp_path / "backups.git")
-    sync = Sync.between(bucket, repository, tmp_path / "work")
-    names = ["[Sign in](x)", "``[a](b)`", "<img src=x>", "@everyone", "::error::x"]
-    bucket.put_many({f"clusterbackup/{name}/Secret/[b](c).yaml": b"x" for name in names})
-    assert sync().exit == 0
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", repository, clone], env=git_environment(), check=True)
-    code, lines = changes(clone, "0" * 40, sha(repository))
-    assert code == 0
-    assert "- ``` ``[a](b)` ```: 1 new, 0 modified, 0 deleted" in lines
-    assert "- A ` clusterbackup/[Sign in](x)/Secret/[b](c).yaml `" in lines
-    for line in filter(None, lines):
-        outside = re.sub(r"(?<!`)(`+) .*? \1(?!`)", "", line)
-        assert re.fullmatch(
-            r"- : \d+ new, \d+ modified, \d+ deleted|- [AMD] |Security-relevant changes:", outside
-        )
-
-
-@pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml"])
-def test_ci_examples_call_the_script_for_the_path_of_the_backups(name: str) -> None:
-    text = (EXAMPLES / "ci" / name).read_text()
-    yaml.safe_load(text)
-    assert "ci/backup-changes.sh" in text
-    assert "clusterbackup/**" in text

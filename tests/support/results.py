@@ -17,11 +17,12 @@ from steps.contracts import (
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision
 from steps.core.git_objects import Change
+from steps.kubernetes.categories import Category
 from steps.kubernetes.change_summary import (
     ChangeSummary,
     Count,
     ImageChange,
-    SecurityCategory,
+    NotInspected,
     SecurityChange,
 )
 
@@ -69,14 +70,19 @@ def hostile() -> RunResult:
     changes = ChangeSummary(
         kinds={EVIL: Count(added=1)},
         namespaces={EVIL: Count(added=1)},
-        images=(ImageChange(path=EVIL, container=EVIL, before=EVIL, after=EVIL),),
+        images=(ImageChange(object=EVIL, path=EVIL, container=EVIL, before=EVIL, after=EVIL),),
+        not_inspected=(NotInspected(path=EVIL, reason=EVIL),),
         security_changes=(
             SecurityChange(
+                object=EVIL,
                 path=EVIL,
                 change=Change.ADDED,
-                category=SecurityCategory.RBAC,
+                category=Category.RBAC,
                 granted=(EVIL,),
                 revoked=(EVIL,),
+                keys_added=(EVIL,),
+                keys_removed=(EVIL,),
+                keys_changed=(EVIL,),
             ),
         ),
     )

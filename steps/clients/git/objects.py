@@ -7,9 +7,8 @@ from io import BytesIO
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from steps.core.changes import TreeRow
-from steps.core.git_objects import Change
+from steps.core.git_objects import BlobChange, Change
 from steps.core.git_objects import Mode as GitMode
-from steps.kubernetes.change_summary import BlobChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,20 +88,17 @@ class Objects:
         answers = (line.split() for line in found.decode().split("\n") if line)
         return {oid for oid, kind in answers if kind == "blob"}
 
-    def contents(self, oids: Iterable[str], *, each: int, total: int) -> Iterator[tuple[str, bytes]]:
-        """Yield id and bytes of those of these blobs that are present.
-
-        Skips blobs of more than ``each`` bytes, and those that would exceed ``total`` bytes in sum.
-        """
-        sizes = self._git.run(
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """Return the sizes of those of these ids that are blobs and present."""
+        found = self._git.run(
             "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", stdin=lines(oids)
         )
-        wanted = bytearray()
-        for _blob, size, oid in (line.split() for line in sizes.splitlines() if line.startswith(b"blob ")):
-            if int(size) <= min(each, total):
-                total -= int(size)
-                wanted += oid + b"\n"
-        output = BytesIO(self._git.run("cat-file", "--batch", "--buffer", stdin=bytes(wanted)))
+        blobs = (line.decode().split() for line in found.splitlines() if line.startswith(b"blob "))
+        return {oid: int(size) for _, size, oid in blobs}
+
+    def contents(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield id and bytes of these blobs, which must be present."""
+        output = BytesIO(self._git.run("cat-file", "--batch", "--buffer", stdin=lines(oids)))
         for head in output:
             oid, _, size = head.split()
             yield oid.decode(), output.read(int(size))

@@ -29,6 +29,7 @@ class On(StrEnum):
 
     ALWAYS = "always"
     CHANGE = "change"
+    SUBSTANCE = "substance"
     FAILURE = "failure"
 
 
@@ -142,7 +143,7 @@ class WebhookSettings(CommitPages, ProxySettings):
     on: Annotated[tuple[On, ...], BeforeValidator(comma_separated)] = Field(
         alias="WEBHOOK_ON",
         default=(On.ALWAYS,),
-        description="when to notify: `always`, `change`, `failure`, or several with commas",
+        description="when to notify: `always`, `change`, `substance`, `failure`, or several with commas",
     )
     secret: SecretStr | None = Field(
         alias="WEBHOOK_SECRET", default=None, description="key for the signature of notifications"

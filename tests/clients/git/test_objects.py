@@ -11,9 +11,8 @@ from steps.clients.git.objects import NEW, Objects
 from steps.clients.git.process import Git
 from steps.core import fast_import
 from steps.core.changes import TreeRow
-from steps.core.git_objects import Change
+from steps.core.git_objects import BlobChange, Change
 from steps.errors import SyncError
-from steps.kubernetes.change_summary import BlobChange
 from tests.support.repositories import (
     GITLINK,
     commit_files,
@@ -127,19 +126,20 @@ def test_blobs_among_leaves_out_absent_objects_and_other_kinds(
     assert objects.blobs_among([]) == set()
 
 
-def test_contents_skip_absent_blobs_and_those_beyond_the_limits(objects: Objects, repository: Path) -> None:
-    commit_files(repository, {"a": b"12345\n", "b": b"", "c": b"1234567890", "d": b"678"})
+def test_sizes_leave_out_absent_objects_and_other_kinds(
+    objects: Objects, repository: Path, commit: str
+) -> None:
+    commit_files(repository, {"a": b"12345\n", "b": b""})
     blobs = {path: entry.sha for path, entry in tree(repository).items()}
-    names = {oid: path for path, oid in blobs.items()}
-    asked = [*blobs.values(), "1" * 40]
+    found = objects.sizes([blobs["a"], blobs["b"], commit, "1" * 40])
+    assert found == {blobs["a"]: 6, blobs["b"]: 0}
 
-    def read(each: int, total: int) -> dict[str, bytes]:
-        return {names[oid]: content for oid, content in objects.contents(asked, each=each, total=total)}
 
-    assert read(100, 100) == {"a": b"12345\n", "b": b"", "c": b"1234567890", "d": b"678"}
-    assert read(9, 100) == {"a": b"12345\n", "b": b"", "d": b"678"}
-    assert read(100, 9) == {"a": b"12345\n", "b": b"", "d": b"678"}
-    assert read(100, 8) == {"a": b"12345\n", "b": b""}
+def test_contents_of_blobs_are_their_bytes(objects: Objects, repository: Path) -> None:
+    commit_files(repository, {"a": b"12345\n", "b": b"", "c": b"\n\n678"})
+    blobs = {path: entry.sha for path, entry in tree(repository).items() if len(path) == 1}
+    found = dict(objects.contents(blobs.values()))
+    assert found == {blobs["a"]: b"12345\n", blobs["b"]: b"", blobs["c"]: b"\n\n678"}
 
 
 def test_fast_import_returns_the_new_commit(objects: Objects, repository: Path, commit: str) -> None:

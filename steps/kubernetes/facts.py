@@ -1,0 +1,120 @@
+"""What the change summary must know about one version of an object; small, and without values of Secrets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from steps.kubernetes import rbac
+from steps.kubernetes.categories import Category, category_of
+from steps.kubernetes.objects import mapping
+from steps.kubernetes.volatile import is_volatile, without_volatile_fields
+from steps.kubernetes.workloads import Container, Pods, pods_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from steps.kubernetes.objects import Identity, KubernetesObject
+
+
+# Labels and annotations that give an object permissions.
+_CLOUD_IDENTITIES = frozenset(
+    {
+        "eks.amazonaws.com/role-arn",
+        "iam.gke.io/gcp-service-account",
+        "azure.workload.identity/client-id",
+        "iam.amazonaws.com/role",
+    }
+)
+_POD_SECURITY_LABEL = "pod-security.kubernetes.io/enforce"
+
+
+class Access(NamedTuple):
+    """What an object gives its pods or its service account beyond RBAC, as in ``hostNetwork``."""
+
+    category: Category
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One version of an object.
+
+    ``digest`` is of all its data, ``substance`` of the data without volatile fields, and ``body`` of the
+    substance without metadata. ``secret_keys`` are the digests of a Secret's values.
+    """
+
+    identity: Identity
+    digest: bytes
+    substance: bytes
+    body: bytes
+    is_volatile: bool = False
+    category: Category | None = None
+    containers: tuple[Container, ...] = ()
+    access: frozenset[Access] = frozenset()
+    grants: frozenset[rbac.Grant] = frozenset()
+    has_more_grants: bool = False
+    binding: rbac.Binding | None = None
+    secret_keys: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many parts the facts have, as a measure of memory."""
+        subjects = len(self.binding.subjects) if self.binding else 0
+        parts = (self.containers, self.access, self.grants, self.secret_keys)
+        return 1 + subjects + sum(map(len, parts))
+
+
+def facts_of(one: KubernetesObject) -> Facts:
+    """Return the facts of an object."""
+    identity, data = one.identity, one.data
+    substance = without_volatile_fields(one)
+    category = category_of(identity)
+    grants, has_more = rbac.grants_of(data) if rbac.is_role(identity) else (frozenset(), False)
+    is_secret = category is Category.SECRET
+    pods = Pods((), frozenset()) if is_secret or not isinstance(data, dict) else pods_of(data)
+    return Facts(
+        identity,
+        _digest(data),
+        _digest(substance),
+        _digest(
+            {k: v for k, v in substance.items() if k != "metadata"}
+            if isinstance(substance, dict)
+            else substance
+        ),
+        is_volatile(one),
+        category,
+        pods.containers,
+        frozenset() if is_secret else _access(data, identity, pods.node_access),
+        grants,
+        has_more,
+        rbac.binding_of(data) if rbac.is_binding(identity) else None,
+        _secret_keys(data) if is_secret else {},
+    )
+
+
+def _access(data: Any, identity: Identity, node_access: frozenset[str]) -> frozenset[Access]:
+    metadata = mapping(mapping(data).get("metadata"))
+    annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
+    found = {Access(Category.POD_SECURITY, what) for what in node_access}
+    for key in _CLOUD_IDENTITIES & annotations.keys():
+        found.add(Access(Category.CLOUD_IDENTITY, f"{key}: {annotations[key]}"))
+    if identity.kind == "Namespace" and _POD_SECURITY_LABEL in labels:
+        found.add(Access(Category.POD_SECURITY, f"{_POD_SECURITY_LABEL}: {labels[_POD_SECURITY_LABEL]}"))
+    return frozenset(found)
+
+
+def _secret_keys(data: Any) -> dict[str, bytes]:
+    fields = mapping(data)
+    return {
+        key: _digest(value)
+        for name in ("data", "stringData")
+        for key, value in mapping(fields.get(name)).items()
+    }
+
+
+def _digest(data: Any) -> bytes:
+    written = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return blake2b(written.encode(errors="surrogatepass"), digest_size=16).digest()

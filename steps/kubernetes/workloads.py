@@ -1,0 +1,89 @@
+"""What the pod templates of an object run: images, and access to the node."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from steps.kubernetes.objects import mapping, mappings, text, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
+# Argo Workflows, Tekton: one container, named by the template around it.
+_SINGLE_CONTAINERS = ("container", "script")
+_KEYS = frozenset({*_CONTAINER_LISTS, *_SINGLE_CONTAINERS})
+_HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
+
+# Per object. A file of 512 KiB has room for about 30,000 containers; no object has a hundred.
+_MAX_CONTAINERS = 1000
+
+
+class Container(NamedTuple):
+    """A container: its place in the object, as in ``spec.template.spec.containers[web]``, and its image."""
+
+    place: str
+    name: str
+    image: str
+
+
+class Pods(NamedTuple):
+    """What the pod templates of an object contain; ``node_access`` is text as in ``hostNetwork``."""
+
+    containers: tuple[Container, ...]
+    node_access: frozenset[str]
+
+
+def pods_of(data: Any) -> Pods:
+    """Return what the pod templates contain, at any depth of an object."""
+    containers: list[Container] = []
+    access: set[str] = set()
+    waiting: list[tuple[str, Any]] = [("", data)]
+    while waiting and len(containers) < _MAX_CONTAINERS and len(access) < _MAX_CONTAINERS:
+        place, node = waiting.pop()
+        if isinstance(node, list):
+            base = place.removesuffix(".")
+            for number, item in enumerate(node):
+                if isinstance(item, dict | list):
+                    name = text(mapping(item).get("name")) or str(number)
+                    waiting.append((f"{base}[{name}].", item))
+            continue
+        if not _KEYS.isdisjoint(node):
+            containers += _containers(place, node)
+            access.update(_node_access(node))
+        waiting += [
+            (f"{place}{key}.", value)
+            for key, value in node.items()
+            # A list of containers is read above, and contains no other pod template.
+            if isinstance(value, dict) or (isinstance(value, list) and key not in _CONTAINER_LISTS)
+        ]
+    return Pods(tuple(containers[:_MAX_CONTAINERS]), frozenset(access))
+
+
+def _containers(place: str, node: dict[str, Any]) -> Iterator[Container]:
+    for key in _CONTAINER_LISTS:
+        for number, container in enumerate(mappings(node.get(key))):
+            name = text(container.get("name")) or str(number)
+            if image := text(container.get("image")):
+                yield Container(f"{place}{key}[{name}]", name, image)
+    for key in _SINGLE_CONTAINERS:
+        container = mapping(node.get(key))
+        if image := text(container.get("image")):
+            yield Container(f"{place}{key}", text(node.get("name")) or key, image)
+
+
+def _node_access(node: dict[str, Any]) -> Iterator[str]:
+    lists = [mappings(node.get(key)) for key in _CONTAINER_LISTS if isinstance(node.get(key), list)]
+    if not lists:
+        return
+    yield from (key for key in _HOST_NAMESPACES if node.get(key) is True)
+    for volume in mappings(node.get("volumes")):
+        if path := text(mapping(volume.get("hostPath")).get("path")):
+            yield f"hostPath {path}"
+    for container in chain.from_iterable(lists):
+        name, context = text(container.get("name")), mapping(container.get("securityContext"))
+        if context.get("privileged") is True:
+            yield f"privileged container {name}"
+        added = texts(mapping(context.get("capabilities")).get("add"))
+        yield from (f"capability {capability} of container {name}" for capability in added)

@@ -1,0 +1,123 @@
+"""The volatile fields of objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from steps.kubernetes.objects import Identity, KubernetesObject
+from steps.kubernetes.volatile import EVERY_ITEM, is_volatile, parse_path, without_volatile_fields
+
+
+def make(kind: str, group: str = "", **fields: Any) -> KubernetesObject:
+    return KubernetesObject(Identity(group, kind, "shop", "a"), {"kind": kind, **fields})
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("status", ("status",)),
+        ("spec.a.b", ("spec", "a", "b")),
+        ("metadata.annotations[example.com/a.b]", ("metadata", "annotations", "example.com/a.b")),
+        ("spec.list[*].x", ("spec", "list", EVERY_ITEM, "x")),
+        ("a[b][c]", ("a", "b", "c")),
+    ],
+)
+def test_path_of_a_field(written: str, path: tuple[str | None, ...]) -> None:
+    assert parse_path(written) == path
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "a[",
+        "a[]",
+        "kind",
+        "apiVersion",
+        "metadata",
+        "metadata.name",
+        "metadata[name]",
+    ],
+)
+def test_path_that_is_wrong_or_protected_is_rejected(written: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_path(written)
+
+
+def test_volatile_fields_are_removed_and_the_object_is_unchanged() -> None:
+    metadata = {
+        "name": "a",
+        "uid": "u",
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        "labels": {},
+    }
+    one = make("Deployment", "apps", metadata=metadata, status={"replicas": 1}, spec={"replicas": 1})
+    before = repr(one)
+    assert without_volatile_fields(one) == {
+        "kind": "Deployment",
+        "metadata": {"name": "a", "labels": {}},
+        "spec": {"replicas": 1},
+    }
+    assert repr(one) == before
+
+
+def test_fields_of_a_kind_are_volatile_in_this_kind_only() -> None:
+    annotations = {"deployment.kubernetes.io/revision": "2", "x": "y"}
+    metadata = {"annotations": annotations}
+    kept = without_volatile_fields(make("Deployment", "apps", metadata=metadata))
+    assert kept["metadata"] == {"annotations": {"x": "y"}}
+    other = without_volatile_fields(make("StatefulSet", "apps", metadata=metadata))
+    assert other["metadata"] == metadata
+    spec = {"holderIdentity": "a", "leaseDurationSeconds": 15}
+    lease = without_volatile_fields(make("Lease", "coordination.k8s.io", spec=spec))
+    assert lease["spec"] == {"leaseDurationSeconds": 15}
+    assert without_volatile_fields(make("Lease", "example.com", spec=spec))["spec"] == spec
+
+
+MANAGED = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+
+
+@pytest.mark.parametrize(
+    ("one", "volatile"),
+    [
+        (make("Event"), True),
+        (make("Event", "events.k8s.io"), True),
+        (make("Event", "example.com"), False),
+        (make("Endpoints"), False),
+        (
+            make(
+                "Endpoints",
+                metadata={"labels": {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}},
+            ),
+            True,
+        ),
+        (
+            make(
+                "EndpointSlice",
+                "discovery.k8s.io",
+                metadata={
+                    "labels": {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
+                },
+            ),
+            True,
+        ),
+        (make("EndpointSlice", "discovery.k8s.io", metadata={"labels": {"a": "b"}}), False),
+        (make("ConfigMap"), False),
+    ],
+)
+def test_objects_that_controllers_create_are_volatile(one: KubernetesObject, volatile: bool) -> None:
+    assert is_volatile(one) is volatile
+
+
+@pytest.mark.parametrize("value", ["text", None, 1, ["a"], {}])
+def test_fields_of_unexpected_types_are_kept(value: object) -> None:
+    one = make("Pod", metadata=value)
+    assert without_volatile_fields(one)["metadata"] == value
+    document = KubernetesObject(Identity("", "", "", ""), value)
+    assert without_volatile_fields(document) == value

@@ -1,0 +1,80 @@
+"""Images and access to the node of pod templates."""
+
+from __future__ import annotations
+
+from steps.kubernetes.objects import read_objects
+from steps.kubernetes.workloads import pods_of
+
+
+def pods(content: str) -> list[tuple[str, str, str]]:
+    (one,) = read_objects(content.encode())
+    return sorted(pods_of(one.data).containers)
+
+
+def access(content: str) -> frozenset[str]:
+    (one,) = read_objects(content.encode())
+    return pods_of(one.data).node_access
+
+
+def test_containers_of_every_kind_are_found_at_any_depth() -> None:
+    assert pods(
+        """
+spec:
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          initContainers: [{name: migrate, image: "shop:1"}]
+          containers: [{name: shop, image: "shop:1.2"}, {image: "no-name"}, {name: no-image}]
+          ephemeralContainers: [{name: debug, image: busybox}]
+"""
+    ) == [
+        ("spec.jobTemplate.spec.template.spec.containers[1]", "1", "no-name"),
+        ("spec.jobTemplate.spec.template.spec.containers[shop]", "shop", "shop:1.2"),
+        ("spec.jobTemplate.spec.template.spec.ephemeralContainers[debug]", "debug", "busybox"),
+        ("spec.jobTemplate.spec.template.spec.initContainers[migrate]", "migrate", "shop:1"),
+    ]
+
+
+def test_templates_of_argo_name_their_containers() -> None:
+    text = "spec: {templates: [{name: build, container: {image: a}}, {name: test, script: {image: b}}]}"
+    assert pods(text) == [
+        ("spec.templates[build].container", "build", "a"),
+        ("spec.templates[test].script", "test", "b"),
+    ]
+
+
+def test_containers_of_one_name_in_two_pod_templates_have_different_places() -> None:
+    template = "{spec: {containers: [{name: main, image: %s}]}}"
+    found = pods(f"spec: {{master: {template % 'a'}, worker: {template % 'b'}}}")
+    assert [place for place, _, _ in found] == [
+        "spec.master.spec.containers[main]",
+        "spec.worker.spec.containers[main]",
+    ]
+
+
+def test_access_to_the_node() -> None:
+    assert access(
+        """
+spec:
+  hostPID: true
+  hostNetwork: false
+  volumes: [{name: a, hostPath: {path: /etc}}, {name: b, emptyDir: {}}]
+  containers:
+  - {name: a, securityContext: {privileged: true}}
+  - {name: b, securityContext: {capabilities: {add: [SYS_ADMIN], drop: [ALL]}}}
+"""
+    ) == {"hostPID", "hostPath /etc", "privileged container a", "capability SYS_ADMIN of container b"}
+
+
+def test_a_mapping_without_containers_gives_no_access() -> None:
+    assert access("data: {hostNetwork: true, privileged: true}") == frozenset()
+
+
+def test_unexpected_types_are_ignored() -> None:
+    assert pods("spec: {containers: text, initContainers: [1, {image: [x]}, null], container: 1}") == []
+
+
+def test_number_of_containers_is_limited() -> None:
+    containers = ",".join("{image: a}" for _ in range(3000))
+    assert len(pods(f"spec: {{containers: [{containers}]}}")) == 1000
