@@ -324,3 +324,44 @@ def serve(context: click.Context) -> Exit:
 def health(context: click.Context) -> Exit:
     """Exit 0 if the last success is recent enough, else 1."""
     return _commands(context).health()
+
+
+@cli.command()
+@click.argument("revisions", metavar="A..B")
+@click.option(
+    "--repo",
+    type=_PATH,
+    default=".",
+    metavar="DIR",
+    help="Clone of the repository [default: this directory].",
+)
+@click.option(
+    "--path",
+    default="clusterbackup/",
+    metavar="DIR",
+    help="Directory of the backups in the repository, as GIT_PATH [default: clusterbackup/].",
+)
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(["text", "markdown", "json"]),
+    default="text",
+    help="How to print the summary [default: text].",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="KIND[,KIND]",
+    help="Exit 1 if there is such a change: rbac, secret, network_policy, webhook, pod_security, "
+    "cloud_identity, crd, image, not_inspected; or all.",
+)
+def inspect(revisions: str, repo: Path, path: str, how: str, fail_on: tuple[str, ...]) -> Exit:
+    """Summarize what changed between two commits of the repository."""
+    from steps.history import inspect as inspection
+
+    kinds = inspection.parse_kinds(fail_on)
+    summary = inspection.inspect(repo, revisions, path)
+    click.echo(inspection.printed(summary, inspection.Format(how), revisions))
+    for failure in inspection.failures(summary, kinds):
+        click.echo(f"--fail-on: {failure}", err=True)
+    return inspection.exit_code(summary, kinds)

@@ -1,0 +1,55 @@
+"""A repository on this machine that contains backups: a clone with or without files, only read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steps.clients.git.objects import Objects
+from steps.clients.git.process import Git, check_installed
+from steps.core.git_objects import EMPTY_TREE
+from steps.core.operations import Operation
+from steps.errors import FixCommandLine, SyncError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# The user's own configuration does not apply, so that the output does not depend on it.
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+}
+
+
+class Clone(Objects):
+    """The repository in or above ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        check_installed()
+        if not directory.is_dir():
+            raise FixCommandLine(
+                Operation.GIT_DIFF, "Failed to read the repository", f"--repo {directory}: no such directory"
+            )
+        self._git = Git(directory, _ENVIRONMENT, ())
+
+    def commit(self, revision: str) -> str:
+        """Return the id of the commit that a revision names. Raises FixCommandLine."""
+        try:
+            found = self._git.run(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+            )
+        except SyncError as problem:
+            raise FixCommandLine(
+                Operation.GIT_DIFF, "Failed to find the commit", f"{revision}: {problem.error}"
+            ) from problem
+        return found.decode().strip()
+
+    def commit_before(self, revision: str) -> str:
+        """Return the same; the empty tree for an id of zeros, which CI systems use for a new branch."""
+        return EMPTY_TREE if revision and not revision.strip("0") else self.commit(revision)
+
+    def fetch_blobs(self, oids: Iterable[str], *, timeout: float) -> None:
+        """Do nothing: git itself fetches the blobs that a partial clone lacks."""
