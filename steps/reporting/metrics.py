@@ -33,11 +33,16 @@ if TYPE_CHECKING:
 
 
 def exposition(
-    settings: HealthSettings, state: State | None, accept: str = "", *, age_seconds: float = 0.0
+    settings: HealthSettings,
+    state: State | None,
+    accept: str = "",
+    *,
+    age_seconds: float = 0.0,
+    served_since: datetime | None = None,
 ) -> tuple[bytes, str]:
     """Return all metrics and their content type; ``accept`` is the Accept header of the scraper."""
     encode, content_type = choose_encoder(accept)
-    return encode(_registry(settings, state, age_seconds)), content_type
+    return encode(_registry(settings, state, age_seconds, served_since)), content_type
 
 
 def push(settings: PushgatewaySettings, state: State) -> None:
@@ -76,18 +81,28 @@ def _sender(settings: PushgatewaySettings) -> Callable[..., Callable[[], None]]:
 
 
 def _registry(
-    settings: HealthSettings, state: State | None, age_seconds: float | None = None
+    settings: HealthSettings,
+    state: State | None,
+    age_seconds: float | None = None,
+    served_since: datetime | None = None,
 ) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(_Collector(settings, state, age_seconds))
+    registry.register(_Collector(settings, state, age_seconds, served_since))
     return registry
 
 
 class _Collector(Collector):
-    def __init__(self, settings: HealthSettings, state: State | None, age_seconds: float | None) -> None:
+    def __init__(
+        self,
+        settings: HealthSettings,
+        state: State | None,
+        age_seconds: float | None,
+        served_since: datetime | None,
+    ) -> None:
         self._settings = settings
         self._state = state
         self._age_seconds = age_seconds
+        self._served_since = served_since
 
     def collect(self) -> Iterator[Metric]:
         yield from _totals(self._state.counters if self._state else Counters())
@@ -96,6 +111,7 @@ class _Collector(Collector):
         if self._age_seconds is not None:
             text = "Seconds since `serve` could last read the state; 0 while it can."
             yield _gauge("state_age_seconds", text, self._age_seconds)
+        yield from _schedule(self._settings, self._state, self._served_since)
         if self._state is None:
             return
         if self._state.last_run:
@@ -110,7 +126,6 @@ class _Collector(Collector):
         if self._state.last_success:
             at = self._state.last_success.at
             yield _gauge("last_success_timestamp", "When the last successful run ended.", at.timestamp())
-        yield from _schedule(self._settings, self._state)
         yield from _clusters(self._state.clusters, self._state.listed)
 
 
@@ -159,18 +174,25 @@ def _last_filtered_run(run: RunResult) -> Iterator[Metric]:
     yield _gauge("last_filtered_run_exit_code", "Exit code of the last run with filter options.", code)
 
 
-def _schedule(settings: HealthSettings, state: State) -> Iterator[Metric]:
-    """When runs are due. Computed here because PromQL cannot evaluate a cron expression."""
+def _schedule(
+    settings: HealthSettings, state: State | None, served_since: datetime | None
+) -> Iterator[Metric]:
+    """When runs are due. Computed here because PromQL cannot evaluate a cron expression.
+
+    Before the first success, it is overdue from some time after ``served_since``: an installation whose
+    schedule never fires has no run that could report it.
+    """
     schedule, timezone = settings.schedule, settings.timezone
-    if schedule and state.last_run:
+    if schedule and state and state.last_run:
         began = state.last_run.started_at
         due = next_firing(began, schedule, timezone)
         yield _gauge("next_run_timestamp_seconds", "When the next run is due.", due.timestamp())
         interval = shortest_interval(began, schedule, timezone).total_seconds()
         yield _gauge("expected_interval_seconds", "Shortest time between two scheduled runs.", interval)
-    if state.last_success:
+    since = state.last_success.at if state and state.last_success else served_since
+    if since:
         overdue = stale_after(
-            state.last_success.at,
+            since,
             max_age=settings.max_age,
             schedule=schedule,
             timezone=timezone,

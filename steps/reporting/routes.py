@@ -36,6 +36,7 @@ class Routes:
     def __init__(self, settings: HttpSettings, states: LastReading) -> None:
         self._settings = settings
         self._states = states
+        self._since = datetime.now(UTC)
 
     def respond(self, path: str, accept: str) -> Response:
         """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
@@ -66,7 +67,11 @@ class Routes:
         from steps.reporting.metrics import exposition
 
         body, content_type = exposition(
-            self._settings, reading.state, accept, age_seconds=reading.age_seconds
+            self._settings,
+            reading.state,
+            accept,
+            age_seconds=reading.age_seconds,
+            served_since=self._since,
         )
         return Response(HTTPStatus.OK, content_type, body)
 

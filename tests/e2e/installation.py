@@ -41,7 +41,7 @@ class Node:
     started: str
     finished: str
     name: str
-    label: str  # the input parameter `label`: the label of a download's shard
+    label: str  # the input parameter `shard`: the label of a download's shard
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Run:
                     (
                         parameter.get("value", "")
                         for parameter in node.get("inputs", {}).get("parameters", [])
-                        if parameter["name"] == "label"
+                        if parameter["name"] == "shard"
                     ),
                     "",
                 ),

@@ -345,9 +345,7 @@ def test_forty_clusters_sync_in_single_and_shared_shards(installation: Installat
     run = installation.sync()
     assert_success(run)
     assert len(run.pods("download")) == 4
-    assert {node.name for node in run.pods("download")} == {
-        f"download({n}:index:{n},label:shard-{n})(0)" for n in range(4)
-    }
+    assert {node.name for node in run.pods("download")} == {f"download({n}:shard-{n})(0)" for n in range(4)}
     assert installation.commits() == 1
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,7 @@ from steps.reporting.metrics import exposition
 from steps.runtime.settings.reading import read
 from tests.support.process import free_port
 from tests.support.receiver import Receiver, receiver
+from tests.support.results import NOON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,13 @@ def exposed(sync: Sync) -> Samples:
 
 
 # -- values ---------------------------------------------------------------------------------------
+
+
+def test_served_metrics_are_overdue_before_the_first_success() -> None:
+    settings = read({"SYNC_SCHEDULE": "0 * * * *"}).http
+    text = exposition(settings, None, served_since=NOON)[0].decode()
+    assert f"git_sync_overdue_timestamp_seconds {(NOON + timedelta(hours=3)).timestamp()!r}" in text
+    assert "git_sync_overdue" not in exposition(settings, None)[0].decode()
 
 
 def test_required_metrics_have_the_required_names_and_no_labels(sync: Sync, bucket: Bucket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -33,6 +34,17 @@ class On(StrEnum):
     FAILURE = "failure"
 
 
+_CRON_FIELDS = 5
+
+
+def _fires_in_argo(schedule: str) -> bool:
+    """Whether robfig/cron v3, the parser of Argo and Kubernetes, accepts what CronSim accepts."""
+    fields = schedule.upper().split()
+    last_days = {"L", "W", "LW"}.intersection(re.findall("[A-Z]+", schedule.upper()))
+    is_sunday_7 = "7" in re.findall(r"\d+", fields[-1].partition("/")[0])
+    return len(fields) == _CRON_FIELDS and not last_days and not is_sunday_7 and "#" not in schedule
+
+
 def _timezone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -46,6 +58,11 @@ def _schedule(text: str) -> str:
         CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError:
         raise ValueError(f"{text!r} is not a cron schedule; write it like */15 * * * *") from None
+    if not _fires_in_argo(text):
+        raise ValueError(
+            f"{text!r} never fires in Argo and Kubernetes: write five fields without L, W and #, "
+            "and Sunday as 0"
+        )
     return text
 
 

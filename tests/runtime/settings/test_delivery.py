@@ -27,6 +27,19 @@ def test_schedule_rejects_what_never_fires(text: str) -> None:
     assert "is not a cron schedule" in one_problem("SYNC_SCHEDULE", text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["0 4 * * 7", "0 4 * * 5-7", "0 0 L * *", "0 0 * * 5L", "0 0 LW * *", "0 0 * * 5#2", "* * * * * *"],
+)
+def test_schedule_rejects_what_argo_and_kubernetes_reject(text: str) -> None:
+    assert "never fires in Argo and Kubernetes" in one_problem("SYNC_SCHEDULE", text)
+
+
+@pytest.mark.parametrize("text", ["0 4 * JUL WED", "7 7 7 7 0-6", "*/7 * * * */7", "0 4 * * SUN"])
+def test_schedule_accepts_what_argo_accepts(text: str) -> None:
+    assert value_of("SYNC_SCHEDULE", text) == text
+
+
 def test_webhook_on_accepts_several_values() -> None:
     assert value_of("WEBHOOK_ON", "change,\nfailure") == (On.CHANGE, On.FAILURE)
 
