@@ -610,6 +610,26 @@ MUTANTS = (
         "tests/publishing/test_push.py::test_push_rejected_by_a_hook_is_not_retried",
     ),
     Mutant(
+        "a web page taken for an empty repository",
+        "steps/clients/git/repository.py::Repository._listed",
+        never("not A.packets"),
+        "tests/clients/git/test_remote.py::test_page_in_place_of_the_refs_is_not_an_empty_repository[empty]",
+    ),
+    Mutant(
+        "everything is downloaded for a host that accepts no push",
+        "steps/planning/baselines.py::_Writer.of_branch",
+        Delete("A.prove_push()"),
+        "tests/clients/git/test_remote.py::"
+        "test_first_run_proves_before_the_download_that_pushes_are_accepted",
+    ),
+    Mutant(
+        "a refusal of the host over SSH is retried",
+        "steps/clients/git/output.py::Output.is_ended_by_host",
+        Without("over_ssh"),
+        "tests/clients/git/test_host_answers.py::"
+        "test_host_that_ends_the_ssh_session_with_words_refuses_unless_they_are_passing[gitlab-read-only-key]",
+    ),
+    Mutant(
         "branch found by the end of its name",
         "steps/clients/git/repository.py::Repository._listed",
         Replace("tips.get(A)", "next((oid for ref, oid in tips.items() if ref.endswith(A)), None)"),

@@ -108,14 +108,20 @@ def _reads(setup: Served, what: str, selection: _Selection) -> set[int]:
     setup.server.serve = lambda request: (
         replica if request.service == "git-upload-pack" and selection.next() else None
     )
-    return {0, 30} if selection.lasting else {0}
+    return _exits_with_replica(what, selection)
 
 
 def _refs(setup: Served, what: str, selection: _Selection) -> set[int]:
     """Serve fetches and the refs for a push from such a replica; pushes go to the real repository."""
     replica = _replica(setup, what)
     setup.server.serve = lambda request: replica if not _is_push(request) and selection.next() else None
-    return {0, 30} if selection.lasting else {0}
+    return _exits_with_replica(what, selection)
+
+
+def _exits_with_replica(what: str, selection: _Selection) -> set[int]:
+    """An empty replica looks as if the branch had been deleted, which the branch guard refuses."""
+    lasting = {0, 20, 30} if what == "empty" else {0, 30}
+    return lasting if selection.lasting else {0}
 
 
 def _replica(setup: Served, what: str) -> Path:

@@ -82,7 +82,7 @@ def expect_exit(result: CommandResult, exits: set[int]) -> None:
         raise Unsafe(f"exit code {result.exit}, not {sorted(exits)}: {result.errors}")
     errors = [line for line in result.lines if line["level"] == "error" and line["message"] != _CONFLICT]
     clear = [line for line in errors if line["operation"].startswith("git_") and line["error"]]
-    if len(clear) != (result.exit in {30, 40}):
+    if len(clear) != (result.exit in {20, 30, 40}):
         raise Unsafe(f"exit code {result.exit} with {len(clear)} errors: {result.errors}")
 
 

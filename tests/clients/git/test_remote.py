@@ -49,9 +49,10 @@ def test_page_in_place_of_the_refs_is_not_an_empty_repository(
     page: Reply, first_run: Sync, git_server: GitServer, proxy: S3FaultProxy
 ) -> None:
     git_server.answer = lambda _: page
-    outcome = first_run()
-    assert outcome.exit == 40
-    assert error(outcome).startswith(NOT_GIT)
+    for arguments in ("run",), ("run", "--dry-run"):
+        outcome = first_run(*arguments)
+        assert outcome.exit == 40
+        assert error(outcome).startswith(NOT_GIT)
     assert proxy.fetched == []
 
 
