@@ -80,6 +80,7 @@ class Commands:
                 Operation.CONFIGURATION,
                 "Failed to start a download-only run",
                 "its files would be lost: with --cache, a volume exists for one run; set GIT_REPOSITORY",
+                setting="GIT_REPOSITORY",
             )
         start = self._start(configured, _checked(run_id) if run_id else new_run_id())
         with volume.locked(), _failure_recorded(volume, start):
@@ -255,6 +256,7 @@ def _require_same(name: str, here: str | None, found: str | None) -> None:
             Operation.CONFIGURATION,
             "The settings differ from those of the run",
             f"{name} is {here!r}, but {found!r} in the run: use the run's settings, or another --run-id",
+            setting=name,
         )
 
 
@@ -267,11 +269,17 @@ def _run(volume: Volume, run_id: str | None) -> Run:
 def _read_document_of(path: Path, kind: type[D], run_id: str) -> D:
     """Read what an earlier step of this run wrote."""
     if not path.exists():
-        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to find the run", f"{path} does not exist")
+        cause = f"{path} does not exist"
+        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to find the run", cause, path=str(path))
     document = read_document(path, kind)
     if document.run_id != run_id:
-        problem = f"{path} belongs to run {printable(document.run_id)}: restore or remove it"
-        raise FixConfiguration(Operation.SETUP_WORKDIR, "Failed to read the working directory", problem)
+        raise FixConfiguration(
+            Operation.SETUP_WORKDIR,
+            "Failed to read the working directory",
+            f"{path} belongs to another run: restore or remove it",
+            path=str(path),
+            run=printable(document.run_id),
+        )
     return document
 
 
@@ -281,6 +289,7 @@ def _checked(run_id: str) -> str:
             Operation.DISCOVER,
             "Invalid run id",
             f"{printable(run_id)!r}: use up to 128 letters, digits, dots, dashes and underscores",
+            run=printable(run_id),
         )
     return run_id
 

@@ -202,15 +202,17 @@ def _new_clusters(settings: Settings, found: _Found, in_git: set[str]) -> _New:
 def _run_clusters(settings: Settings, store: ObjectStore, found: _Found, clusters: set[str]) -> set[str]:
     """Return the run's clusters. Raises FixConfiguration if there are none, with the names that exist."""
     here = f"under {settings.s3.prefix!r} in bucket {store.bucket!r}"
+    where = {"bucket": store.bucket, "prefix": settings.s3.prefix}
     if not clusters and not found.count and found.excluded:
         names = ", ".join(found.excluded_sample) + (" …" if found.excluded > SAMPLE_SIZE else "")
-        raise FixConfiguration(Operation.DISCOVER, "CLUSTERS matches no cluster", f"clusters {here}: {names}")
+        cause = f"clusters {here}: {names}"
+        raise FixConfiguration(Operation.DISCOVER, "CLUSTERS matches no cluster", cause, **where)
     if not found.count and not found.excluded:
         prefixes = ", ".join(map(printable, store.prefixes())) or "none"
         advice = f"no object {here}; its prefixes: {prefixes}; check MINIO_BUCKET and MINIO_PREFIX"
         if not clusters:
-            raise FixConfiguration(Operation.DISCOVER, "Failed to find any cluster", advice)
-        logs.warning(Operation.DISCOVER, "The bucket contains no cluster", error=advice)
+            raise FixConfiguration(Operation.DISCOVER, "Failed to find any cluster", advice, **where)
+        logs.warning(Operation.DISCOVER, "The bucket contains no cluster", error=advice, **where)
     return clusters
 
 

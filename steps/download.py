@@ -152,7 +152,10 @@ class _Shard:
         """Record that the cluster is not complete at the deadline."""
         cause = "not complete after DOWNLOAD_TIMEOUT: raise it, or see why the store is slow"
         # Not TryAgain: a retry of this run would begin after the deadline, too.
-        return self._failed(cluster, FixConfiguration(Operation.DOWNLOAD, "Failed to download", cause))
+        return self._failed(
+            cluster,
+            FixConfiguration(Operation.DOWNLOAD, "Failed to download", cause, setting="DOWNLOAD_TIMEOUT"),
+        )
 
     def _failed(self, cluster: str, problem: SyncError) -> Exit:
         failure = ClusterFailure(
@@ -172,6 +175,7 @@ class _Shard:
                 Operation.DOWNLOAD,
                 "Failed to download",
                 f"Git has a file at {path}, where the cluster's directory must be",
+                path=path,
             )
 
 

@@ -101,7 +101,8 @@ def volume_error(
     name = path or problem.filename2 or problem.filename  # filename2 is the target of a rename
     where = f": {os.fsdecode(name)}" if name else ""
     usage = f" ({volume_usage(os.fsdecode(name))})" if name and problem.errno in _FULL else ""
-    return kind(Operation.SETUP_WORKDIR, message, cause + where + usage)
+    data = {"path": os.fsdecode(name)} if name else {}
+    return kind(Operation.SETUP_WORKDIR, message, cause + where + usage, **data)
 
 
 def is_full(path: Path) -> bool:

@@ -243,7 +243,11 @@ def test_second_run_in_work_dir_exits_30_and_names_the_first(sync: Sync, bucket:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = sync()
     assert result.exit == 30
-    assert f"locked by process {os.getpid()}" in result.errors
+    (line,) = result.of("setup_workdir", "error")
+    assert line["error"] == (
+        f"{sync.work_dir} is locked by another process: wait for it, or use another WORK_DIR"
+    )
+    assert line["data"]["process"] == str(os.getpid())
     assert sync().exit == 0
 
 
@@ -296,7 +300,7 @@ def test_step_rejects_a_document_of_another_run(file: str, step: str, sync: Sync
     shutil.copyfile(runs / "old" / file, runs / "new" / file)
     result = sync(step, "--run-id", "new")
     assert result.exit == 40
-    assert f"{runs / 'new' / file} belongs to run old" in result.errors
+    assert f"{runs / 'new' / file} belongs to another run" in result.errors
 
 
 def test_report_of_an_old_run_keeps_the_newer_state(sync: Sync, bucket: Bucket) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -15,7 +17,7 @@ from steps.core.sorted_join import OutOfOrder
 from steps.errors import FixCommandLine, FixConfiguration, SyncError, Terminated, TryAgain, translated
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,81 @@ def test_translated_reports_other_exceptions_as_bugs() -> None:
         raise KeyError("x")
     assert str(caught.value) == "Unexpected error; please report it: KeyError: 'x'"
     assert caught.value.operation == Operation.INTERNAL
+
+
+# -- every error of the product ---------------------------------------------------------------
+
+STEPS = Path(__file__).parents[1] / "steps"
+KINDS = {"TryAgain", "FixConfiguration", "FixCommandLine", "Damaged"}
+
+# Parts of an error that differ although the failure is the same.
+VARYING = re.compile(r"elapsed|duration|took|seconds|pause|attempt\b|getpid|holder|request_id|run_id|\bnow\b")
+
+
+class Raised(NamedTuple):
+    """One place that makes an error: its arguments as text, and the names of its data."""
+
+    where: str
+    kind: str
+    message: ast.expr
+    error: ast.expr
+    data: set[str | None]
+
+
+def every_error() -> Iterator[Raised]:
+    for path in sorted(STEPS.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in KINDS and len(call.args) == 3:
+                where, kind = f"{path.relative_to(STEPS)}:{call.lineno}", ast.unparse(call.func)
+                data = {keyword.arg for keyword in call.keywords}
+                yield Raised(where, kind, call.args[1], call.args[2], data)
+
+
+def test_message_of_every_error_says_what_failed_and_is_constant() -> None:
+    errors = list(every_error())
+    assert len(errors) > 30
+    for error in errors:
+        if isinstance(error.message, ast.Name | ast.Attribute | ast.Subscript):
+            continue  # handed on, or one of a table
+        assert isinstance(error.message, ast.Constant), f"{error.where}: the message must be constant"
+        message = str(error.message.value)
+        assert re.fullmatch(r"[A-Z].*[^.]", message), f"{error.where}: {message}"
+
+
+def test_no_error_contains_what_differs_between_equal_failures() -> None:
+    for error in every_error():
+        if error.kind == "FixCommandLine":
+            continue  # it repeats what was given
+        for part in ast.walk(error.error):
+            if isinstance(part, ast.FormattedValue):
+                text = ast.unparse(part.value)
+                assert not VARYING.search(text), f"{error.where}: {text} belongs in data"
+
+
+def test_no_error_changes_the_words_of_a_server() -> None:
+    """Only messages of the operating system are in lower case: "connection refused"."""
+    for path in sorted(STEPS.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                lowered = call.func.attr == "lower" and "problem" in ast.unparse(call.func.value)
+                assert not lowered or "strerror" in ast.unparse(call.func.value), f"{path}:{call.lineno}"
+
+
+# Errors that name nothing, or whose names are added where they are caught, or are in the rows of a plan.
+NAMED_ELSEWHERE = {
+    *("clients/s3/listing.py", "clients/s3/store.py", "workdir/rowfile.py", "errors.py"),
+    *("planning/planner.py", "reporting/outcome.py"),
+}
+
+
+def test_every_error_that_names_something_has_it_in_data() -> None:
+    without = [
+        error.where
+        for error in every_error()
+        if any(isinstance(part, ast.FormattedValue) for part in ast.walk(error.error))
+        and not error.data
+        and error.kind != "FixCommandLine"
+        and error.where.split(":")[0] not in NAMED_ELSEWHERE
+        and not error.where.startswith(("clients/git/", "publish"))
+    ]
+    assert without == []

@@ -128,6 +128,8 @@ class _Writer:
                 Operation.GIT_CLONE,
                 "Failed to read the repository",
                 f"GIT_PATH={git_path} is a file in the repository; it must be a directory",
+                setting="GIT_PATH",
+                path=git_path,
             )
         entries = repository.children(commit, git_path)
         if not self.settings.sync.dry_run:

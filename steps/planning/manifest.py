@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import threading
+from bisect import insort
 from collections import Counter, deque
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ from steps.core.deletion_guard import (
 )
 from steps.core.intake_limits import Excess, Intake, OverLimit
 from steps.core.keys import Reason, printable, printable_path, rejection
-from steps.core.limits import DENIED_OBJECTS, SERVER_MESSAGE_CHARACTERS
+from steps.core.limits import DENIED_OBJECTS
 from steps.core.operations import Operation
 from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration, TryAgain
@@ -137,12 +138,13 @@ class Figures:
         return self.denied > 0 and not self.fetched and not self.unchanged
 
     def add_unavailable(self, key: str, reason: str) -> None:
-        """Record an object that the store lists but does not return."""
+        """Record an object that the store lists but does not return. The sample has the first ones by key.
+
+        Threads find them in any order, but the same failure has the same text.
+        """
         self.unavailable += 1
-        if len(self.unavailable_sample) < SAMPLE_SIZE:
-            self.unavailable_sample.append(
-                f"{printable(key)}: {printable(reason, SERVER_MESSAGE_CHARACTERS)}"
-            )
+        insort(self.unavailable_sample, f"{printable(key)}: {printable(reason, len(reason))}")
+        del self.unavailable_sample[SAMPLE_SIZE:]
 
     def footer(self) -> ManifestFooter:
         """Return the manifest's footer."""
@@ -382,6 +384,7 @@ class Manifest:
                 Operation.DOWNLOAD,
                 "Failed to list",
                 f"the listing lacks {printable(key)}, but the object exists",
+                key=printable(key),
             )
 
     def _fetch(self, listed: ListedRow, expected: str | None) -> ManifestRow:
@@ -443,9 +446,9 @@ class Manifest:
         return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
 
     def _all_denied(self) -> FixConfiguration:
-        first = self.figures.unavailable_sample[0]
-        error = f"the store refuses every object of the cluster; {first}"
-        return FixConfiguration(Operation.DOWNLOAD, "Failed to download", error)
+        keys = list(self.figures.unavailable_sample)
+        error = f"the store refuses every object of the cluster; {keys[0]}"
+        return FixConfiguration(Operation.DOWNLOAD, "Failed to download", error, keys=keys)
 
 
 def _is_settled(row: _Row | Future[ManifestRow]) -> bool:

@@ -58,6 +58,7 @@ def checked_rows(plan: Plan) -> Iterator[PlanRow]:
                 "Failed to read the working directory",
                 f"{plan.rows} contains {printable_path(row.path)}, which no run writes ({reason}): another "
                 "process has changed the volume",
+                path=str(plan.rows),
             )
         yield row
 

@@ -100,7 +100,7 @@ def _call_webhook(settings: WebhookSettings | None, result: RunResult) -> bool:
     try:
         webhook.send(settings, result)
     except Undelivered as problem:
-        logs.error(Operation.WEBHOOK, "Failed to call the webhook", str(problem))
+        logs.error(Operation.WEBHOOK, "Failed to call the webhook", str(problem), setting="WEBHOOK_URL")
         return True
     return False
 
@@ -117,7 +117,7 @@ def _push_metrics(settings: PushgatewaySettings | None, reported: Reported, resu
     try:
         _push(settings, reported.old, state)
     except Undelivered as problem:
-        logs.error(Operation.METRICS_PUSH, "Failed to push the metrics", str(problem))
+        logs.error(Operation.METRICS_PUSH, "Failed to push the metrics", str(problem), url=settings.url)
         return True
     return False
 

@@ -31,6 +31,7 @@ def serve(settings: HttpSettings, source: StateSource) -> None:
             Operation.SERVE,
             "Failed to listen on METRICS_PORT",
             "METRICS_PORT=0 disables the server; set a port",
+            setting="METRICS_PORT",
         )
     states = LastReading(source)
     with http_server(settings, states, address=settings.bind):
@@ -52,7 +53,7 @@ def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
                 states = LastReading(StateFile(volume.state))
                 stack.enter_context(http_server(settings, states, address=address))
             except FixConfiguration as problem:
-                logs.warning(problem.operation, problem.message, error=problem.error)
+                logs.warning(problem.operation, problem.message, error=problem.error, **problem.data)
         yield
 
 

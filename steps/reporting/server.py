@@ -75,7 +75,10 @@ def _listen(address: str | None, port: int) -> socket.socket:
         place = f"port {port}" if address is None else f"{address}, port {port}"
         reason = os.strerror(problem.errno or 0)  # create_server() adds an address to the error's own text
         cause = f"{place}: {reason.lower()}"
-        raise FixConfiguration(Operation.SERVE, "Failed to listen on METRICS_PORT", cause) from problem
+        where = {"setting": "METRICS_PORT", "port": port}
+        raise FixConfiguration(
+            Operation.SERVE, "Failed to listen on METRICS_PORT", cause, **where
+        ) from problem
 
 
 async def _serve(listener: socket.socket, routes: Routes, stop: asyncio.Event) -> None:

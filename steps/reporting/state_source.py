@@ -122,7 +122,10 @@ class _Refresh:
         self.state: State | None = None
         self._source = source
         self._problem: SyncError | None = TryAgain(
-            Operation.SERVE, "Failed to read the state", f"no answer from {source.where} yet"
+            Operation.SERVE,
+            "Failed to read the state",
+            f"no answer from {source.where} yet",
+            path=source.where,
         )
         self._began = time.monotonic()
         self._ended = threading.Event()

@@ -104,6 +104,7 @@ def parse_document(content: bytes, kind: type[D], where: str) -> D:
             Operation.SETUP_WORKDIR,
             "Failed to read the working directory",
             f"{where} is damaged or of another version ({first['msg']}): restore or remove it",
+            path=where,
         ) from problem
 
 

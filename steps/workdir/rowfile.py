@@ -52,8 +52,9 @@ _CHUNK = 1 << 20
 class Damaged(FixConfiguration):
     """The file is not as its writer wrote it: it is cut, altered, or of another version."""
 
-    def __init__(self, error: str) -> None:
-        super().__init__(Operation.SETUP_WORKDIR, "Failed to read the working directory", error)
+    def __init__(self, error: str, path: Path | None = None) -> None:
+        data = {} if path is None else {"path": str(path)}
+        super().__init__(Operation.SETUP_WORKDIR, "Failed to read the working directory", error, **data)
 
 
 class _Tail(Document):
@@ -108,7 +109,7 @@ class RowFile:
             self._tail = _document(path, line, _Tail)
             file.seek(0)
             if self._tail.checksum(_crc32(file, size - len(line) - 1, self._tail.rows)) != self._tail.crc32:
-                raise Damaged(f"{path.name}: the content does not match its checksum")
+                raise Damaged(f"{path.name}: the content does not match its checksum", path)
             file.seek(0)
             self._header = file.readline(_HEADER_LIMIT)
 
@@ -132,7 +133,7 @@ class RowFile:
         """Yield the rows as lines: cheaper where only a few of them have to be decoded."""
         with _opened(self._path) as lines:
             if _version(lines) != self._version:
-                raise Damaged(f"{self._path.name}: the file has changed since it was verified")
+                raise Damaged(f"{self._path.name}: the file has changed since it was verified", self._path)
             lines.readline()
             yield from islice(lines, len(self))
 
@@ -142,7 +143,7 @@ class RowFile:
         for line in self.lines():
             this = path_of(line)
             if last is not None and this <= last:
-                raise Damaged(f"{self._path.name}: rows are out of order")
+                raise Damaged(f"{self._path.name}: rows are out of order", self._path)
             last = this
             yield line
 
@@ -218,7 +219,7 @@ def _opened(path: Path) -> IO[bytes]:
         return open_plain(path)
     except OSError as problem:
         if problem.errno in _NO_FILE:
-            raise Damaged(f"{path.name}: {(problem.strerror or '').lower()}") from problem
+            raise Damaged(f"{path.name}: {(problem.strerror or '').lower()}", path) from problem
         raise
 
 
@@ -247,7 +248,7 @@ def _document(path: Path, line: bytes, kind: type[D]) -> D:
     try:
         return kind.model_validate_json(line)
     except ValidationError as problem:
-        raise Damaged(f"{path.name}: invalid {kind.__name__.strip('_')}") from problem
+        raise Damaged(f"{path.name}: invalid {kind.__name__.strip('_')}", path) from problem
 
 
 def _encode(row: NamedTuple) -> bytes:

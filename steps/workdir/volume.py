@@ -153,6 +153,7 @@ class Volume:
                 "Failed to use the working directory",
                 "the file system treats different names as the same file (upper and lower case, or Unicode "
                 f"forms): choose another volume for WORK_DIR: {self.root}",
+                path=str(self.root),
             )
 
     @contextlib.contextmanager
@@ -174,7 +175,9 @@ class Volume:
                 raise TryAgain(
                     Operation.SETUP_WORKDIR,
                     "Another run is using the working directory",
-                    f"{self.root} is locked by process {holder}: wait for it, or use another WORK_DIR",
+                    f"{self.root} is locked by another process: wait for it, or use another WORK_DIR",
+                    path=str(self.root),
+                    process=holder,
                 ) from locked
             if os.fstat(lock.fileno()).st_nlink == 1:  # else a hard link: writing would change another file
                 lock.truncate(0)
@@ -194,6 +197,7 @@ class Volume:
                 Operation.SETUP_WORKDIR,
                 "Failed to find a run",
                 f"{self.root} contains no run: call `git-sync discover` first, with the same WORK_DIR",
+                path=str(self.root),
             )
         return run_ids[-1]
 

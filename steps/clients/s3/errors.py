@@ -135,7 +135,7 @@ def _explained(problem: Exception, settings: str) -> tuple[type[SyncError], str]
         return _explained_by_rust(str(problem), settings)
     if isinstance(problem, ValueError):
         # minio raises it for names that it refuses to send, and this package for malformed listings.
-        kind = FixConfiguration if "bucket name" in str(problem).lower() else TryAgain
+        kind = FixConfiguration if "bucket name" in str(problem) else TryAgain
         return kind, server_words(str(problem))
     return _explained_by_network(root_cause(problem), settings)
 
