@@ -7,6 +7,7 @@ docs/sync-metadata.schema.json is generated from ``State``.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -18,7 +19,9 @@ from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision, DeletionLimits
 from steps.core.filters import Selection
 from steps.core.git_objects import Change
+from steps.core.grace import PendingDeletion
 from steps.core.intake_limits import Excess, IntakeLimits, OverLimit
+from steps.core.namespaces import VanishedNamespace
 from steps.core.operations import Operation
 from steps.kubernetes.change_summary import ChangeSummary
 
@@ -96,7 +99,7 @@ class RunStart(Document):
 
 
 class LastPush(Document):
-    """The commit that git-sync pushed last to a branch; later runs require that the branch contains it."""
+    """The commit that git-sync pushed last to a branch."""
 
     schema_version: Literal[1] = 1
     repository: str
@@ -119,16 +122,19 @@ class Run(RunStart):
     required_commit: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{40}$",
-        description="the last pushed commit, which the branch contains; None if no push is known",
+        description="the last pushed commit; None if unknown",
     )
     replaces: str | None = Field(
         default=None,
-        description="the last pushed commit, which the branch has lost; --allow-new-branch approved it",
+        description="the last pushed commit, if its loss is approved",
     )
     selection: Selection
     deletion_limits: DeletionLimits
     intake_limits: IntakeLimits
     allow_delete: tuple[str, ...]
+    delete_grace: timedelta = Field(
+        default=timedelta(), description="how long a file must be missing before it is deleted"
+    )
     max_object_bytes: int
     shards: tuple[Shard, ...]
     clusters_excluded: int = Field(description="clusters that the filters or MAX_CLUSTERS exclude")
@@ -221,6 +227,15 @@ class BaselineHeader(Document):
     tree: str = Field(description="id of the Git tree that the rows form; empty if unknown")
 
 
+class PendingHeader(Document):
+    """Header of the file of a cluster's pending deletions; ``listed_at`` is the listing that wrote it."""
+
+    schema_version: Literal[1] = 1
+    identity: str
+    cluster: str
+    listed_at: AwareDatetime
+
+
 class TipHeader(Document):
     """Header of the file about one commit: its rows are the entries of the directory GIT_PATH."""
 
@@ -259,19 +274,6 @@ def status_of(decision: Decision) -> Status:
     return Status.REFUSED if decision.refused else Status.OK
 
 
-class VanishedNamespace(Document):
-    """A namespace of a cluster that the bucket no longer contains."""
-
-    name: str = Field(description="printable")
-    files: int = Field(description="its files in Git before the run")
-    deleted: bool = Field(description="the run deleted them")
-
-    @property
-    def fate(self) -> str:
-        """What the run did with the files, in a word."""
-        return "deleted" if self.deleted else "kept"
-
-
 class ClusterResult(Document):
     """One cluster in a run's result. Counts are numbers of files unless the description says otherwise."""
 
@@ -294,6 +296,10 @@ class ClusterResult(Document):
     )
     allowed_deletion: str | None = Field(
         default=None, description="token of the deletions that --allow-delete approved and the run made"
+    )
+    deletions_pending: int = Field(default=0, description="missing files that wait for DELETE_GRACE")
+    deletions_pending_sample: tuple[PendingDeletion, ...] = Field(
+        default=(), description="the first 20 of them"
     )
     vanished_namespaces: int = Field(
         default=0, description="namespaces that the bucket no longer contains, with at least 5 files in Git"
@@ -389,7 +395,7 @@ class RunResult(Document):
     commit: str | None = Field(default=None, description="the commit of this run; null if nothing changed")
     last_push: LastPush | None = Field(
         default=None,
-        description="the commit that the branch must contain from now on; null if the run pushed nothing",
+        description="the commit that the branch must contain from now on",
     )
     lost_branch: LostBranch | None = Field(
         default=None, description="the branch has lost the last pushed commit, so the run ended"
@@ -458,6 +464,9 @@ class ClusterState(Document):
     deleted: int = 0
     quarantined: int = Field(default=0, description="keys, in the last run that listed the cluster")
     deletions_refused: int = 0
+    deletions_pending: int = Field(
+        default=0, description="missing files that wait for DELETE_GRACE, in the last run that listed it"
+    )
     over_limit: bool = Field(
         default=False, description="the last run skipped the cluster: it exceeds an intake limit"
     )
@@ -497,9 +506,7 @@ class State(Document):
     refused_by_host: tuple[RefusedObject, ...] = Field(
         default=(), description="the changes that the next run skips, because the Git host refuses them"
     )
-    last_push: LastPush | None = Field(
-        default=None, description="the commit that the branch must contain; null if no push is known"
-    )
+    last_push: LastPush | None = Field(default=None, description="the commit that the branch must contain")
     lost_branch: LostBranch | None = Field(
         default=None, description="the branch has lost that commit, and no run has continued since"
     )

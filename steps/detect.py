@@ -13,6 +13,7 @@ from steps.core.wording import plural
 from steps.planning.planner import Planner
 from steps.runtime import logs
 from steps.workdir.files import write_document
+from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import write_rows
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ def detect(volume: Volume, run: Run) -> Verdict:
     started_at = datetime.now(UTC)
     with logs.timed() as elapsed:
         log_path = _path_logger(run)
-        planner = Planner(run, files, tree=None, settled={}, on_refused_deletion=_refusal_logger(log_path))
+        planner = Planner(
+            run,
+            files,
+            tree=None,
+            settled={},
+            on_refused_deletion=_refusal_logger(log_path),
+            pending=pending_deletions(volume, run),
+        )
         write_rows(files.plan_rows, RowsHeader(identity=run.identity), _logged(planner.rows(), log_path))
         verdict = Verdict(
             run_id=run.run_id,
@@ -110,6 +118,27 @@ def _log_cluster(cluster: ClusterResult) -> None:
         modified=cluster.modified,
         deleted=cluster.deleted,
     )
+    _log_missing(name, cluster)
+    if cluster.quarantined:
+        logs.warning(
+            Operation.DETECT_CHANGES,
+            f"{name}: {plural(sum(cluster.quarantined.values()), 'key')} quarantined",
+            cluster=name,
+            reasons=cluster.quarantined,
+            keys=cluster.quarantined_sample,
+        )
+
+
+def _log_missing(name: str, cluster: ClusterResult) -> None:
+    """Log the deletions that wait, and the namespaces that disappeared."""
+    if cluster.deletions_pending:
+        logs.info(
+            Operation.DETECT_CHANGES,
+            f"{name}: {plural(cluster.deletions_pending, 'deletion')} pending: DELETE_GRACE is not over",
+            cluster=name,
+            paths=[pending.path for pending in cluster.deletions_pending_sample],
+            since=min(pending.since for pending in cluster.deletions_pending_sample),
+        )
     for lost in cluster.vanished_namespaces_sample:
         level = logs.warning if lost.deleted else logs.info
         level(
@@ -118,14 +147,6 @@ def _log_cluster(cluster: ClusterResult) -> None:
             cluster=name,
             namespace=lost.name,
             files=lost.files,
-        )
-    if cluster.quarantined:
-        logs.warning(
-            Operation.DETECT_CHANGES,
-            f"{name}: {plural(sum(cluster.quarantined.values()), 'key')} quarantined",
-            cluster=name,
-            reasons=cluster.quarantined,
-            keys=cluster.quarantined_sample,
         )
 
 

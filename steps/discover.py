@@ -83,6 +83,7 @@ def _run(  # noqa: PLR0913 - everything that discover has found
         selection=settings.sync.selection,
         deletion_limits=settings.guards.limits,
         allow_delete=settings.guards.allow_delete,
+        delete_grace=settings.guards.delete_grace,
         max_object_bytes=settings.sync.max_object_bytes,
         shards=_shards(sorted(clusters), settings.sync.max_shards),
         intake_limits=settings.intake.limits,

@@ -40,6 +40,7 @@ from steps.runtime import retry
 from steps.workdir.cache import Caches
 from steps.workdir.files import read_document, write_document
 from steps.workdir.mirror import apply_locally
+from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import read_rows
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         note_push(volume, last_push)
     if not run.dry_run:
         _update_caches(volume, run, published)
+        _update_pending(volume, run, published)
     result = completed_result(
         run,
         verdict,
@@ -234,3 +236,11 @@ def _update_caches(volume: Volume, run: Run, published: Published) -> None:
             waiting.remove(cluster)
     for cluster in waiting:
         caches.update(cluster, files)
+
+
+def _update_pending(volume: Volume, run: Run, published: Published) -> None:
+    """Record the deletions that wait for DELETE_GRACE."""
+    if pending := pending_deletions(volume, run):
+        for cluster in published.made.clusters:
+            if cluster.processed:
+                pending.update(cluster.name, volume.files(run.run_id))

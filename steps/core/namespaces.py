@@ -6,6 +6,7 @@ constant memory: the paths of a namespace follow each other.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,23 @@ class NamespaceVanished(StrEnum):
     KEEP = "keep"
 
 
+@dataclass(frozen=True)
+class VanishedNamespace:
+    """A vanished namespace in the result of a run; ``name`` is printable.
+
+    ``files`` is the number of its files in Git before the run, which ``deleted`` them or not.
+    """
+
+    name: str
+    files: int
+    deleted: bool
+
+    @property
+    def fate(self) -> str:
+        """What the run did with the files, in a word."""
+        return "deleted" if self.deleted else "kept"
+
+
 class Vanished(NamedTuple):
     """A namespace without any object; ``prefix`` is its path with a slash at the end."""
 
@@ -41,7 +59,7 @@ def vanished_namespaces(paths: Iterable[tuple[bytes, bool]]) -> Iterator[Vanishe
 
     Each comes with whether the run would delete it. If any other path is in a namespace, it has not vanished.
     """
-    for prefix, group in groupby(paths, key=lambda path: _prefix(path[0])):
+    for prefix, group in groupby(paths, key=lambda path: namespace_of(path[0])):
         files = 0
         if prefix:
             for _, is_missing in group:
@@ -53,7 +71,7 @@ def vanished_namespaces(paths: Iterable[tuple[bytes, bool]]) -> Iterator[Vanishe
                     yield Vanished(prefix, files)
 
 
-def _prefix(path: bytes) -> bytes:
+def namespace_of(path: bytes) -> bytes:
     """Return ``<cluster>/<namespace>/``, or nothing for a path in no namespace."""
     parts = path.split(b"/", 2)
     return b"/".join((*parts[:2], b"")) if len(parts) > 2 else b""  # noqa: PLR2004 - cluster, namespace, rest
@@ -65,7 +83,7 @@ def keeps_namespaces(vanished: Iterator[Vanished]) -> Callable[[bytes], bool]:
 
     def keeps(path: bytes) -> bool:
         nonlocal current
-        prefix = _prefix(path)
+        prefix = namespace_of(path)
         while current is not None and current.prefix < prefix:
             current = next(vanished, None)
         return current is not None and current.prefix == prefix

@@ -6,6 +6,8 @@ detect plans against the baselines; publish plans again if the branch has moved 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +21,6 @@ from steps.contracts import (
     ManifestHeader,
     Run,
     Status,
-    VanishedNamespace,
     over_limit_failure,
     status_of,
 )
@@ -30,18 +31,21 @@ from steps.core.changes import (
     TreeRow,
     deletion_stats,
     is_missing,
-    keep_all,
     plan_changes,
     within_limits,
 )
 from steps.core.deletion_guard import Decision, DeletionStats, ForeignFiles, approval, decide, is_approved
+from steps.core.git_objects import Change
+from steps.core.grace import PendingDeletion
 from steps.core.intake_limits import OverLimit, Usage, over_run_limits
 from steps.core.keys import Reason, printable, printable_path
 from steps.core.namespaces import (
     FEWEST_FILES,
     NamespaceVanished,
     Vanished,
+    VanishedNamespace,
     keeps_namespaces,
+    namespace_of,
     vanished_namespaces,
 )
 from steps.core.operations import Operation
@@ -54,6 +58,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from steps.core.changes import Pairs
+    from steps.core.grace import Grace
+    from steps.workdir.pending import PendingDeletions
     from steps.workdir.volume import RunFiles
 
 
@@ -80,6 +86,7 @@ class Planner:
         *,
         on_refused_deletion: Callable[[bytes], None] | None = None,
         foreign: Mapping[str, Mapping[bytes, ForeignFile]] = MappingProxyType({}),
+        pending: PendingDeletions | None = None,
     ) -> None:
         self._run = run
         self._files = files
@@ -87,6 +94,7 @@ class Planner:
         self._settled = settled
         self._on_refused_deletion = on_refused_deletion
         self._foreign = foreign
+        self._pending = pending
         self.results: list[ClusterResult] = []
 
     def rows(self) -> Iterator[PlanRow]:
@@ -156,30 +164,24 @@ class Planner:
     def _plan(self, name: str, cluster: _Inputs, *, bucket_is_empty: bool) -> Iterator[PlanRow]:
         footer, stats = cluster.footer, cluster.stats
         approved = is_approved(name, stats.token, self._run.allow_delete)
-        decision = self._decision(cluster, approved=approved, bucket_is_empty=bucket_is_empty)
-        lost = _LostNamespaces()
-        if decision is Decision.DELETE and stats.accepted and stats.deletions >= FEWEST_FILES:
-            lost = _LostNamespaces.among(self._vanished(name, cluster))
-        policy = NamespaceVanished.REPORT if approved else self._run.deletion_limits.namespace_vanished
-        if lost.number and policy is NamespaceVanished.REFUSE:
-            decision = Decision.REFUSED_NAMESPACE
-        keeps = None if decision is Decision.DELETE else keep_all
-        if lost.number and policy is NamespaceVanished.KEEP:
-            keeps = lambda: keeps_namespaces(self._vanished(name, cluster))  # noqa: E731
+        decision, lost, keeping = self._decide(
+            name, cluster, approved=approved, bucket_is_empty=bucket_is_empty
+        )
         changed, unchanged = self._changed(name, cluster.manifest, footer, cluster.baseline)
         tally = Tally(unchanged, on_kept_deletion=self._on_refused_deletion if decision.refused else None)
         foreign = self._foreign.get(name, {})
         removes = self._run.deletion_limits.foreign_files is ForeignFiles.REMOVE
         removed = foreign if removes and footer.absences_proven and not bucket_is_empty else {}
-        yield from plan_changes(
+        rows = plan_changes(
             lambda: self._pairs(name, cluster.manifest, cluster.baseline),
             self._run.selection.has_path if removed else self._guarded(name),
             changed=changed,
             stats=stats,
-            keeps=keeps,
+            keeps=keeping,
             tally=tally,
             remove=removed,
         )
+        yield from lost.watched(rows) if lost.number else rows
         conflicts = _printable(tally.conflicts)
         quarantined = Counter(footer.quarantined)
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
@@ -199,7 +201,9 @@ class Planner:
             allow_delete=approval(name, stats.token) if decision.refused else None,
             allowed_deletion=stats.token if approved and tally.deleted else None,
             vanished_namespaces=lost.number,
-            vanished_namespaces_sample=lost.results(deleted=keeps is None),
+            vanished_namespaces_sample=lost.results(),
+            deletions_pending=keeping.grace.waiting if keeping and keeping.grace else 0,
+            deletions_pending_sample=_pending(keeping.grace) if keeping and keeping.grace else (),
             quarantined=dict(+quarantined),
             changes_deferred=footer.unavailable,
             foreign=tuple(file.model_copy(update={"removed": bool(removed)}) for file in foreign.values()),
@@ -209,6 +213,28 @@ class Planner:
             newest_object_at=footer.newest_object_at,
         )
         self.results.append(result)
+
+    def _decide(
+        self, name: str, cluster: _Inputs, *, approved: bool, bucket_is_empty: bool
+    ) -> tuple[Decision, _LostNamespaces, _Keeping | None]:
+        """Return the guard's decision, the vanished namespaces, and which missing files stay in Git."""
+        decision = self._decision(cluster, approved=approved, bucket_is_empty=bucket_is_empty)
+        lost = _LostNamespaces()
+        if decision is not Decision.DELETE or not cluster.stats.deletions:
+            return decision, lost, None if decision is Decision.DELETE else _Keeping(everything=True)
+        if cluster.stats.accepted and cluster.stats.deletions >= FEWEST_FILES:
+            lost = _LostNamespaces.among(self._vanished(name, cluster))
+        policy = self._run.deletion_limits.namespace_vanished
+        if approved:
+            return decision, lost, None
+        if lost.number and policy is NamespaceVanished.REFUSE:
+            return Decision.REFUSED_NAMESPACE, lost, _Keeping(everything=True)
+        keeping = _Keeping()
+        if lost.number and policy is NamespaceVanished.KEEP:
+            keeping.namespaces = lambda: self._vanished(name, cluster)
+        if pending := self._pending:
+            keeping.graces = lambda: pending.grace(name, cluster.header.listed_at)
+        return decision, lost, keeping if keeping.namespaces or keeping.graces else None
 
     def _decision(self, cluster: _Inputs, *, approved: bool, bucket_is_empty: bool) -> Decision:
         decision = decide(
@@ -283,22 +309,65 @@ class _Inputs(NamedTuple):
         return Usage(self.stats.accepted, self.footer.new_objects, self.footer.new_bytes)
 
 
-class _LostNamespaces(NamedTuple):
-    """The number of vanished namespaces of a cluster, and the first of them."""
+@dataclass
+class _LostNamespaces:
+    """The number of vanished namespaces of a cluster, the first of them, and which of those are deleted."""
 
     number: int = 0
     sample: tuple[Vanished, ...] = ()
+    deleted: set[bytes] = field(default_factory=set)
 
     @classmethod
     def among(cls, vanished: Iterator[Vanished]) -> _LostNamespaces:
         sample = tuple(islice(vanished, SAMPLE_SIZE))
         return cls(len(sample) + sum(1 for _ in vanished), sample)
 
-    def results(self, *, deleted: bool) -> tuple[VanishedNamespace, ...]:
+    def watched(self, rows: Iterable[PlanRow]) -> Iterator[PlanRow]:
+        """Yield the rows, and note the namespaces of the sample in which files are deleted."""
+        prefixes = {lost.prefix for lost in self.sample}
+        for row in rows:
+            if row.change is Change.DELETED and (prefix := namespace_of(row.path)) in prefixes:
+                self.deleted.add(prefix)
+            yield row
+
+    def results(self) -> tuple[VanishedNamespace, ...]:
         return tuple(
-            VanishedNamespace(name=printable_path(lost.name), files=lost.files, deleted=deleted)
+            VanishedNamespace(
+                name=printable_path(lost.name), files=lost.files, deleted=lost.prefix in self.deleted
+            )
             for lost in self.sample
         )
+
+
+@dataclass
+class _Keeping:
+    """Which missing files of a cluster stay in Git; each call returns a predicate for one pass.
+
+    ``grace`` is the wait of the last pass, with its counts.
+    """
+
+    everything: bool = False
+    namespaces: Callable[[], Iterator[Vanished]] | None = None
+    graces: Callable[[], Grace] | None = None
+    grace: Grace | None = None
+
+    def __call__(self) -> Callable[[bytes], bool]:
+        if self.everything:
+            return lambda _: True
+        rules: list[Callable[[bytes], bool]] = []
+        if self.namespaces:
+            rules.append(keeps_namespaces(self.namespaces()))
+        if self.graces:
+            self.grace = self.graces()
+            rules.append(self.grace.keeps)
+        return rules[0] if len(rules) == 1 else lambda path: any(rule(path) for rule in rules)
+
+
+def _pending(grace: Grace) -> tuple[PendingDeletion, ...]:
+    return tuple(
+        PendingDeletion(path=printable_path(row.path), since=datetime.fromtimestamp(row.since, UTC))
+        for row in grace.sample
+    )
 
 
 def _tree_rows(baseline: Iterable[BaselineRow]) -> Iterator[TreeRow]:

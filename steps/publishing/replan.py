@@ -20,6 +20,7 @@ from steps.planning.plan import Plan
 from steps.planning.planner import Planner
 from steps.runtime import logs
 from steps.workdir.files import read_document
+from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def replan(  # noqa: PLR0913 - a run, its branch, and what is known about cluste
             return iter(())
         return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
 
-    planner = Planner(run, files, tree, settled, foreign=foreign)
+    planner = Planner(run, files, tree, settled, foreign=foreign, pending=pending_deletions(volume, run))
     header = RowsHeader(identity=run.identity)
     draft = files.replan_draft
     write_rows(draft, header, planner.rows())

@@ -220,6 +220,11 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
         lambda cluster: cluster.deletions_refused,
     ),
     (
+        "deletions_pending",
+        "Missing files of the cluster that wait for DELETE_GRACE.",
+        lambda cluster: cluster.deletions_pending,
+    ),
+    (
         "over_limit",
         "1 if the last run skipped the cluster because it exceeds an intake limit.",
         lambda cluster: cluster.over_limit,

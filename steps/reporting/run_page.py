@@ -73,6 +73,7 @@ def run_page(result: RunResult, commit_url: str | None) -> Page:
             *_to_do(result),
             *important_changes(result.changes),
             *_clusters(result.clusters),
+            *_pending(result.clusters),
             *_foreign(result.clusters),
             *counts_of_changes(result.changes),
             *_facts(result),
@@ -244,6 +245,15 @@ def _clusters(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
             for cluster in clusters
         ]
         yield Table(head, tuple(rows))
+
+
+def _pending(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
+    pending = [one for cluster in clusters for one in cluster.deletions_pending_sample]
+    if pending:
+        yield Heading("Pending deletions")
+        yield Paragraph(("Missing from the bucket, and in Git until DELETE_GRACE is over:",))
+        yield Items(tuple((Code(one.path), f" since {at(one.since)}") for one in pending[:SAMPLE_SIZE]))
+        yield from more(sum(cluster.deletions_pending for cluster in clusters) - SAMPLE_SIZE)
 
 
 def _foreign(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:

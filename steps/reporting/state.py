@@ -231,6 +231,7 @@ def _processed(
         update |= {
             "quarantined": sum(cluster.quarantined.values()),
             "deletions_refused": cluster.deletions_refused,
+            "deletions_pending": cluster.deletions_pending,
             "refused_by_host": cluster.refused_by_host,
             "foreign": tuple(file for file in cluster.foreign if not file.removed),
             "missing": cluster.accepted == 0 and cluster.files_before > len(cluster.foreign) and not is_kept,

@@ -64,6 +64,7 @@ def _clusters(state: State, now: datetime) -> Iterator[Block]:
             "Newest object",
             "Quarantined",
             "Deletions refused",
+            "Deletions pending",
             "Refused by host",
         )
         rows = [
@@ -75,6 +76,7 @@ def _clusters(state: State, now: datetime) -> Iterator[Block]:
                 _at(known.newest_object_at, now),
                 known.quarantined,
                 known.deletions_refused,
+                known.deletions_pending,
                 known.refused_by_host,
             )
             for name, known in sorted(state.clusters.items())

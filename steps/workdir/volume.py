@@ -114,6 +114,7 @@ class Volume:
         self._runs = self._internal / "runs"
         self._caches = self._internal / "cache"
         self.tip = self._internal / "tip"
+        self._pending = self._internal / "pending"
         self.last_push = self._internal / "last-push.json"
 
     def set_up(self) -> None:
@@ -126,7 +127,10 @@ class Volume:
             share_with_group(self.root)
             for directory in (self._internal, self._runs, self._caches, self.objects):
                 make_real_directory(directory)
-            for path in (self.tip, self.last_push, *self._caches.iterdir()):
+            if os.path.lexists(self._pending):  # only DELETE_GRACE needs it
+                make_real_directory(self._pending)
+            pending = self._pending.iterdir() if self._pending.exists() else ()
+            for path in (self.tip, self.last_push, *self._caches.iterdir(), *pending):
                 if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                     remove(path)  # reading a pipe would block, and a directory could not be replaced
             for path in self._runs.glob("*/*"):
@@ -204,6 +208,10 @@ class Volume:
     def cache(self, cluster: str) -> Path:
         """Return the path of the cluster's cache."""
         return self._caches / cluster
+
+    def pending(self, cluster: str) -> Path:
+        """Return the path of the cluster's pending deletions; their directory need not exist."""
+        return self._pending / cluster
 
     def remove_caches(self) -> None:
         """Remove everything that remains from run to run, except the state."""

@@ -458,9 +458,21 @@ MUTANTS = (
     ),
     Mutant(
         "vanished namespace not refused",
-        "steps/planning/planner.py::Planner._plan",
+        "steps/planning/planner.py::Planner._decide",
         never("A is NamespaceVanished.REFUSE"),
         "tests/runs/test_deletion_guard.py::test_namespace_vanished_setting_reports_refuses_or_keeps_the_files",
+    ),
+    Mutant(
+        "a wait for DELETE_GRACE survives a return of the file",
+        "steps/workdir/pending.py::PendingDeletions._merged",
+        Replace("not A.has_path(B)", "True"),
+        "tests/runs/test_delete_grace.py::test_file_that_comes_back_waits_again",
+    ),
+    Mutant(
+        "a wait for DELETE_GRACE without its state",
+        "steps/workdir/pending.py::PendingDeletions._rows",
+        Replace("B if A and C else ()", "B"),
+        "tests/runs/test_delete_grace.py::test_wait_starts_again_after_a_run_without_a_record",
     ),
     # -- the branch guard --
     Mutant(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from steps.core.deletion_guard import DeletionLimits, ForeignFiles, Vanished
 from steps.core.intake_limits import IntakeLimits
 from steps.core.namespaces import NamespaceVanished
-from steps.runtime.settings.fields import Group, Names, lower, split
+from steps.runtime.settings.fields import Duration, Group, Names, lower, split
 
 
 def _approval_list(text: object) -> object:
@@ -62,6 +63,11 @@ class GuardSettings(Group):
         alias="NAMESPACE_VANISHED",
         default=NamespaceVanished.REPORT,
         description="what to do if a namespace is no longer in the bucket: `report`, `refuse` or `keep` it",
+    )
+    delete_grace: Duration = Field(
+        alias="DELETE_GRACE",
+        default=timedelta(0),
+        description="how long a file must be missing from every listing before it is deleted from Git",
     )
     allow_delete: Annotated[tuple[str, ...], BeforeValidator(_approval_list), AfterValidator(_approvals)] = (
         Field(alias="ALLOW_DELETE", default=(), description="approved deletions, as `<cluster>:<token>`")

@@ -62,6 +62,7 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
     "FOREIGN_FILES": ("Remove", ForeignFiles.REMOVE),
     "NAMESPACE_VANISHED": ("KEEP", NamespaceVanished.KEEP),
+    "DELETE_GRACE": ("30m", timedelta(minutes=30)),
     "ALLOW_DELETE": (
         "east:00000000000000ca,west:00000000000000be",
         ("east:00000000000000ca", "west:00000000000000be"),
@@ -133,6 +134,7 @@ DEFAULTS: dict[str, object] = {
     "CLUSTER_VANISHED": Vanished.REFUSE,
     "FOREIGN_FILES": ForeignFiles.KEEP,
     "NAMESPACE_VANISHED": NamespaceVanished.REPORT,
+    "DELETE_GRACE": timedelta(0),
     "DOWNLOAD_TIMEOUT": None,
     "RETRY_ATTEMPTS": 3,
     "RETRY_DELAY": timedelta(seconds=5),
