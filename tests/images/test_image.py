@@ -142,7 +142,7 @@ def inside(image: Image, path: Path) -> str:
 
 
 @needs_image
-@pytest.mark.parametrize("user", [OWN_USER, 12345])
+@pytest.mark.parametrize("user", [OWN_USER, 12345, 1000660000])  # the last as on OpenShift
 def test_image_runs_as_any_user_with_a_read_only_root(
     image: Image, tmp: Path, workspace: Path, user: int
 ) -> None:
@@ -153,7 +153,7 @@ def test_image_runs_as_any_user_with_a_read_only_root(
 
 
 @needs_image
-@pytest.mark.parametrize("user", [OWN_USER, 12345])
+@pytest.mark.parametrize("user", [OWN_USER, 12345, 1000660000])  # the last as on OpenShift
 def test_image_syncs_over_ssh_as_any_user(  # ssh requires a user name
     image: Image, tmp: Path, workspace: Path, user: int, sync: Sync
 ) -> None:

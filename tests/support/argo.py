@@ -12,19 +12,20 @@ from typing import Any
 
 import yaml
 
-_VERSION = "v4.0.7"
-_MODULE = f"github.com/argoproj/argo-workflows/v4@{_VERSION}"
+# The supported versions; the end-to-end tests use the first.
+VERSIONS = ("v4.0.7", "v3.7.18")
 
 
 @cache
-def crds() -> Path | None:
-    """Return the folder of the full CRDs: $ARGO_CRDS, or the one in Argo's Go module; None without either."""
+def crds(version: str) -> Path | None:
+    """Return a version's folder of full CRDs: $ARGO_CRDS, or that of its Go module; None without either."""
     if given := os.environ.get("ARGO_CRDS"):
         return Path(given)
+    module = f"github.com/argoproj/argo-workflows/{version.partition('.')[0]}@{version}"
     if shutil.which("go") is None:
         return None
     done = subprocess.run(
-        ["go", "mod", "download", "-json", _MODULE],
+        ["go", "mod", "download", "-json", module],
         cwd="/",  # outside of other modules
         env=os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"},
         capture_output=True,

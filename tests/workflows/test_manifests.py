@@ -54,9 +54,10 @@ def test_committed_manifest_equals_the_generated_one(path: str) -> None:
     assert (MANIFESTS / path).read_text() == GENERATED[path], "run `make manifests`"
 
 
+@pytest.mark.parametrize("version", argo.VERSIONS)
 @pytest.mark.parametrize("document", [TEMPLATE, *CRONS], ids=lambda document: document["metadata"]["name"])
-def test_manifest_has_only_fields_of_argos_crds(document: dict[str, Any]) -> None:
-    folder = argo.crds()
+def test_manifest_has_only_fields_of_argos_crds(document: dict[str, Any], version: str) -> None:
+    folder = argo.crds(version)
     if folder is None:
         pytest.skip("Argo's CRDs need Go and the Go module proxy, or ARGO_CRDS")
     schema = argo.strict_schema(folder, document["kind"])
@@ -347,6 +348,31 @@ def test_kustomize_copies_settings_to_the_argo_manifests(tmp_path: Path) -> None
     assert {thing["metadata"].get("namespace", "backup-system") for thing in objects.values()} == {
         "backup-system"
     }
+
+
+@pytest.mark.parametrize(("overlay", "components"), [("central", ("serve",)), ("cronjob", ())])
+def test_openshift_component_sets_no_user_and_no_group(
+    overlay: str, components: tuple[str, ...], tmp_path: Path
+) -> None:
+    objects = rendered(overlay, tmp_path, *components, "openshift")
+    pods = [
+        thing["spec"] if thing["kind"] == "WorkflowTemplate" else pod_of(thing)
+        for thing in objects.values()
+        if thing["kind"] in {"WorkflowTemplate", "CronJob", "Deployment"}
+    ]
+    assert len(pods) == 2
+    for pod in pods:
+        security = pod["securityContext"]
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(security)
+        assert (security["runAsNonRoot"], security["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
+    assert not re.search(r"runAs(User|Group)|fsGroup:", yaml.safe_dump(objects))
+
+
+def pod_of(thing: dict[str, Any]) -> dict[str, Any]:
+    spec = thing["spec"]["jobTemplate"]["spec"] if thing["kind"] == "CronJob" else thing["spec"]
+    pod = spec["template"]["spec"]
+    assert isinstance(pod, dict)
+    return pod
 
 
 def test_copied_manifests_contain_all_that_the_components_refer_to(tmp_path: Path) -> None:
