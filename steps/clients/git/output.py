@@ -59,6 +59,12 @@ _VARIABLE = re.compile(
     re.IGNORECASE,
 )
 
+# git over HTTP: "warning: redirecting to https://…/". GitHub: "This repository moved. Please use the new
+# location:", GitLab: "Please update your Git remote:"; the address follows on the next lines.
+_MOVED = re.compile(
+    r"^warning: redirecting to (\S+)|(?:new location|your Git remote):\s+(?:remote:\s*)*(\S+)", re.MULTILINE
+)
+
 _COMPARED_LINES = 200
 
 
@@ -96,6 +102,12 @@ class Output:
         words = [*self.host, *self.rejected]
         chosen = [*words, *status] if words else [*self.ours, *(() if self.ours else status)]
         return "; ".join(_each_once(filter(None, (_VARIABLE.sub("", line).strip() for line in chosen))))
+
+
+def moved_to(text: str) -> str | None:
+    """Return the new address of a renamed repository, which git or the host has named; None otherwise."""
+    found = _MOVED.search(text)
+    return found and (found[1] or found[2])
 
 
 def parsed(text: str) -> Output:

@@ -22,6 +22,7 @@ from steps.clients.git.config import (
 )
 from steps.clients.git.errors import MESSAGES, not_git
 from steps.clients.git.objects import Objects, PathChange, lines
+from steps.clients.git.output import moved_to
 from steps.clients.git.process import Git, check_installed
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
@@ -46,12 +47,6 @@ _SHA256 = re.compile(r"\bobject-format=sha256\b|^[0-9a-f]{64} ")
 _EMPTY_COMMIT = (
     b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n"
     b"author git-sync <> 0 +0000\ncommitter git-sync <> 0 +0000\n\n\n"
-)
-
-# git over HTTP: "warning: redirecting to https://…/". GitHub: "This repository moved. Please use the new
-# location:", GitLab: "Please update your Git remote:"; the address follows on the next lines.
-_MOVED = re.compile(
-    r"^warning: redirecting to (\S+)|(?:new location|your Git remote):\s+(?:remote:\s*)*(\S+)", re.MULTILINE
 )
 
 # upload-pack: "upload-pack: not our ref …"; git: "Server does not allow request for unadvertised object
@@ -178,8 +173,7 @@ class Repository(Objects):
             timeout=_LS_REMOTE_SECONDS,
             traced=is_proof,
         )
-        if moved := _MOVED.search(answer.err):
-            self.moved_to = moved[1] or moved[2]
+        self.moved_to = moved_to(answer.err)
         if is_proof and not answer.packets:
             raise not_git(Operation.GIT_CLONE)
         if is_proof and any(map(_SHA256.search, answer.packets)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steps.clients.git.output import parsed
+from steps.clients.git.output import moved_to, parsed
 
 SSH = (
     "OpenSSH_9.2p1 Debian-2+deb12u6, OpenSSL 3.0.19\n"
@@ -55,3 +55,20 @@ def test_quoted_has_each_word_of_the_host_once_and_nothing_that_differs_between_
     text: str, quoted: str
 ) -> None:
     assert parsed(text).quoted() == quoted
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("warning: redirecting to https://h/new.git/\n", "https://h/new.git/"),
+        ("remote: This repository moved. Please use the new location:\nremote:   h:n.git\n", "h:n.git"),
+        (
+            "remote: 'r' was moved.\nremote: Please update your Git remote:\nremote: \nremote: h:new\n",
+            "h:new",
+        ),
+        ("warning: something else\n", None),
+    ],
+    ids=["redirect", "github", "gitlab", "other"],
+)
+def test_moved_to_finds_the_new_address_of_a_renamed_repository(text: str, address: str | None) -> None:
+    assert moved_to(text) == address
