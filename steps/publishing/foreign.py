@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # The commits in which to look for the first version of a file. Trees of 1,000 commits are a few MiB.
 _HISTORY_DEPTH = 1000
 
+# Of how many files one run asks the history; bounds the memory.
+_MOST_FILES = 20_000
+
 Foreign: TypeAlias = dict[str, dict[bytes, ForeignFile]]
 
 
@@ -61,22 +64,24 @@ class ForeignSearch:
         unknown: list[TreeRow] = []
         if plan.tip is None:
             return foreign
-        known = self._known()
-        left = MOST_FOREIGN_FILES
+        known, found = self._known(), list[TreeRow]()
+        refused_before = self._refused_before()
+        by_name = {cluster.name: cluster for cluster in plan.clusters}
         for name in self.suspects(plan.clusters):
             rows = repository.tree(plan.tip, f"{self.run.git_path}{name}/")
-            missing = self._missing(name, below(self.run.git_path, rows), left)
-            left -= len(missing)
-            for row in missing:
+            for row in self._missing(name, below(self.run.git_path, rows)):
                 if (text_of(row.path), row.oid) in known:
-                    _add(foreign, row)
-                else:
+                    found.append(row)
+                elif by_name[name].allow_delete not in refused_before:
                     unknown.append(row)
+            if len(unknown) > _MOST_FILES:
+                break
         if unknown:
             pushed = self._pushed_by_others(repository, [row.path for row in unknown])
-            for row in unknown:
-                if row.path in pushed:
-                    _add(foreign, row)
+            found += [row for row in unknown if row.path in pushed]
+        for row in found[:MOST_FOREIGN_FILES]:
+            cluster = row.path.partition(b"/")[0].decode()
+            foreign[cluster][row.path] = ForeignFile(path=text_of(row.path), oid=row.oid)
         return foreign
 
     def log(self, clusters: Iterable[ClusterResult]) -> None:
@@ -96,14 +101,20 @@ class ForeignSearch:
                 foreign_files=self.run.deletion_limits.foreign_files,
             )
 
+    def _refused_before(self) -> set[str | None]:
+        """Return the approvals of the last refusals, among which that run has found no foreign file."""
+        last = self.state.last_run if self.state else None
+        clusters = last.clusters if last else ()
+        return {c.allow_delete for c in clusters if c.decision is not Decision.REFUSED_EMPTY_BUCKET} - {None}
+
     def _known(self) -> set[tuple[str, str]]:
         clusters = self.state.clusters.values() if self.state else ()
         return {(file.path, file.oid) for cluster in clusters for file in cluster.foreign}
 
-    def _missing(self, cluster: str, tree: Iterable[TreeRow], most: int) -> list[TreeRow]:
+    def _missing(self, cluster: str, tree: Iterable[TreeRow]) -> list[TreeRow]:
         """Return the files that the listing lacks, without those in the place of an object.
 
-        Returns none if there are more than ``most``.
+        Returns none if there are more than MOST_FOREIGN_FILES.
         """
         missing: list[TreeRow] = []
         in_the_way: set[bytes] = set()
@@ -114,7 +125,7 @@ class ForeignSearch:
             elif in_git is not None and is_missing(in_git.path, listed, self.run.selection.has_path):
                 path, lacks = in_git.path, True
                 missing.append(in_git)
-                if len(missing) > most:
+                if len(missing) > MOST_FOREIGN_FILES:
                     return []
             else:
                 continue
@@ -154,8 +165,3 @@ class ForeignSearch:
 
     def _is_ours(self, emails: frozenset[str], message: str) -> bool:
         return self.email in emails or parse_trailers(message).run_id is not None
-
-
-def _add(foreign: Foreign, row: TreeRow) -> None:
-    cluster = row.path.partition(b"/")[0].decode()
-    foreign[cluster][row.path] = ForeignFile(path=text_of(row.path), oid=row.oid)

@@ -190,6 +190,36 @@ MUTANTS = (
     ),
     # -- guards --
     Mutant(
+        "foreign files: trailers of git-sync ignored",
+        "steps/publishing/foreign.py::ForeignSearch._is_ours",
+        Replace("parse_trailers(...).run_id is not None", "False"),
+        "tests/publishing/test_foreign.py::test_forged_trailer_keeps_the_refusal",
+    ),
+    Mutant(
+        "foreign files: earlier commits of git-sync at the path ignored",
+        "steps/publishing/foreign.py::ForeignSearch._pushed_by_others",
+        Replace("del A[B]", "pass"),
+        "tests/publishing/test_foreign.py::test_file_that_a_run_has_deleted_and_another_user_has_restored_is_not_foreign",
+    ),
+    Mutant(
+        "foreign files: backups older than the first run",
+        "steps/publishing/foreign.py::ForeignSearch._pushed_by_others",
+        Replace("is_on_top = ...", "is_on_top = True"),
+        "tests/publishing/test_foreign.py::test_backups_of_a_replaced_history_are_not_foreign",
+    ),
+    Mutant(
+        "foreign files: absence not proven",
+        "steps/planning/manifest.py::Manifest._prove_absences",
+        Replace("may_be_foreign = ...", "may_be_foreign = False"),
+        "tests/publishing/test_foreign.py::test_foreign_file_is_not_removed_if_the_bucket_has_it_but_does_not_list_it",
+    ),
+    Mutant(
+        "planted paths in the plan published",
+        "steps/planning/plan.py::checked_rows",
+        never("reason"),
+        "tests/publishing/test_commit.py::test_publish_refuses_a_planted_path_in_the_plan",
+    ),
+    Mutant(
         "guard off by one: the count",
         "steps/core/deletion_guard.py::decide",
         Replace("A.deletions > B.max_delete_count", "A.deletions > B.max_delete_count + 1"),

@@ -176,14 +176,35 @@ def test_file_directly_under_git_path_is_ignored(sync: Sync, repository: Path) -
     assert contents(repository)["clusterbackup/README.md"] == b"about"
 
 
-def test_run_without_refused_deletions_fetches_no_history(sync: Sync, bucket: Bucket) -> None:
+def reads_history(result: CommandResult) -> bool:
+    return any("--depth=1000" in line["data"]["arguments"] for line in result.of("git_command"))
+
+
+def test_run_reads_the_history_only_for_deletions_that_are_refused_for_the_first_time(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
     bucket.put("clusterbackup/west/new", b"new")
-    fetches = [
-        line
-        for line in sync(LOG_LEVEL="debug").of("git_command")
-        if any("--depth=1000" in str(argument) for argument in line["data"]["arguments"])
-    ]
-    assert not fetches
+    assert not reads_history(sync(LOG_LEVEL="debug"))
+    commit_files(repository, GHOST)
+    assert reads_history(sync(LOG_LEVEL="debug"))
+    assert not reads_history(sync(LOG_LEVEL="debug"))
+    for key in [key for key in FIRST if "/east/" in key]:
+        bucket.delete(key)
+    first, second = sync(LOG_LEVEL="debug"), sync(LOG_LEVEL="debug")
+    assert (first.exit, second.exit) == (20, 20)
+    assert reads_history(first)
+    assert not reads_history(second)
+
+
+def test_foreign_files_are_found_after_a_run_with_an_empty_bucket(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    commit_files(repository, GHOST)
+    bucket.clear()
+    assert sync().exit == 20
+    bucket.put_many(FIRST)
+    assert sync().exit == 0
+    assert contents(repository) == FIRST | GHOST
 
 
 def test_dry_run_reports_a_foreign_file_as_a_refused_deletion(sync: Sync, repository: Path) -> None:
