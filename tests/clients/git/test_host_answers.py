@@ -17,6 +17,7 @@ from steps.clients.git.repository import Repository
 from steps.core import fast_import
 from steps.core.exit_codes import Exit
 from steps.errors import SyncError
+from steps.runtime import redaction
 from steps.runtime.settings.reading import read
 from tests.support.git_answers import err_packet, rejection
 from tests.support.gitbackend import Reply
@@ -63,6 +64,12 @@ def answers(kind: str) -> pytest.MarkDecorator:
     rows = TypeAdapter(list[Answer]).validate_python(yaml.safe_load(text)[kind])
     cases = [pytest.param(row, id=f"{row.host}-{row.situation}".replace(" ", "-")) for row in rows]
     return pytest.mark.parametrize("answer", cases)
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the secrets of earlier tests in this process; a host may print the same words."""
+    monkeypatch.setattr(redaction, "_secrets", list)
 
 
 @pytest.fixture(scope="module")
