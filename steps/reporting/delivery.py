@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from steps.clients.http import Undelivered
 from steps.contracts import ClusterState, RunResult, State
 from steps.core.counters import Counters
+from steps.core.keys import printable
 from steps.core.operations import Operation
+from steps.core.source_age import staleness
 from steps.errors import SyncError, Terminated, translated
 from steps.reporting import webhook
 from steps.reporting.html import html
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from steps.core.source_age import MaxAges
     from steps.runtime.settings.delivery import DeliverySettings, PushgatewaySettings, WebhookSettings
     from steps.runtime.settings.git import CommitPages
 
@@ -59,8 +62,9 @@ def deliver(
     try:
         if reported is not None:
             result = reported.result
+            _log_stale(settings.max_ages, result)
             with _errors_logged(Operation.REPORT, "Failed to write the report"):
-                _write_pages(settings.pages, reported, result)
+                _write_pages(settings.pages, settings.max_ages, reported, result)
             errors = {
                 "webhook": _call_webhook(settings.webhook, result),
                 "pushgateway": _push_metrics(settings.pushgateway, reported, result),
@@ -86,8 +90,17 @@ def _errors_logged(operation: Operation, message: str) -> Iterator[None]:
         logs.error(operation, message, problem.error)
 
 
-def _write_pages(pages: CommitPages, reported: Reported, result: RunResult) -> None:
-    page = run_page(result, pages.commit_page(result.commit) if result.commit else None)
+def _log_stale(max_ages: MaxAges, result: RunResult) -> None:
+    for cluster in result.processed:
+        why = staleness(cluster.name, cluster.newest_object_at, cluster.listed_at, max_ages)
+        if why:
+            name = printable(cluster.name)
+            logs.warning(Operation.REPORT, f"{name} is not being backed up: {why}", cluster=name)
+
+
+def _write_pages(pages: CommitPages, max_ages: MaxAges, reported: Reported, result: RunResult) -> None:
+    url = pages.commit_page(result.commit) if result.commit else None
+    page = run_page(result, url, max_ages=max_ages)
     for suffix, text in ((".md", markdown(page)), (".html", html(page))):
         with atomic_file(reported.file.parent / f"{reported.pages}{suffix}") as out:
             out.write(text.encode(errors="replace"))

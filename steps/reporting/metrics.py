@@ -21,6 +21,7 @@ from steps.core.counters import DURATION_BUCKETS, Counters
 from steps.core.keys import MAX_SEGMENT_BYTES, printable
 from steps.core.operations import Operation
 from steps.core.schedule import OVERDUE_FIRINGS, next_firing, shortest_interval, stale_after
+from steps.core.source_age import DEFAULT_MAX_SOURCE_AGE, max_age_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +128,12 @@ class _Collector(Collector):
             at = self._state.last_success.at
             yield _gauge("last_success_timestamp", "When the last successful run ended.", at.timestamp())
         yield from _clusters(self._state.clusters, self._state.listed)
+        max_ages = (*self._settings.source_max_age, ("*", DEFAULT_MAX_SOURCE_AGE))
+        ages = {(_label(name),): age for name in self._state.clusters if (age := max_age_of(name, max_ages))}
+        if ages:
+            seconds = {label: age.total_seconds() for label, age in ages.items()}
+            text = "Maximum age of the cluster's newest object (SOURCE_MAX_AGE; 26 hours without it)."
+            yield _gauge("cluster_source_max_age_seconds", text, seconds, "cluster")
 
 
 def _totals(counters: Counters) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from steps.errors import SyncError, translated
-from steps.reporting.health import Health, health
+from steps.reporting.health import Health, health, stale_clusters
 from steps.reporting.html import html
 from steps.reporting.run_page import run_page
 from steps.reporting.status_page import status_page
@@ -77,13 +77,17 @@ class Routes:
 
     def _status(self, reading: Reading) -> Response:
         found = self._check(reading)
-        page = status_page(reading.state, datetime.now(UTC), healthy=found.healthy, reason=found.reason)
+        stale = stale_clusters(self._settings.source_max_age, reading.state) if reading.state else ()
+        page = status_page(
+            reading.state, datetime.now(UTC), healthy=found.healthy, reason=found.reason, stale=stale
+        )
         return _html(html(page))
 
     def _report(self, run: RunResult | None) -> Response:
         if run is None:
             return text_response(HTTPStatus.NOT_FOUND, "No run has been reported yet")
-        return _html(html(run_page(run, self._settings.commit_page(run.commit) if run.commit else None)))
+        url = self._settings.commit_page(run.commit) if run.commit else None
+        return _html(html(run_page(run, url, max_ages=self._settings.source_max_age)))
 
     def _health(self, reading: Reading) -> Response:
         return _health(self._check(reading), stale=reading.problem is not None)

@@ -9,6 +9,7 @@ from steps.contracts import ClusterResult, Outcome, RunResult, Status
 from steps.core.approvals import approval_command, approval_link
 from steps.core.deletion_guard import REFUSALS
 from steps.core.keys import printable
+from steps.core.source_age import staleness
 from steps.core.wording import SAMPLE_SIZE, plural
 from steps.kubernetes.change_summary import Count
 from steps.reporting.changes import counts_of_changes, important_changes, modified_words, more
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from steps.core.approvals import Argo
+    from steps.core.source_age import MaxAges
 
 _OUTCOMES = {
     Outcome.SUCCESS: Badge("Success", Tone.GOOD),
@@ -63,7 +65,7 @@ def headline(result: RunResult) -> str:
     return line.translate(_CHAT_SAFE).replace("://", ":\u2215\u2215")
 
 
-def run_page(result: RunResult, commit_url: str | None) -> Page:
+def run_page(result: RunResult, commit_url: str | None, *, max_ages: MaxAges = ()) -> Page:
     """Return the page; ``commit_url`` is the web page of its commit, None if unknown."""
     return Page(
         title="git-sync run report",
@@ -71,6 +73,7 @@ def run_page(result: RunResult, commit_url: str | None) -> Page:
         lead=(*_lead(result), *_commit(result, commit_url)),
         blocks=(
             *_to_do(result),
+            *_stale(result, max_ages),
             *important_changes(result.changes),
             *_clusters(result.clusters),
             *_pending(result.clusters),
@@ -245,6 +248,19 @@ def _clusters(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:
             for cluster in clusters
         ]
         yield Table(head, tuple(rows))
+
+
+def _stale(result: RunResult, max_ages: MaxAges) -> Iterator[Block]:
+    """The section of the clusters whose newest object is older than SOURCE_MAX_AGE."""
+    found = (
+        (cluster.name, staleness(cluster.name, cluster.newest_object_at, cluster.listed_at, max_ages))
+        for cluster in result.processed
+    )
+    items: tuple[Parts, ...] = tuple((Code(name), f": {why}") for name, why in found if why)
+    if items:
+        yield Heading("Clusters that are not being backed up")
+        yield Items(items[:SAMPLE_SIZE])
+        yield from more(len(items) - SAMPLE_SIZE)
 
 
 def _pending(clusters: tuple[ClusterResult, ...]) -> Iterator[Block]:

@@ -23,13 +23,15 @@ from steps.reporting.page import (
 from steps.reporting.run_page import at, headline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from steps.contracts import ClusterState, RunResult, State
 
 
-def status_page(state: State | None, now: datetime, *, healthy: bool, reason: str) -> Page:
+def status_page(
+    state: State | None, now: datetime, *, healthy: bool, reason: str, stale: Collection[str] = ()
+) -> Page:
     """Return the page; ``reason`` is the sentence of the health check."""
     badge = Badge("Healthy", Tone.GOOD) if healthy else Badge("Unhealthy", Tone.BAD)
     links: tuple[Inline, ...] = (Link("Metrics", "metrics"), " · ", Link("Health", "health"))
@@ -40,7 +42,7 @@ def status_page(state: State | None, now: datetime, *, healthy: bool, reason: st
             *_run("Last run", state.last_run, "report"),
             *_run("Last run with filter options", state.last_filtered_run, "report/filtered"),
             Paragraph(links),
-            *_clusters(state, now),
+            *_clusters(state, now, stale),
         )
     return Page("git-sync", badge, (reason,), blocks)
 
@@ -51,7 +53,7 @@ def _run(title: str, run: RunResult | None, report: str) -> Iterator[Block]:
         yield Paragraph((headline(run), " ", Link("Report", report)))
 
 
-def _clusters(state: State, now: datetime) -> Iterator[Block]:
+def _clusters(state: State, now: datetime, stale: Collection[str]) -> Iterator[Block]:
     if state.clusters:
         yield Heading("Clusters")
         last = state.last_run.clusters if state.last_run else ()
@@ -70,7 +72,7 @@ def _clusters(state: State, now: datetime) -> Iterator[Block]:
         rows = [
             (
                 Code(name),
-                Badge("failed", Tone.BAD) if name in failed else _badge(known),
+                Badge("failed", Tone.BAD) if name in failed else _badge(known, is_stale=name in stale),
                 known.files,
                 _at(known.last_success_at, now),
                 _at(known.newest_object_at, now),
@@ -93,7 +95,7 @@ def _at(moment: datetime | None, now: datetime) -> str:
     return f"{at(moment)}, in the future" if moment and is_ahead(moment, now) else at(moment)
 
 
-def _badge(known: ClusterState) -> Badge:
+def _badge(known: ClusterState, *, is_stale: bool) -> Badge:
     if known.over_limit:
         return Badge("over limit", Tone.WARN)
     if known.missing:
@@ -102,6 +104,8 @@ def _badge(known: ClusterState) -> Badge:
         return Badge("refused", Tone.WARN)
     if known.refused_by_host:
         return Badge("refused by host", Tone.WARN)
+    if is_stale:
+        return Badge("stale", Tone.WARN)
     if known.kept:
         return Badge("kept", Tone.PLAIN)
     return Badge("quarantined keys", Tone.WARN) if known.quarantined else Badge("ok", Tone.GOOD)

@@ -70,7 +70,7 @@ class PendingDeletions:
         except Damaged as problem:
             logs.warning(Operation.DISCOVER, "Ignoring a damaged cache", error=problem.error)
             return ()
-        # A publish that is repeated after a kill finds the file of its own run.
+        # A publish that is repeated after a kill finds the file that it wrote before.
         is_current = header.listed_at in {self._listed.get(cluster), listed_at}
         is_ours = (header.identity, header.cluster) == (self._run.identity, cluster)
         return file.rows(PendingRow) if is_current and is_ours else ()

@@ -504,6 +504,12 @@ MUTANTS = (
         Replace("B if A and C else ()", "B"),
         "tests/runs/test_delete_grace.py::test_wait_starts_again_after_a_run_without_a_record",
     ),
+    Mutant(
+        "newest object of the future counts as fresh",
+        "steps/core/source_age.py::staleness",
+        never("is_ahead(A, B)"),
+        "tests/core/test_source_age.py::test_first_matching_glob_decides",
+    ),
     # -- the branch guard --
     Mutant(
         "another history is continued without an approval",

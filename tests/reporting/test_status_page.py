@@ -86,3 +86,12 @@ def test_status_page_lists_the_first_foreign_files() -> None:
     page = markdown(status_page(known, NOON, healthy=True, reason="ok"))
     assert "## Foreign files\n\n- `ghost/00`\n" in page
     assert "… and 2 more." in page
+
+
+def test_status_page_marks_clusters_that_exceed_source_max_age() -> None:
+    clusters = {"east": ClusterState(files=1), "west": ClusterState(files=1)}
+    known = state(clusters=clusters)
+    page = markdown(status_page(known, NOON, healthy=True, reason="fine", stale={"east": "old"}))
+    rows = {line.split("`")[1]: line for line in page.split("\n") if line.startswith("| `")}
+    assert "stale" in rows["east"]
+    assert "stale" not in rows["west"]

@@ -14,10 +14,12 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from steps.core.source_age import MaxAges
 from steps.runtime.settings.fields import (
     Duration,
     Group,
     comma_separated,
+    duration,
     has_credentials,
     is_web_url,
 )
@@ -88,6 +90,14 @@ def _secret_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _max_ages(text: object) -> object:
+    """Parse ``24h`` or ``prod-*=6h,*=48h`` to pairs of glob and duration."""
+    if not isinstance(text, str):
+        return text
+    entries = [entry.rpartition("=") for entry in text.replace("\n", ",").split(",") if entry.strip()]
+    return tuple((glob.strip() or "*", duration(age.strip())) for glob, _, age in entries)
+
+
 class HealthSettings(Group):
     """When the last success is too old."""
 
@@ -103,6 +113,11 @@ class HealthSettings(Group):
         alias="HEALTH_MAX_AGE",
         default=None,
         description="maximum age of the last success, instead of SYNC_SCHEDULE",
+    )
+    source_max_age: Annotated[MaxAges, BeforeValidator(_max_ages)] = Field(
+        alias="SOURCE_MAX_AGE",
+        default=(),
+        description="maximum age of a cluster's newest object: `24h`, or by glob `prod-*=6h,*=48h`",
     )
 
 
@@ -177,3 +192,4 @@ class DeliverySettings:
     pages: CommitPages
     webhook: WebhookSettings | None
     pushgateway: PushgatewaySettings | None
+    max_ages: MaxAges = ()

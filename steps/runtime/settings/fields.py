@@ -52,7 +52,8 @@ def comma_separated(text: object) -> object:
 _LONGEST = timedelta(days=366)
 
 
-def _duration(text: object) -> object:
+def duration(text: object) -> object:
+    """Parse a duration such as 1m30s. Raises ValueError."""
     if not isinstance(text, str):
         return text
     try:
@@ -157,7 +158,7 @@ def _bucket_prefix(text: str) -> str:
     return f"{prefix}/" if prefix else ""
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 Names = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Bucket = Annotated[str, AfterValidator(_bucket)]

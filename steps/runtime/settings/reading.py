@@ -20,6 +20,7 @@ from steps.runtime.settings import git
 from steps.runtime.settings.catalogue import catalogue
 from steps.runtime.settings.delivery import (
     DeliverySettings,
+    HealthSettings,
     HttpSettings,
     PushgatewaySettings,
     WebhookSettings,
@@ -119,6 +120,7 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
             reader.group(CommitPages),
             reader.optional(WebhookSettings),
             reader.optional(PushgatewaySettings),
+            reader.group(HealthSettings).source_max_age,
         ),
         state=reader.optional(StateSettings, required=needs_state),
         log=reader.group(LogSettings),
