@@ -211,6 +211,14 @@ def over_limit_failure(cluster: str, operation: Operation, problem: OverLimit) -
     )
 
 
+class StepWork(Document):
+    """When a download process worked."""
+
+    schema_version: Literal[1] = 1
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+
+
 class RowsHeader(Document):
     """Header of a listing or plan."""
 
@@ -265,13 +273,6 @@ class ForeignFile(Document):
     path: str = Field(description="<cluster>/<rest>")
     oid: str = Field(description="blob id")
     removed: bool = Field(default=False, description="whether the run removed it (FOREIGN_FILES=remove)")
-
-
-def status_of(decision: Decision) -> Status:
-    """Return the status of a processed cluster after the deletion guard's decision."""
-    if decision is Decision.KEEP:
-        return Status.KEPT
-    return Status.REFUSED if decision.refused else Status.OK
 
 
 class ClusterResult(Document):
@@ -416,6 +417,10 @@ class RunResult(Document):
     changes: ChangeSummary = ChangeSummary()
     step_seconds: dict[str, float] = Field(
         default={}, description="duration by step; the sum is the duration of the run"
+    )
+    work_seconds: dict[str, float] = Field(
+        default={},
+        description="by step: its duration without waiting for pods",
     )
     operation: Operation | None = Field(default=None, description="the operation that ended the run")
     error: str | None = Field(default=None, description="why the run failed as a whole")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.contracts import ClusterFailure, Run, over_limit_failure
+from steps.contracts import ClusterFailure, Run, StepWork, over_limit_failure
 from steps.core import limits
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.intake_limits import OverLimit
@@ -55,6 +55,7 @@ def download(
     Raises what stops every cluster alike (a full disk).
     """
     names = list(clusters)
+    started_at = datetime.now(UTC)
     deadline = _deadline(settings.sync.download_timeout, run.started_at)
     getters = FairPool(settings.sync.concurrency, min(_AT_A_TIME, len(names)), "get")
     listers = ThreadPoolExecutor(_AT_A_TIME, "cluster")
@@ -76,6 +77,9 @@ def download(
         getters.shutdown(wait=must_wait)
         for pool in (listers, removers):
             pool.shutdown(wait=must_wait)
+    if names:
+        work = StepWork(started_at=started_at, finished_at=datetime.now(UTC))
+        write_document(volume.files(run.run_id).work(names[0]), work)
     if deadline.has_passed and Exit.TRANSIENT in exits:
         return Exit.CONFIGURATION  # a retry would begin after the deadline
     return Exit.TRANSIENT if Exit.TRANSIENT in exits else most_severe(exits)

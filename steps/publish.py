@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from steps.clients.git.errors import PushRefused
 from steps.clients.git.repository import Repository
-from steps.contracts import LastPush, Run, RunResult, Verdict
+from steps.contracts import LastPush, Run, RunResult, StepWork, Verdict
 from steps.core.changes import PlanRow
 from steps.core.git_objects import EMPTY_TREE
 from steps.core.operations import Operation
-from steps.errors import TryAgain
+from steps.errors import SyncError, TryAgain
 from steps.kubernetes.change_summary import ChangeSummary
 from steps.planning.branch_check import note_push
 from steps.planning.conflicts import log_conflicts
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from steps.runtime.settings.git import GitSettings
     from steps.runtime.settings.reading import Settings
-    from steps.workdir.volume import Volume
+    from steps.workdir.volume import RunFiles, Volume
 
 
 def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, pushes: PushCount) -> RunResult:
@@ -57,6 +58,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
     A publish that is repeated after a kill at any instant makes the same commit. ``pushes`` also counts if
     publish fails.
     """
+    started_at = datetime.now(UTC)
     files = volume.files(run.run_id)
     plan = Plan(run.base, files.plan_rows, verdict.clusters)
     if run.download_only or run.dry_run:
@@ -85,9 +87,20 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         push_attempts=pushes.attempts,
         changes=changes,
         refused_by_host=published.refused,
+        publish_started_at=started_at,
+        downloads=_downloads(files, run),
     )
     write_document(files.result, result)
     return result
+
+
+def _downloads(files: RunFiles, run: Run) -> list[StepWork]:
+    """Return when the download processes worked. The report needs it, the run does not."""
+    found = []
+    for name in run.clusters:
+        with suppress(SyncError, OSError):
+            found.append(read_document(files.work(name), StepWork))
+    return found
 
 
 def _last_push(run: Run, published: Published) -> LastPush | None:

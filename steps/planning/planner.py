@@ -22,7 +22,6 @@ from steps.contracts import (
     Run,
     Status,
     over_limit_failure,
-    status_of,
 )
 from steps.core.changes import (
     ManifestRow,
@@ -187,7 +186,7 @@ class Planner:
         quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
         result = ClusterResult(
             name=name,
-            status=status_of(decision),
+            status=_status(decision),
             files=tally.files,
             added=tally.added,
             modified=tally.modified,
@@ -404,3 +403,9 @@ def _failed(name: str, failure: ClusterFailure) -> ClusterResult:
 
 def _unexplained(name: str, error: str) -> ClusterFailure:
     return ClusterFailure(cluster=name, operation=Operation.DOWNLOAD, error=error, transient=True)
+
+
+def _status(decision: Decision) -> Status:
+    if decision is Decision.KEEP:
+        return Status.KEPT
+    return Status.REFUSED if decision.refused else Status.OK

@@ -5,7 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, LastPush, Outcome, RefusedObject, Run, RunResult, Status, Verdict
+from steps.contracts import (
+    ClusterResult,
+    LastPush,
+    Outcome,
+    RefusedObject,
+    Run,
+    RunResult,
+    Status,
+    StepWork,
+    Verdict,
+)
 from steps.core.approvals import approval_command
 from steps.core.deletion_guard import REFUSALS, Decision
 from steps.core.exit_codes import Exit, most_severe
@@ -14,7 +24,7 @@ from steps.core.limits import REFUSED_CHANGES
 from steps.core.wording import SAMPLE_SIZE, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from steps.core.approvals import Argo
@@ -38,6 +48,8 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
     push_attempts: int,
     changes: ChangeSummary,
     refused_by_host: tuple[RefusedObject, ...] = (),
+    publish_started_at: datetime,
+    downloads: Sequence[StepWork],
 ) -> RunResult:
     """Return the result of a run whose last step ended."""
     codes = exit_codes(clusters, clusters_skipped=run.clusters_skipped, dry_run=run.dry_run)
@@ -68,6 +80,12 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         refused_by_host=limited(refused_by_host),
         changes=changes,
         step_seconds=_step_seconds(run, verdict, finished_at),
+        work_seconds={
+            "discover": _seconds(run.started_at, run.finished_at),
+            "download": _busy_seconds(downloads),
+            "detect": _seconds(verdict.started_at, verdict.finished_at),
+            "publish": _seconds(publish_started_at, finished_at),
+        },
     )
 
 
@@ -143,7 +161,19 @@ def _step_seconds(run: Run, verdict: Verdict, finished_at: datetime) -> dict[str
         "publish": finished_at,
     }
     starts = (run.started_at, *ends.values())
-    return {
-        step: max(0.0, (end - start).total_seconds())
-        for (step, end), start in zip(ends.items(), starts, strict=False)
-    }
+    return {step: _seconds(start, end) for (step, end), start in zip(ends.items(), starts, strict=False)}
+
+
+def _busy_seconds(works: Sequence[StepWork]) -> float:
+    """Return for how long at least one of the processes worked."""
+    busy, until = 0.0, None
+    for work in sorted(works, key=lambda work: work.started_at):
+        start = work.started_at if until is None else max(work.started_at, until)
+        busy += _seconds(start, work.finished_at)
+        until = work.finished_at if until is None else max(until, work.finished_at)
+    return busy
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    """The time between two instants; 0 if the clocks of two machines contradict each other."""
+    return max(0.0, (end - start).total_seconds())

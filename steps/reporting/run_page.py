@@ -225,8 +225,11 @@ def _facts(result: RunResult) -> Iterator[Block]:
         (f"Mode {result.mode.value}{', filtered by options' if result.filtered_by_options else ''}",),
     ]
     if result.step_seconds:
-        steps = (f"{step} {_duration(seconds)}" for step, seconds in result.step_seconds.items())
-        facts.append((", ".join(steps),))
+        work = result.work_seconds or result.step_seconds
+        facts.append((", ".join(f"{step} {_duration(seconds)}" for step, seconds in work.items()),))
+        waited = sum(result.step_seconds.values()) - sum(work.values())
+        if waited >= 1:
+            facts.append((f"Waited {_duration(waited)} for pods and volumes",))
     yield Items(tuple(facts))
 
 

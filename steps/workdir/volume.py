@@ -96,6 +96,10 @@ class RunFiles:
     def failure(self, cluster: str) -> Path:
         return self.root / "failure" / cluster
 
+    def work(self, cluster: str) -> Path:
+        """Return the path of the times of the download process that began with this cluster."""
+        return self.root / "work" / cluster
+
     @property
     def staging(self) -> Path:
         return self.root / "objects"

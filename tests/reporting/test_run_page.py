@@ -157,3 +157,12 @@ def test_run_page_links_the_commit_if_its_page_is_known() -> None:
     assert "Commit `0123456789ab`" in markdown(run_page(run, None))
     linked = markdown(run_page(run, "https://git.example.com/x/commit/0"))
     assert "Commit [0123456789ab](<https://git.example.com/x/commit/0>)" in linked
+
+
+def test_page_shows_work_and_waiting_apart() -> None:
+    durations = {"discover": 3.0, "download": 100.0, "detect": 2.0, "publish": 20.0}
+    work = {"discover": 3.0, "download": 40.0, "detect": 2.0, "publish": 5.0}
+    page = text(step_seconds=durations, work_seconds=work)
+    assert "discover 3.0 s, download 40 s, detect 2.0 s, publish 5.0 s" in page
+    assert "Waited 1 min 15 s for pods and volumes" in page
+    assert "Waited" not in text(step_seconds=work, work_seconds=work)

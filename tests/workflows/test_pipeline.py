@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -259,6 +260,22 @@ def test_report_of_a_lost_run_knows_that_parameters_filter_it(pipeline: Pipeline
     assert (artifacts / "out" / "report.html").exists(), "Argo shows the page of each run"
     assert pipeline.report("other", artifacts, "--filtered=false").exit == 0
     assert pipeline.state["last_run"]["run_id"] == "other"
+
+
+def test_result_has_the_work_of_each_step_without_the_waiting(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many(OBJECTS)
+    for step in (("discover",), ("download", "--shard=0"), ("download", "--shard=1"), ("download",)):
+        time.sleep(0.3)
+        assert sync(*step, "--run-id=r").exit == 0
+    assert sync("detect", "--run-id=r").exit == 0
+    time.sleep(0.3)
+    assert sync("publish", "--run-id=r").exit == 0
+    run = json.loads((sync.work_dir / ".git-sync/runs/r/result.json").read_text())
+    assert list(run["work_seconds"]) == list(run["step_seconds"])
+    waited = {step: total - run["work_seconds"][step] for step, total in run["step_seconds"].items()}
+    assert waited["discover"] == waited["detect"] == 0
+    assert waited["download"] > 0.5
+    assert 0.3 <= waited["publish"] < run["step_seconds"]["publish"]
 
 
 def test_repeated_report_counts_once_and_keeps_a_damaged_state(
