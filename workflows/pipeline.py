@@ -218,11 +218,9 @@ def _state() -> S3Artifact:
     return _artifact("state", f"{env.WORK_DIR}/sync-metadata.json", f"{_STATE_KEY}/sync-metadata.json")
 
 
-def _pending() -> S3Artifact:
+def _pending(directory: str) -> S3Artifact:
     """The deletions that wait for DELETE_GRACE; without it, no run writes them."""
-    return _artifact(
-        "pending", f"{env.WORK_DIR}/.git-sync/pending", f"{_STATE_KEY}/pending.tgz", archived=True
-    )
+    return _artifact("pending", f"{directory}/pending", f"{_STATE_KEY}/pending.tgz", archived=True)
 
 
 def _discover() -> Container:
@@ -239,7 +237,7 @@ def _discover() -> Container:
             *_from_config_map(*_IDENTITY, *_OVERRIDES),
             _artifact("cache", "/artifacts/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
             _state(),
-            _pending(),
+            _pending("/artifacts"),
         ],
         outputs=[
             Parameter(name="shards", value_from=m.ValueFrom(path=f"{_RUN_DIR}/shards.json")),
@@ -271,7 +269,7 @@ def _publish() -> Container:
         ],
         outputs=[
             _result(),
-            _pending(),
+            _pending(f"{env.WORK_DIR}/.git-sync"),
             _artifact("cache", f"{env.WORK_DIR}/.git-sync/cache", f"{_STATE_KEY}/cache.tgz", archived=True),
         ],
     )

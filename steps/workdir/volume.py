@@ -224,10 +224,15 @@ class Volume:
             remove(path)
 
     def adopt_caches(self, source: Path) -> None:
-        """Copy the caches in the directory ``source`` of clusters for which this volume has none."""
-        for path in source.iterdir() if source.is_dir() else ():
-            if path.is_file() and not path.is_symlink() and not os.path.lexists(self.cache(path.name)):
-                shutil.copyfile(path, self.cache(path.name), follow_symlinks=False)
+        """Copy the caches in the directory ``source`` of clusters for which this volume has none.
+
+        The same applies to the pending deletions in the directory beside it.
+        """
+        for directory, target in ((source, self._caches), (source.with_name("pending"), self._pending)):
+            for path in directory.iterdir() if directory.is_dir() else ():
+                target.mkdir(exist_ok=True)
+                if path.is_file() and not path.is_symlink() and not os.path.lexists(target / path.name):
+                    shutil.copyfile(path, target / path.name, follow_symlinks=False)
 
     def objects_of(self, run: Run) -> Path:
         """Return the directory of the bytes that the run fetches, at ``<cluster>/<rest>``.

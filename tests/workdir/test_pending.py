@@ -12,6 +12,8 @@ from steps.workdir.volume import Volume
 from tests.support.steps import FIRST, KEY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.bucket import Bucket
     from tests.support.sync import Sync
 
@@ -37,3 +39,15 @@ def test_pipe_in_the_place_of_a_record_does_not_block_a_run(sync: Sync, bucket: 
     os.mkfifo(record)
     assert sync(DELETE_GRACE="1h").exit == 0
     assert record.is_file()
+
+
+def test_new_volume_adopts_the_pending_deletions_beside_the_cache(tmp_path: Path) -> None:
+    for name in ("cache", "pending"):
+        (tmp_path / "old" / name).mkdir(parents=True)
+        (tmp_path / "old" / name / "east").write_bytes(name.encode())
+    volume = Volume(tmp_path / "new")
+    volume.set_up()
+    for _ in range(2):  # a retried discover finds them
+        volume.adopt_caches(tmp_path / "old" / "cache")
+        assert volume.pending("east").read_bytes() == b"pending"
+        assert volume.cache("east").read_bytes() == b"cache"
