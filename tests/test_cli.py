@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
 
-COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "serve", "health"]
+COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "serve", "health", "inspect"]
 OBJECTS = {f"clusterbackup/{cluster}/a.yaml": cluster.encode() for cluster in ("east", "west")}
 
 

@@ -193,6 +193,7 @@ def expressions() -> list[tuple[str, str]]:
         (f"{panel['title']} {target['refId']}", target["expr"])
         for panel in DASHBOARD["panels"]
         for target in panel.get("targets", [])
+        if "_last_filtered_run_" not in target["expr"]  # the story has no run with filter options
     ]
 
 
