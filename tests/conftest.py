@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +38,8 @@ _SLOW_FIXTURES = {"ca", "s3", "server"}
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use more workers than cores: a third of the tests' time is waiting for deadlines and servers."""
-    return math.ceil((os.cpu_count() or 1) * 1.5)
+    """Use more workers than cores: half of the tests' time is waiting for deadlines and servers."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

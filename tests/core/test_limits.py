@@ -26,4 +26,6 @@ def test_every_limit_has_a_unit_and_a_comment_with_its_reason() -> None:
             "CHARACTERS",
             "PUSHES",
             "CHANGES",
+            "FILES",
+            "FACTS",
         }, name

@@ -49,6 +49,7 @@ def test_runbook_error_lines_are_lines_that_git_sync_logs(
         lines.extend(error_lines(sync(*arguments, **settings)))
 
     fail("health")
+    fail("inspect", "main")
     bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in ("east", "west")})
     assert sync().exit == 0
     fail(MINIO_BUCKET="")

@@ -286,16 +286,15 @@ def test_only_change_is_not_refused_if_the_host_does_not_say_why(
     assert refused(sync) == [SECRET]
 
 
-@pytest.mark.parametrize("words", [Words.NOTHING, Words.GITHUB])
 def test_cluster_full_of_refused_objects_does_not_stop_the_other_clusters(
-    words: Words, sync: Sync, bucket: Bucket, repository: Path
+    sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    """The search cannot find all of them, in any run; the others are published in every run."""
-    refuse(repository, By.CONTENT, words)
-    bucket.put_many({f"clusterbackup/middle/{number}.yaml": b"ghp_%d" % number for number in range(300)})
+    """The search cannot find all of them in one run; the others are published in every run."""
+    refuse(repository, By.CONTENT)
+    bucket.put_many({f"clusterbackup/middle/{number}.yaml": b"ghp_%d" % number for number in range(60)})
     others = ("alpha", "east", "north", "zulu")
     expected = dict(FIRST)
-    for content in (b"1", b"2", b"3"):
+    for content in (b"1", b"2"):
         changed = {f"clusterbackup/{cluster}/new.yaml": content for cluster in others}
         bucket.put_many(changed)
         outcomes = [sync().exit]

@@ -140,4 +140,4 @@ def obstacle() -> str:
             return "mounting a file system of a given size needs root"
 
 
-FAMILY = Family("full-disk", "A disk is full or read-only", _cases, _run, quick=4, obstacle=obstacle)
+FAMILY = Family("full-disk", "A disk is full or read-only", _cases, _run, quick=2, obstacle=obstacle)

@@ -43,4 +43,4 @@ def _run_planted(place: Place, case: str) -> Counts:
 
 
 KEYS = Family("hostile-keys", "Keys are hostile", endless, _run_keys, quick=1)
-PLANTED = Family("planted", "Hostile files are planted on the volume", _plants, _run_planted, quick=8)
+PLANTED = Family("planted", "Hostile files are planted on the volume", _plants, _run_planted, quick=4)

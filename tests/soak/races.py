@@ -214,5 +214,5 @@ def _count(counts: Counter[str], result: CommandResult) -> None:
     counts["runs skipped"] += "skipped: another run has published it" in result.text
 
 
-INTERLEAVINGS = Family("interleavings", "Two runs, step by step", _interleavings, _interleave, quick=4)
+INTERLEAVINGS = Family("interleavings", "Two runs, step by step", _interleavings, _interleave, quick=2)
 ROUNDS = Family("races", "Four runs at once, and resumed runs", endless, _round, quick=1)

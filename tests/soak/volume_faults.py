@@ -273,4 +273,4 @@ _WAYS: dict[str, Callable[[Path, random.Random], None]] = {
 
 _SEALED = {"unsorted", "a row doubled", "fields missing", "nonsense"}
 
-DAMAGE = Family("volume-damage", "A file on the volume is damaged", endless, _run, quick=2)
+DAMAGE = Family("volume-damage", "A file on the volume is damaged", endless, _run, quick=1)
