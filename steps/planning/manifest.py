@@ -33,6 +33,7 @@ from steps.core.changes import (
 )
 from steps.core.deletion_guard import (
     MOST_FOREIGN_FILES,
+    Decision,
     DeletionCount,
     DeletionStats,
     ForeignFiles,
@@ -344,7 +345,9 @@ class Manifest:
     ) -> None:
         """Request every missing object, unless the run deletes none of them.
 
-        ``first`` are the first missing paths. A tree of 845 bytes in Git can have 810,000 paths of a cluster.
+        Foreign files are known only later. The guard does not count them, so it may still allow the deletion
+        of the others. ``first`` are the first missing paths. A tree of 845 bytes in Git can have 810,000
+        paths of a cluster.
         """
         decision = decide(
             stats,
@@ -353,11 +356,10 @@ class Manifest:
             excluded=self.figures.excluded > 0,
             bucket_is_empty=False,
         )
-        may_be_foreign = (
-            self.run.deletion_limits.foreign_files is ForeignFiles.REMOVE
-            and stats.deletions <= MOST_FOREIGN_FILES
+        may_be_foreign = stats.deletions <= MOST_FOREIGN_FILES and (
+            decision.refused or self.run.deletion_limits.foreign_files is ForeignFiles.REMOVE
         )
-        if decision is not decision.DELETE and not may_be_foreign:
+        if decision is not Decision.DELETE and not may_be_foreign:
             self.figures.absences_proven = False
             return
         paths = first if len(first) == stats.deletions else self._missing(baseline, listing)

@@ -118,6 +118,35 @@ def test_vanished_cluster_is_refused_beside_foreign_files(
         assert set(FIRST) <= set(contents(repository))
 
 
+def test_refused_deletions_beside_a_foreign_file_can_be_approved(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    lost = {f"clusterbackup/east/lost/{number}.yaml": b"x" for number in range(30)}
+    bucket.put_many(lost)
+    assert sync().exit == 0
+    stray = {"clusterbackup/east/stray": b"pushed by a person"}
+    commit_files(repository, stray)
+    for key in lost:
+        bucket.delete(key)
+    refused = sync()
+    assert refused.exit == 20
+    assert "Refused to delete 30 files of east" in refused.errors
+    (error,) = refused.of("detect_changes", "error")
+    assert sync("run", "--allow-delete", error["data"]["allow_delete"]).exit == 0
+    assert contents(repository) == FIRST | stray
+
+
+def test_ordinary_deletion_beside_many_foreign_files_is_made(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    commit_files(repository, STRAYS)
+    assert sync().exit == 0
+    (deleted, *_) = FIRST
+    bucket.delete(deleted)
+    assert sync().exit == 0
+    assert contents(repository).keys() == (FIRST | STRAYS).keys() - {deleted}
+
+
 @pytest.mark.parametrize("message", ["x\n\nGit-Sync-Run: 1", "x\n\nGit-Sync-Run: forged\nGit-Sync-Listed: a"])
 @pytest.mark.parametrize("setting", ["keep", "remove"])
 def test_forged_trailer_keeps_the_refusal(
