@@ -247,7 +247,7 @@ class Volume:
         for run_id in self._run_ids()[: -(_KEPT_RUNS - 1)]:
             with contextlib.suppress(OSError):
                 remove(self.files(run_id).root)
-        for directory in (self.root, self._internal, self._caches):
+        for directory in (self.root, self._internal, self._caches, self._pending):
             for path in directory.glob(f"{TEMPORARY_PREFIX}????????"):  # the length that mkstemp uses
                 with contextlib.suppress(OSError):
                     if path.lstat().st_mtime < time.time() - _ABANDONED_AFTER_SECONDS:

@@ -185,7 +185,9 @@ def test_prune_removes_runs_with_planted_deep_directories(volume: Volume) -> Non
 
 
 def test_prune_removes_old_half_written_files(volume: Volume) -> None:
-    directories = (volume.root, volume.cache("x").parent, volume.cache("x").parent.parent)
+    pending = volume.pending("x").parent
+    pending.mkdir()
+    directories = (volume.root, volume.cache("x").parent, pending.parent, pending)
     for directory in directories:
         for name, age in (("forsaken", 3700), ("underway", 60)):
             (half := directory / f".git-sync-tmp-{name}").write_bytes(b"half")
@@ -193,7 +195,7 @@ def test_prune_removes_old_half_written_files(volume: Volume) -> None:
     write_document(volume.cache(".git-sync-tmp-x"), RowsHeader(identity="a cluster's"))
     volume.prune()
     left = [path.name for directory in directories for path in directory.glob(".git-sync-tmp-*")]
-    assert sorted(left) == [".git-sync-tmp-underway"] * 3 + [".git-sync-tmp-x"]
+    assert sorted(left) == [".git-sync-tmp-underway"] * 4 + [".git-sync-tmp-x"]
 
 
 def test_remove_caches_keeps_the_state_and_the_runs(volume: Volume) -> None:
