@@ -72,18 +72,17 @@ class _Writer:
                 "The repository has moved; set GIT_REPOSITORY to its new address",
                 address=repository.moved_to,
             )
-        if base is None:
-            without = self._check(repository, None)
-            if not self.settings.sync.dry_run:
-                repository.prove_push()  # before the download
-            return Baselines(None, set(), set(), without)
-        found = self.caches.trees(base) if self._uses_caches else None
+        found = self.caches.trees(base) if base and self._uses_caches else None
         cached = self._cached(found or {})
         checked = None
-        if found is None or cached != self._clusters(found).keys():
-            base = repository.fetch()
-            checked = self._check(repository, base)
-            found = self._entries(repository, base)
+        if base is None or found is None or cached != self._clusters(found).keys():
+            checked = self._check(repository, repository.fetch() if base else None)
+            base = checked.tip
+            if base is None:
+                if not self.settings.sync.dry_run:
+                    repository.prove_push()  # before the download
+                return Baselines(None, set(), set(), checked)
+            found = self._entries(repository, base, is_replaced=checked.replaces is not None)
             cached = self._cached(found)
         clusters = self._clusters(found)
         edited: list[bytes] = []
@@ -121,7 +120,7 @@ class _Writer:
                 found.clusters.add(name)
         return found
 
-    def _entries(self, repository: Repository, commit: str) -> dict[str, str]:
+    def _entries(self, repository: Repository, commit: str, *, is_replaced: bool) -> dict[str, str]:
         git_path = self.settings.git.path
         if repository.is_obstructed(commit, git_path):
             raise FixConfiguration(
@@ -132,7 +131,8 @@ class _Writer:
                 path=git_path,
             )
         entries = repository.children(commit, git_path)
-        if not self.settings.sync.dry_run:
+        # Until publish has recorded an approved loss, the next run must check the branch again.
+        if not is_replaced and not self.settings.sync.dry_run:
             self.caches.note_tip(commit, entries)
         return trees(entries)
 

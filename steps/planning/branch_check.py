@@ -13,7 +13,7 @@ from steps.core.branch_guard import Loss, LostBranch, advice, new_branch_token
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import ApproveNewBranch, FixConfiguration
-from steps.runtime import logs
+from steps.runtime import logs, retry
 from steps.workdir.files import read_document, write_document
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """The result of the check: the commit that the branch contains, or the approved loss of it."""
+    """The fetched tip, and the commit that the branch contains or the approved loss of it."""
 
+    tip: str | None = None
     required_commit: str | None = None
     replaces: str | None = None
 
@@ -36,13 +37,15 @@ NOT_CHECKED = Checked()
 def check_branch(settings: Settings, volume: Volume, repository: Repository, tip: str | None) -> Checked:
     """Check that the fetched branch, which is at ``tip``, contains the last pushed commit.
 
-    Raises ApproveNewBranch if it does not and ALLOW_NEW_BRANCH does not approve it. A dry run only logs it.
+    Returns a newer tip if the Git host shows one on a retry. Raises ApproveNewBranch if no tip contains the
+    commit and ALLOW_NEW_BRANCH does not approve the loss. A dry run only logs it.
     """
     known = last_push(settings, volume)
     if known is None:
-        return NOT_CHECKED
-    if tip is not None and (tip == known.commit or repository.contains(known.commit)):
-        return Checked(required_commit=known.commit)
+        return Checked(tip)
+    tip, is_contained = _newest_tip(repository, known.commit, tip)
+    if is_contained:
+        return Checked(tip, required_commit=known.commit)
     lost = LostBranch(
         loss=Loss.GONE if tip is None else Loss.REPLACED,
         repository=known.repository,
@@ -59,7 +62,23 @@ def check_branch(settings: Settings, volume: Volume, repository: Repository, tip
         logs.warning(Operation.GIT_CLONE, "A run would refuse to continue on another history", error=error)
     else:
         raise ApproveNewBranch(lost, error)
-    return Checked(replaces=known.commit)
+    return Checked(tip, replaces=known.commit)
+
+
+def _newest_tip(repository: Repository, commit: str, tip: str | None) -> tuple[str | None, bool]:
+    """Return the branch's tip, which is fetched, and whether it contains ``commit``.
+
+    A replica of the Git host that lags shows an older branch for a while. So git-sync asks again.
+    """
+    for attempt in retry.REPLICAS.tries():
+        if attempt > 1:
+            before, tip = tip, repository.remote_tip()
+            if tip == before:
+                continue
+            tip = tip and repository.fetch()
+        if tip is not None and (tip == commit or repository.contains(commit)):
+            return tip, True
+    return tip, False
 
 
 def note_push(volume: Volume, push: LastPush) -> None:

@@ -91,4 +91,5 @@ class RetryPolicy:
 
 REQUESTS = RetryPolicy(attempts=4, first_pause=0.2)
 PUSHES = RetryPolicy(attempts=5, first_pause=0.5)
+REPLICAS = RetryPolicy(attempts=4, first_pause=0.5)
 DELIVERIES = RetryPolicy(attempts=3, first_pause=0.5)

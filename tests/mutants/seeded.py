@@ -513,7 +513,7 @@ MUTANTS = (
     # -- the branch guard --
     Mutant(
         "another history is continued without an approval",
-        "steps/planning/branch_check.py::check_branch",
+        "steps/planning/branch_check.py::_newest_tip",
         always("A.contains(B)"),
         "tests/planning/test_branch_check.py::"
         "test_run_refuses_a_branch_without_the_last_pushed_commit_until_it_is_approved",

@@ -6,10 +6,12 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
 import pytest
 
+from steps.runtime import retry
 from tests.support.repositories import (
     bare_repository,
     branches,
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
     from tests.support.sync import CommandResult, Sync
 
 pytestmark = pytest.mark.usefixtures("synced")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "REPLICAS", replaced(retry.REPLICAS, first_pause=0.01))
+
 
 WEST = "clusterbackup/west/"
 MAIN = "refs/heads/main"
@@ -201,3 +209,33 @@ def test_check_costs_a_run_on_the_last_pushed_commit_no_request(
     state.write_text(json.dumps(over_http.state | {"last_push": None}))
     assert requests() == checked
     assert "Git-Sync-Run" in message(repository)
+
+
+@pytest.mark.parametrize("replica", ["behind", "empty"])
+def test_run_asks_again_while_a_replica_lacks_the_last_push(
+    replica: str, *, over_http: Sync, git_server: GitServer, bucket: Bucket, repository: Path
+) -> None:
+    lagging = repository.with_name("replica.git")
+    if replica == "empty":
+        bare_repository(lagging)
+    else:
+        shutil.copytree(repository, lagging)
+    bucket.put(KEY, b"2")
+    assert over_http().exit == 0
+    pushed = sha(repository)
+    bucket.put(KEY, b"3")
+    (over_http.work_dir / ".git-sync" / "tip").unlink()
+    left = iter(range(8))  # requests: about three fetches
+    git_server.serve = lambda _: None if next(left, None) is None else lagging
+    assert over_http().exit == 0
+    assert next(left, None) is None
+    assert log(repository)[1] == pushed
+    assert contents(repository) == FIRST | {KEY: b"3"}
+
+
+def test_approved_run_that_dies_before_publish_approves_no_later_run(sync: Sync, repository: Path) -> None:
+    squash(repository)
+    approved = approval(sync())
+    assert sync("discover", *approved).exit == 0
+    assert sync().exit == 20
+    assert sync("run", *approved).exit == 0

@@ -28,6 +28,7 @@ _UNGUARDED = {"MAX_DELETE_PERCENT": "100", "MAX_DELETE_COUNT": "1000000", "CLUST
 # Short pauses instead of seconds and minutes.
 _SHORT_PAUSES = (
     (retry, "PUSHES", replace(retry.PUSHES, first_pause=0.005)),
+    (retry, "REPLICAS", replace(retry.REPLICAS, first_pause=0.005)),
     (retry, "REQUESTS", replace(retry.REQUESTS, first_pause=0.001)),
 )
 
