@@ -335,6 +335,14 @@ class ClusterResult(Document):
         return self.status in {Status.OK, Status.REFUSED, Status.KEPT}
 
     @property
+    def suggested_approval(self) -> str | None:
+        """The value of --allow-delete to suggest; None if the guard refused nothing.
+
+        Also None for an empty bucket: usually a setting is wrong, and the approval would empty Git.
+        """
+        return None if self.decision is Decision.REFUSED_EMPTY_BUCKET else self.allow_delete
+
+    @property
     def files_before(self) -> int:
         """Number of files in Git before the run."""
         return self.files - self.added + self.deleted
@@ -437,12 +445,8 @@ class RunResult(Document):
 
     @property
     def approvals(self) -> tuple[str, ...]:
-        """The values of --allow-delete that approve its deletions, except those of an empty bucket."""
-        return tuple(
-            cluster.allow_delete
-            for cluster in self.clusters
-            if cluster.allow_delete and cluster.decision is not Decision.REFUSED_EMPTY_BUCKET
-        )
+        """The values of --allow-delete to suggest."""
+        return tuple(filter(None, (cluster.suggested_approval for cluster in self.clusters)))
 
     @property
     def files_changed(self) -> int:

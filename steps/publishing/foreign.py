@@ -105,7 +105,7 @@ class ForeignSearch:
         """Return the approvals of the last refusals, among which that run has found no foreign file."""
         last = self.state.last_run if self.state else None
         clusters = last.clusters if last else ()
-        return {c.allow_delete for c in clusters if c.decision is not Decision.REFUSED_EMPTY_BUCKET} - {None}
+        return {cluster.suggested_approval for cluster in clusters} - {None}
 
     def _known(self) -> set[tuple[str, str]]:
         clusters = self.state.clusters.values() if self.state else ()

@@ -19,19 +19,25 @@ if TYPE_CHECKING:
 
 def log_refused_deletions(run: Run, clusters: Sequence[ClusterResult]) -> None:
     """Log each refusal, the approvals that match nothing, and one command that approves all of them."""
-    refused = [(cluster, cluster.allow_delete) for cluster in clusters if cluster.allow_delete is not None]
-    for cluster, approval in refused:
-        name = printable(cluster.name)
+    approvals: list[str] = []
+    for cluster in clusters:
+        if not cluster.decision.refused:
+            continue
+        name, how, link = printable(cluster.name), "", None
+        if approval := cluster.suggested_approval:
+            command = approval_command([approval], run.argo)
+            how = f". If the loss is intended, approve exactly this one: {command}"
+            link = approval_link([approval], run.argo)
+            approvals.append(approval)
         logs.error(
             Operation.DETECT_CHANGES,
             f"Refused to delete {plural(cluster.deletions_refused, 'file')} of {name}",
-            f"{REFUSALS[cluster.decision]}; the files stay in Git. If the loss is intended, approve exactly "
-            f"this one: {approval_command([approval], run.argo)}",
+            f"{REFUSALS[cluster.decision]}; the files stay in Git{how}",
             cluster=name,
             decision=cluster.decision,
             deletions_refused=cluster.deletions_refused,
-            allow_delete=approval,
-            approve=approval_link([approval], run.argo),
+            allow_delete=cluster.allow_delete,
+            approve=link,
             paths=cluster.deletions_refused_sample,
         )
     used = [(cluster.name, cluster.allowed_deletion) for cluster in clusters if cluster.allowed_deletion]
@@ -42,8 +48,7 @@ def log_refused_deletions(run: Run, clusters: Sequence[ClusterResult]) -> None:
                 f"--allow-delete {printable(given)} matches no refused deletion",
                 allow_delete=printable(given),
             )
-    if len(refused) > 1:
-        approvals = [approval for _, approval in refused]
+    if len(approvals) > 1:
         logs.warning(
             Operation.DETECT_CHANGES,
             f"To approve all refused deletions: {approval_command(approvals, run.argo)}",

@@ -17,7 +17,7 @@ from steps.contracts import (
     Verdict,
 )
 from steps.core.approvals import approval_command
-from steps.core.deletion_guard import REFUSALS, Decision
+from steps.core.deletion_guard import REFUSALS
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.keys import printable
 from steps.core.limits import REFUSED_CHANGES
@@ -139,14 +139,12 @@ def _causes(cluster: ClusterResult, argo: Argo | None) -> Iterator[str]:
         yield f"{name}: {cluster.error}"
     if cluster.status is Status.OVER_LIMIT:
         yield f"{name} skipped: {cluster.error}"
-    if cluster.decision is Decision.REFUSED_EMPTY_BUCKET:
-        # Usually a wrong setting, so the message does not suggest --allow-delete.
-        yield f"{name}: {REFUSALS[cluster.decision]}"
-    elif cluster.status is Status.REFUSED:
-        approval = cluster.allow_delete or ""
+    if approval := cluster.suggested_approval:
         how = approval_command([approval], argo) if argo else f"--allow-delete={shlex.quote(approval)}"
         refused = f"{plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}"
         yield f"{name}: {refused} (to approve: {how})"
+    elif cluster.decision.refused:
+        yield f"{name}: {REFUSALS[cluster.decision]}"
     if cluster.changes_deferred:
         example = f" ({cluster.unavailable_sample[0]})" if cluster.unavailable_sample else ""
         yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run{example}"

@@ -156,12 +156,12 @@ def _cluster_to_do(cluster: ClusterResult, argo: Argo | None) -> Iterator[Parts]
         advice = "The next run retries it." if cluster.transient else "Fix the cause; a retry does not help."
         yield name, " failed and is unchanged in Git: ", Code(cluster.error or ""), f". {advice}"
     if cluster.status is Status.REFUSED:
-        yield (
-            name,
-            f": {plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}. ",
-            "Fix the backup job. If the deletions are intended, approve exactly these: ",
-            *_approval([cluster.allow_delete or ""], argo),
-        )
+        how: Parts = ()
+        if approval := cluster.suggested_approval:
+            intended = " Fix the backup job. If the deletions are intended, approve exactly these: "
+            how = (intended, *_approval([approval], argo))
+        refused = plural(cluster.deletions_refused, "deletion")
+        yield (name, f": {refused} refused: {REFUSALS[cluster.decision]}.", *how)
     if cluster.status is Status.OVER_LIMIT:
         yield (
             name,

@@ -67,6 +67,17 @@ def test_publish_logs_one_command_that_approves_all_refusals(sync: Sync, bucket:
     assert warning["message"] == f"To approve all refused deletions: git-sync run {options}"
 
 
+def test_run_with_a_wrong_prefix_suggests_no_approval(sync: Sync) -> None:
+    done = sync(MINIO_PREFIX="wrong/")
+    assert done.exit == 20
+    assert "--allow-delete" not in done.text
+    assert "check MINIO_BUCKET and MINIO_PREFIX; the files stay in Git" in done.errors
+    assert all(line["data"]["allow_delete"] for line in done.of("detect_changes", "error"))
+    page = (sync.work_dir / "report.md").read_text()
+    assert "the bucket contains no cluster; check" in page
+    assert "--allow-delete" not in page
+
+
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
 def test_run_warns_about_an_approval_that_matches_nothing(options: tuple[str, ...], sync: Sync) -> None:
     done = sync("run", "--allow-delete", "east:0123456789abcdef", *options)
