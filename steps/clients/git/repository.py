@@ -39,8 +39,11 @@ _BASE = "refs/git-sync/base"
 _LS_REMOTE_SECONDS = 120
 _BLOBS_SECONDS = 3600
 _MARKER = "git-sync-scratch"
-# How many commits of the branch to fetch in search of another one; the last ones are about 12 MB.
+# How many commits of the branch to fetch in search of another one; the last ones are about 12 MB. A server
+# without partial clone sends their files, too, so then the search ends earlier.
 _CONTAINS_DEPTHS = (1, 50, 1000, 50_000)
+_MOST_COMMITS_WITH_FILES = 1000
+_IGNORES_FILTERS = "filtering not recognized by server"  # fetch-pack, since Git 2.17
 _HASH = re.compile(r"[0-9a-f]{40}")
 # In the list of capabilities, or an object id of such a repository.
 _SHA256 = re.compile(r"\bobject-format=sha256\b|^[0-9a-f]{64} ")
@@ -244,10 +247,14 @@ class Repository(Objects):
         """Whether the fetched branch contains one of the commits, among its newest 50,000.
 
         ``fetch`` has fetched the newest commit with its trees; this fetches only commits, if necessary.
+        Among the newest 1,000 if the server does not support partial clones.
         """
+        is_filtered = True
         for depth in _CONTAINS_DEPTHS:
+            if depth > _MOST_COMMITS_WITH_FILES and not is_filtered:
+                break
             if depth > 1:
-                self._fetch(self._tracked, depth, "tree:0")
+                is_filtered = self._fetch(self._tracked, depth, "tree:0")
             found = self._git.run("rev-list", _BASE).decode().split()
             if not set(commits).isdisjoint(found):
                 return True
@@ -274,8 +281,9 @@ class Repository(Objects):
             commits.append(Commit(oid, tuple(parents.split()), frozenset({author, committer}), message))
         return commits
 
-    def _fetch(self, what: str, depth: int, without: str = "blob:none") -> None:
-        self._git.run(
+    def _fetch(self, what: str, depth: int, without: str = "blob:none") -> bool:
+        """Fetch, and return whether the server supports partial clones."""
+        answer = self._git.ask(
             *("fetch", "--quiet", f"--depth={depth}", "--no-tags", "--no-write-fetch-head"),
             *(f"--filter={without}", "--recurse-submodules=no", "--update-shallow", "--", "origin", what),
             operation=Operation.GIT_CLONE,
@@ -283,6 +291,7 @@ class Repository(Objects):
         # A filtered fetch marks the remote as a promisor in the config. A push over HTTP always tries to
         # make thin packs, and would then fetch old blobs one by one as bases for deltas.
         self._configure()
+        return _IGNORES_FILTERS not in answer.err
 
     def fetch_blobs(self, oids: Iterable[str], *, timeout: float = _BLOBS_SECONDS) -> None:
         """Ask the remote for blobs by id. Those that it sends within ``timeout`` seconds are present then."""

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -223,3 +224,23 @@ def test_repository_does_not_follow_a_link_in_the_place_of_a_home(
     home.symlink_to(tmp_path / "precious")
     assert sync().exit == 0
     assert (tmp_path / "precious" / "file").exists()
+
+
+@pytest.mark.parametrize("partial_clone", [True, False])
+def test_contains_fetches_fewer_commits_if_the_server_sends_their_files(
+    partial_clone: bool, over_http: Sync, git_server: GitServer, repository: Path, tmp_path: Path
+) -> None:
+    commits = b"".join(
+        b"commit refs/heads/main\ncommitter x <x@example.com> %d +0000\ndata 1\nx\n"
+        b"M 100644 inline a\ndata <<END\n%d\nEND\n\n" % (number, number)
+        for number in range(1100)
+    )
+    served = bare_repository(repository.with_name("long.git"), partial_clone=partial_clone)
+    subprocess.run(["git", "-C", served, "fast-import", "--quiet"], input=commits, check=True)
+    first = git(served, "rev-list", "--max-parents=0", "main").decode().strip()
+    settings = read({**over_http.settings, "GIT_REPOSITORY": git_server.url_for(served)}).git
+    with Repository(settings, tmp_path / "scratch.git", tmp_path / "config") as scratch:
+        scratch.fetch()
+        assert scratch.contains(first) is partial_clone
+        found = git(tmp_path / "scratch.git", "rev-list", "refs/git-sync/base").split()
+    assert len(found) == (1100 if partial_clone else 1000)
