@@ -29,7 +29,6 @@ from steps.publishing.refused_deletions import log_refused_deletions
 from steps.publishing.replan import (
     clusters_with_newer_listing,
     history_since_base,
-    known_state,
     made_by,
     published_by,
     replan,
@@ -43,6 +42,7 @@ from steps.workdir.files import read_document, write_document
 from steps.workdir.mirror import apply_locally
 from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import read_rows
+from steps.workdir.state_file import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ def _publish_to_branch(
     """Commit and push; if another push came first, plan again on the branch's new tip, up to five times."""
     files = volume.files(run.run_id)
     detected = Plan(run.base, files.plan_rows, verdict.clusters)
-    state = known_state(volume, run)
+    state = read_state(volume.state, identity=run.identity)
     foreign = ForeignSearch(run, files, state, settings.git.email)
     if detected.is_empty and not foreign.suspects(verdict.clusters):
         log_refused_deletions(run, detected.clusters)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from steps.contracts import RunResult, State
 from steps.core.operations import Operation
 from steps.reporting.delivery import Reported
 from steps.reporting.state import believable_result, believable_state, is_other_sync, state_after
 from steps.runtime import logs
-from steps.workdir.files import read_document, write_document
+from steps.workdir.files import write_document
+from steps.workdir.state_file import read_state
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from steps.contracts import RunResult, State
 
 
 def report(state_file: Path, result: RunResult, *, output: Path | None = None) -> Reported | None:
@@ -26,7 +28,7 @@ def report(state_file: Path, result: RunResult, *, output: Path | None = None) -
         return None
     now = datetime.now(UTC)
     result, ended = believable_result(result, now), result
-    found = previous_state(state_file)
+    found = read_state(state_file)
     old = believable_state(found, result, now) if found else None
     if old != found or result is not ended:
         _log_clocks(found, ended)
@@ -56,11 +58,3 @@ def _log_clocks(state: State | None, result: RunResult) -> None:
         this_run=result.finished_at.isoformat(),
         run=result.run_id,
     )
-
-
-def previous_state(state_file: Path) -> State | None:
-    """Return the state so far, None if there is none. Raises FixConfiguration if it is damaged."""
-    try:
-        return read_document(state_file, State)
-    except (FileNotFoundError, IsADirectoryError):  # Argo creates a directory if there is no artifact
-        return None

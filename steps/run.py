@@ -12,11 +12,12 @@ from steps.download import download
 from steps.errors import SyncError, Terminated, translated
 from steps.publish import publish
 from steps.publishing.push import PushCount
-from steps.report import previous_state, report
+from steps.report import report
 from steps.reporting.delivery import deliver
 from steps.reporting.outcome import failed_result, unreported_result
 from steps.runtime import logs, signals
 from steps.runtime.retry import RetryPolicy
+from steps.workdir.state_file import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ def run(settings: Settings, volume: Volume, start: RunStart, progress: Progress)
         with translated():
             volume.set_up()
             with volume.locked():
-                previous_state(volume.state)  # fails before any work if the state is damaged
+                read_state(volume.state)  # fails before any work if the state is damaged
                 result = _result(settings, volume, start, progress)
                 reported = report(volume.state, result)
     except SyncError as problem:

@@ -15,6 +15,7 @@ from steps.core.operations import Operation
 from steps.errors import ApproveNewBranch, FixConfiguration
 from steps.runtime import logs, retry
 from steps.workdir.files import read_document, write_document
+from steps.workdir.state_file import read_state
 
 if TYPE_CHECKING:
     from steps.clients.git.repository import Repository
@@ -54,7 +55,8 @@ def check_branch(settings: Settings, volume: Volume, repository: Repository, tip
         allow_new_branch=new_branch_token(known.repository, known.branch, known.commit),
     )
     approved = lost.allow_new_branch in settings.guards.allow_new_branch
-    error = f"{lost.description}; {advice(lost, _refused_deletions(_state(volume)), settings.sync.argo)}"
+    refused = _refused_deletions(read_state(volume.state))
+    error = f"{lost.description}; {advice(lost, refused, settings.sync.argo)}"
     if approved:
         message = "Continuing on another history, as approved"
         logs.warning(Operation.GIT_CLONE, message, error=lost.description)
@@ -96,15 +98,8 @@ def last_push(settings: Settings, volume: Volume) -> LastPush | None:
 
 
 def _push_of_state(volume: Volume) -> LastPush | None:
-    state = _state(volume)
+    state = read_state(volume.state)
     return state.last_push if state else None
-
-
-def _state(volume: Volume) -> State | None:
-    try:
-        return read_document(volume.state, State)
-    except (FileNotFoundError, IsADirectoryError):  # Argo creates a directory if there is no artifact
-        return None
 
 
 def _push_of_volume(volume: Volume) -> LastPush | None:

@@ -19,7 +19,6 @@ from steps.planning.conflicts import below
 from steps.planning.plan import Plan
 from steps.planning.planner import Planner
 from steps.runtime import logs
-from steps.workdir.files import read_document
 from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import read_rows, write_rows
 
@@ -36,15 +35,6 @@ _MOST_BLOBS = 50_000
 
 # How many commits of the branch to fetch in search of the run's base.
 _HISTORY_DEPTHS = (50, 1000)
-
-
-def known_state(volume: Volume, run: Run) -> State | None:
-    """Return the state on this volume; None if there is none, or if it is of another sync."""
-    try:
-        state = read_document(volume.state, State)
-    except FileNotFoundError:
-        return None
-    return state if state.identity == run.identity else None
 
 
 def clusters_with_newer_listing(

@@ -12,7 +12,8 @@ from steps.contracts import State
 from steps.core import limits
 from steps.core.operations import Operation
 from steps.errors import SyncError, TryAgain, translated
-from steps.workdir.files import parse_document, read_document
+from steps.workdir.files import parse_document
+from steps.workdir.state_file import read_state
 from steps.workdir.volume import Volume
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ class StateFile:
 
     def read(self) -> State | None:
         """Read and check the file."""
-        try:
-            return read_document(self._path, State)
-        except FileNotFoundError:
-            return None
+        return read_state(self._path)
 
 
 class _InS3:

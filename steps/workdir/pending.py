@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steps.contracts import ManifestHeader, PendingHeader, State
+from steps.contracts import ManifestHeader, PendingHeader
 from steps.core.changes import is_missing
 from steps.core.grace import Grace, PendingRow
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.runtime import logs
-from steps.workdir.files import read_document
 from steps.workdir.rowfile import Damaged, RowFile, join_lines, path_of, write_rows
+from steps.workdir.state_file import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,11 +82,8 @@ def pending_deletions(volume: Volume, run: Run) -> PendingDeletions | None:
 
 
 def _listed(volume: Volume, run: Run) -> dict[str, datetime]:
-    try:
-        state = read_document(volume.state, State)
-    except (FileNotFoundError, IsADirectoryError):
-        return {}
-    return dict(state.listed) if state.identity == run.identity else {}
+    state = read_state(volume.state, identity=run.identity)
+    return dict(state.listed) if state else {}
 
 
 def _seconds(listed_at: datetime) -> int:

@@ -881,9 +881,9 @@ MUTANTS = (
     ),
     Mutant(
         "damaged state treated as an empty one",
-        "steps/report.py::previous_state",
+        "steps/workdir/state_file.py::read_state",
         Replace(
-            "(FileNotFoundError, IsADirectoryError)", "(FileNotFoundError, IsADirectoryError, SyncError)"
+            "(FileNotFoundError, IsADirectoryError)", "(FileNotFoundError, IsADirectoryError, Exception)"
         ),
         "tests/test_cli.py::test_run_rejects_and_keeps_a_damaged_state",
     ),
