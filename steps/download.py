@@ -65,7 +65,7 @@ def download(
         waiting = {listers.submit(shard.download_cluster, name): name for name in names}
         finished = itertools.count(1)
         for future in waiting:
-            future.add_done_callback(lambda _: getters.expect(len(names) - next(finished)))
+            future.add_done_callback(lambda _: getters.expect(min(_AT_A_TIME, len(names) - next(finished))))
         done, late = wait(waiting, deadline.remaining(limits.DOWNLOAD_LATE_SECONDS), FIRST_EXCEPTION)
         exits = {future.result() for future in done} | {shard.give_up(waiting[future]) for future in late}
     finally:

@@ -111,13 +111,34 @@ def test_run_publishes_the_clusters_that_are_complete_at_the_timeout(
     bucket.put_many({f"clusterbackup/{name}/new-{n}.yaml": b"new" for name in names for n in range(20)})
     proxy.install(when(slow_get_of_west, Hang(600)))
     began = time.monotonic()
-    result = faulty(DOWNLOAD_TIMEOUT="5s", CONCURRENCY="4", RETRY_ATTEMPTS="3")
-    assert time.monotonic() - began < 12
+    result = faulty(DOWNLOAD_TIMEOUT="12s", CONCURRENCY="4", RETRY_ATTEMPTS="3")
+    assert time.monotonic() - began < 40
     assert result.exit == 10
     clusters = {one["name"]: one for one in faulty.state["last_run"]["clusters"]}
     assert {name for name, one in clusters.items() if one["status"] != "ok"} == {"west"}
     assert clusters["west"]["error"] == f"Failed to download: {TOO_LATE}"
     assert {clusters[name]["added"] for name in names if name != "west"} == {20}
+
+
+def test_all_downloads_are_used_with_more_clusters_than_downloads(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
+) -> None:
+    """Also after a cluster has finished: four clusters at a time share all downloads."""
+    assert faulty().exit == 0
+    names = [f"x{number}" for number in range(12)]
+    bucket.put_many({f"clusterbackup/{name}/{n}.yaml": b"new" for name in names for n in range(3)})
+    begun: list[float] = []
+
+    def is_slow(request: Request) -> bool:
+        if request.is_get:
+            begun.append(time.monotonic())
+        return request.is_get
+
+    proxy.install(when(is_slow, Hang(3)))
+    assert faulty(CONCURRENCY="8").exit == 0
+    assert sum(at < begun[0] + 2.9 for at in begun) == 8
+    later = [at for at in begun if at > begun[0] + 3]
+    assert sum(at < later[0] + 2.9 for at in later) == 8
 
 
 def test_download_exits_40_at_the_timeout_and_again_when_it_is_repeated(

@@ -119,8 +119,15 @@ def _is_ntfs_short_name(name: str) -> bool:
 
 def printable(text: str, limit: int = 200) -> str:
     """Return ``text`` for a log line or a report: unprintable characters escaped, cut at ``limit``."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
-    return shown if len(text) <= limit else f"{shown}… ({len(text)} characters)"
+    cut = text[:limit]
+    shown = cut if cut.isprintable() else "".join(map(_escaped, cut))
+    if len(text) <= limit and len(shown) <= 2 * limit:
+        return shown
+    return f"{shown[: 2 * limit]}… ({len(text)} characters)"  # an escaped character has up to ten
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def printable_path(path: bytes) -> str:

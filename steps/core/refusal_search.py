@@ -142,8 +142,11 @@ class Search:
         self._refused: dict[int, Refusal] = {}
         self.refuse(whole, refusal)
         if later:  # the remaining part has not been pushed without it
+            rest = whole.without(later)
             self._open = []
-            self._add(whole.without(later))
+            # As halves: if most of the plan were pushed again, two of three pushes would say the same.
+            for part in rest.halves(boundaries) if len(rest) > 1 else [rest]:
+                self._add(part)
 
     @property
     def is_about_the_branch(self) -> bool:

@@ -20,6 +20,15 @@ _ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
+    # The user names the repository, which may belong to another user: in CI, root has cloned it.
+    "GIT_CONFIG_COUNT": "3",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+    # A partial clone fetches absent blobs. Its configuration must not choose a program for that.
+    "GIT_CONFIG_KEY_1": "protocol.ext.allow",
+    "GIT_CONFIG_VALUE_1": "never",
+    "GIT_CONFIG_KEY_2": "core.sshCommand",
+    "GIT_CONFIG_VALUE_2": "ssh",
     "LC_ALL": "C",
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from steps.core.git_objects import Change
 from steps.kubernetes import rbac
+from steps.kubernetes.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -80,8 +81,11 @@ def compare(before: Iterable[Located], after: Iterable[Located]) -> list[ObjectC
     groups = defaultdict(lambda: ([], []))
     for side, located in ((0, before), (1, after)):
         for one in located:
-            # A document that is not an object has no identity but its file.
-            place = "" if one.facts.identity.kind else one.path
+            # A document that is not an object has no identity but its file; an object without a namespace
+            # gets one where it is applied, of which the directory is a hint.
+            place = one.path if not one.facts.identity.kind else ""
+            if not place and not one.facts.identity.namespace:
+                place = place_of(one.path.encode(errors="replace")).namespace
             groups[one.facts.identity, place][side].append(one)
     return [change for old, new in groups.values() for change in _pairs(old, new)]
 

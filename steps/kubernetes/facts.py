@@ -28,6 +28,8 @@ _CLOUD_IDENTITIES = frozenset(
         "iam.amazonaws.com/role",
     }
 )
+# A ClusterRole with such a label adds its rules to another one, such as view.
+_AGGREGATION_LABEL = "rbac.authorization.k8s.io/aggregate-to-"
 _POD_SECURITY_LABEL = "pod-security.kubernetes.io/enforce"
 
 
@@ -74,7 +76,7 @@ def facts_of(one: KubernetesObject) -> Facts:
     category = category_of(identity)
     grants, has_more = rbac.grants_of(data) if rbac.is_role(identity) else (frozenset(), False)
     is_secret = category is Category.SECRET
-    pods = Pods((), frozenset()) if is_secret or not isinstance(data, dict) else pods_of(data)
+    pods = Pods((), frozenset()) if is_secret or not isinstance(data, dict) else pods_of(substance)
     return Facts(
         identity,
         _digest(data),
@@ -101,6 +103,9 @@ def _access(data: Any, identity: Identity, node_access: frozenset[str]) -> froze
     found = {Access(Category.POD_SECURITY, what) for what in node_access}
     for key in _CLOUD_IDENTITIES & annotations.keys():
         found.add(Access(Category.CLOUD_IDENTITY, f"{key}: {annotations[key]}"))
+    for key in labels if identity.kind == "ClusterRole" else ():
+        if key.startswith(_AGGREGATION_LABEL):
+            found.add(Access(Category.RBAC, f"{key}: {labels[key]}"))
     if identity.kind == "Namespace" and _POD_SECURITY_LABEL in labels:
         found.add(Access(Category.POD_SECURITY, f"{_POD_SECURITY_LABEL}: {labels[_POD_SECURITY_LABEL]}"))
     return frozenset(found)

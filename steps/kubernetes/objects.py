@@ -34,8 +34,14 @@ _MAX_VALUES = MAX_BYTES
 # Objects of a file. Exports of whole namespaces have hundreds.
 _MAX_OBJECTS = 5000
 
+# A long text counts as several values, because an alias repeats all of it.
+_CHARACTERS_PER_VALUE = 64
+
 # No object has directives, and parse time grows with the square of their number.
 _DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
+
+# kubectl splits documents at this line; for YAML it is the text of a key.
+_UNCLEAR_SEPARATOR = re.compile(rb"^---#", re.MULTILINE)
 
 # Conversion of longer numbers takes quadratic time. No integer of Kubernetes has more than 20 digits.
 _MAX_NUMBER_CHARACTERS = 40
@@ -79,12 +85,16 @@ class KubernetesObject:
 def read_objects(content: bytes) -> list[KubernetesObject]:
     """Return the objects of a YAML or JSON file. Raises Unreadable.
 
+    Also for what kubectl and YAML read differently: tags, late merges, objects in items of other kinds.
+
     A document that is not a Kubernetes object (no kind) is an object with an empty kind.
     """
     if len(content) > MAX_BYTES:
         raise Unreadable(TOO_LARGE)
     if b"%" in content and _DIRECTIVE.search(content):
         raise Unreadable("contains a YAML directive")
+    if b"---#" in content and _UNCLEAR_SEPARATOR.search(content):
+        raise Unreadable('contains a line that begins with "---#"')
     try:
         # Decode here: the directive check does not recognize UTF-16.
         documents = _documents(content.decode("utf-8-sig"))
@@ -105,6 +115,10 @@ def _add_objects(found: list[KubernetesObject], data: Any, kind: str, version: s
     fields = data if isinstance(data, dict) else {}
     kind, version = text(fields.get("kind")) or kind, text(fields.get("apiVersion")) or version
     items = fields.get("items")
+    if isinstance(items, list) and any(isinstance(item, dict) and "kind" in item for item in items):
+        is_list = kind.endswith("List") or not kind
+        if not is_list:  # kubectl takes every such object for a List
+            raise Unreadable("contains objects in items, but its kind is not a List")
     if kind.endswith("List") and isinstance(items, list):
         item_kind = kind.removesuffix("List")
         for item in items:
@@ -121,7 +135,10 @@ def _add_objects(found: list[KubernetesObject], data: Any, kind: str, version: s
 
 
 class _Opened:
-    """A mapping or a list that is being read; ``values`` counts it and everything in it."""
+    """A mapping or a list that is being read.
+
+    ``values`` counts it and everything in it; ``depth`` is the number of levels in it.
+    """
 
     def __init__(self, anchor: str | None, value: Any) -> None:
         self.anchor = anchor
@@ -131,6 +148,7 @@ class _Opened:
         self.is_merged = False  # the key is "<<"
         self.merged: list[Any] = []
         self.values = 1
+        self.depth = 1
 
 
 class _Reader:
@@ -139,7 +157,7 @@ class _Reader:
     def __init__(self) -> None:
         self.documents: list[Any] = []
         self._opened: list[_Opened] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, tuple[Any, int, int]] = {}  # value, values, depth
         self._values = 0  # of all complete documents
         self.handlers = {
             yaml.ScalarEvent: self._scalar,
@@ -157,20 +175,28 @@ class _Reader:
             key: str = event.value
             if key in current.value:
                 raise Unreadable(f"contains a duplicate key (line {event.start_mark.line + 1})")
+            _check_tag(event)
             current.key = key
             current.is_merged = key == "<<" and event.implicit[0]
+            # goyaml.v2 lets the last one win, YAML 1.1 the explicit one.
+            if current.is_merged and (current.value or current.merged):
+                raise Unreadable("merges a mapping after other keys")
             if event.anchor is not None:
-                self._anchors[event.anchor] = key, 1
+                self._anchors[event.anchor] = key, 1, 0
             return
+        _check_tag(event)
         value = _value(event)
+        size = 1 + len(event.value) // _CHARACTERS_PER_VALUE
         if event.anchor is not None:
-            self._anchors[event.anchor] = value, 1
-        self._add(value, 1)
+            self._anchors[event.anchor] = value, size, 0
+        self._add(value, size, 0)
 
     def _start_mapping(self, event: Any) -> None:
+        _check_tag(event)
         self._start(_Opened(event.anchor, {}))
 
     def _start_list(self, event: Any) -> None:
+        _check_tag(event)
         self._start(_Opened(event.anchor, []))
 
     def _start(self, opened: _Opened) -> None:
@@ -186,8 +212,8 @@ class _Reader:
             for other in (*reversed(done.merged), explicit):  # of two merged mappings, the first counts
                 done.value.update(other)
         if done.anchor is not None:
-            self._anchors[done.anchor] = done.value, done.values
-        self._add(done.value, done.values)
+            self._anchors[done.anchor] = done.value, done.values, done.depth
+        self._add(done.value, done.values, done.depth)
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:  # it is inside the value that it names
@@ -202,13 +228,16 @@ class _Reader:
         if self._opened and self._opened[-1].is_mapping and self._opened[-1].key is None:
             raise Unreadable("contains a key that is not text")
 
-    def _add(self, value: Any, values: int) -> None:
+    def _add(self, value: Any, values: int, depth: int) -> None:
+        if len(self._opened) + depth > _MAX_DEPTH:  # aliases nest deeper than the text
+            raise Unreadable(f"nested more than {_MAX_DEPTH} levels")
         if not self._opened:
             self._values += values
             self.documents.append(value)
             return
         current = self._opened[-1]
         current.values += values
+        current.depth = max(current.depth, depth + 1)
         if current.values + self._values > _MAX_VALUES:
             raise Unreadable("contains too many values")
         if not current.is_mapping:
@@ -234,8 +263,14 @@ def _documents(content: str) -> list[Any]:
     return reader.documents
 
 
+def _check_tag(event: Any) -> None:
+    """Raise Unreadable if the value has a tag: readers differ in what they make of it."""
+    if event.tag is not None:
+        raise Unreadable(f"contains a tag (line {event.start_mark.line + 1})")
+
+
 def _value(event: Any) -> Any:
-    """Return the value of a scalar. Tags other than those that YAML gives by itself are ignored."""
+    """Return the value of a scalar."""
     value: str = event.value
     if not event.implicit[0]:  # quoted, a block scalar, or tagged
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steps.kubernetes.objects import mapping, mappings, text, texts
+from steps.kubernetes.objects import Unreadable, mapping, mappings, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,9 @@ _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 # Per object. A file of 512 KiB has room for about 30,000 containers; no object has a hundred.
 _MAX_CONTAINERS = 1000
+
+# The path is part of each container's identity.
+_MAX_PLACE_CHARACTERS = 2000
 
 
 class Container(NamedTuple):
@@ -36,12 +39,14 @@ class Pods(NamedTuple):
 
 
 def pods_of(data: Any) -> Pods:
-    """Return what the pod templates contain, at any depth of an object."""
+    """Return what the pod templates contain, at any depth of an object. Raises Unreadable at a limit."""
     containers: list[Container] = []
     access: set[str] = set()
     waiting: list[tuple[str, Any]] = [("", data)]
-    while waiting and len(containers) < _MAX_CONTAINERS and len(access) < _MAX_CONTAINERS:
+    while waiting:
         place, node = waiting.pop()
+        if len(place) > _MAX_PLACE_CHARACTERS:
+            raise Unreadable("has a field whose path is too long")
         if isinstance(node, list):
             base = place.removesuffix(".")
             for number, item in enumerate(node):
@@ -52,13 +57,15 @@ def pods_of(data: Any) -> Pods:
         if not _KEYS.isdisjoint(node):
             containers += _containers(place, node)
             access.update(_node_access(node))
+            if max(len(containers), len(access)) > _MAX_CONTAINERS:
+                raise Unreadable(f"has more than {_MAX_CONTAINERS:,} containers in one object")
         waiting += [
             (f"{place}{key}.", value)
             for key, value in node.items()
             # A list of containers is read above, and contains no other pod template.
             if isinstance(value, dict) or (isinstance(value, list) and key not in _CONTAINER_LISTS)
         ]
-    return Pods(tuple(containers[:_MAX_CONTAINERS]), frozenset(access))
+    return Pods(tuple(containers), frozenset(access))
 
 
 def _containers(place: str, node: dict[str, Any]) -> Iterator[Container]:

@@ -229,6 +229,7 @@ class Manifest:
             text = key.removeprefix(run.bucket_prefix)
             path = text.encode(errors="surrogatepass")
             if size == 0 and text.endswith("/"):
+                intake.add(path)  # it is listed, too
                 continue  # some tools create such an object for a directory
             if not run.selection.has_path(path):
                 figures.excluded += 1

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from steps.kubernetes.facts import Facts
 
+# A tenth of INSPECTED_FACTS, so that no file takes it all. An export of a whole cluster has fewer.
+_FACTS_OF_FILE = INSPECTED_FACTS // 10
+
 _IRREGULAR = "a link, a submodule or an executable file"
 
 # Blobs are read in batches, because the output of one git command is in memory.
@@ -160,10 +163,19 @@ def _is_regular(change: BlobChange) -> bool:
 
 
 def _facts(content: bytes) -> tuple[Facts, ...] | str:
+    found: list[Facts] = []
+    size = 0
     try:
-        return tuple(map(facts_of, read_objects(content)))
+        for one in read_objects(content):
+            found.append(facts_of(one))
+            size += found[-1].size
+            if size > _FACTS_OF_FILE:
+                return "has too many containers, grants and values"
+        return tuple(found)
     except Unreadable as problem:
         return str(problem)
+    except Exception as bug:  # noqa: BLE001 - one file must not hide the changes of the others
+        return f"git-sync failed to read it ({type(bug).__name__})"
 
 
 def _log_changed_lines(repository: Blobs, changes: Iterable[BlobChange]) -> None:

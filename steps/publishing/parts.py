@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from steps.clients.git.errors import PushRefused
+from steps.clients.git.errors import PushRefused, PushRefusedForNow
 from steps.contracts import RefusedObject
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from steps.workdir.volume import Volume
 
 
+HostRefusal = PushRefused | PushRefusedForNow
+
+
 class _AnyId(frozenset[str]):
     """Contains every blob id: the first commit wrote all blobs of the plan to the scratch repository."""
 
@@ -61,8 +64,9 @@ class PartialPush:
         self._tip = self.plan.tip
         self._commit: str | None = None
         self._fates = bytearray(len(RowFile(self.plan.rows)))  # a Fate for each change; 0 is DEFERRED
+        self._refused_for_now: set[int] = set()
 
-    def publish(self, first: PushRefused, remembered: Remembered) -> Published | None:
+    def publish(self, first: HostRefusal, remembered: Remembered) -> Published | None:
         """Push parts until the refused changes are known; ``first`` is the refusal of the whole plan.
 
         Returns None if the branch moved before the host accepted a part: then plan again. Raises ``first``
@@ -92,6 +96,8 @@ class PartialPush:
                 else:
                     search.refuse(part, self._understood(part, refusal, remembered))
                     messages[part.number_at(0)] = refusal.host_message
+                    if len(part) == 1 and isinstance(refusal, PushRefusedForNow):
+                        self._refused_for_now.add(part.number_at(0))
             if later and self._has_made_all_deletions():
                 self._attempt(later)
         except _BranchMoved as moved:
@@ -107,7 +113,7 @@ class PartialPush:
             raise first
         return self._published({number: messages[number] for number in search.refused})
 
-    def _attempt(self, part: Part) -> PushRefused | None:
+    def _attempt(self, part: Part) -> HostRefusal | None:
         """Commit and push one part; return the refusal, None if the host accepted it."""
         fates = self._fates.copy()
         _set(fates, part, Fate.SELECTED)
@@ -115,8 +121,8 @@ class PartialPush:
         selected = select(self.run.identity, plan, self.volume.files(self.run.run_id).part_rows, fates)
         oid = commit(self.settings, self.volume, self.run, self.repository, selected)
         try:
-            tip = push(self.repository, self.run, oid, self._tip, self.pushes)
-        except PushRefused as refusal:
+            tip = push(self.repository, self.run, oid, self._tip, self.pushes, retries_refusals=False)
+        except (PushRefused, PushRefusedForNow) as refusal:
             return refusal
         if tip != oid:
             raise _BranchMoved(tip)
@@ -124,7 +130,7 @@ class PartialPush:
         _set(self._fates, part, Fate.EARLIER)
         return None
 
-    def _understood(self, part: Part, refusal: PushRefused, remembered: Remembered) -> Refusal:
+    def _understood(self, part: Part, refusal: HostRefusal, remembered: Remembered) -> Refusal:
         """Return which changes of the part the message names, or were refused in an earlier run."""
         named = Named(refusal.output, self.run.git_path)
         pushed = bytearray(len(self._fates))
@@ -150,6 +156,9 @@ class PartialPush:
         refused: list[RefusedObject] = []
         for number, row in enumerate(self._rows()):
             if (message := messages.get(number)) is not None:
+                if number in self._refused_for_now:
+                    _log_refused_for_now(text_of(row.path), message)
+                    continue
                 self._fates[number] = Fate.REFUSED
                 refused.append(
                     RefusedObject(
@@ -184,6 +193,16 @@ def _set(fates: bytearray, part: Part, fate: int) -> None:
 def _log_end(error: str) -> None:
     logs.error(
         Operation.GIT_PUSH, "Failed to publish every part", f"{error}; the next run publishes the rest"
+    )
+
+
+def _log_refused_for_now(path: str, message: str) -> None:
+    """Log a change that the next run pushes again, because the host's words may mean a passing problem."""
+    logs.warning(
+        Operation.GIT_PUSH,
+        f"The Git host refused {printable(path)} for now; the next run tries again",
+        error=message,
+        path=printable(path),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from steps.clients.git.errors import PushRefusedForNow
 from steps.core.operations import Operation
 from steps.errors import SyncError, TryAgain
 from steps.runtime import logs, retry
@@ -21,12 +22,20 @@ class PushCount:
     attempts: int = 0
 
 
-def push(repository: Repository, run: Run, oid: str, base: str | None, count: PushCount) -> str | None:
+def push(  # noqa: PLR0913 - what to push, where to, and how patiently
+    repository: Repository,
+    run: Run,
+    oid: str,
+    base: str | None,
+    count: PushCount,
+    *,
+    retries_refusals: bool = True,
+) -> str | None:
     """Push until the branch is no longer at ``base``, and return its new commit: ``oid``, or another one.
 
     git's exit status does not decide: a push that failed may have landed, and a server may report success
     and drop the ref. So the remote is asked after each push. Raises the SyncError of the last push if the
-    branch stays at ``base``.
+    branch stays at ``base``. ``retries_refusals``: push again if the host has refused the push for now.
     """
     problem: SyncError | None = None
     for _ in retry.PUSHES.tries():
@@ -45,7 +54,7 @@ def push(repository: Repository, run: Run, oid: str, base: str | None, count: Pu
             )
         if tip != base:
             return tip
-        if not problem.transient:
+        if not problem.transient or (isinstance(problem, PushRefusedForNow) and not retries_refusals):
             break
         logs.warning(Operation.GIT_PUSH, "The push did not reach the branch; retrying", error=problem.error)
     assert problem is not None  # noqa: S101 - there is at least one attempt

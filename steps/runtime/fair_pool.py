@@ -35,6 +35,7 @@ class FairPool:
         """Return a share for one more user."""
         share = Share(self)
         with self._changed:
+            share.is_closed = self._is_shut_down
             self._shares.append(share)
         return share
 
@@ -56,8 +57,11 @@ class FairPool:
                 worker.join()
 
     def submit(self, share: Share, task: _Task) -> None:
-        """Queue a task; for Share."""
+        """Queue a task; for Share. After shutdown or close it is cancelled: no thread would take it."""
         with self._changed:
+            if share.is_closed:
+                task[0].cancel()
+                return
             share.queue.append(task)
             self._changed.notify()
             queued = sum(len(known.queue) for known in self._shares)

@@ -176,6 +176,23 @@ def test_clusters_of_refused_changes_rarely_stop_a_run() -> None:
     assert ends.count(True) < 80
 
 
+def test_cluster_that_exchanges_files_and_directories_does_not_stop_the_others() -> None:
+    """Its changes are pushed later. The host refuses 50 others of it, without naming them."""
+    ends = []
+    for seed in range(20):
+        whole, later = Part(((0, 62),)), Part(((0, 2),))
+        search = Search(whole, Refusal(), [0, 52], seed=str(seed), later=later)
+        landed: set[int] = set()
+        while (part := search.next_part()) is not None:
+            if any(2 <= number < 52 for number in part):
+                search.refuse(part, Refusal())
+            else:
+                landed.update(part)
+                search.accept()
+        ends.append(landed)
+    assert all(landed >= {*range(52, 62)} for landed in ends)
+
+
 def test_cluster_with_few_refused_changes_is_searched_beside_one_with_many() -> None:
     bad = {*range(10_000), 10_050}
     found = searched(

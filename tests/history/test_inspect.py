@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -131,6 +132,13 @@ def test_inspect_does_not_run_programs_of_the_repository(repository: Path, tmp_p
     git(repository, "config", "core.pager", f"touch {marker}")
     assert inspect(repository, "main~1..main").returncode == 0
     assert not marker.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to another user")
+def test_inspect_reads_the_clone_of_another_user(repository: Path) -> None:
+    subprocess.run(["chown", "-R", "65532", str(repository)], check=True)
+    result = inspect(repository, "main~1..main")
+    assert result.returncode == 0, result.stdout
 
 
 def test_inspect_prints_no_line_that_ci_executes(repository: Path) -> None:

@@ -247,6 +247,35 @@ def test_cloud_role_of_a_service_account_is_security_relevant() -> None:
     assert change.revoked == ("eks.amazonaws.com/role-arn: q",)
 
 
+def test_containers_in_volatile_fields_do_not_hide_the_others() -> None:
+    decoys = ", ".join("{name: a, image: b}" for _ in range(1000))
+    status = f"status: {{containers: [{decoys}]}}\n"
+    found = summary(
+        {"prod/a.yaml": deployment("a", "x:1") + status}, {"prod/a.yaml": deployment("a", "x:2") + status}
+    )
+    assert [(image.before, image.after) for image in found.images] == [("x:1", "x:2")]
+
+
+def test_cluster_role_that_is_aggregated_to_another_role_is_a_grant() -> None:
+    rules = "rules: [{apiGroups: ['*'], resources: ['*'], verbs: ['*']}]\n"
+    head = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: a\n"
+    label = "rbac.authorization.k8s.io/aggregate-to-view"
+    after = f"{head}  labels: {{{label}: 'true'}}\n{rules}"
+    (change,) = summary({"prod/a.yaml": head + rules}, {"prod/a.yaml": after}).security_changes
+    assert change.granted == (f"{label}: true",)
+    assert change.is_sensitive
+
+
+def test_object_without_a_namespace_moves_with_its_directory() -> None:
+    binding = ADMIN_BINDING.replace("ClusterRoleBinding", "RoleBinding")
+    before = {"prod/sandbox/RoleBinding/a.yaml": binding}
+    found = summary(before, {"prod/kube-system/RoleBinding/a.yaml": binding})
+    assert [(one.change.word, one.is_sensitive) for one in found.security_changes] == [
+        ("new", True),
+        ("deleted", False),
+    ]
+
+
 # -- what is not inspected ------------------------------------------------------------------------
 
 

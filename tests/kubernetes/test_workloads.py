@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from steps.kubernetes.objects import read_objects
+import pytest
+
+from steps.kubernetes.objects import Unreadable, read_objects
 from steps.kubernetes.workloads import pods_of
 
 
@@ -75,6 +77,10 @@ def test_unexpected_types_are_ignored() -> None:
     assert pods("spec: {containers: text, initContainers: [1, {image: [x]}, null], container: 1}") == []
 
 
-def test_number_of_containers_is_limited() -> None:
-    containers = ",".join("{image: a}" for _ in range(3000))
-    assert len(pods(f"spec: {{containers: [{containers}]}}")) == 1000
+def test_object_with_too_many_containers_or_too_long_paths_is_unreadable() -> None:
+    containers = ",".join("{image: a}" for _ in range(1500))
+    with pytest.raises(Unreadable, match="more than 1,000 containers"):
+        pods(f"spec: {{a: {{containers: [{containers}]}}, b: {{c: d}}}}")
+    with pytest.raises(Unreadable, match="path is too long"):
+        key = "x" * 900
+        pods(f"{key}: {{{key}: {{{key}: {{a: b}}}}}}")

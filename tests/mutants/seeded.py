@@ -945,7 +945,7 @@ MUTANTS = (
     Mutant(
         "an object that moves to another file counts as deleted and new",
         "steps/kubernetes/changes.py::compare",
-        Replace("'' if one.facts.identity.kind else one.path", "one.path"),
+        Replace("one.path if not one.facts.identity.kind else ''", "one.path"),
         "tests/kubernetes/test_summarize.py::test_object_that_moves_to_another_file_does_not_change",
     ),
     Mutant(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.git.repository import Repository
+from steps.kubernetes.facts import facts_of
+from steps.publishing import inspection
 from steps.publishing.inspection import Budget, inspect_changes, inspect_published
 from steps.runtime import logs
 from steps.runtime.logs import LogFormat, LogLevel
@@ -22,6 +24,8 @@ from tests.support.sync import CommandResult, Sync
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from steps.kubernetes.facts import Facts
+    from steps.kubernetes.objects import KubernetesObject
     from tests.support.bucket import Bucket
 
 
@@ -102,6 +106,24 @@ def test_inspection_names_unreadable_files_and_stops_at_its_deadline(sync: Sync,
         assert images == ["c"]
         assert found[b"east/shop/Pod/b.yaml"].reason == "contains a YAML directive"
         assert inspect_changes(repository, "x/", oid, budget=Budget(seconds=0)) == {}
+
+
+def test_file_that_cannot_be_inspected_does_not_hide_the_others(
+    sync: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(one: KubernetesObject) -> Facts:
+        if one.identity.name == "bad":
+            raise RecursionError
+        return facts_of(one)
+
+    monkeypatch.setattr(inspection, "facts_of", broken)
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
+        pod = "kind: Pod\nmetadata: {{name: {}}}\n"
+        oid = commit_files(scratch, {f"x/e/{n}.yaml": pod.format(n).encode() for n in ("bad", "good")})
+        found = inspect_changes(repository, "x/", oid)
+    assert found[b"e/bad.yaml"].reason == "git-sync failed to read it (RecursionError)"
+    assert len(found[b"e/good.yaml"].after) == 1
 
 
 @pytest.mark.parametrize(

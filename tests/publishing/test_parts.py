@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.hooks import By, Words, pushes, refuse, refuse_author, wait_for_pushes
+from tests.support.hooks import By, Words, pushes, refuse, refuse_author, reset, wait_for_pushes
 from tests.support.refused import FORBIDDEN, GOOD, SECRET, TOKEN, cluster, refused, without
 from tests.support.repositories import contents, fsck, git, install_hook, message, sha
 from tests.support.steps import FIRST, KEY, prepare, publish, result
@@ -304,6 +304,28 @@ def test_cluster_full_of_refused_objects_does_not_stop_the_other_clusters(
         assert len(outcomes) < 8
         expected |= changed
         assert contents(repository) == expected
+
+
+def test_refusal_that_quotes_a_passing_word_does_not_stop_the_other_objects(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    refuse(repository, By.CONTENT, Words.PASSING)
+    bucket.put_many(GOOD | {SECRET: TOKEN})
+    outcome = sync()
+    assert outcome.exit == 10
+    assert contents(repository) == FIRST | GOOD
+    assert "for now; the next run tries again" in outcome.of("git_push", "warning")[-1]["message"]
+    assert refused(sync) == []
+    reset(repository)
+    assert sync().exit == 0
+    assert contents(repository) == FIRST | GOOD | {SECRET: TOKEN}
+
+
+def test_hook_that_refuses_everything_for_now_exits_30(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    refuse(repository, By.ANY, Words.PASSING)
+    bucket.put_many(GOOD)
+    assert sync(RETRY_ATTEMPTS="1").exit == 30
+    assert contents(repository) == FIRST
 
 
 # -- kills, other pushes, and faults during the search ---------------------------------------------

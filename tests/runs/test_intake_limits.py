@@ -75,6 +75,12 @@ def test_cluster_over_a_limit_is_skipped_until_the_limit_is_raised(
     assert sync.state["clusters"]["m"]["over_limit"] is False
 
 
+def test_empty_objects_for_directories_count_as_objects(sync: Sync, bucket: Bucket) -> None:
+    bucket.put_many({f"clusterbackup/m/{n:02}/": b"" for n in range(30)})
+    assert sync(MAX_OBJECTS="20").exit == 20
+    assert over_limit(sync) == {"m": "too_many_objects"}
+
+
 @pytest.mark.parametrize(("limits", "reason"), OVER[:2])
 def test_cluster_over_its_own_limits_is_neither_fetched_nor_kept_on_the_volume(
     limits: dict[str, str], reason: str, *, faulty: Sync, proxy: S3FaultProxy, bucket: Bucket

@@ -30,6 +30,19 @@ def test_share_returns_results_and_raises_errors() -> None:
     pool.shutdown(wait=True)
 
 
+def test_task_after_shutdown_or_close_is_cancelled() -> None:
+    """Nothing would ever run it, and its user would never return."""
+    pool = FairPool(2, users=2, name="test")
+    share, other = pool.share(), pool.share()
+    assert share.submit(pow, 2, 2).result(5) == 4
+    with other:
+        pass
+    assert other.submit(pow, 2, 2).cancelled()
+    pool.shutdown(wait=True)
+    assert share.submit(pow, 2, 2).cancelled()
+    assert pool.share().submit(pow, 2, 2).cancelled()
+
+
 def test_only_user_gets_every_thread() -> None:
     pool = FairPool(4, users=1, name="test")
     share = pool.share()

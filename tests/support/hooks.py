@@ -33,6 +33,7 @@ class Words(StrEnum):
     GITLAB_SIZE = "GitLab: one or more blobs which exceed the 0.01MiB limit:\\n\\n- $oid (1 MiB)\\n"
     GITEA = "branch main is protected from changing file $path\\n"
     PLAIN = "$path: refused by policy 7\\n"
+    PASSING = 'the value \\"under maintenance\\" is forbidden in $path\\n'
 
 
 def refuse(

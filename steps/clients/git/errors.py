@@ -204,6 +204,19 @@ class PushRefused(FixConfiguration):
         self.output = output
 
 
+class PushRefusedForNow(TryAgain):
+    """The same, with words that mean a passing problem of the host, or quote the content.
+
+    A hook that cannot reach the host prints "under maintenance" as a hook that dislikes this value does. So a
+    retry may help; if it does not, the search for refused changes tells the two apart.
+    """
+
+    def __init__(self, host_message: str, output: str) -> None:
+        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], host_message)
+        self.host_message = host_message
+        self.output = output
+
+
 def git_error(operation: Operation, text: str, status: int, directory: Path | None = None) -> SyncError:
     """Return the error that git's output and exit status mean; it quotes the host's words.
 
@@ -216,6 +229,8 @@ def git_error(operation: Operation, text: str, status: int, directory: Path | No
     here = None if out.host or out.rejected else directory
     if cause is None and here is not None and is_full(here):
         cause = _DISK_FULL  # Git 2.39 does not name it: "failed to write new configuration file"
+    if cause is None and is_push_refused and "hook declined" in text:
+        return PushRefusedForNow(quoted, text)
     if cause is None:
         quoted = quoted or f"git exited with status {status} and printed nothing"
         return TryAgain(operation, MESSAGES[operation], quoted)

@@ -140,10 +140,16 @@ def _explained(problem: Exception, settings: str) -> tuple[type[SyncError], str]
     return _explained_by_network(root_cause(problem), settings)
 
 
+# The server closed the connection, as when it restarts; or a byte was damaged in transit.
+_CLOSED_TLS = re.compile(r"SSLEOFError|SSLZeroReturnError|EOF occurred|BAD_RECORD_MAC|bad record mac")
+
+
 def _explained_by_network(cause: BaseException, settings: str) -> tuple[type[SyncError], str]:
     reason = reason_of(cause)
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
         setting = "CA_FILE" if "CERTIFICATE" in reason else "USE_SSL"
+        if _CLOSED_TLS.search(repr(cause)):
+            return TryAgain, f"TLS: {reason}; if this lasts, check {settings}_USE_SSL"
         return FixConfiguration, f"TLS: {reason}; check {settings}_{setting}"
     if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, ConnectionError):
         return FixConfiguration, f"the answer is not HTTP; check {settings}_ENDPOINT and {settings}_USE_SSL"

@@ -178,6 +178,8 @@ class Page:
     def __init__(self, document: bytes) -> None:
         if re.match(rb"\s*<(?:!doctype html|html)\b", document, re.IGNORECASE):
             raise WebPage(document.decode(errors="replace"))
+        if b"<!DOCTYPE" in document:  # entities can expand 8 MiB to a gigabyte (expat allows a factor of 100)
+            raise ValueError("the listing declares a document type")
         try:
             self._root = ElementTree.fromstring(document)  # noqa: S314 - expat itself limits entities
         except LookupError as unknown:  # an encoding that the XML declaration names and Python lacks

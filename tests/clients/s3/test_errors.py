@@ -57,6 +57,11 @@ def _caused_by(cause: Exception) -> urllib3.exceptions.MaxRetryError:
             "TLS: wrong version number; check MINIO_USE_SSL",
         ),
         (
+            _caused_by(ssl.SSLEOFError(8, "EOF occurred in violation of protocol (_ssl.c:1006)")),
+            TryAgain,
+            "TLS: EOF occurred in violation of protocol; if this lasts, check MINIO_USE_SSL",
+        ),
+        (
             GenericError("Generic S3 error: Error performing GET u in 1.2ms - HTTP error\n\nDebug source:"),
             TryAgain,
             "HTTP error",
