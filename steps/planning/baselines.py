@@ -7,16 +7,17 @@ nothing is fetched. A full run uses neither cache.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
-from steps.contracts import BaselineHeader, BaselineRow, Mode, over_limit_failure
+from steps.contracts import BaselineHeader, BaselineRow, ClusterFailure, Mode, over_limit_failure
 from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import OverLimit
-from steps.core.keys import rejection
+from steps.core.keys import printable, rejection
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
@@ -155,7 +156,7 @@ class _Writer:
     def _write(self, cluster: str, tree: Iterable[TreeRow], edited: list[bytes]) -> None:
         """Write the baseline, or the cluster's failure if its tree cannot be read or is over a limit."""
         header = BaselineHeader(identity=self.settings.identity, cluster=cluster, tree="")
-        limited = within_limits(tree, self.settings.intake.limits)
+        limited = within_limits(_well_formed(tree), self.settings.intake.limits)
         try:
             write_rows(
                 self.files.baseline(cluster), header, _known(limited, self.caches.rows(cluster), edited)
@@ -163,6 +164,37 @@ class _Writer:
         except OverLimit as problem:
             failure = over_limit_failure(cluster, Operation.DISCOVER, problem)
             write_document(self.files.failure(cluster), failure)
+        except _Malformed as problem:
+            message = "Failed to read the cluster in Git"
+            error = (
+                f"its tree is damaged at {printable(str(problem))}; replace the directory with a new commit"
+            )
+            failure = ClusterFailure(
+                cluster=cluster,
+                operation=Operation.DISCOVER,
+                error=f"{message}: {error}",
+                transient=False,
+            )
+            write_document(self.files.failure(cluster), failure)
+            logs.error(Operation.DISCOVER, message, error, cluster=printable(cluster))
+
+
+class _Malformed(Exception):
+    """A path in Git that no Git client writes; ``str`` is the path."""
+
+
+# Git rejects such names only with receive.fsckObjects, which is not the default.
+_BAD_NAME = re.compile(rb"(?:^|/)(?:\.{0,2}|\.git)(?:/|$)", re.IGNORECASE)
+
+
+def _well_formed(tree: Iterable[TreeRow]) -> Iterator[TreeRow]:
+    """Yield the files of a tree. Raises _Malformed if an entry is repeated, unsorted, or no usable name."""
+    last = b""
+    for row in tree:
+        if row.path <= last or _BAD_NAME.search(row.path):
+            raise _Malformed(row.path.decode(errors="replace"))
+        last = row.path
+        yield row
 
 
 def _known(

@@ -229,7 +229,7 @@ class Manifest:
             text = key.removeprefix(run.bucket_prefix)
             path = text.encode(errors="surrogatepass")
             if size == 0 and text.endswith("/"):
-                intake.add(path)  # it is listed, too
+                intake.add(path)
                 continue  # some tools create such an object for a directory
             if not run.selection.has_path(path):
                 figures.excluded += 1
@@ -344,11 +344,9 @@ class Manifest:
     def _prove_absences(
         self, stats: DeletionStats, first: list[bytes], baseline: RowFile, listing: RowFile
     ) -> None:
-        """Request every missing object, unless the run deletes none of them.
+        """Request every missing object, unless the run deletes none of them: a small tree has many paths.
 
-        Foreign files are known only later. The guard does not count them, so it may still allow the deletion
-        of the others. ``first`` are the first missing paths. A tree of 845 bytes in Git can have 810,000
-        paths of a cluster.
+        ``first`` are the first missing paths. Foreign files, which the guard does not count, are known later.
         """
         decision = decide(
             stats,

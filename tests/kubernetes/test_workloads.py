@@ -81,6 +81,6 @@ def test_object_with_too_many_containers_or_too_long_paths_is_unreadable() -> No
     containers = ",".join("{image: a}" for _ in range(1500))
     with pytest.raises(Unreadable, match="more than 1,000 containers"):
         pods(f"spec: {{a: {{containers: [{containers}]}}, b: {{c: d}}}}")
+    key = "x" * 900
     with pytest.raises(Unreadable, match="path is too long"):
-        key = "x" * 900
         pods(f"{key}: {{{key}: {{{key}: {{a: b}}}}}}")

@@ -16,7 +16,7 @@ from steps.core import limits
 from tests.support.echo import echo
 from tests.support.faults import Change, Status, nth, when
 from tests.support.loopback import LoopbackHandler, LoopbackServer
-from tests.support.repositories import commit_files, contents, message
+from tests.support.repositories import commit_files, contents, git, message, tree
 from tests.support.trickle import HEADERS, trickling
 
 if TYPE_CHECKING:
@@ -387,3 +387,38 @@ def test_volume_that_ignores_case_is_refused(sync: Sync, bucket: Bucket, tmp_pat
         subprocess.run(["umount", str(mounted)], check=True)
     assert result.exit == 40
     assert "treats different names as the same file" in result.errors
+
+
+def tree_of(repository: Path, *entries: tuple[str, str, str]) -> str:
+    """Write a tree as it is, and return its id; entries have mode, name and id."""
+    raw = b"".join(f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries)
+    arguments = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+    return git(repository, *arguments, stdin=raw).decode().strip()
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("b", "a"), ("..",), (".git",)], ids=repr)
+def test_damaged_tree_of_a_cluster_does_not_stop_the_others(
+    names: tuple[str, ...], sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many({f"clusterbackup/{name}/x.yaml": b"1" for name in ("east", "west")})
+    assert sync().exit == 0
+    blob = tree(repository)["clusterbackup/east/x.yaml"].sha
+    clusters = {
+        line.split()[3]: line.split()[2]
+        for line in git(repository, "ls-tree", "main", "clusterbackup/")
+        .decode()
+        .replace("clusterbackup/", "")
+        .splitlines()
+    }
+    clusters["east"] = tree_of(repository, *(("100644", name, blob) for name in names))
+    root = tree_of(repository, *(("40000", name, oid) for name, oid in sorted(clusters.items())))
+    top = tree_of(repository, ("40000", "clusterbackup", root))
+    commit = git(repository, "commit-tree", top, "-p", "main", "-m", "damage").decode().strip()
+    git(repository, "update-ref", "refs/heads/main", commit)
+    bucket.put("clusterbackup/west/x.yaml", b"2")
+    outcome = sync()
+    assert outcome.exit == 10
+    states = {one["name"]: one["status"] for one in sync.state["last_run"]["clusters"]}
+    assert states["east"] == "failed"
+    assert git(repository, "cat-file", "blob", "main:clusterbackup/west/x.yaml") == b"2"
+    assert "its tree is damaged at " in outcome.errors
