@@ -120,14 +120,9 @@ class Run(RunStart):
         pattern=r"^[0-9a-f]{40}$", description="commit of the baselines; None if the branch does not exist"
     )
     required_commit: str | None = Field(
-        default=None,
-        pattern=r"^[0-9a-f]{40}$",
-        description="the last pushed commit; None if unknown",
+        default=None, pattern=r"^[0-9a-f]{40}$", description="the last pushed commit; None if unknown"
     )
-    replaces: str | None = Field(
-        default=None,
-        description="the last pushed commit, if its loss is approved",
-    )
+    replaces: str | None = Field(default=None, description="the last pushed commit, if its loss is approved")
     selection: Selection
     deletion_limits: DeletionLimits
     intake_limits: IntakeLimits
@@ -203,11 +198,7 @@ class ClusterFailure(Document):
 def over_limit_failure(cluster: str, operation: Operation, problem: OverLimit) -> ClusterFailure:
     """Return the document of a cluster that is over an intake limit."""
     return ClusterFailure(
-        cluster=cluster,
-        operation=operation,
-        error=str(problem),
-        transient=False,
-        over_limit=problem.excess,
+        cluster=cluster, operation=operation, error=str(problem), transient=False, over_limit=problem.excess
     )
 
 
@@ -236,7 +227,7 @@ class BaselineHeader(Document):
 
 
 class PendingHeader(Document):
-    """Header of the file of a cluster's pending deletions; ``listed_at`` is the listing that wrote it."""
+    """Header of a cluster's pending deletions; ``listed_at`` is the listing that wrote it."""
 
     schema_version: Literal[1] = 1
     identity: str
@@ -245,7 +236,7 @@ class PendingHeader(Document):
 
 
 class TipHeader(Document):
-    """Header of the file about one commit: its rows are the entries of the directory GIT_PATH."""
+    """Header of the file about a commit: the rows are the entries of GIT_PATH."""
 
     schema_version: Literal[1] = 1
     identity: str
@@ -268,7 +259,7 @@ class Status(StrEnum):
 
 
 class ForeignFile(Document):
-    """A file in Git that the bucket lacks and that no run has written, as far as the history shows."""
+    """A file in Git that the bucket lacks and that no run has written."""
 
     path: str = Field(description="<cluster>/<rest>")
     oid: str = Field(description="blob id")
@@ -276,7 +267,7 @@ class ForeignFile(Document):
 
 
 class ClusterResult(Document):
-    """One cluster in a run's result. Counts are numbers of files unless the description says otherwise."""
+    """One cluster in a run's result. Counts are files unless the description says otherwise."""
 
     name: str
     status: Status
@@ -349,7 +340,7 @@ class ClusterResult(Document):
 
 
 class RefusedObject(Document):
-    """A change that the Git host refuses. Later runs skip it until the object changes, or in full mode."""
+    """A change that the Git host refuses. Later runs skip it until the object changes."""
 
     path: str = Field(description="<cluster>/<rest of the key>")
     change: Change = Field(description="A new, M modified, D deleted")
@@ -403,8 +394,7 @@ class RunResult(Document):
     branch: str | None = Field(default=None, description="null in download-only mode")
     commit: str | None = Field(default=None, description="the commit of this run; null if nothing changed")
     last_push: LastPush | None = Field(
-        default=None,
-        description="the commit that the branch must contain from now on",
+        default=None, description="the commit that the branch must contain from now on"
     )
     lost_branch: LostBranch | None = Field(
         default=None, description="the branch has lost the last pushed commit, so the run ended"
@@ -427,8 +417,7 @@ class RunResult(Document):
         default={}, description="duration by step; the sum is the duration of the run"
     )
     work_seconds: dict[str, float] = Field(
-        default={},
-        description="by step: its duration without waiting for pods",
+        default={}, description="by step: its duration without waiting for pods"
     )
     operation: Operation | None = Field(default=None, description="the operation that ended the run")
     error: str | None = Field(default=None, description="why the run failed as a whole")
@@ -462,7 +451,7 @@ class LastSuccess(Document):
 
 
 class ClusterState(Document):
-    """One cluster across runs. ``added``, ``modified`` and ``deleted`` are totals and never fall."""
+    """One cluster across runs. ``added``, ``modified`` and ``deleted`` never fall."""
 
     last_success_at: AwareDatetime | None = Field(
         default=None, description="end of the last run in which the cluster had no problem"

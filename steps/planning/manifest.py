@@ -1,8 +1,8 @@
 """A cluster's manifest: what the bucket has of the cluster, and what became of each object.
 
 The listing is written first, because it counts only when it is complete. It is then joined with the
-baseline: an object that Git already has is taken from there, every other one is fetched, and the absence
-of every missing one is proven. The manifest gets its name only when all of that has succeeded.
+baseline: objects that Git does not have are fetched, and the absence of every missing one is proven. The
+manifest gets its name only when all of that has succeeded.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class Manifest:
             path = text.encode(errors="surrogatepass")
             if size == 0 and text.endswith("/"):
                 intake.add(path)
-                continue  # some tools create such an object for a directory
+                continue  # some tools mark directories
             if not run.selection.has_path(path):
                 figures.excluded += 1
                 continue
@@ -378,7 +378,7 @@ class Manifest:
                 yield path
 
     def _prove_absent(self, path: bytes) -> None:
-        """Request one missing object: a faulty store may list all objects but some."""
+        """Request a missing object: a store may list all objects but some."""
         key = self.run.bucket_prefix + path.decode()
         if self.store.exists(key):
             raise TryAgain(
@@ -389,7 +389,7 @@ class Manifest:
             )
 
     def _fetch(self, listed: ListedRow, expected: str | None) -> ManifestRow:
-        """Fetch one object. ``expected`` is the blob id that the cache has for this ETag, if any."""
+        """Fetch one object. ``expected`` is the cache's blob id for this ETag."""
         figures, limit = self.figures, self.run.intake_limits.max_new_bytes
         requested = Listed(self.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
         try:
