@@ -82,7 +82,7 @@ class Shard(Document):
 
 
 class RunStart(Document):
-    """What is known about a run before its first step."""
+    """What is known before the first step."""
 
     schema_version: Literal[1] = 1
     run_id: str
@@ -99,7 +99,7 @@ class RunStart(Document):
 
 
 class LastPush(Document):
-    """The commit that git-sync pushed last to a branch."""
+    """The last commit that git-sync pushed to a branch."""
 
     schema_version: Literal[1] = 1
     repository: str

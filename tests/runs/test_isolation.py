@@ -325,7 +325,7 @@ def test_cluster_with_more_paths_in_git_than_max_objects_is_skipped_and_the_othe
 ) -> None:
     bucket.put_many(OBJECTS)
     assert sync().exit == 0
-    many = {f"{EAST}planted/{number:04}": b"x" for number in range(1100)}  # too many for foreign files
+    many = {f"{EAST}planted/{number:03}": b"x" for number in range(300)}
     commit_files(repository, many)
     bucket.put("clusterbackup/north/new.yaml", b"new")
     proxy.clear()

@@ -208,7 +208,7 @@ class PushRefusedForNow(TryAgain):
     """The same, with words that mean a passing problem of the host, or quote the content.
 
     A hook that cannot reach the host prints "under maintenance" as a hook that dislikes this value does. So a
-    retry may help; if it does not, the search for refused changes tells the two apart.
+    retry may help; if it does not, the search for refused changes decides.
     """
 
     def __init__(self, host_message: str, output: str) -> None:
