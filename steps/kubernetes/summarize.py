@@ -37,6 +37,7 @@ T = TypeVar("T")
 _MAX_NAMES = 20
 _MAX_IMAGES = 100
 _MAX_SECURITY_CHANGES = 100
+_ITEMS_PER_TURN = 10
 _MAX_GRANTS = 20
 _MAX_NOT_INSPECTED = 20
 _MAX_TEXT_CHARACTERS = 300
@@ -73,6 +74,7 @@ class _Summary:
         self._images: _First[ImageChange] = _First(_MAX_IMAGES)
         self._security: _First[SecurityChange] = _First(_MAX_SECURITY_CHANGES)
         self._categories: Counter[Category] = Counter()
+        self._turns: Counter[tuple[str, str, bool]] = Counter()
         self._metadata_only = 0
         self._inspected = 0
         self._not_inspected: _First[NotInspected] = _First(_MAX_NOT_INSPECTED)
@@ -130,7 +132,7 @@ class _Summary:
                 before=_truncate(image.before),
                 after=_truncate(image.after),
             )
-            self._images.add((change.change == Change.ADDED,), found)
+            self._images.add((change.change == Change.ADDED, self._turn("images", change.path)), found)
         if (category := objects.category(change)) is None:
             return
         if change.level == Level.METADATA:
@@ -158,7 +160,15 @@ class _Summary:
 
     def _add_security_change(self, change: SecurityChange) -> None:
         self._categories[change.category] += 1
-        self._security.add(_weight(change), change)
+        weight = _weight(change)
+        turn = self._turn("security", change.path, sensitive=change.is_sensitive)
+        self._security.add((weight[0], turn, *weight[1:]), change)
+
+    def _turn(self, what: str, path: str, *, sensitive: bool = False) -> int:
+        """Let clusters take turns, so that many changes of one do not push those of others off the list."""
+        key = what, path.partition("/")[0], sensitive
+        self._turns[key] += 1
+        return self._turns[key] // _ITEMS_PER_TURN
 
     def result(self) -> ChangeSummary:
         """Return the summary: each list in the order of importance, then truncated."""

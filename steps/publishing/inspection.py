@@ -73,7 +73,7 @@ def inspect_changes(
     """
     cut = len(git_path.encode())
     changes = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path, base=base))
-    chosen = heapq.nsmallest(budget.files, changes, key=_rank)
+    chosen = heapq.nsmallest(budget.files, changes, key=_Rank())
     found = _Inspector(repository, budget).inspect(chosen)
     if logs.is_debug():
         _log_changed_lines(repository, chosen)
@@ -95,10 +95,25 @@ def inspect_published(
     return {}
 
 
-def _rank(change: BlobChange) -> tuple[bool, bool, bool, bytes]:
-    """Rank security-relevant paths, then modified files, then files whose path names no kind."""
-    place = place_of(change.path)
-    return place.category is None, change.change != Change.MODIFIED, place.kind != UNKNOWN, change.path
+# So many files of a rank come before those of the next rank.
+_FILES_OF_RANK = 50
+
+
+class _Rank:
+    """Ranks security-relevant paths, then modified files, then files whose path names no kind.
+
+    Clusters take turns: thousands of changes of one cluster do not hide those of the others.
+    """
+
+    def __init__(self) -> None:
+        self._count: Counter[tuple[bytes, int]] = Counter()
+
+    def __call__(self, change: BlobChange) -> tuple[int, bytes]:
+        place = place_of(change.path)
+        rank = (place.category is None) * 4 + (change.change != Change.MODIFIED) * 2 + (place.kind != UNKNOWN)
+        key = change.path.partition(b"/")[0], rank
+        self._count[key] += 1
+        return self._count[key] + _FILES_OF_RANK * rank, change.path
 
 
 class _Inspector:

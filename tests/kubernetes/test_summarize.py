@@ -276,6 +276,15 @@ def test_object_without_a_namespace_moves_with_its_directory() -> None:
     ]
 
 
+def test_many_changes_of_one_cluster_do_not_hide_those_of_another() -> None:
+    after = {f"aa/b{n:03}.yaml": ADMIN_BINDING.replace("helpers", f"b{n}") for n in range(150)}
+    after |= {f"aa/w{n:03}.yaml": deployment(f"w{n}", "x:1") for n in range(150)}
+    after |= {"bb/z.yaml": ADMIN_BINDING, "bb/w.yaml": deployment("w", "y:1")}
+    found = summary({}, after)
+    assert "bb/z.yaml" in [change.path for change in found.security_changes]
+    assert "bb/w.yaml" in [image.path for image in found.images]
+
+
 # -- what is not inspected ------------------------------------------------------------------------
 
 

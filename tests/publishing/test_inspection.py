@@ -138,6 +138,18 @@ def test_inspection_stops_at_each_limit(budget: Budget, sync: Sync, tmp_path: Pa
         assert len(inspect_changes(repository, "x/", oid, budget=budget)) == 1
 
 
+def test_many_changes_of_one_cluster_leave_room_for_another(sync: Sync, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
+        files = {f"x/aa/shop/Role/{n}.yaml": b"kind: Role" for n in range(300)} | {
+            "x/bb/a.yaml": b"kind: Pod"
+        }
+        oid = commit_files(scratch, files)
+        found = inspect_changes(repository, "x/", oid, budget=Budget(files=200))
+    assert b"bb/a.yaml" in found
+    assert len(found) == 200
+
+
 def test_inspection_fetches_old_versions_of_inspected_files_only(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:

@@ -188,5 +188,5 @@ _KINDS: Mapping[str, Callable[[Served, str, _Selection], set[int]]] = {
 }
 
 FAMILY = Family(
-    "git-answers", "The Git server refuses, fails or returns false answers", _cases, _run, quick=3
+    "git-answers", "The Git server refuses, fails or returns false answers", _cases, _run, quick=2
 )

@@ -50,4 +50,4 @@ def _run(place: Place, case: str) -> Counts:
         return verify_recovery(world, result, exits, triggered=triggered, commits=2 if run == "change" else 1)
 
 
-FAMILY = Family("git-cuts", "The connection to the Git server is cut, or hangs", _cases, _run, quick=3)
+FAMILY = Family("git-cuts", "The connection to the Git server is cut, or hangs", _cases, _run, quick=2)

@@ -226,4 +226,4 @@ def _run_with_moves(
     return result, len(moves)
 
 
-FAMILY = Family("git-moves", "The branch is moved or rewritten during a run", _cases, _run, quick=3)
+FAMILY = Family("git-moves", "The branch is moved or rewritten during a run", _cases, _run, quick=2)

@@ -210,5 +210,5 @@ FAMILY = Family(
     "The Git host refuses content, paths, sizes, numbers of files or authors",
     endless,
     _run,
-    quick=2,
+    quick=1,
 )

@@ -242,4 +242,4 @@ def _check_leftovers(work_dir: Path, temporary: Path) -> None:
         raise Unsafe(f"leftovers: {leftovers}, runs: {sorted(runs.iterdir())}")
 
 
-FAMILY = Family("kills", "A run is killed or stopped", endless, _run, quick=2)
+FAMILY = Family("kills", "A run is killed or stopped", endless, _run, quick=1)

@@ -367,7 +367,7 @@ def _expect(scenario: str, kind: str, fault: str, how: str, exit_code: int) -> N
         raise Unsafe(f"exit code {exit_code}, not in {expected}")
 
 
-FAMILY = Family("s3-faults", "S3 fails or returns false answers, at each request", _cases, _run, quick=15)
+FAMILY = Family("s3-faults", "S3 fails or returns false answers, at each request", _cases, _run, quick=8)
 
 
 # -- 30 % of all requests fail --------------------------------------------------------------------
@@ -395,4 +395,4 @@ def _storm(place: Place, case: str) -> Counts:
         return {f"exit {result.exit}": 1, "requests": requests}
 
 
-STORM = Family("s3-storm", "30 % of all requests to S3 fail", endless, _storm, quick=3)
+STORM = Family("s3-storm", "30 % of all requests to S3 fail", endless, _storm, quick=1)
