@@ -344,6 +344,7 @@ def test_server_clock_years_ahead_does_not_hide_later_changes(
     future = Change(headers=lambda headers: {**headers, "date": "Fri, 01 Jan 2039 00:00:00 GMT"})
     proxy.install(when(lambda r: r.is_list, future))
     assert faulty().exit == 0
+    assert not any(at.startswith("2039") for at in faulty.state["listed"].values())
     proxy.clear()
     bucket.put(f"{EAST}new.yaml", b"new")
     assert faulty().exit == 0
