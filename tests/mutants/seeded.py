@@ -803,7 +803,7 @@ MUTANTS = (
         "secret not redacted in documents",
         "steps/reporting/outcome.py::failed_result",
         Replace("redacted(A)", "A"),
-        "tests/runs/test_secrets.py::test_fault_shows_no_secret[S3 answers 403]",
+        "tests/reporting/test_outcome.py::test_failed_result_contains_no_secret",
     ),
     Mutant(
         "core dumps of children not disabled",
