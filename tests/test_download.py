@@ -125,8 +125,10 @@ def test_all_downloads_are_used_with_more_clusters_than_downloads(
 ) -> None:
     """Also after a cluster has finished: four clusters at a time share all downloads."""
     assert faulty().exit == 0
-    names = [f"x{number}" for number in range(12)]
-    bucket.put_many({f"clusterbackup/{name}/{n}.yaml": b"new" for name in names for n in range(3)})
+    names = [f"x{number:02}" for number in range(12)]
+    bucket.put_many({f"clusterbackup/{name}/0.yaml": b"new" for name in names})
+    # The first four clusters have enough objects for three rounds of eight downloads.
+    bucket.put_many({f"clusterbackup/{name}/{n}.yaml": b"new" for name in names[:4] for n in range(6)})
     begun: list[float] = []
 
     def is_slow(request: Request) -> bool:
