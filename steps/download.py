@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.contracts import ClusterFailure, Run, StepWork, over_limit_failure
+from steps.contracts import Run, StepWork, over_limit_failure
 from steps.core import limits
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.intake_limits import OverLimit
@@ -18,11 +18,11 @@ from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import FixConfiguration, SyncError, Terminated
+from steps.planning.failures import record_failure
 from steps.planning.manifest import Manifest
 from steps.runtime import logs
 from steps.runtime.deadline import Deadline, DeadlinePassed
 from steps.runtime.fair_pool import FairPool
-from steps.runtime.redaction import redacted
 from steps.workdir.files import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
@@ -162,14 +162,7 @@ class _Shard:
         )
 
     def _failed(self, cluster: str, problem: SyncError) -> Exit:
-        failure = ClusterFailure(
-            cluster=cluster,
-            operation=problem.operation,
-            error=redacted(f"{problem.message}: {problem.error}"),
-            transient=problem.transient,
-        )
-        write_document(self.files.failure(cluster), failure)
-        logs.failure(problem, cluster=printable(cluster))
+        record_failure(self.files, cluster, problem)
         return problem.exit
 
     def _check_blocked(self, cluster: str) -> None:

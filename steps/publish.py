@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from steps.clients.git.errors import PushRefused, PushRefusedForNow
+from steps.clients.git.errors import HostRefusal
 from steps.clients.git.repository import Repository
 from steps.contracts import LastPush, Run, RunResult, StepWork, Verdict
 from steps.core.changes import PlanRow
@@ -193,7 +193,7 @@ class _Branch:
         oid = commit(self.settings, self.volume, self.run, self.repository, wanted)
         try:
             tip = push(self.repository, self.run, oid, wanted.tip, self.pushes)
-        except (PushRefused, PushRefusedForNow) as refusal:
+        except HostRefusal as refusal:
             from steps.publishing.parts import PartialPush  # few runs need it
 
             parts = PartialPush(self.settings, self.volume, self.run, self.repository, self.pushes, wanted)

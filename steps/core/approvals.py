@@ -10,6 +10,9 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Of the hash in a token. A person copies it.
+TOKEN_CHARACTERS = 16
+
 TEMPLATE = "git-sync"  # the WorkflowTemplate of the pipeline
 
 

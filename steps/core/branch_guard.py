@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from steps.core.approvals import approval_command
+from steps.core.approvals import TOKEN_CHARACTERS, approval_command
 from steps.core.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from steps.core.approvals import Argo
-
-_TOKEN_CHARACTERS = 16
 
 
 class Loss(StrEnum):
@@ -54,7 +52,7 @@ class LostBranch:
 def new_branch_token(repository: str, branch: str, commit: str) -> str:
     """Return the token that approves the loss of this commit on this branch, and of no other commit."""
     text = "\0".join((repository, branch, commit))
-    return hashlib.sha256(text.encode()).hexdigest()[:_TOKEN_CHARACTERS]
+    return hashlib.sha256(text.encode()).hexdigest()[:TOKEN_CHARACTERS]
 
 
 def advice(lost: LostBranch, refused_deletions: Mapping[str, int], argo: Argo | None) -> str:

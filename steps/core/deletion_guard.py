@@ -12,12 +12,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from steps.core.approvals import TOKEN_CHARACTERS
 from steps.core.namespaces import NamespaceVanished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_TOKEN_CHARACTERS = 16
 
 # More files are a loss of backups, not stray files. The state stores the paths of all foreign files.
 MOST_FOREIGN_FILES = 1000
@@ -138,7 +137,7 @@ class DeletionToken:
         self._hash.update(b"%b\0%b\0" % (path, oid.encode()))
 
     def __str__(self) -> str:
-        return self._hash.hexdigest()[:_TOKEN_CHARACTERS]
+        return self._hash.hexdigest()[:TOKEN_CHARACTERS]
 
 
 class DeletionCount:

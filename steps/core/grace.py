@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - the document that contains PendingDeletion needs it
 from typing import TYPE_CHECKING, NamedTuple
 
+from steps.core.sorted_join import Lookup
 from steps.core.wording import SAMPLE_SIZE
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class Grace:
     """
 
     def __init__(self, pending: Iterable[PendingRow], *, now: int, seconds: float) -> None:
-        self._pending = iter(pending)
-        self._next = next(self._pending, None)
+        self._pending = Lookup(pending, lambda row: row.path)
         self._now = now
         self._seconds = seconds
         self.waiting = 0
@@ -46,11 +46,9 @@ class Grace:
 
     def keeps(self, path: bytes) -> bool:
         """Whether the missing file stays in Git, because it is not missing for long enough."""
-        while self._next is not None and self._next.path < path:
-            self._next = next(self._pending, None)
-        known = self._next is not None and self._next.path == path
+        known = self._pending.find(path)
         # A clock that went back must not end the wait early, nor prolong it by more than one wait.
-        since = min(self._next.since, self._now) if known and self._next else self._now
+        since = min(known.since, self._now) if known else self._now
         if self._now - since >= self._seconds:
             return False
         self.waiting += 1

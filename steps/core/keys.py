@@ -91,6 +91,14 @@ _FORBIDDEN_ANYWHERE = (
 )
 
 
+def impossible_segment(path: bytes) -> Reason | None:
+    """Return why no file can be at this path of Git; None if one can. Others push files with any name."""
+    segments = path.split(b"/")
+    if b"" in segments:
+        return Reason.EMPTY_SEGMENT
+    return Reason.DOT_SEGMENT if {b".", b".."} & {*segments} else None
+
+
 def _segment_rejection(segment: str) -> Reason | None:
     if segment == "":
         return Reason.EMPTY_SEGMENT

@@ -11,6 +11,8 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from steps.core.sorted_join import Lookup
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -79,13 +81,5 @@ def namespace_of(path: bytes) -> bytes:
 
 def keeps_namespaces(vanished: Iterator[Vanished]) -> Callable[[bytes], bool]:
     """Return a predicate for ascending paths: whether the path is in one of the vanished namespaces."""
-    current = next(vanished, None)
-
-    def keeps(path: bytes) -> bool:
-        nonlocal current
-        prefix = namespace_of(path)
-        while current is not None and current.prefix < prefix:
-            current = next(vanished, None)
-        return current is not None and current.prefix == prefix
-
-    return keeps
+    lookup = Lookup(vanished, lambda lost: lost.prefix)
+    return lambda path: lookup.find(namespace_of(path)) is not None

@@ -6,10 +6,10 @@ recursive tree listing. So one pass joins bucket, tree and cache of any size.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Row(Protocol):
@@ -22,6 +22,7 @@ class Row(Protocol):
 L = TypeVar("L", bound=Row)
 R = TypeVar("R", bound=Row)
 T = TypeVar("T", bound=Row)
+V = TypeVar("V")
 
 
 class OutOfOrder(ValueError):
@@ -36,6 +37,22 @@ def ascending(rows: Iterable[T]) -> Iterator[T]:
             raise OutOfOrder(f"{row.path!r} after {last!r}")
         last = row.path
         yield row
+
+
+class Lookup(Generic[V]):
+    """Finds values of an ascending stream by ascending keys, in one pass over both."""
+
+    def __init__(self, values: Iterable[V], key: Callable[[V], bytes]) -> None:
+        self._values = iter(values)
+        self._key = key
+        self._current = next(self._values, None)
+
+    def find(self, key: bytes) -> V | None:
+        """Return the value with this key, None if there is none; not below a key of an earlier call."""
+        while self._current is not None and self._key(self._current) < key:
+            self._current = next(self._values, None)
+        is_found = self._current is not None and self._key(self._current) == key
+        return self._current if is_found else None
 
 
 def outer_join(left: Iterable[L], right: Iterable[R]) -> Iterator[tuple[L | None, R | None]]:

@@ -66,10 +66,9 @@ def printed(summary: ChangeSummary, how: Format, revisions: str) -> str:
     """Return the summary as text, Markdown or JSON."""
     if how is Format.JSON:
         return summary.model_dump_json(indent=2)
-    total = sum(count.total for count in summary.kinds.values())
     words = modified_words(summary.modified_files)
     lead = f"{plural(summary.modified_files.total, 'modified file')}: {words}." if words else ""
-    badge = Badge("Changed" if total else "Unchanged", Tone.PLAIN)
+    badge = Badge("Changed" if summary.objects.total else "Unchanged", Tone.PLAIN)
     blocks = (*important_changes(summary), *counts_of_changes(summary))
     page = Page(f"Changes {revisions}", badge, (lead,), blocks)
     return markdown(page) if how is Format.MARKDOWN else plain_text(page)

@@ -118,7 +118,6 @@ def _pairs(old: list[Located], new: list[Located]) -> Iterator[ObjectChange]:
 class Image(NamedTuple):
     """A container whose image changed; ``before`` or ``after`` is empty if there is none."""
 
-    place: str
     container: str
     before: str
     after: str
@@ -131,9 +130,10 @@ def images(change: ObjectChange) -> Iterator[Image]:
     old = {one.place: one for one in change.before.containers} if change.before else {}
     new = {one.place: one for one in change.after.containers}
     for place in sorted(old.keys() | new.keys()):
-        a, b = old.get(place), new.get(place)
-        if (a and a.image) != (b and b.image):
-            yield Image(place, (b or a).name, a.image if a else "", b.image if b else "")  # type: ignore[union-attr]
+        before = old[place].image if place in old else ""
+        after = new[place].image if place in new else ""
+        if before != after:
+            yield Image((new.get(place) or old[place]).name, before, after)
 
 
 class Permissions(NamedTuple):

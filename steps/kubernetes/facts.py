@@ -73,14 +73,15 @@ def facts_of(one: KubernetesObject) -> Facts:
     """Return the facts of an object."""
     identity, data = one.identity, one.data
     substance = without_volatile_fields(one)
+    digest = _digest(data)
     category = category_of(identity)
     grants, has_more = rbac.grants_of(data) if rbac.is_role(identity) else (frozenset(), False)
     is_secret = category is Category.SECRET
     pods = Pods((), frozenset()) if is_secret or not isinstance(data, dict) else pods_of(substance)
     return Facts(
         identity,
-        _digest(data),
-        _digest(substance),
+        digest,
+        digest if substance is data else _digest(substance),
         _digest(
             {k: v for k, v in substance.items() if k != "metadata"}
             if isinstance(substance, dict)

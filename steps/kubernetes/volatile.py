@@ -1,7 +1,7 @@
 """Volatile fields: what controllers change in objects all the time.
 
-A rule names kinds, and fields that are volatile (``drop``) or not (``keep``). The last rule that names a
-field decides. ``omit`` means that the whole object is volatile. apiVersion, kind, name and namespace are
+A rule names kinds, and fields that are volatile (``drop``). ``omit`` means that the whole object is
+volatile; the last rule with ``omit`` decides. apiVersion, kind, name and namespace are
 never volatile.
 """
 
@@ -37,7 +37,6 @@ class Rule:
 
     kinds: tuple[str, ...]
     drop: tuple[Path, ...] = ()
-    keep: tuple[Path, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     omit: bool | None = None
 
@@ -77,7 +76,7 @@ def parse_path(written: str) -> Path:
 def _rule(*kinds: str, drop: tuple[str, ...] = (), labels: str = "", omit: bool | None = None) -> Rule:
     key, _, pattern = labels.partition("=")
     conditions = ((key, pattern),) if labels else ()
-    return Rule(kinds, tuple(map(parse_path, drop)), (), conditions, omit)
+    return Rule(kinds, tuple(map(parse_path, drop)), conditions, omit)
 
 
 # Each field is written by a controller of Kubernetes or of the named project. Measured on public backup
@@ -150,8 +149,6 @@ def _effect(rules: Iterable[Rule]) -> _Effect:
     dropped: dict[Path, None] = {}
     omit = False
     for rule in rules:
-        for kept in rule.keep:
-            dropped = {path: None for path in dropped if path[: len(kept)] != kept}
         dropped.update(dict.fromkeys(rule.drop))
         omit = omit if rule.omit is None else rule.omit
     return _Effect(tuple(dropped), omit)

@@ -7,17 +7,16 @@ nothing is fetched. A full run uses neither cache.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
-from steps.contracts import BaselineHeader, BaselineRow, ClusterFailure, Mode, over_limit_failure
+from steps.contracts import BaselineHeader, BaselineRow, Mode, over_limit_failure
 from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import OverLimit
-from steps.core.keys import printable, rejection
+from steps.core.keys import impossible_segment, printable_path, rejection
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
@@ -25,6 +24,7 @@ from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration
 from steps.planning.branch_check import NOT_CHECKED, Checked, check_branch, last_push
 from steps.planning.conflicts import below, log_edits
+from steps.planning.failures import record_failure
 from steps.runtime import logs
 from steps.workdir.cache import Caches, trees
 from steps.workdir.files import write_document
@@ -164,35 +164,28 @@ class _Writer:
         except OverLimit as problem:
             failure = over_limit_failure(cluster, Operation.DISCOVER, problem)
             write_document(self.files.failure(cluster), failure)
-        except _Malformed as problem:
-            message = "Failed to read the cluster in Git"
-            error = (
-                f"its tree is damaged at {printable(str(problem))}; replace the directory with a new commit"
-            )
-            failure = ClusterFailure(
-                cluster=cluster,
-                operation=Operation.DISCOVER,
-                error=f"{message}: {error}",
-                transient=False,
-            )
-            write_document(self.files.failure(cluster), failure)
-            logs.error(Operation.DISCOVER, message, error, cluster=printable(cluster))
+        except _DamagedTree as problem:
+            record_failure(self.files, cluster, problem)
 
 
-class _Malformed(Exception):
-    """A path in Git that no Git client writes; ``str`` is the path."""
-
-
-# Git rejects such names only with receive.fsckObjects, which is not the default.
-_BAD_NAME = re.compile(rb"(?:^|/)(?:\.{0,2}|\.git)(?:/|$)", re.IGNORECASE)
+class _DamagedTree(FixConfiguration):
+    """A tree that no Git client writes."""
 
 
 def _well_formed(tree: Iterable[TreeRow]) -> Iterator[TreeRow]:
-    """Yield the files of a tree. Raises _Malformed if an entry is repeated, unsorted, or no usable name."""
+    """Yield the files of a tree. Raises _DamagedTree if a name is repeated, unsorted or not usable.
+
+    Git rejects such trees only with receive.fsckObjects, which is not the default.
+    """
     last = b""
     for row in tree:
-        if row.path <= last or _BAD_NAME.search(row.path):
-            raise _Malformed(row.path.decode(errors="replace"))
+        if row.path <= last or impossible_segment(row.path) or b".git" in row.path.lower().split(b"/"):
+            raise _DamagedTree(
+                Operation.DISCOVER,
+                "Failed to read the cluster in Git",
+                f"its tree is damaged at {printable_path(row.path)}; replace the directory with a new commit",
+                path=printable_path(row.path),
+            )
         last = row.path
         yield row
 

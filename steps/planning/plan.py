@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
-from steps.core.keys import Reason, printable_path, rejection
+from steps.core.keys import Reason, impossible_segment, printable_path, rejection
 from steps.core.message import Changes
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
@@ -67,7 +67,4 @@ def _rejection(row: PlanRow) -> Reason | None:
     """Return why the path must not be written. Others push files with any name, and git-sync deletes them."""
     if row.change != Change.DELETED:
         return rejection(row.path.decode(errors="surrogateescape"))
-    segments = row.path.split(b"/")
-    if b"" in segments:
-        return Reason.EMPTY_SEGMENT
-    return Reason.DOT_SEGMENT if {b".", b".."} & {*segments} else None
+    return impossible_segment(row.path)

@@ -30,6 +30,7 @@ from steps.core.changes import (
     TreeRow,
     deletion_stats,
     is_missing,
+    keep_all,
     plan_changes,
     within_limits,
 )
@@ -352,7 +353,7 @@ class _Keeping:
 
     def __call__(self) -> Callable[[bytes], bool]:
         if self.everything:
-            return lambda _: True
+            return keep_all()
         rules: list[Callable[[bytes], bool]] = []
         if self.namespaces:
             rules.append(keeps_namespaces(self.namespaces()))

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from steps.core.git_objects import BlobChange, Change
@@ -25,7 +26,7 @@ from steps.kubernetes.summarize import Inspection
 from steps.runtime import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from steps.kubernetes.facts import Facts
 
@@ -36,6 +37,8 @@ _IRREGULAR = "a link, a submodule or an executable file"
 
 # Blobs are read in batches, because the output of one git command is in memory.
 _BATCH_BYTES = 4 * 2**20
+# Files whose changed lines are counted with one git command, at debug level.
+_LOGGED_TOGETHER = 20
 
 
 @dataclass(frozen=True)
@@ -195,20 +198,27 @@ def _facts(content: bytes) -> tuple[Facts, ...] | str:
 
 def _log_changed_lines(repository: Blobs, changes: Iterable[BlobChange]) -> None:
     """Log how many lines of each file changed. The lines are not logged, because they may be secret."""
-    sizes = repository.sizes(dict.fromkeys(oid for change in changes for oid in change[2:] if oid))
-    for change in changes:
-        oids = [oid for oid in (change.before, change.after) if oid]
-        if any(sizes.get(oid, MAX_BYTES + 1) > MAX_BYTES for oid in oids):
-            continue
-        contents = dict(repository.contents(oids))
-        before, after = (
-            Counter(contents[oid].splitlines()) if oid else Counter() for oid in (change.before, change.after)
-        )
-        path = printable_path(change.path)
-        logs.debug(
-            Operation.GIT_DIFF,
-            f"{path}: {plural((after - before).total(), 'line')} added, {(before - after).total():,} removed",
-            path=path,
-            before=change.before,
-            after=change.after,
-        )
+    sizes = repository.sizes(dict.fromkeys(oid for change in changes for oid in _oids(change)))
+    small = (c for c in changes if all(sizes.get(oid, MAX_BYTES + 1) <= MAX_BYTES for oid in _oids(c)))
+    while group := list(islice(small, _LOGGED_TOGETHER)):
+        contents = dict(repository.contents(dict.fromkeys(oid for c in group for oid in _oids(c))))
+        for change in group:
+            _log_lines(change, contents)
+
+
+def _oids(change: BlobChange) -> list[str]:
+    return [oid for oid in (change.before, change.after) if oid]
+
+
+def _log_lines(change: BlobChange, contents: Mapping[str, bytes]) -> None:
+    before, after = (
+        Counter(contents[oid].splitlines()) if oid else Counter() for oid in (change.before, change.after)
+    )
+    path = printable_path(change.path)
+    logs.debug(
+        Operation.GIT_DIFF,
+        f"{path}: {plural((after - before).total(), 'line')} added, {(before - after).total():,} removed",
+        path=path,
+        before=change.before,
+        after=change.after,
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from steps.clients.git.errors import PushRefused, PushRefusedForNow
+from steps.clients.git.errors import HostRefusal, PushRefusedForNow
 from steps.contracts import RefusedObject
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from steps.publishing.refusals import Remembered
     from steps.runtime.settings.git import GitSettings
     from steps.workdir.volume import Volume
-
-
-HostRefusal = PushRefused | PushRefusedForNow
 
 
 class _AnyId(frozenset[str]):
@@ -122,7 +119,7 @@ class PartialPush:
         oid = commit(self.settings, self.volume, self.run, self.repository, selected)
         try:
             tip = push(self.repository, self.run, oid, self._tip, self.pushes, retries_refusals=False)
-        except (PushRefused, PushRefusedForNow) as refusal:
+        except HostRefusal as refusal:
             return refusal
         if tip != oid:
             raise _BranchMoved(tip)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.sorted_join import OutOfOrder, ascending, outer_join
+from steps.core.sorted_join import Lookup, OutOfOrder, ascending, outer_join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,3 +72,10 @@ def test_outer_join_is_lazy() -> None:
         (None, fifth),
         (Row(b"000000006"), None),
     ]
+
+
+@given(st.sets(st.integers(0, 30)), st.lists(st.integers(0, 30)))
+def test_lookup_finds_the_values_of_ascending_keys(values: set[int], keys: list[int]) -> None:
+    lookup = Lookup(sorted(values), lambda value: b"%03d" % value)
+    for key in sorted(keys):  # also repeated ones
+        assert lookup.find(b"%03d" % key) == (key if key in values else None)

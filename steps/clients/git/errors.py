@@ -191,30 +191,29 @@ _QUOTED_CHARACTERS = 1000
 _REFUSED_PUSH = re.compile(r"\[remote rejected\]|returned error: 413")
 
 
-class PushRefused(FixConfiguration):
-    """The host received a push and refused it: for its content, or for any other reason.
+class HostRefusal(SyncError):
+    """The host received a push and refused it.
 
     ``host_message`` is the host's message, redacted and shortened. ``output`` is everything that git printed;
     it may contain secrets.
     """
 
-    def __init__(self, host_message: str, output: str) -> None:
-        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], f"{_REFUSED.text}: {host_message}")
+    def __init__(self, error: str, host_message: str, output: str) -> None:
+        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], error)
         self.host_message = host_message
         self.output = output
 
 
-class PushRefusedForNow(TryAgain):
-    """The same, with words that mean a passing problem of the host, or quote the content.
+class PushRefused(HostRefusal, FixConfiguration):
+    """The host refused the push for its content, or for any other reason that lasts."""
+
+
+class PushRefusedForNow(HostRefusal, TryAgain):
+    """The host's words mean a passing problem, or quote the content.
 
     A hook that cannot reach the host prints "under maintenance" as a hook that dislikes this value does. So a
     retry may help; if it does not, the search for refused changes decides.
     """
-
-    def __init__(self, host_message: str, output: str) -> None:
-        super().__init__(Operation.GIT_PUSH, MESSAGES[Operation.GIT_PUSH], host_message)
-        self.host_message = host_message
-        self.output = output
 
 
 def git_error(operation: Operation, text: str, status: int, directory: Path | None = None) -> SyncError:
@@ -230,12 +229,12 @@ def git_error(operation: Operation, text: str, status: int, directory: Path | No
     if cause is None and here is not None and is_full(here):
         cause = _DISK_FULL  # Git 2.39 does not name it: "failed to write new configuration file"
     if cause is None and is_push_refused and "hook declined" in text:
-        return PushRefusedForNow(quoted, text)
+        return PushRefusedForNow(quoted, quoted, text)
     if cause is None:
         quoted = quoted or f"git exited with status {status} and printed nothing"
         return TryAgain(operation, MESSAGES[operation], quoted)
     if is_push_refused and cause is _REFUSED:
-        return PushRefused(quoted, text)
+        return PushRefused(f"{cause.text}: {quoted}", quoted, text)
     advice = f"; {cause.advice}" if cause.advice else ""
     if cause is _DISK_FULL and here is not None:
         advice = f"; {here} ({volume_usage(str(here))})"

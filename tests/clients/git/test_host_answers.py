@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Literal
@@ -12,13 +11,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from steps.clients.git.errors import PushRefused
-from steps.clients.git.objects import NEW
 from steps.clients.git.repository import Repository
-from steps.core import fast_import
 from steps.core.exit_codes import Exit
 from steps.errors import SyncError
 from steps.runtime import redaction
 from steps.runtime.settings.reading import read
+from tests.support.fast_imports import first_commit
 from tests.support.git_answers import err_packet, rejection
 from tests.support.gitbackend import Reply
 from tests.support.gitserver import http_git_server
@@ -98,22 +96,10 @@ def failure(settings: Mapping[str, str], work_dir: Path, answer: Answer) -> Sync
             if answer.request == "fetch":
                 repository.remote_tip()
             else:
-                repository.push(repository.fast_import(_commit()), None)
+                repository.push(repository.fast_import(first_commit()), None)
         except SyncError as problem:
             return problem
     raise AssertionError("git accepted the answer")
-
-
-def _commit() -> list[bytes]:
-    return [
-        fast_import.commit(
-            ref=NEW, name="a", email="a@example.com", at=datetime.now(UTC), message="message", parent=None
-        ),
-        fast_import.write_inline(b"a.yaml", 1),
-        b"1",
-        fast_import.END_OF_DATA,
-        fast_import.DONE,
-    ]
 
 
 def over_http(web: GitServer, work_dir: Path, answer: Answer, reply: Reply) -> SyncError:

@@ -8,18 +8,16 @@ import re
 import shutil
 import subprocess
 import tempfile
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.clients.git.objects import NEW
 from steps.clients.git.repository import Repository
-from steps.core import fast_import
 from steps.errors import FixConfiguration, translated
 from steps.runtime.settings.reading import read
 from tests.soak.full_disks import file_system, obstacle
 from tests.support.deep import deep
+from tests.support.fast_imports import first_commit
 from tests.support.repositories import bare_repository, commit_files, contents, git, sha
 from tests.support.steps import FIRST, KEY, forget_last_push
 
@@ -52,7 +50,7 @@ def test_repository_reports_a_full_disk_wherever_it_fills_up(
         with file_system(room, size):
             try:
                 with translated(), Repository(settings, room / "scratch.git", room / "config") as scratch:
-                    scratch.fast_import(_commit())
+                    scratch.fast_import(first_commit())
                     scratch.fetch()
             except FixConfiguration as problem:
                 errors.append(problem.error)
@@ -60,18 +58,6 @@ def test_repository_reports_a_full_disk_wherever_it_fills_up(
                 break
     assert len(errors) > 3
     assert not [error for error in errors if not re.search(words, error, re.IGNORECASE)]
-
-
-def _commit() -> list[bytes]:
-    return [
-        fast_import.commit(
-            ref=NEW, name="a", email="a@example.com", at=datetime.now(UTC), message="message", parent=None
-        ),
-        fast_import.write_inline(b"a.yaml", 1),
-        b"1",
-        fast_import.END_OF_DATA,
-        fast_import.DONE,
-    ]
 
 
 @pytest.mark.usefixtures("synced")
