@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from steps.planning.manifest import Progress
+    from steps.planning.figures import Progress
     from steps.reporting.delivery import Reported
     from steps.runtime.settings.reading import Settings
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -41,36 +41,6 @@ class Mode(StrEnum):
 
     INCREMENTAL = "incremental"
     FULL = "full"
-
-
-# The last three fields of ListedRow, BaselineRow and ManifestRow are the same, so that lines of their files
-# can be compared as bytes. Unchanged rows, which are nearly all rows of a run, are never decoded.
-
-
-class ListedRow(NamedTuple):
-    """One key of a cluster's listing; ``path`` is ``<cluster>/<rest>``.
-
-    ``reason`` is why the key is quarantined, "" if it is not.
-    """
-
-    path: bytes
-    reason: str
-    size: int
-    etag: str
-
-
-class BaselineRow(NamedTuple):
-    """One file of a cluster in Git.
-
-    ``size`` and ``etag`` are those of the object that is known to have this content; -1 and "" if no
-    object is known. The rows of a cache are the same, each with a known object.
-    """
-
-    path: bytes
-    mode: str
-    oid: str
-    size: int
-    etag: str
 
 
 class Shard(Document):
@@ -152,36 +122,6 @@ class Run(RunStart):
         return self.branch is None
 
 
-class ManifestHeader(Document):
-    """Header of a manifest. ``listed_at`` is the server's clock at the start of the listing."""
-
-    schema_version: Literal[2] = 2
-    run_id: str
-    cluster: str
-    listed_at: AwareDatetime
-
-
-class ManifestFooter(Document):
-    """Footer of a manifest: totals of the download."""
-
-    quarantined: dict[str, int] = Field(description="keys by reason")
-    quarantined_sample: tuple[str, ...]
-    excluded: int = Field(description="keys that the filters exclude")
-    unchanged: int = Field(description="objects whose content is known to be in Git")
-    new_objects: int = Field(description="objects whose content is not known to be in Git")
-    new_bytes: int
-    fetched: int
-    fetched_bytes: int
-    newest_object_at: AwareDatetime | None
-    cache_mismatches: int = Field(description="full mode: objects for which the cache was wrong")
-    non_md5_etags: int = Field(description="objects whose ETag looks like an MD5 sum but is not one")
-    absences_proven: bool = Field(
-        description="whether each file that the listing lacks was requested; if not, it must not be deleted"
-    )
-    unavailable: int = Field(description="objects that the listing names but the store does not return")
-    unavailable_sample: tuple[str, ...] = Field(description="the first 20 of them: key and reason")
-
-
 class ClusterFailure(Document):
     """Why a cluster has no manifest."""
 
@@ -208,43 +148,6 @@ class StepWork(Document):
     schema_version: Literal[1] = 1
     started_at: AwareDatetime
     finished_at: AwareDatetime
-
-
-class RowsHeader(Document):
-    """Header of a listing or plan."""
-
-    schema_version: Literal[1] = 1
-    identity: str
-
-
-class BaselineHeader(Document):
-    """Header of a baseline or cache."""
-
-    schema_version: Literal[2] = 2
-    identity: str
-    cluster: str
-    tree: str = Field(description="id of the Git tree that the rows form; empty if unknown")
-
-
-class PendingHeader(Document):
-    """Header of a cluster's pending deletions; ``listed_at`` is the listing that wrote it."""
-
-    schema_version: Literal[1] = 1
-    identity: str
-    cluster: str
-    listed_at: AwareDatetime
-
-
-class TipHeader(Document):
-    """Header of the file about a commit: the rows are the entries of GIT_PATH."""
-
-    schema_version: Literal[1] = 1
-    identity: str
-    commit: str
-
-
-class NoFooter(Document):
-    """Footer of a row file without totals."""
 
 
 class Status(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from steps.contracts import ClusterResult, RowsHeader, Run, Status, Verdict
+from steps.contracts import ClusterResult, Run, Status, Verdict
 from steps.core.keys import printable, printable_path
 from steps.core.operations import Operation
 from steps.core.wording import plural
@@ -15,6 +15,7 @@ from steps.runtime import logs
 from steps.workdir.files import write_document
 from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import write_rows
+from steps.workdir.rows import RowsHeader
 
 if TYPE_CHECKING:
     from steps.core.changes import PlanRow

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.contracts import ARTIFACTS, BaselineHeader, Run, RunStart, Shard
+from steps.contracts import ARTIFACTS, Run, RunStart, Shard
 from steps.core.keys import Reason, printable, rejection
 from steps.core.operations import Operation
 from steps.core.sorted_join import OutOfOrder
@@ -21,6 +21,7 @@ from steps.planning.baselines import Baselines, write_baselines
 from steps.runtime import logs
 from steps.workdir.files import atomic_file, remove, write_document
 from steps.workdir.rowfile import Damaged, write_rows
+from steps.workdir.rows import BaselineHeader
 
 if TYPE_CHECKING:
     from pathlib import Path

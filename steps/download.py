@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from steps.planning.manifest import Figures, Progress
+    from steps.planning.figures import Figures, Progress
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 

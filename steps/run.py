@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steps.contracts import RunResult, RunStart
-    from steps.planning.manifest import Progress
+    from steps.planning.figures import Progress
     from steps.reporting.delivery import Reported
     from steps.runtime.retry import Retry
     from steps.runtime.settings.reading import Settings

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import ManifestFooter
 from steps.core import limits
 from steps.core.changes import FETCHED, ManifestRow
 from steps.workdir.rowfile import RowFile, read_rows
+from steps.workdir.rows import ManifestFooter
 from tests.support.faults import Hang, Status, forbid, when
 from tests.support.steps import FIRST, KEY
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import BaselineHeader, BaselineRow
 from steps.workdir.rowfile import RowFile, read_rows, write_rows
+from steps.workdir.rows import BaselineHeader, BaselineRow
 from tests.support.repositories import (
     GITLINK,
     bare_repository,

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
-from steps.contracts import BaselineHeader, BaselineRow, Mode, over_limit_failure
+from steps.contracts import Mode, over_limit_failure
 from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import OverLimit
@@ -30,6 +30,7 @@ from steps.workdir.cache import Caches, trees
 from steps.workdir.files import write_document
 from steps.workdir.mirror import local_tree
 from steps.workdir.rowfile import write_rows
+from steps.workdir.rows import BaselineHeader, BaselineRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.listing import Listed
-from steps.contracts import ListedRow
 from steps.workdir.rowfile import read_rows
+from steps.workdir.rows import ListedRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,18 +10,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
-from bisect import insort
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 from steps.clients.s3.listing import Listed
 from steps.clients.s3.store import Denied, Gone, TooLarge
-from steps.contracts import ListedRow, ManifestFooter, ManifestHeader, Mode, RowsHeader
+from steps.contracts import Mode
 from steps.core.changes import (
     FETCHED,
     UNAVAILABLE,
@@ -41,12 +39,12 @@ from steps.core.deletion_guard import (
     is_approved,
 )
 from steps.core.intake_limits import Excess, Intake, OverLimit
-from steps.core.keys import Reason, printable, printable_path, rejection
+from steps.core.keys import Reason, printable, rejection
 from steps.core.limits import DENIED_OBJECTS
 from steps.core.operations import Operation
-from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration, TryAgain
 from steps.planning.etags import ETags
+from steps.planning.figures import Figures
 from steps.runtime import logs
 from steps.workdir.rowfile import (
     RowFile,
@@ -58,6 +56,7 @@ from steps.workdir.rowfile import (
     unchanged_line,
     write_rows,
 )
+from steps.workdir.rows import ListedRow, ManifestFooter, ManifestHeader, RowsHeader
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from steps.clients.s3.listing import Listing
     from steps.clients.s3.store import Fetched, ObjectStore
     from steps.contracts import Run
+    from steps.planning.figures import Progress, Row
     from steps.runtime.deadline import Deadline
     from steps.runtime.fair_pool import Share
     from steps.workdir.files import ObjectDirectory
@@ -77,94 +77,6 @@ _AHEAD = 1000
 _ABOUT_A_PATH = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
 
 _DAMAGED = "the content does not match its ETag, twice in the same way: the object is damaged in the store"
-
-# A row of the manifest; the row of an unchanged object is a line, made of its line in the baseline.
-_Row: TypeAlias = ManifestRow | bytes
-
-
-class Progress(Protocol):
-    """Receives every object that is fetched; on a terminal, a progress bar."""
-
-    def found(self) -> None:
-        """One more object must be fetched."""
-
-    def fetched(self, size: int) -> None:
-        """One object has been fetched."""
-
-
-@dataclass
-class Figures:
-    """Counts of one cluster's download, and samples of names."""
-
-    excluded: int = 0
-    conflicts: set[bytes] = field(default_factory=set)
-    listed_bytes: int = 0
-    new_objects: int = 0
-    new_bytes: int = 0
-    objects: int = 0
-    unchanged: int = 0
-    quarantined: Counter[str] = field(default_factory=Counter)
-    quarantined_sample: list[str] = field(default_factory=list)
-    fetched: int = 0
-    fetched_bytes: int = 0
-    newest: datetime | None = None
-    cache_mismatches: int = 0
-    non_md5_etags: int = 0
-    vanished: list[bytes] = field(default_factory=list)
-    denied: int = 0
-    unavailable: int = 0
-    unavailable_sample: list[str] = field(default_factory=list)
-    absences_proven: bool = True
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def counted(self, row: _Row) -> _Row:
-        """Count a row of the manifest, and return it."""
-        self.objects += 1
-        if isinstance(row, bytes):
-            self.unchanged += 1
-        elif row.state == VANISHED:
-            if len(self.vanished) < _AHEAD:
-                self.vanished.append(row.path)
-        elif row.quarantined:
-            key = printable_path(row.path)
-            logs.debug(Operation.DOWNLOAD, "Key quarantined", reason=row.state, key=key)
-            self.quarantined[row.state] += 1
-            if len(self.quarantined_sample) < SAMPLE_SIZE:
-                self.quarantined_sample.append(key)
-        return row
-
-    @property
-    def all_denied(self) -> bool:
-        """Whether the store has refused objects, and the cluster has no other content so far."""
-        return self.denied > 0 and not self.fetched and not self.unchanged
-
-    def add_unavailable(self, key: str, reason: str) -> None:
-        """Record an object that the store lists but does not return. The sample has the first ones by key.
-
-        Threads find them in any order, but the same failure has the same text.
-        """
-        self.unavailable += 1
-        insort(self.unavailable_sample, f"{printable(key)}: {printable(reason, len(reason))}")
-        del self.unavailable_sample[SAMPLE_SIZE:]
-
-    def footer(self) -> ManifestFooter:
-        """Return the manifest's footer."""
-        return ManifestFooter(
-            quarantined=dict(self.quarantined),
-            quarantined_sample=tuple(self.quarantined_sample),
-            excluded=self.excluded,
-            unchanged=self.unchanged,
-            new_objects=self.new_objects,
-            new_bytes=self.new_bytes,
-            fetched=self.fetched,
-            fetched_bytes=self.fetched_bytes,
-            newest_object_at=self.newest,
-            cache_mismatches=self.cache_mismatches,
-            non_md5_etags=self.non_md5_etags,
-            unavailable=self.unavailable,
-            unavailable_sample=tuple(self.unavailable_sample),
-            absences_proven=self.absences_proven,
-        )
 
 
 @dataclass(frozen=True)
@@ -260,10 +172,10 @@ class Manifest:
 
     # -- the objects --------------------------------------------------------------------------
 
-    def _rows(self, baseline: RowFile, listing: RowFile) -> Generator[_Row]:
+    def _rows(self, baseline: RowFile, listing: RowFile) -> Generator[Row]:
         """Yield the manifest's rows in order, while up to _AHEAD later objects are being fetched."""
         figures = self.figures
-        pending: deque[_Row | Future[ManifestRow]] = deque()
+        pending: deque[Row | Future[ManifestRow]] = deque()
         try:
             for row in self._decisions(baseline, listing):
                 if not pending and not isinstance(row, Future):
@@ -295,7 +207,7 @@ class Manifest:
             if listed.key in gone:
                 self.figures.add_unavailable(listed.key, "GET and HEAD return 404")
 
-    def _decisions(self, baseline: RowFile, listing: RowFile) -> Iterator[_Row | Future[ManifestRow]]:
+    def _decisions(self, baseline: RowFile, listing: RowFile) -> Iterator[Row | Future[ManifestRow]]:
         """Yield the row of each listed key, or the request that will return it.
 
         At the end, the absence of each file that Git has and the listing lacks is proven.
@@ -336,7 +248,7 @@ class Manifest:
         # Objects of another run that are not removed would be taken for this run's.
         self.deadline.result(self.directory)
 
-    def _result(self, row: _Row | Future[ManifestRow]) -> _Row:
+    def _result(self, row: Row | Future[ManifestRow]) -> Row:
         return self.deadline.result(row) if isinstance(row, Future) else row
 
     # -- the proof of absences ----------------------------------------------------------------
@@ -452,5 +364,5 @@ class Manifest:
         return FixConfiguration(Operation.DOWNLOAD, "Failed to download", error, keys=keys)
 
 
-def _is_settled(row: _Row | Future[ManifestRow]) -> bool:
+def _is_settled(row: Row | Future[ManifestRow]) -> bool:
     return not isinstance(row, Future) or row.done()

@@ -7,7 +7,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, ForeignFile, RowsHeader, Run, State, Status
+from steps.contracts import ClusterResult, ForeignFile, Run, State, Status
 from steps.core.changes import PlanRow, TreeRow
 from steps.core.clock import is_before
 from steps.core.git_objects import Change
@@ -21,6 +21,7 @@ from steps.planning.planner import Planner
 from steps.runtime import logs
 from steps.workdir.pending import pending_deletions
 from steps.workdir.rowfile import read_rows, write_rows
+from steps.workdir.rows import RowsHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Set

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from steps.contracts import ClusterResult, RowsHeader
 from steps.core.changes import Directories, PlanRow
 from steps.core.git_objects import Change
 from steps.core.sorted_join import outer_join
 from steps.workdir.rowfile import read_rows, write_rows
+from steps.workdir.rows import RowsHeader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from steps.contracts import RefusedObject
+    from steps.contracts import ClusterResult, RefusedObject
     from steps.planning.plan import Plan
 
 

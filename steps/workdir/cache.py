@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from steps.contracts import BaselineHeader, BaselineRow, ManifestFooter, TipHeader
 from steps.core.changes import TreeRow
 from steps.core.git_objects import Mode as GitMode
 from steps.core.operations import Operation
@@ -19,6 +18,7 @@ from steps.core.tree_id import TreeId
 from steps.runtime import logs
 from steps.workdir.files import atomic_file
 from steps.workdir.rowfile import Damaged, RowFile, accepted_lines, decoder, path_of, write_rows
+from steps.workdir.rows import BaselineHeader, BaselineRow, ManifestFooter, TipHeader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

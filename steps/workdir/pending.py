@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steps.contracts import ManifestHeader, PendingHeader
 from steps.core.changes import is_missing
 from steps.core.grace import Grace, PendingRow
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.runtime import logs
 from steps.workdir.rowfile import Damaged, RowFile, join_lines, path_of, write_rows
+from steps.workdir.rows import ManifestHeader, PendingHeader
 from steps.workdir.state_file import read_state
 
 if TYPE_CHECKING:

@@ -26,12 +26,13 @@ from urllib.parse import unquote_to_bytes
 
 from pydantic import NonNegativeInt, ValidationError
 
-from steps.contracts import Document, NoFooter
+from steps.contracts import Document
 from steps.core.changes import FETCHED, UNCHANGED
 from steps.core.git_objects import Mode as GitMode
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
 from steps.workdir.files import atomic_file, open_plain
+from steps.workdir.rows import NoFooter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import BaselineHeader, BaselineRow
 from steps.workdir.rowfile import RowFile, read_rows
+from steps.workdir.rows import BaselineHeader, BaselineRow
 from steps.workdir.volume import Volume
 from tests.support.repositories import bare_repository, commit_files, contents, git
 from tests.support.steps import FIRST, KEY

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import ListedRow, RowsHeader
 from steps.core.keys import Reason
 from steps.planning.etags import ETags
 from steps.workdir.rowfile import write_rows
+from steps.workdir.rows import ListedRow, RowsHeader
 from tests.support.object_store import open_store
 
 if TYPE_CHECKING:

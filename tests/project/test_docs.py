@@ -40,6 +40,7 @@ from steps.kubernetes.change_summary import (
 )
 from steps.runtime.settings.catalogue import catalogue
 from steps.runtime.settings.reading import Needs, read
+from steps.workdir import rows
 from steps.workdir.rowfile import RowFile, read_rows
 from tests.support.jq import jq
 
@@ -298,11 +299,11 @@ PUBLISHED = (
     contracts.Shard,
     contracts.Verdict,
     contracts.ClusterFailure,
-    contracts.ManifestHeader,
-    contracts.ManifestFooter,
-    contracts.RowsHeader,
-    contracts.BaselineHeader,
-    contracts.TipHeader,
+    rows.ManifestHeader,
+    rows.ManifestFooter,
+    rows.RowsHeader,
+    rows.BaselineHeader,
+    rows.TipHeader,
 )
 
 
@@ -334,8 +335,8 @@ def test_manifest_example_is_an_intact_manifest(tmp_path: Path) -> None:
     manifest.write_text(example)
     states = [row.state for row in read_rows(manifest, ManifestRow)]
     assert states == [Reason.GIT_FILE, FETCHED, UNCHANGED]
-    assert RowFile(manifest).header(contracts.ManifestHeader).cluster == "east"
-    assert RowFile(manifest).footer(contracts.ManifestFooter).fetched == 1
+    assert RowFile(manifest).header(rows.ManifestHeader).cluster == "east"
+    assert RowFile(manifest).footer(rows.ManifestFooter).fetched == 1
 
 
 def test_contracts_lists_every_file_of_a_run(sync: Sync, bucket: Bucket) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import RowsHeader
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change, blob_header
 from steps.workdir.rowfile import read_rows, write_rows
+from steps.workdir.rows import RowsHeader
 from tests.support.repositories import (
     contents,
     git,

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.contracts import ClusterResult, RowsHeader, Status
+from steps.contracts import ClusterResult, Status
 from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
 from steps.planning.plan import Plan
 from steps.publishing.selection import Fate, needing_a_deletion, not_selected, select
 from steps.workdir.rowfile import read_rows, write_rows
+from steps.workdir.rows import RowsHeader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import BaselineHeader, BaselineRow, TipHeader
 from steps.workdir.rowfile import RowFile, read_rows, write_rows
+from steps.workdir.rows import BaselineHeader, BaselineRow, TipHeader
 from tests.support.bucket import new_bucket
 from tests.support.faults import Change, nth
 from tests.support.gitserver import http_git_server

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.contracts import LastSuccess, RowsHeader
+from steps.contracts import LastSuccess
 from steps.errors import FixConfiguration
 from steps.workdir.files import (
     ObjectDirectory,
@@ -18,6 +18,7 @@ from steps.workdir.files import (
     remove,
     write_document,
 )
+from steps.workdir.rows import RowsHeader
 from tests.support.deep import deep
 
 

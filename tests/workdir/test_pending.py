@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from steps.contracts import PendingHeader
 from steps.core.grace import PendingRow
 from steps.workdir.rowfile import RowFile
+from steps.workdir.rows import PendingHeader
 from steps.workdir.volume import Volume
 from tests.support.steps import FIRST, KEY
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.contracts import ManifestFooter, NoFooter, RowsHeader
 from steps.core.changes import ManifestRow
 from steps.core.keys import printable
 from steps.core.sorted_join import outer_join
@@ -27,6 +26,7 @@ from steps.workdir.rowfile import (
     read_rows,
     write_rows,
 )
+from steps.workdir.rows import ManifestFooter, NoFooter, RowsHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

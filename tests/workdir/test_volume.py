@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from steps.contracts import RowsHeader
 from steps.errors import FixConfiguration, TryAgain
 from steps.workdir.files import read_document, write_document
+from steps.workdir.rows import RowsHeader
 from steps.workdir.volume import Volume
 from tests.support.deep import deep
 
