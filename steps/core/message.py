@@ -10,7 +10,7 @@ letters, digits, dots, dashes and underscores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -86,16 +86,23 @@ def _name(cluster: str) -> str:
 
 @dataclass(frozen=True)
 class Trailers:
-    """What a commit of git-sync records about itself; empty for commits by others."""
+    """What a commit of git-sync records about itself; empty for commits by others.
+
+    ``listed``, ``refused`` (the reason) and ``failed`` are by cluster.
+    """
 
     run_id: str | None
     listed: Mapping[str, datetime]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
 
 
 def parse_trailers(message: str) -> Trailers:
     """Read the trailers of a commit message; malformed ones are ignored."""
     run_id: str | None = None
     listed: dict[str, datetime] = {}
+    refused: dict[str, str] = {}
+    failed: set[str] = set()
     for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
         key, _, value = line.partition(": ")
         if key == RUN:
@@ -106,4 +113,9 @@ def parse_trailers(message: str) -> Trailers:
                 listed[unquote(name)] = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
             except ValueError:
                 continue
-    return Trailers(run_id, listed)
+        elif key == REFUSED:
+            name, _, reason = value.partition(" ")
+            refused[unquote(name)] = reason
+        elif key == FAILED:
+            failed.add(unquote(value))
+    return Trailers(run_id, listed, refused, frozenset(failed))

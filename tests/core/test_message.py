@@ -184,6 +184,20 @@ def test_git_parses_the_same_trailers_with_one_word_per_name(repository: Path, c
     assert sum(len(value.split(" ")) for value in values) == 1 + 7 * len(clusters)
 
 
+def test_trailers_name_refused_and_failed_clusters() -> None:
+    message = commit_message(
+        started_at=STARTED,
+        clusters=[],
+        changes=CHANGES,
+        run_id="run-1",
+        refused=[("a b", "mass_deletion")],
+        failed=["west", "x/y"],
+    )
+    trailers = parse_trailers(message)
+    assert trailers.refused == {"a b": "mass_deletion"}
+    assert trailers.failed == {"west", "x/y"}
+
+
 @pytest.mark.parametrize(
     "message",
     [

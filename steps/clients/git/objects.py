@@ -26,6 +26,18 @@ class PathChange(NamedTuple):
     change: str
 
 
+class LoggedCommit(NamedTuple):
+    """A commit of a branch's own line; ``parent`` is its first parent, "" if it has none (or none is known).
+
+    ``committed_at`` is in Unix seconds.
+    """
+
+    oid: str
+    parent: str
+    committed_at: int
+    message: str
+
+
 class Objects:
     """What is in the scratch repository. Blobs that were not fetched are absent, and stay so."""
 
@@ -39,8 +51,8 @@ class Objects:
             yield from map(_tree_row, _null_terminated(process.stdout))
 
     def children(self, commit: str, path: str) -> list[TreeRow]:
-        """Return the entries of directory ``path`` ("a/b/"), subdirectories included; paths are names."""
-        out = self._git.run("ls-tree", "-z", "--full-tree", commit, path)
+        """Return the entries of directory ``path`` ("" or "a/b/"), subdirectories too; paths are names."""
+        out = self._git.run("ls-tree", "-z", "--full-tree", commit, *((path,) if path else ()))
         rows = (_tree_row(entry) for entry in out.split(b"\0")[:-1])
         return [row._replace(path=row.path[len(path.encode()) :]) for row in rows]
 
@@ -81,6 +93,15 @@ class Objects:
                     yield PathChange(commit, next(fields), head[-1])
                 else:
                     commit = head
+
+    def line_of(self, revision: str) -> Iterator[LoggedCommit]:
+        """Yield the commits of a branch's own line, newest first: a merge counts as one commit."""
+        arguments = ("log", "-z", "--first-parent", "--format=%H%n%P%n%ct%n%B", revision, "--")
+        with self._git.stream(*arguments) as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            for entry in _null_terminated(process.stdout):
+                oid, parents, seconds, message = entry.decode(errors="replace").split("\n", 3)
+                yield LoggedCommit(oid, parents.partition(" ")[0], int(seconds), message)
 
     def blobs_among(self, oids: Iterable[str]) -> set[str]:
         """Return those of these ids that are blobs and present."""
