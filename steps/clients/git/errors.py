@@ -113,6 +113,12 @@ _OURS = (
         ),
         _NOT_GIT,
     ),
+    # git over SSH prints "protocol error: bad line length character: This" if the login shell there answers
+    # with "This account is currently not available." (/usr/sbin/nologin)
+    (
+        r"bad line length character",
+        Cause("the server answered with text, not with Git", "check the login shell of this user there"),
+    ),
     (
         # git: "repository 'https://…/' not found", "'…' does not appear to be a git repository"
         r"repository\s+not found|does not appear to be a git repository|does not exist|not a git repository",
@@ -231,14 +237,19 @@ def git_error(operation: Operation, text: str, status: int, directory: Path | No
     if cause is None and is_push_refused and "hook declined" in text:
         return PushRefusedForNow(quoted, quoted, text)
     if cause is None:
-        quoted = quoted or f"git exited with status {status} and printed nothing"
-        return TryAgain(operation, MESSAGES[operation], quoted)
+        return TryAgain(operation, MESSAGES[operation], quoted or _without_words(out, status))
     if is_push_refused and cause is _REFUSED:
         return PushRefused(f"{cause.text}: {quoted}", quoted, text)
     advice = f"; {cause.advice}" if cause.advice else ""
     if cause is _DISK_FULL and here is not None:
         advice = f"; {here} ({volume_usage(str(here))})"
     return FixConfiguration(operation, MESSAGES[operation], f"{cause.text}: {quoted}{advice}")
+
+
+def _without_words(out: Output, status: int) -> str:
+    if out.is_authenticated:
+        return "the server ended the SSH session and gave no reason"
+    return f"git exited with status {status} and printed nothing"
 
 
 def not_git(operation: Operation) -> FixConfiguration:
