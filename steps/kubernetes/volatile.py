@@ -171,6 +171,11 @@ def is_volatile(one: KubernetesObject) -> bool:
     return _effect_on(one).omit
 
 
+def volatile_paths(one: KubernetesObject) -> tuple[Path, ...]:
+    """Return the fields that are volatile in this object, whether it has them or not."""
+    return _effect_on(one).drop
+
+
 def without_volatile_fields(one: KubernetesObject) -> Any:
     """Return the data without the volatile fields, and without mappings that are empty because of that."""
     data = one.data

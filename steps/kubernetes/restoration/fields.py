@@ -1,0 +1,111 @@
+"""Fields of an object by their path: find them, remove them, replace their values.
+
+A path names the keys and the positions from the top of the object: ``("spec", "ports", 0, "nodePort")``.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from steps.kubernetes.volatile import EVERY_ITEM
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from steps.kubernetes.volatile import Path
+
+FieldPath = tuple[str | int, ...]
+
+
+def find_fields(data: Any, pattern: Path, above: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
+    """Yield path and value of each field that matches; a key with ``*`` is a glob."""
+    if not pattern:
+        yield above, data
+        return
+    step, rest = pattern[0], pattern[1:]
+    if step is EVERY_ITEM:
+        for position, item in enumerate(data if isinstance(data, list) else ()):
+            yield from find_fields(item, rest, (*above, position))
+    elif isinstance(data, dict):
+        keys: Iterable[str] = [key for key in data if fnmatchcase(key, step)] if "*" in step else (step,)
+        for key in keys:
+            if key in data:
+                yield from find_fields(data[key], rest, (*above, key))
+
+
+def value_at(data: Any, path: FieldPath) -> Any:
+    """Return the value of a field that exists."""
+    for step in path:
+        data = data[step]
+    return data
+
+
+def without_fields(data: Any, paths: Collection[FieldPath]) -> Any:
+    """Return a copy of the data without these fields."""
+    tree: dict[str | int, Any] = {}
+    for path in paths:
+        node = tree
+        for step in path:
+            node = node.setdefault(step, {})
+        node[_REMOVED] = True
+    return _without(data, tree)
+
+
+# A key of no object: keys are text, positions are not negative.
+_REMOVED = -1
+
+
+def _without(data: Any, tree: Mapping[str | int, Any]) -> Any:
+    if not tree:
+        return data
+    if isinstance(data, dict):
+        kept = ((key, value, tree.get(key, {})) for key, value in data.items())
+        return {key: _without(value, below) for key, value, below in kept if _REMOVED not in below}
+    rows = ((value, tree.get(position, {})) for position, value in enumerate(data))
+    return [_without(value, below) for value, below in rows if _REMOVED not in below]
+
+
+def with_values(data: Any, values: Mapping[FieldPath, str]) -> Any:
+    """Return a copy of the data in which these fields have other values; the last key can be new."""
+    for path, value in values.items():
+        data = _with_value(data, path, value)
+    return data
+
+
+def _with_value(data: Any, path: FieldPath, value: str) -> Any:
+    if not path:
+        return value
+    step = path[0]
+    changed: Any = dict(data) if isinstance(data, dict) else list(data)
+    below = data.get(step) if isinstance(data, dict) else data[step]
+    changed[step] = _with_value(below, path[1:], value)
+    return changed
+
+
+def emptied_parents(data: Any, paths: Iterable[FieldPath]) -> set[FieldPath]:
+    """Return the fields to remove: a mapping or a list instead of its fields, if nothing else is in it."""
+    removed = set(paths)
+    for path in sorted(removed, key=len, reverse=True):
+        parent = path
+        while len(parent) > 1 and parent in removed:
+            parent = parent[:-1]
+            below = value_at(data, parent)
+            steps = below if isinstance(below, dict) else range(len(below))
+            children = {(*parent, step) for step in steps}
+            if not children <= removed:
+                break
+            removed -= children
+            removed.add(parent)
+    return {path for path in removed if not any(path[:depth] in removed for depth in range(1, len(path)))}
+
+
+def written_path(path: FieldPath) -> str:
+    """Return a path as text, as in ``metadata.annotations[example.com/a]`` and ``spec.ports[0].nodePort``."""
+    written = ""
+    for step in path:
+        if isinstance(step, int) or not step.isidentifier():
+            written += f"[{step}]"
+        else:
+            written += f".{step}" if written else step
+    return written
