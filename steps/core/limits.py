@@ -59,6 +59,13 @@ HTTP_STALE_STATE_SECONDS = 300
 # within minutes, measured). The reason of a failure is in the last lines.
 GIT_OUTPUT_BYTES = 64 * 2**10
 
+# One commit that is read for its trailers. A run with 2,000 clusters (MAX_CLUSTERS) whose names have 255
+# bytes, all of them percent-encoded, writes 3.2 MB.
+COMMIT_BYTES = 4 * 2**20
+
+# The commits that one step reads for their trailers. 1,000 commits of runs with 500 clusters have 50 MB.
+COMMITS_BYTES = 64 * 2**20
+
 # -- download --------------------------------------------------------------------------------------------
 
 # Clusters that one step processes at a time, each in a thread. LIST mostly waits for the network.

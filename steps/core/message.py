@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 RUN = "Git-Sync-Run"
 LISTED = "Git-Sync-Listed"
@@ -97,8 +98,14 @@ class Trailers:
     failed: frozenset[str] = frozenset()
 
 
-def parse_trailers(message: str) -> Trailers:
-    """Read the trailers of a commit message; malformed ones are ignored."""
+NO_TRAILERS = Trailers(None, MappingProxyType({}))
+
+
+def parse_trailers(message: str, clusters: Collection[str] | None = None) -> Trailers:
+    """Read the trailers of a commit message; malformed ones, and those about other clusters, are ignored.
+
+    None means all clusters.
+    """
     run_id: str | None = None
     listed: dict[str, datetime] = {}
     refused: dict[str, str] = {}
@@ -108,9 +115,12 @@ def parse_trailers(message: str) -> Trailers:
         if key == RUN:
             run_id = unquote(value)
         elif key == LISTED:
-            name, _, stamp = value.partition(" ")
+            quoted, _, stamp = value.partition(" ")
+            name = unquote(quoted)
+            if clusters is not None and name not in clusters:
+                continue
             try:
-                listed[unquote(name)] = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+                listed[name] = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
             except ValueError:
                 continue
         elif key == REFUSED:

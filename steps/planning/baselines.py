@@ -17,7 +17,6 @@ from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import OverLimit
 from steps.core.keys import impossible_segment, printable_path, rejection
-from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
@@ -94,7 +93,7 @@ class _Writer:
             else:
                 rows = repository.tree(base, f"{self.settings.git.path}{name}/")
                 self._write(name, below(self.settings.git.path, rows), edited)
-        if edited and parse_trailers(repository.history(1)[0].message).run_id is None:
+        if edited and repository.commits([base])[0].trailers.run_id is None:
             log_edits(self.settings.git.path, edited)
         plain_files = {name for name, tree in found.items() if not tree}
         return Baselines(base, set(clusters), plain_files, checked or self._known())

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from steps.core.changes import PlanRow, TreeRow
 from steps.core.keys import printable_path
-from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
@@ -18,7 +17,8 @@ from steps.workdir.rowfile import read_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from steps.clients.git.repository import Commit, Repository
+    from steps.clients.git.commits import Commit
+    from steps.clients.git.repository import Repository
     from steps.contracts import Run
     from steps.planning.plan import Plan
     from steps.workdir.volume import RunFiles
@@ -31,7 +31,7 @@ def log_conflicts(
 
     An edit is a difference between the baselines and the tip of the plan.
     """
-    if plan.tip is None or all(parse_trailers(commit.message).run_id for commit in since):
+    if plan.tip is None or all(commit.trailers.run_id for commit in since):
         return
     before = chain.from_iterable(baseline_tree(files, name) for name in run.clusters)
     now = below(run.git_path, repository.tree(plan.tip, run.git_path))

@@ -14,7 +14,6 @@ from steps.contracts import ClusterResult, ForeignFile, Run, State
 from steps.core.changes import Directories, ManifestRow, TreeRow, is_missing
 from steps.core.deletion_guard import MOST_FOREIGN_FILES, Decision
 from steps.core.keys import printable
-from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE, plural
@@ -26,6 +25,7 @@ from steps.workdir.rowfile import read_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from steps.clients.git.commits import Commit
     from steps.clients.git.repository import Repository
     from steps.planning.plan import Plan
     from steps.workdir.volume import RunFiles
@@ -142,13 +142,13 @@ class ForeignSearch:
         and in a history that was replaced as a whole, other users' commits contain backups too. The parents
         of the oldest fetched commits are unknown, so nothing that they contain counts.
         """
-        commits = repository.history(_HISTORY_DEPTH)
-        ours = {commit.oid for commit in commits if self._is_ours(commit.emails, commit.message)}
+        commits = repository.commits(repository.fetch_history(_HISTORY_DEPTH))
+        ours = {commit.oid for commit in commits if self._may_be_ours(commit)}
         if not ours or len(ours) == len(commits):
             return set()
         place = {commit.oid: number for number, commit in enumerate(commits)}
         first_run = max(place[oid] for oid in ours)
-        with_parents = {commit.oid for commit in commits if commit.parents}
+        with_parents = repository.with_parents()
         pushed: dict[bytes, bool] = dict.fromkeys(paths, False)
         cut = len(self.run.git_path.encode())
         clusters = sorted({path.partition(b"/")[0].decode() for path in paths})
@@ -163,5 +163,7 @@ class ForeignSearch:
                 pushed[path] = is_on_top and change.change == "A"
         return {path for path, is_pushed in pushed.items() if is_pushed}
 
-    def _is_ours(self, emails: frozenset[str], message: str) -> bool:
-        return self.email in emails or parse_trailers(message).run_id is not None
+    def _may_be_ours(self, commit: Commit) -> bool:
+        """Whether a run may have made the commit. A commit that is too large to read may be a run's."""
+        is_named = self.email in commit.emails or commit.trailers.run_id is not None
+        return is_named or not commit.readable

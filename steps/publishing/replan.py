@@ -12,7 +12,6 @@ from steps.core.changes import PlanRow, TreeRow
 from steps.core.clock import is_before
 from steps.core.git_objects import Change
 from steps.core.keys import printable
-from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.errors import TryAgain
 from steps.planning.conflicts import below
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from steps.clients.git.repository import Commit, Repository
+    from steps.clients.git.commits import Commit
+    from steps.clients.git.repository import Repository
     from steps.workdir.volume import Volume
 
 # Blobs that one run requests from the remote by id; bounds the memory.
@@ -61,13 +61,13 @@ def clusters_with_newer_listing(
 
 
 def published_by(commits: Iterable[Commit]) -> set[str]:
-    """Return the clusters that runs of git-sync have processed in these commits."""
-    return {name for commit in commits for name in parse_trailers(commit.message).listed}
+    """Return those of the run's clusters that runs of git-sync have processed in these commits."""
+    return {name for commit in commits for name in commit.trailers.listed}
 
 
 def made_by(run: Run, commits: Iterable[Commit]) -> list[str]:
     """Return the ids of the commits that name this run, newest first."""
-    return [commit.oid for commit in commits if parse_trailers(commit.message).run_id == run.run_id]
+    return [commit.oid for commit in commits if commit.trailers.run_id == run.run_id]
 
 
 def history_since_base(repository: Repository, run: Run, tip: str | None) -> list[Commit]:
@@ -76,16 +76,17 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
     If the run's base is not among the branch's commits, the branch was reset or rewritten, or the server
     shows an older state. The ancestors of the base are older than the run, so they do not count either.
     """
-    commits: list[Commit] = []
+    oids: list[str] = []
     if tip is None:
-        return commits
+        return []
     for depth in _HISTORY_DEPTHS:
-        commits = repository.history(depth)
-        if run.base in {commit.oid for commit in commits}:
-            return repository.history_without(run.base)
-        if len(commits) < depth:
+        oids = repository.fetch_history(depth)
+        if run.base in oids:
+            return repository.commits(repository.history_without(run.base), run.clusters)
+        if len(oids) < depth:
             break
-    if made_by(run, commits) or run.base is None or published_by(commits).isdisjoint(run.clusters):
+    commits = repository.commits(oids, run.clusters)
+    if made_by(run, commits) or run.base is None or not published_by(commits):
         return commits
     if not repository.fetch_commit(run.base, _HISTORY_DEPTHS[-1]):
         # The branch may be older or newer than what this run has read. So do not overwrite it, and do not
@@ -95,7 +96,7 @@ def history_since_base(repository: Repository, run: Run, tip: str | None) -> lis
             "Failed to push to repository",
             f"the server does not have commit {run.base}, with which this run began",
         )
-    return repository.history_without(run.base)
+    return repository.commits(repository.history_without(run.base), run.clusters)
 
 
 def settled_clusters(clusters: Iterable[ClusterResult], newer: Set[str]) -> dict[str, ClusterResult]:

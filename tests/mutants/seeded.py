@@ -191,8 +191,8 @@ MUTANTS = (
     # -- guards --
     Mutant(
         "foreign files: trailers of git-sync ignored",
-        "steps/publishing/foreign.py::ForeignSearch._is_ours",
-        Replace("parse_trailers(...).run_id is not None", "False"),
+        "steps/publishing/foreign.py::ForeignSearch._may_be_ours",
+        Replace("commit.trailers.run_id is not None", "False"),
         "tests/publishing/test_foreign.py::test_forged_trailer_keeps_the_refusal",
     ),
     Mutant(
@@ -570,7 +570,7 @@ MUTANTS = (
     Mutant(
         "commits older than the run count as published since, on a branch that was set back",
         "steps/clients/git/repository.py::Repository.history_without",
-        Replace("self._log(A, B)", "self._log(A)"),
+        Replace("self._revisions(A, B)", "self._revisions(A)"),
         "tests/publishing/test_replan.py::test_replan_builds_on_a_branch_reset_during_the_run",
     ),
     Mutant(

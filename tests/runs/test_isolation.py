@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -422,3 +424,32 @@ def test_damaged_tree_of_a_cluster_does_not_stop_the_others(
     assert states["east"] == "failed"
     assert git(repository, "cat-file", "blob", "main:clusterbackup/west/x.yaml") == b"2"
     assert "its tree is damaged at " in outcome.errors
+
+
+# -- what one committer pushes -----------------------------------------------------------------------
+
+
+def run_measured(sync: Sync) -> tuple[int, int]:
+    """Run git-sync in its own process, and return its exit code and its peak memory in bytes."""
+    script = (
+        "import os; from steps.cli import invoke; given = dict(os.environ); os.environ.clear();"
+        "os.environ['PATH'] = given['PATH']; code = int(invoke(['run'], given));"
+        "print(code, open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+    )
+    environment = {"PATH": os.environ["PATH"], **sync.settings}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    code, kib = done.stdout.splitlines()[-1].split()
+    return int(code), int(kib) << 10
+
+
+def test_commit_with_a_huge_message_takes_no_memory_of_git_sync(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    commit_files(repository, {KEY: b"edited"}, message="x" * (64 << 20))
+    code, peak = run_measured(sync)
+    assert code == 0
+    assert contents(repository) == OBJECTS
+    assert peak < 130 << 20

@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from steps.clients.git.config import (
     CONFIG_MARK,
@@ -55,15 +55,6 @@ _EMPTY_COMMIT = (
 # upload-pack: "upload-pack: not our ref …"; git: "Server does not allow request for unadvertised object
 # …", "couldn't find remote ref …" (Git 2.39)
 _NO_SUCH_COMMIT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
-
-
-class Commit(NamedTuple):
-    """A commit of the remote's history. The oldest commits that were fetched have no ``parents``."""
-
-    oid: str
-    parents: tuple[str, ...]
-    emails: frozenset[str]
-    message: str
 
 
 class Repository(Objects):
@@ -216,15 +207,22 @@ class Repository(Objects):
         self._fetch(self._tracked, 1)
         return self._commit_at(_BASE)
 
-    def history(self, depth: int) -> list[Commit]:
-        """Return up to ``depth`` commits of the fetched branch, newest first."""
+    def fetch_history(self, depth: int) -> list[str]:
+        """Fetch and return the ids of up to ``depth`` commits of the branch, newest first."""
         if depth > 1:
             self._fetch(self._tracked, depth)
-        return self._log(_BASE)[:depth]
+        return self._revisions(_BASE)[:depth]
 
-    def history_without(self, commit: str) -> list[Commit]:
-        """Return the fetched commits of the branch that are not ancestors of ``commit``, which is present."""
-        return self._log(_BASE, f"^{commit}")
+    def history_without(self, commit: str) -> list[str]:
+        """Return the ids of the fetched commits of the branch that are not ancestors of ``commit``.
+
+        The commit is present.
+        """
+        return self._revisions(_BASE, f"^{commit}")
+
+    def with_parents(self) -> set[str]:
+        """Return the ids of the fetched commits whose parents are fetched, too."""
+        return set(self._revisions("--min-parents=1", _BASE))
 
     def path_changes(self, directories: Iterable[str]) -> Iterator[PathChange]:
         """Yield the changes of the fetched commits below these directories ("dir/"), newest first.
@@ -255,7 +253,7 @@ class Repository(Objects):
                 break
             if depth > 1:
                 is_filtered = self._fetch(self._tracked, depth, "tree:0")
-            found = self._git.run("rev-list", _BASE).decode().split()
+            found = self._revisions(_BASE)
             if not set(commits).isdisjoint(found):
                 return True
             if len(found) < depth:
@@ -271,15 +269,6 @@ class Repository(Objects):
                 return False
             raise
         return True
-
-    def _log(self, *revisions: str) -> list[Commit]:
-        arguments = ("log", "-z", "--topo-order", "--format=%H%n%P%n%ae%n%ce%n%B", *revisions)
-        out = self._git.run(*arguments).decode(errors="replace")
-        commits = []
-        for entry in filter(None, out.split("\0")):
-            oid, parents, author, committer, message = entry.split("\n", 4)
-            commits.append(Commit(oid, tuple(parents.split()), frozenset({author, committer}), message))
-        return commits
 
     def _fetch(self, what: str, depth: int, without: str = "blob:none") -> bool:
         """Fetch, and return whether the server supports partial clones."""
