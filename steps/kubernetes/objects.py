@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The C parser is many times faster, but PyYAML can be built without it.
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -71,6 +74,10 @@ class Identity(NamedTuple):
     name: str
 
 
+# Where a value is: the index of its document, then keys and indices of lists.
+Place = tuple[str | int, ...]
+
+
 @dataclass(frozen=True)
 class KubernetesObject:
     """An object; ``data`` consists of dicts with text keys, lists, text, numbers, booleans and None.
@@ -80,6 +87,7 @@ class KubernetesObject:
 
     identity: Identity
     data: Any
+    place: Place = ()
 
 
 def read_objects(content: bytes) -> list[KubernetesObject]:
@@ -89,52 +97,86 @@ def read_objects(content: bytes) -> list[KubernetesObject]:
 
     A document that is not a Kubernetes object (no kind) is an object with an empty kind.
     """
-    if len(content) > MAX_BYTES:
-        raise Unreadable(TOO_LARGE)
+    documents = read_documents(decoded(content, MAX_BYTES), Reader())
+    return [one for one in objects_in(documents) if not is_list(one)]
+
+
+def decoded(content: bytes, max_bytes: int) -> str:
+    """Return the text of a file, without a byte order mark. Raises Unreadable."""
+    if len(content) > max_bytes:
+        raise Unreadable(TOO_LARGE if max_bytes == MAX_BYTES else f"larger than {max_bytes // 1024} KiB")
     if b"%" in content and _DIRECTIVE.search(content):
         raise Unreadable("contains a YAML directive")
     if b"---#" in content and _UNCLEAR_SEPARATOR.search(content):
         raise Unreadable('contains a line that begins with "---#"')
     try:
         # Decode here: the directive check does not recognize UTF-16.
-        documents = _documents(content.decode("utf-8-sig"))
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Unreadable("not UTF-8") from None
+
+
+def read_documents(text: str, reader: Reader) -> list[Any]:
+    """Return the data of each document. Raises Unreadable."""
+    handlers = reader.handlers
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if (handle := handlers.get(type(event))) is not None:
+                handle(event)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise Unreadable(f"not YAML (line {mark.line + 1})" if mark else "not YAML") from None
+    return reader.documents
+
+
+def is_list(one: KubernetesObject) -> bool:
+    """Whether it is a List, whose items are objects."""
+    return one.identity.kind.endswith("List") and isinstance(mapping(one.data).get("items"), list)
+
+
+def objects_in(documents: Iterable[Any]) -> list[KubernetesObject]:
+    """Return the objects of the documents; a List comes before its items. Raises Unreadable."""
     found: list[KubernetesObject] = []
-    for document in documents:
+    count = 0
+    # A stack, because Lists may nest as deeply as other values.
+    for number, document in enumerate(documents):
+        waiting: list[tuple[Any, str, str, Place]] = []
         if document is not None:
-            _add_objects(found, document, "", "")
+            waiting.append((document, "", "", (number,)))
+        while waiting:
+            data, kind, version, place = waiting.pop()
+            one, version = _object(data, kind, version, place)
+            found.append(one)
+            items = one.data["items"] if is_list(one) else ()
+            count += not items
+            if count + len(waiting) + len(items) > _MAX_OBJECTS:
+                raise Unreadable(f"has more than {_MAX_OBJECTS:,} objects")
+            item_kind = one.identity.kind.removesuffix("List")
+            item_version = version if item_kind else ""
+            waiting += [
+                (items[index], item_kind, item_version, (*place, "items", index))
+                for index in reversed(range(len(items)))
+            ]
     return found
 
 
-def _add_objects(found: list[KubernetesObject], data: Any, kind: str, version: str) -> None:
-    """Add the object, or the items of a List; items may lack the kind and the version."""
-    fields = data if isinstance(data, dict) else {}
+def _object(data: Any, kind: str, version: str, place: Place) -> tuple[KubernetesObject, str]:
+    """Return the object and its version. ``kind`` and ``version`` are those of an item that lacks them."""
+    fields = mapping(data)
     kind, version = text(fields.get("kind")) or kind, text(fields.get("apiVersion")) or version
     items = fields.get("items")
-    if isinstance(items, list) and any(isinstance(item, dict) and "kind" in item for item in items):
-        is_list = kind.endswith("List") or not kind
-        if not is_list:  # kubectl takes every such object for a List
-            raise Unreadable("contains objects in items, but its kind is not a List")
-    if kind.endswith("List") and isinstance(items, list):
-        item_kind = kind.removesuffix("List")
-        for item in items:
-            _add_objects(found, item, item_kind, version if item_kind else "")
-        return
+    has_objects = isinstance(items, list) and any(isinstance(item, dict) and "kind" in item for item in items)
+    if has_objects and kind and not kind.endswith("List"):  # kubectl takes every such object for a List
+        raise Unreadable("contains objects in items, but its kind is not a List")
     metadata = mapping(fields.get("metadata"))
     group, slash, _ = version.partition("/")
     identity = Identity(
         group if slash else "", kind, text(metadata.get("namespace")), text(metadata.get("name"))
     )
-    found.append(KubernetesObject(identity, data))
-    if len(found) > _MAX_OBJECTS:
-        raise Unreadable(f"has more than {_MAX_OBJECTS:,} objects")
+    return KubernetesObject(identity, data, place), version
 
 
-class _Opened:
+class Opened:
     """A mapping or a list that is being read.
 
     ``values`` counts it and everything in it; ``depth`` is the number of levels in it.
@@ -151,12 +193,12 @@ class _Opened:
         self.depth = 1
 
 
-class _Reader:
-    """Builds the documents from the parser's events, without recursion."""
+class Reader:
+    """Builds the documents from the parser's events, without recursion. Raises Unreadable."""
 
     def __init__(self) -> None:
         self.documents: list[Any] = []
-        self._opened: list[_Opened] = []
+        self.opened: list[Opened] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}  # value, values, depth
         self._values = 0  # of all complete documents
         self.handlers = {
@@ -170,7 +212,7 @@ class _Reader:
         }
 
     def _scalar(self, event: Any) -> None:
-        current = self._opened[-1] if self._opened else None
+        current = self.opened[-1] if self.opened else None
         if current is not None and current.is_mapping and current.key is None:
             key: str = event.value
             if key in current.value:
@@ -193,20 +235,20 @@ class _Reader:
 
     def _start_mapping(self, event: Any) -> None:
         _check_tag(event)
-        self._start(_Opened(event.anchor, {}))
+        self._start(Opened(event.anchor, {}))
 
     def _start_list(self, event: Any) -> None:
         _check_tag(event)
-        self._start(_Opened(event.anchor, []))
+        self._start(Opened(event.anchor, []))
 
-    def _start(self, opened: _Opened) -> None:
-        if len(self._opened) >= _MAX_DEPTH:
+    def _start(self, opened: Opened) -> None:
+        if len(self.opened) >= _MAX_DEPTH:
             raise Unreadable(f"nested more than {_MAX_DEPTH} levels")
         self._check_is_value()
-        self._opened.append(opened)
+        self.opened.append(opened)
 
     def _end(self, _: Any) -> None:
-        done = self._opened.pop()
+        done = self.opened.pop()
         if done.merged:
             explicit, done.value = done.value, {}
             for other in (*reversed(done.merged), explicit):  # of two merged mappings, the first counts
@@ -225,17 +267,17 @@ class _Reader:
         self._anchors.clear()
 
     def _check_is_value(self) -> None:
-        if self._opened and self._opened[-1].is_mapping and self._opened[-1].key is None:
+        if self.opened and self.opened[-1].is_mapping and self.opened[-1].key is None:
             raise Unreadable("contains a key that is not text")
 
     def _add(self, value: Any, values: int, depth: int) -> None:
-        if len(self._opened) + depth > _MAX_DEPTH:  # aliases nest deeper than the text
+        if len(self.opened) + depth > _MAX_DEPTH:  # aliases nest deeper than the text
             raise Unreadable(f"nested more than {_MAX_DEPTH} levels")
-        if not self._opened:
+        if not self.opened:
             self._values += values
             self.documents.append(value)
             return
-        current = self._opened[-1]
+        current = self.opened[-1]
         current.values += values
         current.depth = max(current.depth, depth + 1)
         if current.values + self._values > _MAX_VALUES:
@@ -252,15 +294,6 @@ class _Reader:
         else:
             current.value[current.key] = value
         current.key = None
-
-
-def _documents(content: str) -> list[Any]:
-    reader = _Reader()
-    handlers = reader.handlers
-    for event in yaml.parse(content, Loader=_Loader):
-        if (handle := handlers.get(type(event))) is not None:
-            handle(event)
-    return reader.documents
 
 
 def _check_tag(event: Any) -> None:

@@ -1,27 +1,23 @@
 """Volatile fields: what controllers change in objects all the time.
 
-A rule names kinds, and fields that are volatile (``drop``). ``omit`` means that the whole object is
-volatile; the last rule with ``omit`` decides. apiVersion, kind, name and namespace are
-never volatile.
+A rule names kinds, fields that are volatile (``drop``), and fields that are not (``keep``). ``omit`` means
+that the whole object is volatile. The last rule that says something about a field or an object decides.
+apiVersion, kind, name and namespace are never volatile, and neither is a document without a kind.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from steps.kubernetes.fields import EVERY_ITEM, Fields, Path, Treatment, edited, parse_path
 from steps.kubernetes.objects import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from steps.kubernetes.objects import KubernetesObject
-
-# A step of a field's path: a key, or every item of a list.
-EVERY_ITEM = None
-Path = tuple[str | None, ...]
 
 _PROTECTED: frozenset[Path] = frozenset(
     {("apiVersion",), ("kind",), ("metadata",), ("metadata", "name"), ("metadata", "namespace")}
@@ -37,6 +33,7 @@ class Rule:
 
     kinds: tuple[str, ...]
     drop: tuple[Path, ...] = ()
+    keep: tuple[Path, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     omit: bool | None = None
 
@@ -46,29 +43,10 @@ class Rule:
         return any(fnmatchcase(name, pattern) for pattern in self.kinds for name in names)
 
 
-def parse_path(written: str) -> Path:
-    """Parse ``metadata.annotations[example.com/a].b`` or ``items[*].c``. Raises ValueError."""
-    steps: list[str | None] = []
-    rest = written
-    while rest:
-        if rest.startswith("["):
-            key, closed, rest = rest[1:].partition("]")
-            if not closed or not key:
-                raise ValueError(f'{written}: "[" needs a key and "]"')
-            steps.append(EVERY_ITEM if key == "*" else key)
-        else:
-            ends = [at for at in (rest.find("."), rest.find("[")) if at >= 0]
-            end = min(ends, default=len(rest))
-            if not end:
-                raise ValueError(f"{written}: a key is empty")
-            steps.append(rest[:end])
-            rest = rest[end:]
-        if rest.startswith("."):
-            rest = rest[1:]
-            if not rest:
-                raise ValueError(f"{written}: a key is empty")
-    path = tuple(steps)
-    if not path or path in _PROTECTED:
+def parse_volatile(written: str) -> Path:
+    """Parse the path of a field that can be dropped. Raises ValueError."""
+    path = parse_path(written)
+    if path in _PROTECTED or path[0] is EVERY_ITEM:
         raise ValueError(f"{written}: this field cannot be dropped")
     return path
 
@@ -76,7 +54,7 @@ def parse_path(written: str) -> Path:
 def _rule(*kinds: str, drop: tuple[str, ...] = (), labels: str = "", omit: bool | None = None) -> Rule:
     key, _, pattern = labels.partition("=")
     conditions = ((key, pattern),) if labels else ()
-    return Rule(kinds, tuple(map(parse_path, drop)), conditions, omit)
+    return Rule(kinds, tuple(map(parse_volatile, drop)), labels=conditions, omit=omit)
 
 
 # Each field is written by a controller of Kubernetes or of the named project. Measured on public backup
@@ -126,49 +104,61 @@ BUILT_IN: tuple[Rule, ...] = (
 )
 
 
-class _Effect(NamedTuple):
-    """What rules do to an object: the dropped fields, and whether all of it is volatile."""
+_UNTOUCHED = Treatment(Fields())
 
-    drop: tuple[Path, ...]
-    omit: bool
-
-
-@lru_cache(maxsize=1024)
-def _rules_of(kind: str, group: str) -> tuple[Rule, ...]:
-    return tuple(rule for rule in BUILT_IN if rule.has_kind(kind, group))
+# Treatments that are kept: clusters have hundreds of kinds, but a hostile file has as many as it likes.
+_MOST_KINDS = 1024
 
 
-@lru_cache(maxsize=1024)
-def _effect_of_kind(kind: str, group: str) -> _Effect | None:
-    """Return the effect of the rules of a kind; None if it depends on the labels of the object."""
-    rules = _rules_of(kind, group)
-    return None if any(rule.labels for rule in rules) else _effect(rules)
+class RuleSet:
+    """The rules in their order; the last one that says something decides."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._treatments: dict[tuple[str, str], Treatment | None] = {}
+
+    def treatment(self, one: KubernetesObject) -> Treatment:
+        """Return what is volatile in this object."""
+        kind, group = one.identity.kind, one.identity.group
+        if not kind:
+            return _UNTOUCHED
+        try:
+            known = self._treatments[kind, group]
+        except KeyError:
+            matching = [rule for rule in self.rules if rule.has_kind(kind, group)]
+            known = None if any(rule.labels for rule in matching) else _treatment(matching)
+            if len(self._treatments) >= _MOST_KINDS:
+                self._treatments.clear()
+            self._treatments[kind, group] = known
+        return self._by_labels(one) if known is None else known
+
+    def _by_labels(self, one: KubernetesObject) -> Treatment:
+        labels = mapping(mapping(mapping(one.data).get("metadata")).get("labels"))
+        return _treatment(
+            rule
+            for rule in self.rules
+            if rule.has_kind(one.identity.kind, one.identity.group)
+            and all(key in labels and fnmatchcase(text(labels[key]), glob) for key, glob in rule.labels)
+        )
 
 
-def _effect(rules: Iterable[Rule]) -> _Effect:
-    dropped: dict[Path, None] = {}
-    omit = False
+def _treatment(rules: Iterable[Rule]) -> Treatment:
+    fields, omit = Fields(), False
     for rule in rules:
-        dropped.update(dict.fromkeys(rule.drop))
+        for path in rule.drop:
+            fields.drop(path)
+        for path in rule.keep:
+            fields.keep(path)
         omit = omit if rule.omit is None else rule.omit
-    return _Effect(tuple(dropped), omit)
+    return Treatment(fields, omit)
 
 
-def _effect_on(one: KubernetesObject) -> _Effect:
-    kind, group = one.identity.kind, one.identity.group
-    if (effect := _effect_of_kind(kind, group)) is not None:
-        return effect
-    labels = mapping(mapping(mapping(one.data).get("metadata")).get("labels"))
-    return _effect(
-        rule
-        for rule in _rules_of(kind, group)
-        if all(key in labels and fnmatchcase(text(labels[key]), glob) for key, glob in rule.labels)
-    )
+BUILT_IN_SET = RuleSet(BUILT_IN)
 
 
 def is_volatile(one: KubernetesObject) -> bool:
     """Whether the whole object is volatile."""
-    return _effect_on(one).omit
+    return BUILT_IN_SET.treatment(one).omit
 
 
 def volatile_paths(one: KubernetesObject) -> tuple[Path, ...]:
@@ -178,27 +168,4 @@ def volatile_paths(one: KubernetesObject) -> tuple[Path, ...]:
 
 def without_volatile_fields(one: KubernetesObject) -> Any:
     """Return the data without the volatile fields, and without mappings that are empty because of that."""
-    data = one.data
-    for path in _effect_on(one).drop:
-        data = _without(data, path)
-    return data
-
-
-def _without(data: Any, path: Path) -> Any:
-    step, rest = path[0], path[1:]
-    if step is EVERY_ITEM:
-        if not isinstance(data, list):
-            return data
-        changed = [_without(item, rest) for item in data] if rest else []
-        return data if all(a is b for a, b in zip(changed, data, strict=False)) and changed else changed
-    if not isinstance(data, dict) or step not in data:
-        return data
-    value = _without(data[step], rest) if rest else None
-    if rest and value is data[step]:
-        return data
-    others = dict(data)
-    if value is None or value == {}:
-        del others[step]
-    else:
-        others[step] = value
-    return others
+    return edited(one.data, BUILT_IN_SET.treatment(one).fields)

@@ -950,15 +950,33 @@ MUTANTS = (
     ),
     Mutant(
         "items of a List without a kind are not objects of its kind",
-        "steps/kubernetes/objects.py::_add_objects",
-        Replace("kind.removesuffix('List')", "''"),
+        "steps/kubernetes/objects.py::objects_in",
+        Replace("one.identity.kind.removesuffix('List')", "''"),
         "tests/kubernetes/test_objects.py::test_items_without_a_kind_get_it_from_their_list",
     ),
     Mutant(
         "the second of two equal keys hides the first",
-        "steps/kubernetes/objects.py::_Reader._scalar",
+        "steps/kubernetes/objects.py::Reader._scalar",
         Replace("key in current.value", "False"),
         "tests/kubernetes/test_summarize.py::test_unreadable_file_is_named_with_its_reason",
+    ),
+    Mutant(
+        "cut text is not proven by parsing it",
+        "steps/kubernetes/rewrite.py::rewrite",
+        Replace("_is_same(A, B)", "True"),
+        "tests/kubernetes/test_rewrite.py::test_content_that_cannot_be_cut_with_proof_is_kept_exactly",
+    ),
+    Mutant(
+        "a cut takes the next field with it",
+        "steps/kubernetes/rewrite.py::_removal",
+        Replace("entries[after - 1].end", "entries[min(after, len(entries) - 1)].end"),
+        "tests/kubernetes/test_rewrite.py::test_fields_are_cut",
+    ),
+    Mutant(
+        "objects in a List keep their volatile fields",
+        "steps/kubernetes/objects.py::is_list",
+        Replace("one.identity.kind.endswith('List')", "False"),
+        "tests/kubernetes/test_rewrite.py::test_items_of_lists_and_the_list_itself_lose_their_volatile_fields",
     ),
     Mutant(
         "changed labels of roles hide a real grant",
