@@ -6,11 +6,17 @@ of the source text; one function decides both.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-# A step of a field's path: a key, the index of a list's item, or every item of a list.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A step of a field's path is a key, or every item of a list.
 EVERY_ITEM = None
-Path = tuple[str | int | None, ...]
+Path = tuple[str | None, ...]
+
+# The same, or one item of a list by its index.
+Steps = tuple[str | int | None, ...]
 
 _DROPPED: Any = object()
 
@@ -47,7 +53,7 @@ def written_path(path: Path) -> str:
     for step in path:
         if step is EVERY_ITEM:
             written += "[*]"
-        elif isinstance(step, int) or "." in step or "[" in step:
+        elif "." in step or "[" in step:
             written += f"[{step}]"
         else:
             written += f".{step}" if written else step
@@ -67,17 +73,25 @@ class Fields:
         self.replacement = replacement
         self.children: dict[str | int | None, Fields] = {}
 
-    def drop(self, path: Path) -> None:
+    def drop(self, path: Steps) -> None:
         """Remove the field."""
         self._set(path, Fields(drops=True))
 
-    def keep(self, path: Path) -> None:
+    def keep(self, path: Steps) -> None:
         """Keep the field and everything below it."""
         self._set(path, Fields())
 
-    def replace(self, path: Path, replacement: str) -> None:
+    def replace(self, path: Steps, replacement: str) -> None:
         """Replace the field's value by a text."""
         self._set(path, Fields(replacement=replacement))
+
+    def dropped(self, above: Path = ()) -> Iterator[Path]:
+        """Yield the paths of the dropped fields that no index is part of."""
+        for step, child in self.children.items():
+            if not isinstance(step, int):
+                if child.drops:
+                    yield (*above, step)
+                yield from child.dropped((*above, step))
 
     def copy(self) -> Fields:
         """Return a tree that can be changed alone."""
@@ -93,7 +107,7 @@ class Fields:
         other.children = {key: child for key, child in self.children.items() if key != step}
         return other
 
-    def _set(self, path: Path, fields: Fields) -> None:
+    def _set(self, path: Steps, fields: Fields) -> None:
         above = self
         for step in path[:-1]:
             if step not in above.children:

@@ -163,7 +163,7 @@ def is_volatile(one: KubernetesObject) -> bool:
 
 def volatile_paths(one: KubernetesObject) -> tuple[Path, ...]:
     """Return the fields that are volatile in this object, whether it has them or not."""
-    return _effect_on(one).drop
+    return tuple(BUILT_IN_SET.treatment(one).fields.dropped())
 
 
 def without_volatile_fields(one: KubernetesObject) -> Any:

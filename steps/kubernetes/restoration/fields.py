@@ -8,12 +8,12 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from steps.kubernetes.volatile import EVERY_ITEM
+from steps.kubernetes.fields import EVERY_ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from steps.kubernetes.volatile import Path
+    from steps.kubernetes.fields import Path
 
 FieldPath = tuple[str | int, ...]
 

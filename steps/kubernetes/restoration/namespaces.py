@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from steps.kubernetes.fields import EVERY_ITEM
 from steps.kubernetes.objects import text
 from steps.kubernetes.restoration.fields import find_fields
-from steps.kubernetes.volatile import EVERY_ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from steps.kubernetes.fields import Path
     from steps.kubernetes.objects import KubernetesObject
     from steps.kubernetes.restoration.fields import FieldPath
-    from steps.kubernetes.volatile import Path
 
 # What a namespace may be called (RFC 1123, a label).
 NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

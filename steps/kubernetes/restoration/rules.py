@@ -15,14 +15,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from steps.kubernetes.fields import parse_path
 from steps.kubernetes.objects import mapping, mappings, text
-from steps.kubernetes.volatile import parse_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from steps.kubernetes.fields import Path
     from steps.kubernetes.objects import KubernetesObject
-    from steps.kubernetes.volatile import Path
 
 
 class Option(StrEnum):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from steps.kubernetes.fields import parse_path
 from steps.kubernetes.restoration.fields import (
     FieldPath,
     emptied_parents,
@@ -14,7 +15,6 @@ from steps.kubernetes.restoration.fields import (
     without_fields,
     written_path,
 )
-from steps.kubernetes.volatile import parse_path
 
 DATA: dict[str, Any] = {
     "metadata": {"annotations": {"a/x": "1", "a/y": "2", "b": "3"}, "name": "n"},
