@@ -139,7 +139,7 @@ def test_help_imports_no_sdk() -> None:
 def test_commands_import_lazily_what_few_runs_need() -> None:
     code = "import sys, steps.commands; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for module in ("rich", "Crypto", "argon2", "yaml", "prometheus_client", "pathspec"):
+    for module in ("rich", "Crypto", "argon2", "yaml", "prometheus_client", "pathspec", "asyncio"):
         assert f"'{module}'" not in done.stdout
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, Terminated
 from steps.reporting.outcome import log_sync_complete
-from steps.reporting.server import http_server
 from steps.reporting.state_source import LastReading, StateFile
 from steps.runtime import logs, signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from steps.contracts import RunResult
     from steps.reporting.state_source import StateSource
@@ -34,7 +34,7 @@ def serve(settings: HttpSettings, source: StateSource) -> None:
             setting="METRICS_PORT",
         )
     states = LastReading(source)
-    with http_server(settings, states, address=settings.bind):
+    with _http_server(settings, states, settings.bind):
         logs.info(Operation.SERVE, f"Serving {source.where}", port=settings.port, state=source.where)
         try:
             _log_new_runs(states)
@@ -51,10 +51,19 @@ def serve_during_run(settings: HttpSettings, volume: Volume) -> Iterator[None]:
             try:
                 address = settings.bind or _LOOPBACK
                 states = LastReading(StateFile(volume.state))
-                stack.enter_context(http_server(settings, states, address=address))
+                stack.enter_context(_http_server(settings, states, address))
             except FixConfiguration as problem:
                 logs.warning(problem.operation, problem.message, error=problem.error, **problem.data)
         yield
+
+
+def _http_server(
+    settings: HttpSettings, states: LastReading, address: str | None
+) -> AbstractContextManager[None]:
+    # Steps of a pipeline have no server, and asyncio is a twentieth of the modules that they would load.
+    from steps.reporting.server import http_server  # noqa: PLC0415
+
+    return http_server(settings, states, address=address)
 
 
 def _log_new_runs(states: LastReading) -> None:
