@@ -38,7 +38,11 @@ _AUTHENTICATION = Cause("authentication failed", "renew the token (GIT_TOKEN) or
 _NOT_ALLOWED = Cause("not allowed", "give the owner of GIT_TOKEN or SSH_KEY_PATH the right to push")
 _NOT_FOUND = Cause("repository not found", "check GIT_REPOSITORY, and that this identity may read it")
 _REFUSED = Cause("the server refused")
-_NOT_GIT = Cause("the server answered with a web page, not with Git", "check GIT_REPOSITORY")
+# Gitea 1.26 answers with a page and status 200 to the token of a blocked account.
+_NOT_GIT = Cause(
+    "the server answered with a web page, not with Git",
+    "check GIT_REPOSITORY, and that the account is not blocked",
+)
 _SIGN_IN = Cause("redirected to a sign-in page", "has the token expired? Renew it (GIT_TOKEN)")
 _DISK_FULL = Cause("the disk is full or read-only")
 _UNWRITABLE = Cause("the repository cannot be written")

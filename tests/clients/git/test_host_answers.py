@@ -2,65 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from steps.clients.git.errors import PushRefused
-from steps.clients.git.repository import Repository
-from steps.core.exit_codes import Exit
-from steps.errors import SyncError
 from steps.runtime import redaction
-from steps.runtime.settings.reading import read
-from tests.support.fast_imports import first_commit
 from tests.support.git_answers import err_packet, rejection
 from tests.support.gitbackend import Reply
 from tests.support.gitserver import http_git_server
+from tests.support.host_answers import failure, host_answers
 from tests.support.repositories import bare_repository
 from tests.support.sshserver import ssh_git_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
 
+    from steps.errors import SyncError
     from tests.support.gitbackend import GitRequest
     from tests.support.gitserver import GitServer
+    from tests.support.host_answers import Answer
     from tests.support.sshserver import SSHServer
 
 TOKEN = "the-token"
-SERVICES = {"fetch": "git-upload-pack", "push": "git-receive-pack"}
-
-
-class Answer(BaseModel):
-    """An answer of a host, and the exit code and the beginning of the error that git-sync makes of it.
-
-    ``status`` is that of HTTP, or the exit status over SSH. ``reason`` is that of the rejected ref.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str
-    situation: str
-    request: Literal["fetch", "push"] = "push"
-    status: int = 1
-    exit: Exit
-    error: str = ""
-    reason: str = ""
-    words: str = ""
-
-    @property
-    def service(self) -> str:
-        return SERVICES[self.request]
 
 
 def answers(kind: str) -> pytest.MarkDecorator:
     """Return the parametrization of a test over the answers of one kind in host_answers.yaml."""
-    text = Path(__file__).with_name("host_answers.yaml").read_text(encoding="utf-8")
-    rows = TypeAdapter(list[Answer]).validate_python(yaml.safe_load(text)[kind])
-    cases = [pytest.param(row, id=f"{row.host}-{row.situation}".replace(" ", "-")) for row in rows]
+    cases = [
+        pytest.param(row, id=f"{row.host}-{row.situation}".replace(" ", "-")) for row in host_answers(kind)
+    ]
     return pytest.mark.parametrize("answer", cases)
 
 
@@ -89,19 +62,6 @@ def sshd(root: Path) -> Iterator[SSHServer]:
         yield server
 
 
-def failure(settings: Mapping[str, str], work_dir: Path, answer: Answer) -> SyncError:
-    """Read the branch, or push to it, and return the error."""
-    with Repository(read(settings).git, work_dir / ".git", work_dir / ".gitconfig") as repository:
-        try:
-            if answer.request == "fetch":
-                repository.remote_tip()
-            else:
-                repository.push(repository.fast_import(first_commit()), None)
-        except SyncError as problem:
-            return problem
-    raise AssertionError("git accepted the answer")
-
-
 def over_http(web: GitServer, work_dir: Path, answer: Answer, reply: Reply) -> SyncError:
     method = "POST" if answer.reason else "GET"
 
@@ -110,15 +70,11 @@ def over_http(web: GitServer, work_dir: Path, answer: Answer, reply: Reply) -> S
 
     web.answer = respond
     settings = {"GIT_REPOSITORY": web.url_for("r.git"), "GIT_TOKEN": TOKEN, "GIT_ALLOW_HTTP": "true"}
-    return failure(settings, work_dir, answer)
+    return failure(settings, work_dir, answer.request)
 
 
 def check(problem: SyncError, answer: Answer) -> None:
-    """Check the exit code and the error, which has each line of the host exactly once."""
-    assert problem.exit is answer.exit, problem
-    assert problem.error.startswith(f"{answer.error}: " if answer.error else "")
-    words = [line.removeprefix("remote:").strip(" =") for line in answer.words.split("\n")]
-    assert [line for line in (*words, answer.reason) if line and problem.error.count(line) != 1] == []
+    assert answer.differences(problem) == [], problem
 
 
 @answers("http")
@@ -158,4 +114,4 @@ def test_host_that_ends_the_ssh_session_with_words_refuses_unless_they_are_passi
         "SSH_KEY_PATH": str(sshd.key_path),
         "SSH_KNOWN_HOSTS_PATH": str(sshd.known_hosts_path),
     }
-    check(failure(settings, tmp_path, answer), answer)
+    check(failure(settings, tmp_path, answer.request), answer)
