@@ -18,6 +18,7 @@ import click
 
 from steps import __version__
 from steps.core.exit_codes import Exit
+from steps.history import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -365,3 +366,20 @@ def inspect(revisions: str, repo: Path, path: str, how: str, fail_on: tuple[str,
     for failure in inspection.failures(summary, kinds):
         click.echo(f"--fail-on: {failure}", err=True)
     return inspection.exit_code(summary, kinds)
+
+
+@cli.command()
+@options.names(
+    "--cluster", "NAME[,NAME]", "One cluster and two times, or two clusters [default: all clusters]."
+)
+@click.option("--from", "since", metavar="TIME", help="The earlier time; a date is the beginning of its day.")
+@click.option("--to", "until", metavar="TIME", help="The later time [default: now]; a date is its end.")
+@options.objects
+@options.output_format("text", "markdown", "html", "json")
+@options.place
+@click.pass_context
+def diff(context: click.Context, /, **given: Any) -> Exit:
+    """Compare the objects of a cluster at two times, or those of two clusters."""
+    from steps.history import diff_output
+
+    return diff_output.diff(context.obj, **given)

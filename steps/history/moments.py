@@ -38,13 +38,13 @@ def parse_moment(
 ) -> Moment:
     """Return what ``text``, the value of ``option``, means. Raises FixCommandLine.
 
-    A date is the end of that day in ``timezone``; with ``start_of_day`` its beginning.
+    A date is the last second of that day in ``timezone``; with ``start_of_day`` the last one before it.
     """
     try:
         if _DATE.fullmatch(text):
             day = date.fromisoformat(text) + timedelta(days=0 if start_of_day else 1)
             midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(timezone)).astimezone(UTC)
-            return Moment(text, midnight if start_of_day else midnight - timedelta(seconds=1))
+            return Moment(text, midnight - timedelta(seconds=1))
         if _TIME.fullmatch(text):
             return Moment(text, datetime.fromisoformat(text.upper()).astimezone(UTC))
         if _AGE.fullmatch(text):

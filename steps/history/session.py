@@ -26,7 +26,7 @@ from steps.runtime.retry import RetryPolicy
 from steps.runtime.settings.reading import Needs, read
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from steps.clients.git.objects import LoggedCommit, Objects
@@ -123,6 +123,14 @@ def session(environ: Mapping[str, str], place: Place) -> Iterator[Session]:
             retry = RetryPolicy(configured.retry.attempts, configured.retry.delay.total_seconds())
             source = stack.enter_context(remote_source(configured.git, retry))
         yield Session(source, schedule, datetime.now(UTC))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines; a reader such as ``head`` that ends early is no error."""
+    with contextlib.suppress(BrokenPipeError):
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _to_stderr(line: str) -> None:

@@ -9,7 +9,7 @@ from steps.reporting import page
 _NUMERIC = ' class="number"'
 
 # Narrow screens: each table row becomes a card.
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --paper: #f6f7f9; --card: #fff; --ink: #1b1f24; --soft: #5b6570;
   --line: #dfe3e8; --good: #146c2e; --good-bg: #dcf5e3; --warn: #7a4b00; --warn-bg: #fdeccb;
   --bad: #9f1c1c; --bad-bg: #fde2e0; --plain: #444c56; --plain-bg: #e8ebef; --link: #0b57d0; }
@@ -71,7 +71,7 @@ def html(content: page.Page) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{_text(content.badge.text)}: {_text(content.title)}</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <main>

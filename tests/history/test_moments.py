@@ -31,9 +31,9 @@ def test_moment_is_a_time_a_date_or_an_age(text: str, at: str) -> None:
     assert stamp(found) == at
 
 
-def test_date_is_its_beginning_if_a_period_starts_with_it() -> None:
+def test_date_is_the_second_before_it_if_a_period_starts_with_it() -> None:
     found = parse_moment("--since", "2025-07-12", NOW, "Europe/Berlin", start_of_day=True).at
-    assert found == instant("2025-07-11T22:00:00Z")
+    assert found == instant("2025-07-11T21:59:59Z")
 
 
 def test_moment_is_a_commit() -> None:

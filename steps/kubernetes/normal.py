@@ -1,0 +1,185 @@
+"""An object as people compare it: normal form, as lines of text, and the differences of two versions.
+
+The normal form has no volatile fields, and its keys are sorted. It never shows a value of a Secret, of a
+release that Helm stores in a ConfigMap, or of a document that is not an object: only the names of the values,
+and whether both versions have the same. No line contains a control character.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import SequenceMatcher
+from hashlib import blake2b
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from steps.core.keys import printable
+from steps.kubernetes.objects import mapping
+from steps.kubernetes.volatile import without_volatile_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from steps.kubernetes.objects import KubernetesObject
+
+# More lines of one object help no reader, and the time to compare lines grows with the square.
+MAX_LINES = 2000
+_MAX_COMPARED = 3000
+_MAX_CHARACTERS = 400
+_CONTEXT = 3
+
+# The fields of a Secret whose content is shown. Annotations can contain tokens: OpenShift's
+# openshift.io/token-secret.value, and kubectl's last-applied-configuration.
+_SHOWN = frozenset({"apiVersion", "kind", "type", "immutable"})
+_SHOWN_METADATA = frozenset({"name", "namespace", "labels", "ownerReferences", "finalizers"})
+# Helm 2 stores releases in ConfigMaps with OWNER=TILLER, Helm 3 can (HELM_DRIVER=configmap) with owner=helm.
+_HELM_OWNERS = frozenset({("OWNER", "TILLER"), ("owner", "helm")})
+
+_PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9_./@%+=-]*(?:[ :][A-Za-z0-9_./@%+=-]+)*")
+_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+class _Hidden(str):
+    """The text that is shown instead of a value."""
+
+    __slots__ = ()
+
+
+_SAME = _Hidden("(hidden)")
+_BEFORE = _Hidden("(hidden, value before)")
+_AFTER = _Hidden("(hidden, value after)")
+_ABSENT = object()
+
+
+def normal_lines(one: KubernetesObject) -> list[str]:
+    """Return the object in normal form."""
+    lines: list[str] = []
+    data = without_volatile_fields(one)
+    _write(lines, _hide(one, data, data, _SAME), "", "")
+    return lines
+
+
+def diff_lines(before: KubernetesObject | None, after: KubernetesObject | None) -> list[str]:
+    """Return the unified diff of two versions; all lines if there is only one. At most about MAX_LINES."""
+    old, new = _shown(before, after, _BEFORE), _shown(after, before, _AFTER)
+    found = list(islice(_unified(old, new), MAX_LINES + 1))
+    if len(found) <= MAX_LINES:
+        return found
+    return [*found[:MAX_LINES], "… more lines are not shown"]
+
+
+def _shown(one: KubernetesObject | None, other: KubernetesObject | None, mark: _Hidden) -> list[str]:
+    lines: list[str] = []
+    if one is not None:
+        other_data = without_volatile_fields(other) if other is not None else _ABSENT
+        _write(lines, _hide(one, without_volatile_fields(one), other_data, mark), "", "")
+    return lines
+
+
+def _hide(one: KubernetesObject, data: Any, other: Any, mark: _Hidden) -> Any:
+    """Replace the values that must not be shown."""
+    if not one.identity.kind or not isinstance(data, dict):
+        return _hidden(data, other, mark)
+    if one.identity.kind == "Secret":
+        metadata = mapping(data.get("metadata"))
+        others = mapping(mapping(other).get("metadata"))
+        shown = {key: metadata[key] for key in metadata.keys() & _SHOWN_METADATA}
+        rest = {key: value for key, value in metadata.items() if key not in _SHOWN_METADATA}
+        found = {key: data[key] for key in data.keys() & _SHOWN}
+        values = {key: value for key, value in data.items() if key not in _SHOWN and key != "metadata"}
+        return {
+            **found,
+            **_hidden(values, mapping(other), mark),
+            "metadata": {**shown, **_hidden(rest, others, mark)},
+        }
+    labels = mapping(mapping(data.get("metadata")).get("labels"))
+    if one.identity.kind == "ConfigMap" and not _HELM_OWNERS.isdisjoint(
+        (key, value) for key, value in labels.items() if isinstance(value, str)
+    ):
+        names = ("data", "binaryData")
+        values = {name: data[name] for name in names if name in data}
+        return {**data, **_hidden(values, mapping(other), mark)}
+    return data
+
+
+def _hidden(value: Any, other: Any, mark: _Hidden) -> Any:
+    """Replace every value; the names of mappings stay."""
+    if isinstance(value, dict):
+        others = mapping(other)
+        return {key: _hidden(inner, others.get(key, _ABSENT), mark) for key, inner in value.items()}
+    return _SAME if other is _ABSENT or other == value else mark
+
+
+def _write(lines: list[str], value: Any, pad: str, lead: str) -> None:
+    """Append the lines of a value; ``lead`` begins the first of them, ``pad`` the others."""
+    if isinstance(value, dict) and value:
+        for key in sorted(value):
+            inner = value[key]
+            head = f"{lead}{_scalar(key)}:"
+            lead = pad
+            if isinstance(inner, dict | list) and inner:
+                lines.append(head)
+                indent = pad + ("  " if isinstance(inner, dict) else "")
+                _write(lines, inner, indent, indent)
+            else:
+                _write(lines, inner, f"{pad}  ", f"{head} ")
+    elif isinstance(value, list) and value:
+        for item in value:
+            _write(lines, item, f"{pad}  ", f"{lead}- ")
+            lead = pad
+    elif isinstance(value, str) and "\n" in value:
+        lines.append(f"{lead}|")
+        lines += (f"{pad}{_clipped(line)}" for line in value.removesuffix("\n").split("\n"))
+    else:
+        lines.append(f"{lead}{_scalar(value)}")
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, _Hidden):
+        return str(value)
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return _clipped(value)
+    return _clipped(json.dumps(value, ensure_ascii=False))
+
+
+def _clipped(text: str) -> str:
+    """Make a text printable and truncate it; different texts stay different."""
+    shown = printable(text, len(text))
+    if len(shown) <= _MAX_CHARACTERS:
+        return shown
+    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return f"{shown[:_MAX_CHARACTERS]}… ({len(text):,} characters, {digest})"
+
+
+def _unified(old: list[str], new: list[str]) -> Iterator[str]:
+    """Yield the lines of a unified diff, without its head."""
+    if not old or not new:
+        yield from (f"+{line}" for line in new)
+        yield from (f"-{line}" for line in old)
+        return
+    first = _common(old, new)
+    last = _common(old[first:][::-1], new[first:][::-1])
+    if max(len(old), len(new)) - first - last > _MAX_COMPARED:
+        groups = [[("replace", first, len(old) - last, first, len(new) - last)]]
+    else:
+        groups = list(SequenceMatcher(None, old, new).get_grouped_opcodes(_CONTEXT))
+    for group in groups:
+        (_, i, _, j, _), (_, _, i_end, _, j_end) = group[0], group[-1]
+        yield f"@@ -{i + 1},{i_end - i} +{j + 1},{j_end - j} @@"
+        for tag, old_from, old_to, new_from, new_to in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in old[old_from:old_to])
+                continue
+            yield from (f"-{line}" for line in old[old_from:old_to])
+            yield from (f"+{line}" for line in new[new_from:new_to])
+
+
+def _common(old: Sequence[str], new: Sequence[str]) -> int:
+    """Return how many lines at the beginning are equal."""
+    count = 0
+    for one, other in zip(old, new, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
