@@ -979,6 +979,24 @@ MUTANTS = (
         "tests/kubernetes/test_rewrite.py::test_items_of_lists_and_the_list_itself_lose_their_volatile_fields",
     ),
     Mutant(
+        "a file that cannot be read for certain keeps its Secret",
+        "steps/kubernetes/secrets.py::SecretsPolicy.treated",
+        Replace("result.reason or search.doubt", "search.doubt"),
+        "tests/kubernetes/test_secrets.py::test_no_value_of_any_shape_remains",
+    ),
+    Mutant(
+        "Secrets in the items of a List are missed",
+        "steps/kubernetes/secrets.py::_Search._within",
+        Replace("self._is_secret(value, kind, is_object=is_object)", "False"),
+        "tests/kubernetes/test_secrets.py::test_no_value_of_any_shape_remains",
+    ),
+    Mutant(
+        "comments beside a Secret stay",
+        "steps/kubernetes/secrets.py::SecretsPolicy.treated",
+        Replace("without_comments(result.content)", "result.content"),
+        "tests/kubernetes/test_secrets.py::test_no_value_of_any_shape_remains",
+    ),
+    Mutant(
         "changed labels of roles hide a real grant",
         "steps/kubernetes/summarize.py::_Summary._add_object",
         Replace("change.level == Level.METADATA", "False"),

@@ -1,0 +1,362 @@
+"""Redact Secrets, or exclude them: a pure function of path, content, rules and key.
+
+A Secret is what kubectl can read as one, and every doubt: an object without a kind that has data, any object
+without a kind in a file whose path names Secrets, a Secret inside another object (an OpenShift Template), a
+release of Helm, and the fields that the rules name. SealedSecrets and ExternalSecrets do not
+count, and neither does a manifest inside a text.
+
+A file that may contain a Secret and cannot be read with certainty has a reason instead of a content: it must
+not be written. Reasons quote no content.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from steps.kubernetes.comments import comments_in, without_comments
+from steps.kubernetes.fields import EVERY_ITEM, Fields, Treatment, edited
+from steps.kubernetes.objects import Unreadable, decoded, is_list, mapping, text
+from steps.kubernetes.rewrite import MAX_BYTES, rewrite
+from steps.kubernetes.secret_filter import SecretFilter, is_compressed, names_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from steps.kubernetes.fields import Path, Steps
+    from steps.kubernetes.objects import KubernetesObject
+    from steps.kubernetes.volatile import Rule
+
+_SECRETS = frozenset({"Secret", "SecretList"})
+_VALUES = frozenset({"data", "stringdata"})
+
+# Lists whose items are objects: of a List, of an OpenShift Template.
+_LISTS_OF_OBJECTS = frozenset({"items", "objects"})
+
+_HELM_TYPE = "helm.sh/release.v1"
+_GZIP = "H4sI"  # in Base64
+
+# What of a Secret stays. A mapping or list in place of a text does not.
+_PLAIN_FIELDS = frozenset({"apiVersion", "kind", "type", "immutable"})
+
+# Annotations with a copy of the object (JSON, or gzip in Base64), or with a token. For example
+# kubectl.kubernetes.io/last-applied-configuration, objectset.rio.cattle.io/applied of Rancher, and
+# openshift.io/token-secret.value.
+_COPY_NAME = re.compile(r"last-applied|last-handled|/applied$|token-secret\.value$")
+_COPY_VALUE = ("{", "[", _GZIP, "eyJ")
+
+_COMMENTED_SECRET = re.compile(rb"#[^\r\n]*kind\W{1,5}Secret")
+
+_DIGITS = 32
+
+# Shorter values are words that may be anywhere.
+_SHORTEST_COPY = 8
+
+
+class SecretsMode(StrEnum):
+    """SECRETS: what becomes of Secrets."""
+
+    KEEP = "keep"
+    EXCLUDE = "exclude"
+    REDACT = "redact"
+
+
+class Treated(NamedTuple):
+    """A file after its Secrets were treated.
+
+    ``content`` is None if nothing of it must be written: all of it is secret, or ``reason`` is why it is
+    not certain what is secret. ``secrets`` counts objects.
+    """
+
+    content: bytes | None
+    secrets: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SecretFields:
+    """Fields that are secret in objects of these kinds (see ``volatile.Rule``)."""
+
+    rule: Rule
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class SecretsPolicy:
+    """What becomes of Secrets, and of the fields that the rules name. ``key`` is that of the redaction."""
+
+    mode: SecretsMode
+    key: bytes = field(default=b"", repr=False)
+    rules: tuple[SecretFields, ...] = ()
+    _filter: SecretFilter = field(init=False, repr=False, default_factory=SecretFilter)
+
+    def __post_init__(self) -> None:
+        """Make the filter for the kinds of the rules."""
+        kinds = tuple(kind for one in self.rules for kind in one.rule.kinds)
+        object.__setattr__(self, "_filter", SecretFilter(kinds))
+
+    @property
+    def key_id(self) -> str:
+        """What identifies the key without revealing it."""
+        return hmac.digest(self.key, b"id of SECRETS_KEY", hashlib.sha256).hex()[:_DIGITS] if self.key else ""
+
+    def may_match(self, path: str, content: bytes) -> bool:
+        """Whether the file may contain a Secret; False is certain."""
+        return self._filter.may_match(path, content)
+
+    def treated(self, path: str, content: bytes) -> Treated:
+        """Return what to write. With ``keep``, Secrets are only counted, and nothing has a reason."""
+        if not self.may_match(path, content):
+            return Treated(content)
+        if self.mode is SecretsMode.KEEP:
+            return Treated(content, _Search(self, path).count(content))
+        if is_compressed(content):
+            return Treated(None, reason="compressed")
+        search = _Search(self, path)
+        result = rewrite(content, search.treatment)
+        reason = result.reason or search.doubt
+        if reason:
+            return Treated(None, search.found, reason)
+        if result.content is None:
+            return Treated(None, search.found)
+        try:
+            if search.found or _has_secret_in_comment(content):
+                return Treated(without_comments(result.content), search.found)
+        except Unreadable as problem:
+            return Treated(None, search.found, str(problem))
+        return Treated(content)
+
+
+def _has_secret_in_comment(content: bytes) -> bool:
+    """Whether a comment is a Secret. Raises Unreadable."""
+    if not _COMMENTED_SECRET.search(content):
+        return False
+    comments = comments_in(decoded(content, MAX_BYTES))
+    return any(_COMMENTED_SECRET.search(comment.encode()) for comment in comments)
+
+
+class _Search:
+    """Finds the Secrets of one file, and says what becomes of them."""
+
+    def __init__(self, policy: SecretsPolicy, path: str) -> None:
+        self.policy = policy
+        self.path = path
+        self.named = names_secrets(path)
+        self.found = 0
+        self.doubt = ""
+        self._names: dict[str, int] = {}  # how many objects of this name there have been
+
+    def count(self, content: bytes) -> int:
+        """Return the number of Secrets; 1 if the file is not readable."""
+
+        def counted(one: KubernetesObject) -> Treatment:
+            self.treatment(one)
+            return Treatment(Fields())
+
+        reason = rewrite(content, counted).reason
+        return max(self.found, 1) if reason or self.doubt else self.found
+
+    def treatment(self, one: KubernetesObject) -> Treatment:
+        """Return what becomes of an object."""
+        fields = Fields()
+        kind = one.identity.kind
+        if is_list(one):  # its items are objects, too
+            rest = {key: value for key, value in one.data.items() if key != "items"}
+            if kind in _SECRETS:
+                self._redact(fields, rest, (), _name(rest, kind))
+            else:
+                self._inside(fields, rest, ())
+            return Treatment(fields)
+        if not isinstance(one.data, dict | list):
+            if self.named:
+                self.doubt = self.doubt or "its path names Secrets, and it contains text"
+            return Treatment(fields)
+        data = one.data
+        if isinstance(data, dict) and self._is_secret(data, kind, is_object=True):
+            self.found += 1
+            if self._is_gone(data):
+                return Treatment(fields, omit=True)
+            self._redact(fields, data, (), _name(data, kind))
+            return Treatment(fields)
+        if _is_release(data):
+            self.found += 1
+            return Treatment(fields, omit=True)
+        self._inside(fields, data, ())
+        if isinstance(data, dict):
+            self._named_fields(fields, data, one)
+        return Treatment(fields, omit=bool(fields.children) and edited(data, fields) in ({}, []))
+
+    # -- what is a Secret -------------------------------------------------------------------------
+
+    def _is_secret(self, data: dict[str, Any], kind: str, *, is_object: bool) -> bool:
+        """Whether it is a Secret; ``is_object``: a document, or an item of a list of objects."""
+        values = _VALUES.intersection(map(_folded, data))
+        if kind.strip() in _SECRETS:  # a reference has kind and name
+            return is_object or bool(values)
+        if kind or not is_object:
+            return False
+        return self.named or bool(values and {"metadata", "type"}.intersection(map(_folded, data)))
+
+    def _inside(self, fields: Fields, value: Any, at: Steps, *, are_objects: bool = False) -> None:
+        """Treat the Secrets inside another object."""
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self._within(fields, item, (*at, index), is_object=are_objects or not at)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if isinstance(inner, list):
+                    self._inside(fields, inner, (*at, key), are_objects=key in _LISTS_OF_OBJECTS)
+                else:
+                    self._within(fields, inner, (*at, key), is_object=False)
+
+    def _within(self, fields: Fields, value: Any, at: Steps, *, is_object: bool) -> None:
+        if not isinstance(value, dict):
+            self._inside(fields, value, at)
+            return
+        kind = text(value.get("kind"))
+        if self._is_secret(value, kind, is_object=is_object):
+            self.found += 1
+            if self._is_gone(value):
+                fields.drop(at)
+            else:
+                self._redact(fields, value, at, _name(value, kind))
+        elif _is_release(value):
+            self.found += 1
+            fields.drop(at)
+        else:
+            self._inside(fields, value, at)
+
+    def _is_gone(self, data: dict[str, Any]) -> bool:
+        """Whether nothing of a Secret is written. A redacted release of Helm says nothing."""
+        types = [value for key, value in data.items() if _folded(key) == "type"]
+        return self.policy.mode is SecretsMode.EXCLUDE or _HELM_TYPE in types
+
+    # -- what becomes of it -----------------------------------------------------------------------
+
+    def _named_fields(self, fields: Fields, data: dict[str, Any], one: KubernetesObject) -> None:
+        """Treat the fields that the rules name."""
+        identity = one.identity
+        rules = [rule for rule in self.policy.rules if rule.rule.has_kind(identity.kind, identity.group)]
+        found = [match for rule in rules for path in rule.paths for match in _matches(data, path, ())]
+        if not found:
+            return
+        self.found += 1
+        _drop_copies(fields, data, (), [])
+        name = self._unique(_name(data, identity.kind))
+        for at, value in found:
+            if self.policy.mode is SecretsMode.EXCLUDE:
+                fields.drop(at)
+            else:
+                self._redact_values(fields, value, at, at, name)
+
+    def _redact(self, fields: Fields, data: dict[str, Any], at: Steps, name: str) -> None:
+        """Redact everything in a Secret but what describes it."""
+        name = self._unique(name)
+        secret: list[str] = []
+        for key, value in data.items():
+            if key == "metadata" and isinstance(value, dict):
+                continue
+            if key not in _PLAIN_FIELDS or isinstance(value, dict | list):
+                secret += self._redact_values(fields, value, (*at, key), (key,), name)
+        _drop_copies(fields, data, at, secret)
+
+    def _redact_values(self, fields: Fields, value: Any, at: Steps, field_: Steps, name: str) -> list[str]:
+        """Replace every value; return them, as they are and decoded."""
+        secret: list[str] = []
+        waiting = [(value, at, field_)]
+        while waiting:
+            one, place, within = waiting.pop()
+            if isinstance(one, dict):
+                waiting += [(inner, (*place, key), (*within, key)) for key, inner in one.items()]
+            elif isinstance(one, list):
+                waiting += [(inner, (*place, n), (*within, n)) for n, inner in enumerate(one)]
+            elif one is not None:
+                known, is_decoded = _known(one, is_data=within[0] == "data")
+                fields.replace(place, self._redacted(name, (*within, is_decoded), known))
+                secret += [str(one), known.decode(errors="replace")]
+        return secret
+
+    def _redacted(self, name: str, within: Steps, value: bytes) -> str:
+        """Return what replaces a value. Each part begins with its length, so no two inputs are alike."""
+        parts = (self.path.encode(errors="surrogateescape"), json.dumps([name, *within]).encode(), value)
+        message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return f"redacted:{hmac.digest(self.policy.key, message, hashlib.sha256).hex()[:_DIGITS]}"
+
+    def _unique(self, name: str) -> str:
+        """Distinguish objects of one name, in their order."""
+        number = self._names[name] = self._names.get(name, 0) + 1
+        return f"{name} {number}"
+
+
+def _folded(key: str) -> str:
+    """Return the key as the fields of a program: ``string_data``, ``StringData``, ``stringData``."""
+    return key.replace("_", "").casefold()
+
+
+def _name(data: dict[str, Any], kind: str) -> str:
+    metadata = mapping(data.get("metadata"))
+    return json.dumps([kind, text(metadata.get("namespace")), text(metadata.get("name"))])
+
+
+def _is_release(data: Any) -> bool:
+    """Whether it is a ConfigMap with a release of Helm: label OWNER is TILLER, or owner is helm."""
+    fields = mapping(data)
+    if fields.get("kind") != "ConfigMap":
+        return False
+    labels = mapping(mapping(fields.get("metadata")).get("labels"))
+    owners = {text(value).casefold() for key, value in labels.items() if key.casefold() == "owner"}
+    release = text(mapping(fields.get("data")).get("release"))
+    return bool(release) and (bool(owners & {"tiller", "helm"}) or release.lstrip().startswith(_GZIP))
+
+
+def _known(value: Any, *, is_data: bool) -> tuple[bytes, bool]:
+    """Return the bytes of a value, and whether they were decoded from Base64."""
+    if not isinstance(value, str):
+        return json.dumps(value).encode(), False
+    if is_data:
+        try:
+            return base64.b64decode("".join(value.split()), validate=True), True
+        except (binascii.Error, ValueError):
+            pass
+    return value.encode(errors="surrogatepass"), False
+
+
+def _drop_copies(fields: Fields, data: dict[str, Any], at: Steps, secret: list[str]) -> None:
+    """Drop the annotations that may repeat a value."""
+    annotations = mapping(data.get("metadata")).get("annotations")
+    if annotations is None:
+        return
+    if not isinstance(annotations, dict):
+        fields.drop((*at, "metadata", "annotations"))
+        return
+    values = [value for value in secret if len(value) >= _SHORTEST_COPY]
+    for key, value in annotations.items():
+        if _COPY_NAME.search(key) or not isinstance(value, str) or _is_copy(value, values):
+            fields.drop((*at, "metadata", "annotations", key))
+
+
+def _is_copy(annotation: str, values: list[str]) -> bool:
+    is_long = len(annotation) >= _SHORTEST_COPY
+    return annotation.lstrip().startswith(_COPY_VALUE) or any(
+        value in annotation or (is_long and annotation in value) for value in values
+    )
+
+
+def _matches(value: Any, path: Path, at: Steps) -> Iterator[tuple[Steps, Any]]:
+    """Yield the fields at a path, with the indices of their list items."""
+    if not path:
+        yield at, value
+        return
+    step, rest = path[0], path[1:]
+    if step is EVERY_ITEM:
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            yield from _matches(item, rest, (*at, index))
+    elif step in mapping(value):
+        yield from _matches(value[step], rest, (*at, step))
