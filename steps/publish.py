@@ -222,12 +222,11 @@ class _Branch:
             return ChangeSummary()
         entries = self.repository.children(published.commit, self.run.git_path)
         Caches(self.volume, self.run.identity).note_tip(published.commit, entries)
-        from steps.kubernetes.summarize import summarize  # few runs change something
-        from steps.publishing.inspection import inspect_published
+        from steps.publishing.inspection import inspect_published  # few runs change something
 
         base = published.planned.tip or EMPTY_TREE
-        inspections = inspect_published(self.repository, self.run.git_path, published.commit, base)
-        return summarize(read_rows(published.made.rows, PlanRow), inspections)
+        found = inspect_published(self.repository, self.run.git_path, published.commit, base)
+        return _not_inspected(published.made, found) if isinstance(found, str) else found
 
 
 def _not_inspected(plan: Plan, reason: str) -> ChangeSummary:
@@ -235,7 +234,8 @@ def _not_inspected(plan: Plan, reason: str) -> ChangeSummary:
         return ChangeSummary()
     from steps.kubernetes.summarize import summarize  # few runs need it
 
-    return summarize(read_rows(plan.rows, PlanRow), {}, reason)
+    changes = ((row.path, row.change) for row in read_rows(plan.rows, PlanRow))
+    return ChangeSummary.model_validate(summarize(changes, {}, reason))
 
 
 def _update_caches(volume: Volume, run: Run, published: Published) -> None:

@@ -118,6 +118,11 @@ SEARCH_PUSHES = 40
 # Refused changes in the state. More of them are searched for in each run.
 REFUSED_CHANGES = 1000
 
+# -- reading Kubernetes objects --------------------------------------------------------------------------
+
+# A file with objects. Larger than nearly every object, and libyaml takes at most a second for it.
+OBJECT_FILE_BYTES = 512 * 2**10
+
 # -- the inspection of a run's changes for the summary ---------------------------------------------------
 
 # publish has pushed the commit; people wait for the report.
@@ -129,5 +134,15 @@ INSPECTED_BYTES = 64 * 2**20
 # Changed files. Each takes 0.3 ms for each version, and old versions are fetched.
 INSPECTED_FILES = 1000
 
-# Containers, grants and values of Secrets, with 1 for each object. 100,000 take about 50 MiB.
+# Containers, grants and values of Secrets, with 1 for each object. 100,000 take up to 95 MiB.
 INSPECTED_FACTS = 100_000
+
+# One version of a file. The slowest that is known takes 1 s; libyaml has had endless loops.
+INSPECTED_FILE_SECONDS = 5
+
+# Address space of the process that reads the files. Its start takes 38 MiB, and 100,000 facts of 54,000 small
+# objects 133 MiB (measured). A file that needs more is not inspected.
+INSPECTION_MEMORY_BYTES = 256 * 2**20
+
+# The summary as that process writes it.
+INSPECTION_RESULT_BYTES = 16 * 2**20

@@ -5,15 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from steps.core.changes import PlanRow
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import FixCommandLine
 from steps.history.clone import Clone
 from steps.kubernetes.categories import Category
-from steps.kubernetes.summarize import summarize
-from steps.publishing.inspection import Budget, inspect_changes
+from steps.publishing.inspection import inspect_changes
+from steps.publishing.isolated import Budget
 from steps.reporting.changes import counts_of_changes, important_changes, modified_words
 from steps.reporting.markdown import markdown
 from steps.reporting.page import Badge, Page, Tone
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from steps.kubernetes.change_summary import ChangeSummary
 
 # A person or a CI job waits for the answer, and wants all of it.
-_BUDGET = Budget(seconds=600, total_bytes=2**30, files=100_000, facts=1_000_000)
+_BUDGET = Budget(seconds=600, total_bytes=2**30, files=100_000, facts=1_000_000, memory_bytes=4 * 2**30)
 
 
 class Format(StrEnum):
@@ -56,10 +55,7 @@ def inspect(directory: Path, revisions: str, path: str) -> ChangeSummary:
     path = f"{path.rstrip('/')}/" if path.strip("./") else ""
     clone = Clone(directory)
     base, commit = clone.commit_before(before), clone.commit(after)
-    inspections = inspect_changes(clone, path, commit, base, budget=_BUDGET)
-    cut = len(path.encode())
-    changes = clone.changes(commit, path, base=base)
-    return summarize((PlanRow(c.path[cut:], c.change, c.after, 0) for c in changes), inspections)
+    return inspect_changes(clone, path, commit, base, budget=_BUDGET)
 
 
 def printed(summary: ChangeSummary, how: Format, revisions: str) -> str:

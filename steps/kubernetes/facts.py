@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes import rbac
 from steps.kubernetes.categories import Category, category_of
-from steps.kubernetes.objects import mapping
+from steps.kubernetes.objects import Unreadable, mapping, read_objects
 from steps.kubernetes.volatile import is_volatile, without_volatile_fields
 from steps.kubernetes.workloads import Container, Pods, pods_of
 
@@ -40,8 +39,7 @@ class Access(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """One version of an object.
 
     ``digest`` is of all its data, ``substance`` of the data without volatile fields, and ``body`` of the
@@ -59,7 +57,7 @@ class Facts:
     grants: frozenset[rbac.Grant] = frozenset()
     has_more_grants: bool = False
     binding: rbac.Binding | None = None
-    secret_keys: Mapping[str, bytes] = field(default_factory=dict)
+    secret_keys: Mapping[str, bytes] = {}
 
     @property
     def size(self) -> int:
@@ -67,6 +65,23 @@ class Facts:
         subjects = len(self.binding.subjects) if self.binding else 0
         parts = (self.containers, self.access, self.grants, self.secret_keys)
         return 1 + subjects + sum(map(len, parts))
+
+
+def facts_of_file(content: bytes, limit: int) -> tuple[Facts, ...] | str:
+    """Return the facts of the objects in a file, or why they are not known; ``limit`` bounds their size."""
+    found: list[Facts] = []
+    size = 0
+    try:
+        for one in read_objects(content):
+            found.append(facts_of(one))
+            size += found[-1].size
+            if size > limit:
+                return "has too many containers, grants and values"
+        return tuple(found)
+    except Unreadable as problem:
+        return str(problem)
+    except Exception as bug:  # noqa: BLE001 - one file must not hide the changes of the others
+        return f"git-sync failed to read it ({type(bug).__name__})"
 
 
 def facts_of(one: KubernetesObject) -> Facts:

@@ -12,10 +12,11 @@ sigs.k8s.io/yaml (goyaml.v2): there, ``yes``, ``y`` and ``on`` without quotes ar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+
+from steps.core.limits import OBJECT_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 # The C parser is many times faster, but PyYAML can be built without it.
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-# Larger than nearly every object; takes at most a second to parse.
-MAX_BYTES = 512 * 1024
+MAX_BYTES = OBJECT_FILE_BYTES
 
 TOO_LARGE = f"larger than {MAX_BYTES // 1024} KiB"
 
@@ -78,8 +78,7 @@ class Identity(NamedTuple):
 Place = tuple[str | int, ...]
 
 
-@dataclass(frozen=True)
-class KubernetesObject:
+class KubernetesObject(NamedTuple):
     """An object; ``data`` consists of dicts with text keys, lists, text, numbers, booleans and None.
 
     Aliases share their values: do not change ``data``.

@@ -1,6 +1,7 @@
 """Summarize what a run changed: objects by kind and namespace, images, permissions, Secrets.
 
-Built from the changed files, and from the objects in those that were inspected.
+Built from the changed files, and from the objects in those that were inspected. The process that inspects
+them imports this module, so it does not import pydantic, which takes longer than most inspections.
 """
 
 from __future__ import annotations
@@ -8,31 +9,23 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.core.git_objects import Change
 from steps.core.keys import printable
 from steps.kubernetes import changes as objects
 from steps.kubernetes.categories import Category
-from steps.kubernetes.change_summary import (
-    ChangeSummary,
-    Count,
-    ImageChange,
-    ModifiedFiles,
-    NotInspected,
-    SecurityChange,
-)
 from steps.kubernetes.changes import Level, Located
 from steps.kubernetes.places import OTHERS, UNKNOWN, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from steps.core.changes import PlanRow
     from steps.kubernetes.changes import ObjectChange
     from steps.kubernetes.facts import Facts
 
-T = TypeVar("T")
+# A part of the summary, with the names of the fields of its model in change_summary.py.
+Fields = dict[str, Any]
 
 _MAX_NAMES = 20
 _MAX_IMAGES = 100
@@ -55,12 +48,17 @@ class Inspection(NamedTuple):
 
 
 def summarize(
-    changes: Iterable[PlanRow], inspections: Mapping[bytes, Inspection], reason: str = OVER_BUDGET
-) -> ChangeSummary:
-    """Summarize a run's changes, sorted by path; ``reason`` is why files have no inspection."""
+    changes: Iterable[tuple[bytes, Change]],
+    inspections: Mapping[bytes, Inspection],
+    reason: str = OVER_BUDGET,
+) -> Fields:
+    """Return the fields of the ChangeSummary of changed files, sorted by path ``<cluster>/<rest>``.
+
+    ``reason`` is why files have no inspection.
+    """
     summary = _Summary(reason)
-    for cluster, rows in groupby(changes, key=lambda row: row.path.partition(b"/")[0]):
-        summary.add_cluster(cluster, rows, inspections)
+    for cluster, files in groupby(changes, key=lambda file: file[0].partition(b"/")[0]):
+        summary.add_cluster(cluster, files, inspections)
     return summary.result()
 
 
@@ -71,49 +69,49 @@ class _Summary:
         self._kinds = _Counts()
         self._namespaces = _Counts()
         self._levels: Counter[str] = Counter()
-        self._images: _First[ImageChange] = _First(_MAX_IMAGES)
-        self._security: _First[SecurityChange] = _First(_MAX_SECURITY_CHANGES)
+        self._images: _First = _First(_MAX_IMAGES)
+        self._security: _First = _First(_MAX_SECURITY_CHANGES)
         self._categories: Counter[Category] = Counter()
         self._turns: Counter[tuple[str, str, bool]] = Counter()
         self._metadata_only = 0
         self._inspected = 0
-        self._not_inspected: _First[NotInspected] = _First(_MAX_NOT_INSPECTED)
+        self._not_inspected: _First = _First(_MAX_NOT_INSPECTED)
 
     def add_cluster(
-        self, cluster: bytes, rows: Iterable[PlanRow], inspections: Mapping[bytes, Inspection]
+        self, cluster: bytes, files: Iterable[tuple[bytes, Change]], inspections: Mapping[bytes, Inspection]
     ) -> None:
         """Add the changes of one cluster: files first, then the objects of those that are inspected."""
         before: list[Located] = []
         after: list[Located] = []
         modified: dict[str, Level] = {}
-        for row in rows:
-            inspection = inspections.get(row.path)
+        for in_git, change in files:
+            inspection = inspections.get(in_git)
             if inspection is None or inspection.reason:
-                self._add_file(row, inspection.reason if inspection else self._reason)
+                self._add_file(in_git, change, inspection.reason if inspection else self._reason)
                 continue
             self._inspected += 1
-            path = row.path.decode(errors="replace")
+            path = in_git.decode(errors="replace")
             before += (Located(path, facts) for facts in inspection.before)
             after += (Located(path, facts) for facts in inspection.after)
-            if row.change == Change.MODIFIED:
+            if change == Change.MODIFIED:
                 modified[path] = Level.FORMATTING
         roles = objects.roles_of(one.facts for one in after)
-        for change in objects.compare(before, after):
-            self._add_object(cluster.decode(errors="replace"), change, roles)
-            if change.path in modified:
-                modified[change.path] = max(modified[change.path], change.level)
+        for one in objects.compare(before, after):
+            self._add_object(cluster.decode(errors="replace"), one, roles)
+            if one.path in modified:
+                modified[one.path] = max(modified[one.path], one.level)
         self._levels.update(level.name.lower() for level in modified.values())
 
-    def _add_file(self, row: PlanRow, reason: str) -> None:
+    def _add_file(self, in_git: bytes, change: Change, reason: str) -> None:
         """Count a file whose objects are not known by what its path says."""
-        place = place_of(row.path)
-        self._add(place.kind, place.namespace, row.change)
-        self._levels["not_inspected"] += row.change == Change.MODIFIED
-        path = _printable(row.path)
-        self._not_inspected.add((), NotInspected(path=path, reason=reason))
+        place = place_of(in_git)
+        self._add(place.kind, place.namespace, change)
+        self._levels["not_inspected"] += change == Change.MODIFIED
+        path = _printable(in_git)
+        self._not_inspected.add((), {"path": path, "reason": reason})
         if place.category:
-            change = SecurityChange(object="", path=path, change=row.change, category=place.category)
-            self._add_security_change(change)
+            fields = {"object": "", "path": path, "change": change, "category": place.category}
+            self._add_security_change(fields)
 
     def _add_object(self, cluster: str, change: ObjectChange, roles: objects.Roles) -> None:
         kind, namespace = change.identity.kind, change.identity.namespace
@@ -125,13 +123,13 @@ class _Summary:
             return
         name = _object_name(change)
         for image in objects.images(change):
-            found = ImageChange(
-                object=name,
-                path=_truncate(change.path),
-                container=_truncate(image.container),
-                before=_truncate(image.before),
-                after=_truncate(image.after),
-            )
+            found = {
+                "object": name,
+                "path": _truncate(change.path),
+                "container": _truncate(image.container),
+                "before": _truncate(image.before),
+                "after": _truncate(image.after),
+            }
             self._images.add((change.change == Change.ADDED, self._turn("images", change.path)), found)
         if (category := objects.category(change)) is None:
             return
@@ -139,29 +137,30 @@ class _Summary:
             self._metadata_only += 1
             return
         permissions, keys = objects.permissions(change, roles), objects.secret_keys(change)
-        found_change = SecurityChange(
-            object=name,
-            path=_truncate(change.path),
-            change=change.change,
-            category=category,
-            is_sensitive=permissions.is_sensitive,
-            granted=_limited(permissions.granted),
-            revoked=_limited(permissions.revoked),
-            keys_added=_limited(keys.added),
-            keys_removed=_limited(keys.removed),
-            keys_changed=_limited(keys.changed),
+        self._add_security_change(
+            {
+                "object": name,
+                "path": _truncate(change.path),
+                "change": change.change,
+                "category": category,
+                "is_sensitive": permissions.is_sensitive,
+                "granted": _limited(permissions.granted),
+                "revoked": _limited(permissions.revoked),
+                "keys_added": _limited(keys.added),
+                "keys_removed": _limited(keys.removed),
+                "keys_changed": _limited(keys.changed),
+            }
         )
-        self._add_security_change(found_change)
 
     def _add(self, kind: str, namespace: str, what: str) -> None:
         self._objects[what] += 1
         self._kinds.add(kind, what)
         self._namespaces.add(namespace, what)
 
-    def _add_security_change(self, change: SecurityChange) -> None:
-        self._categories[change.category] += 1
+    def _add_security_change(self, change: Fields) -> None:
+        self._categories[change["category"]] += 1
         weight = _weight(change)
-        turn = self._turn("security", change.path, sensitive=change.is_sensitive)
+        turn = self._turn("security", change["path"], sensitive=not weight[0])
         self._security.add((weight[0], turn, *weight[1:]), change)
 
     def _turn(self, what: str, path: str, *, sensitive: bool = False) -> int:
@@ -170,34 +169,34 @@ class _Summary:
         self._turns[key] += 1
         return self._turns[key] // _ITEMS_PER_TURN
 
-    def result(self) -> ChangeSummary:
+    def result(self) -> Fields:
         """Return the summary: each list in the order of importance, then truncated."""
-        return ChangeSummary(
-            objects=_count(self._objects),
-            kinds=self._kinds.most(),
-            namespaces=self._namespaces.most(),
-            modified_files=ModifiedFiles(**self._levels),
-            images=self._images.items,
-            more_images=self._images.more,
-            security_changes=self._security.items,
-            more_security_changes=self._security.more,
-            security_categories=dict(sorted(self._categories.items())),
-            security_metadata_only=self._metadata_only,
-            inspected=self._inspected,
-            not_inspected=self._not_inspected.items,
-            more_not_inspected=self._not_inspected.more,
-        )
+        return {
+            "objects": _count(self._objects),
+            "kinds": self._kinds.most(),
+            "namespaces": self._namespaces.most(),
+            "modified_files": dict(self._levels),
+            "images": self._images.items,
+            "more_images": self._images.more,
+            "security_changes": self._security.items,
+            "more_security_changes": self._security.more,
+            "security_categories": dict(sorted(self._categories.items())),
+            "security_metadata_only": self._metadata_only,
+            "inspected": self._inspected,
+            "not_inspected": self._not_inspected.items,
+            "more_not_inspected": self._not_inspected.more,
+        }
 
 
-class _First(Generic[T]):
+class _First:
     """The first ``limit`` items by weight, in constant memory; equal ones in the order of their arrival."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._count = 0
-        self._kept: list[tuple[tuple[int, ...], T]] = []
+        self._kept: list[tuple[tuple[int, ...], Fields]] = []
 
-    def add(self, weight: tuple[int, ...], item: T) -> None:
+    def add(self, weight: tuple[int, ...], item: Fields) -> None:
         self._count += 1
         self._kept.append((weight, item))
         if len(self._kept) >= 10 * self._limit:
@@ -207,9 +206,9 @@ class _First(Generic[T]):
         self._kept = sorted(self._kept, key=lambda one: one[0])[: self._limit]
 
     @property
-    def items(self) -> tuple[T, ...]:
+    def items(self) -> list[Fields]:
         self._truncate()
-        return tuple(item for _, item in self._kept)
+        return [item for _, item in self._kept]
 
     @property
     def more(self) -> int:
@@ -221,14 +220,14 @@ class _First(Generic[T]):
 _ORDER = tuple(Category)
 
 
-def _weight(change: SecurityChange) -> tuple[int, ...]:
+def _weight(change: Fields) -> tuple[int, ...]:
     """Rank changes: sensitive grants, other grants, changes that are not inspected, the rest, deletions."""
     return (
-        not change.is_sensitive,
-        not change.granted,
-        bool(change.object),
-        change.change == Change.DELETED,
-        _ORDER.index(change.category),
+        not change.get("is_sensitive"),
+        not change.get("granted"),
+        bool(change["object"]),
+        change["change"] == Change.DELETED,
+        _ORDER.index(change["category"]),
     )
 
 
@@ -243,7 +242,7 @@ class _Counts:
             name = OTHERS
         self._counts[name][what] += 1
 
-    def most(self) -> dict[str, Count]:
+    def most(self) -> dict[str, Fields]:
         """The names with the most changes."""
         ordered = heapq.nsmallest(
             _MAX_NAMES, self._counts, key=lambda name: (-self._counts[name].total(), name)
@@ -251,13 +250,13 @@ class _Counts:
         return {name: _count(self._counts[name]) for name in ordered}
 
 
-def _count(counts: Counter[str]) -> Count:
-    return Count(
-        added=counts[Change.ADDED],
-        modified=counts[Change.MODIFIED],
-        deleted=counts[Change.DELETED],
-        volatile=counts["volatile"],
-    )
+def _count(counts: Counter[str]) -> Fields:
+    return {
+        "added": counts[Change.ADDED],
+        "modified": counts[Change.MODIFIED],
+        "deleted": counts[Change.DELETED],
+        "volatile": counts["volatile"],
+    }
 
 
 def _object_name(change: ObjectChange) -> str:

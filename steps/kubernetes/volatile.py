@@ -7,9 +7,8 @@ apiVersion, kind, name and namespace are never volatile, and neither is a docume
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes.fields import EVERY_ITEM, Fields, Path, Treatment, edited, parse_path
 from steps.kubernetes.objects import mapping, text
@@ -24,8 +23,7 @@ _PROTECTED: frozenset[Path] = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What is volatile in objects of these kinds whose labels match the globs of ``labels``.
 
     ``kinds`` are globs: ``Kind`` of any group, ``Kind.group``, or ``Kind.`` of the core group.

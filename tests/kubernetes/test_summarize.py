@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from steps.core.changes import PlanRow
 from steps.core.git_objects import Change
+from steps.kubernetes.change_summary import ChangeSummary
 from steps.kubernetes.facts import facts_of
 from steps.kubernetes.objects import Unreadable, read_objects
 from steps.kubernetes.summarize import Inspection, summarize
-
-if TYPE_CHECKING:
-    from steps.kubernetes.change_summary import ChangeSummary
 
 Files = dict[str, str]
 
@@ -38,9 +33,9 @@ def summary(before: Files, after: Files) -> ChangeSummary:
         if old == new:
             continue
         change = Change.ADDED if old is None else Change.DELETED if new is None else Change.MODIFIED
-        rows.append(PlanRow(path.encode(), change, "a" * 40, 1))
+        rows.append((path.encode(), change))
         inspections[path.encode()] = inspection(old, new)
-    return summarize(rows, inspections)
+    return ChangeSummary.model_validate(summarize(rows, inspections))
 
 
 def joined(*documents: str) -> str:

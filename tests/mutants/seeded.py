@@ -1016,8 +1016,8 @@ MUTANTS = (
     ),
     Mutant(
         "inspection ignores its limit of bytes",
-        "steps/publishing/inspection.py::_Inspector._batches",
-        Replace("size > self._bytes_left", "False"),
+        "steps/publishing/inspection.py::_affordable",
+        Replace("sum(spent.values()) + sum(new.values()) <= budget.total_bytes", "True"),
         "tests/publishing/test_inspection.py::test_inspection_stops_at_each_limit",
     ),
 )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.clients.git.repository import Repository
-from steps.kubernetes.facts import facts_of
-from steps.publishing import inspection
-from steps.publishing.inspection import Budget, inspect_changes, inspect_published
+from steps.core import limits
+from steps.errors import TryAgain
+from steps.publishing import isolated
+from steps.publishing.inspection import inspect_changes, inspect_published
+from steps.publishing.isolated import Budget
 from steps.runtime import logs
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.reading import read
@@ -24,9 +26,21 @@ from tests.support.sync import CommandResult, Sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from steps.kubernetes.facts import Facts
-    from steps.kubernetes.objects import KubernetesObject
+    from steps.kubernetes.change_summary import ChangeSummary
     from tests.support.bucket import Bucket
+
+
+POD = b"kind: Pod\n"
+# libyaml takes a second for it, and it needs 14 MiB.
+SLOW = b"[" + b"[]," * 174_000 + b"]"
+
+
+def inspect_files(
+    sync: Sync, tmp_path: Path, files: dict[str, bytes], budget: Budget = isolated.DEFAULT
+) -> ChangeSummary:
+    scratch = tmp_path / "scratch.git"
+    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
+        return inspect_changes(repository, "x/", commit_files(scratch, dict(files)), budget=budget)
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +90,9 @@ def test_inspection_is_empty_if_git_fails(
     bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
     assert sync().exit == 0
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert inspect_published(repository, "clusterbackup/", "0" * 40) == {}
+        found = inspect_published(repository, "clusterbackup/", "0" * 40)
+    assert isinstance(found, str)
+    assert "bad object" in found
     assert "Failed to inspect the changes" in capsys.readouterr().out
 
 
@@ -84,7 +100,8 @@ def test_inspection_is_empty_after_an_unexpected_error(
     sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        assert inspect_published(repository, "clusterbackup/", "no process can be given a \0") == {}
+        found = inspect_published(repository, "clusterbackup/", "no process can be given a \0")
+    assert found == "git-sync failed to inspect it (ValueError)"
     outcome = CommandResult(0, capsys.readouterr().out).of("git_diff", "warning")
     assert [(line["message"], line["error"]) for line in outcome] == [
         ("Failed to inspect all changes", "ValueError")
@@ -102,28 +119,48 @@ def test_inspection_names_unreadable_files_and_stops_at_its_deadline(sync: Sync,
             for pod in pods
         )
         found = inspect_changes(repository, "x/", oid)
-        images = [one.containers[0].image for one in found[b"east/shop/Pod/a.yaml"].after]
-        assert images == ["c"]
-        assert found[b"east/shop/Pod/b.yaml"].reason == "contains a YAML directive"
-        assert inspect_changes(repository, "x/", oid, budget=Budget(seconds=0)) == {}
+        assert [(one.before, one.after) for one in found.images] == [("b", "c")]
+        (other,) = found.not_inspected
+        assert (other.path, other.reason) == ("east/shop/Pod/b.yaml", "contains a YAML directive")
+        with pytest.raises(TryAgain, match="the inspection took too long"):
+            inspect_changes(repository, "x/", oid, budget=Budget(seconds=0))
 
 
-def test_file_that_cannot_be_inspected_does_not_hide_the_others(
+def test_file_that_takes_too_long_does_not_hide_the_others(
     sync: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(one: KubernetesObject) -> Facts:
-        if one.identity.name == "bad":
-            raise RecursionError
-        return facts_of(one)
+    monkeypatch.setattr(limits, "INSPECTED_FILE_SECONDS", 0.3)
+    found = inspect_files(sync, tmp_path, {"x/e/bad.yaml": SLOW, "x/e/good.yaml": POD, "x/e/z.yaml": POD})
+    assert [(one.path, one.reason) for one in found.not_inspected] == [
+        ("e/bad.yaml", "takes more than 0.3 s to read")
+    ]
+    assert found.inspected == 2
 
-    monkeypatch.setattr(inspection, "facts_of", broken)
-    scratch = tmp_path / "scratch.git"
-    with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
-        pod = "kind: Pod\nmetadata: {{name: {}}}\n"
-        oid = commit_files(scratch, {f"x/e/{n}.yaml": pod.format(n).encode() for n in ("bad", "good")})
-        found = inspect_changes(repository, "x/", oid)
-    assert found[b"e/bad.yaml"].reason == "git-sync failed to read it (RecursionError)"
-    assert len(found[b"e/good.yaml"].after) == 1
+
+def test_file_that_needs_too_much_memory_does_not_hide_the_others(sync: Sync, tmp_path: Path) -> None:
+    budget = Budget(memory_bytes=40 * 2**20)
+    found = inspect_files(sync, tmp_path, {"x/e/bad.yaml": SLOW, "x/e/good.yaml": POD}, budget)
+    (bad,) = found.not_inspected
+    assert bad.path == "e/bad.yaml"
+    assert bad.reason in {
+        "git-sync failed to read it (MemoryError)",
+        "the process that inspects files failed (exit status 1)",
+    }
+    assert found.inspected == 1
+
+
+def test_run_succeeds_if_the_inspection_crashes(
+    sync: Sync, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "_PROGRAM", "import os\nos.abort()\n")
+    bucket.put("clusterbackup/east/shop/Role/a.yaml", b"kind: Pod\n")
+    outcome = sync()
+    assert outcome.exit == 0
+    (warning,) = outcome.of("git_diff", "warning")
+    assert warning["error"] == "the process that inspects files was killed (SIGABRT)"
+    changes = sync.state["last_run"]["changes"]
+    assert [one["reason"] for one in changes["not_inspected"]] == [warning["error"]]
+    assert [one["path"] for one in changes["security_changes"]] == ["east/shop/Role/a.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +172,7 @@ def test_inspection_stops_at_each_limit(budget: Budget, sync: Sync, tmp_path: Pa
         pod = b"kind: Pod\nspec: {containers: [{name: a, image: %d}]}\n"
         files = {f"x/east/shop/Pod/{n}.yaml": pod % n for n in range(5)}
         oid = commit_files(scratch, files)
-        assert len(inspect_changes(repository, "x/", oid, budget=budget)) == 1
+        assert inspect_changes(repository, "x/", oid, budget=budget).inspected == 1
 
 
 def test_many_changes_of_one_cluster_leave_room_for_another(sync: Sync, tmp_path: Path) -> None:
@@ -146,8 +183,8 @@ def test_many_changes_of_one_cluster_leave_room_for_another(sync: Sync, tmp_path
         }
         oid = commit_files(scratch, files)
         found = inspect_changes(repository, "x/", oid, budget=Budget(files=200))
-    assert b"bb/a.yaml" in found
-    assert len(found) == 200
+    assert found.inspected == 200
+    assert found.kinds["Pod"].added == 1
 
 
 def test_inspection_fetches_old_versions_of_inspected_files_only(

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import threading
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from steps.clients.git.errors import MESSAGES, git_error
 from steps.core.limits import GIT_OUTPUT_BYTES
@@ -133,8 +133,17 @@ class Git:
         self._check(arguments, process.returncode, err, Operation.GIT_COMMIT)
 
     @contextlib.contextmanager
+    def source(self, *arguments: str, stdin: BinaryIO) -> Iterator[IO[bytes]]:
+        """Run git while another process reads its output; its exit status does not matter.
+
+        ``stdin`` is a file.
+        """
+        with self._process(arguments, {}, stdin=stdin) as (process, _):
+            yield cast("IO[bytes]", process.stdout)
+
+    @contextlib.contextmanager
     def _process(
-        self, arguments: tuple[str, ...], variables: Mapping[str, str], *, stdin: bool
+        self, arguments: tuple[str, ...], variables: Mapping[str, str], *, stdin: bool | BinaryIO
     ) -> Iterator[_Running]:
         """Start git in its own process group; kill the group when the block ends, however it ends."""
         process: subprocess.Popen[bytes] | None = None
@@ -143,7 +152,7 @@ class Git:
                 started = gitpython.Git(self.directory).execute(
                     ["git", "--literal-pathspecs", *arguments],
                     as_process=True,
-                    istream=subprocess.PIPE if stdin else None,
+                    istream=subprocess.PIPE if stdin is True else stdin or None,
                     env={**self._environment, **variables},
                     start_new_session=True,
                     pass_fds=self._descriptors,
