@@ -14,6 +14,7 @@ import trustme
 from steps.runtime import redaction
 from tests.support import environment
 from tests.support.bucket import Bucket, new_bucket
+from tests.support.first_sync import first_sync
 from tests.support.gitserver import http_git_server
 from tests.support.proxy import S3FaultProxy, fault_proxy
 from tests.support.repositories import bare_repository
@@ -95,10 +96,9 @@ def faulty(proxy: S3FaultProxy, sync: Sync) -> Sync:
 
 
 @pytest.fixture
-def synced(sync: Sync, bucket: Bucket) -> None:
+def synced(sync: Sync) -> None:
     """The objects FIRST in the bucket and in Git."""
-    bucket.put_many(FIRST)
-    assert sync().exit == 0
+    first_sync(sync, FIRST)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bucket import new_bucket
+from tests.support.first_sync import first_sync
 from tests.support.repositories import commit_files, contents, message, sha
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ WEST = "clusterbackup/west/"
 
 
 @pytest.fixture(autouse=True)
-def synced(sync: Sync, bucket: Bucket) -> None:
+def synced(sync: Sync) -> None:
     """Commit the objects of the bucket to Git."""
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
 
 
 def empty(bucket: Bucket, prefix: str = WEST) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.soak.family import Counts, Family, endless
 from tests.soak.forked import Forked
 from tests.soak.oracle import Unsafe
+from tests.support.rowfiles import seal
 
 if TYPE_CHECKING:
     import random
@@ -237,17 +236,9 @@ def _nonsense(path: Path, choice: random.Random) -> None:
 
 
 def _seal(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
-    """Rewrite a row file with changed rows and the matching checksum (see docs/contracts.md)."""
-    try:
-        header, *rows, tail = path.read_bytes().splitlines(keepends=True)
-        footer = json.loads(tail)
-        footer["rows"] = len(rows := change(rows))
-        crc = zlib.crc32(b"".join([header, *rows]))
-        more = json.dumps([footer["rows"], footer["footer"]], sort_keys=True).encode()
-        footer["crc32"] = zlib.crc32(more, crc)
-    except (ValueError, TypeError, KeyError):
-        return  # not a row file
-    path.write_bytes(b"".join([header, *rows, json.dumps(footer).encode(), b"\n"]))
+    """Rewrite a row file with changed rows."""
+    if (content := seal(path.read_bytes(), change)) is not None:
+        path.write_bytes(content)
 
 
 _WAYS: dict[str, Callable[[Path, random.Random], None]] = {

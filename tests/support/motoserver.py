@@ -5,12 +5,16 @@ Arguments: none for HTTP, or the certificate chain and the private key (PEM file
 """
 
 import logging
+import pickle
 import sys
 from typing import Any
 
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server import werkzeug_app
 from moto.moto_server.utilities import RegexConverter
+from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
 
 
 class _AnyCharacter(RegexConverter):
@@ -21,11 +25,35 @@ class _AnyCharacter(RegexConverter):
         self.regex = f"(?s:{self.regex})"
 
 
+class _Seeding:
+    """Also serves /-/seed: it stores many objects with one request (see tests.support.bucket).
+
+    The objects are those that PUT stores. A PUT takes 1.8 ms, and most requests of the tests would be PUTs.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] != "/-/seed":
+            return self.application(environ, start_response)
+        target, objects, source = pickle.loads(Request(environ).get_data())
+        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        acl = backend.get_bucket(target).acl
+        for key, body in objects.items():
+            backend.put_object(target, key, body).set_acl(acl)
+        for old in backend.get_bucket(source).keys.values() if source else ():
+            new = backend.put_object(target, old.name, old.value)
+            new.set_acl(acl)
+            new.last_modified = old.last_modified
+        return Response()(environ, start_response)
+
+
 def main(certificate: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     vars(werkzeug_app)["RegexConverter"] = _AnyCharacter
     # Not moto's dispatcher, which tries two hundred patterns per request to find S3.
-    application = werkzeug_app.create_backend_app("s3")
+    application = _Seeding(werkzeug_app.create_backend_app("s3"))
     server = make_server(
         "127.0.0.1",
         0,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 GITLINK = "160000"
 
@@ -62,11 +66,25 @@ def bare_repository(path: Path, *, partial_clone: bool = True) -> Path:
 
     `partial_clone` enables `--filter` and fetches of objects by id on the server.
     """
-    path.mkdir(parents=True)
-    git(path, "init", "--quiet", "--bare", "--initial-branch=main")
+    shutil.copytree(_new_repository(partial_clone=partial_clone), path)
+    return path
+
+
+@cache
+def _new_repository(*, partial_clone: bool) -> Path:
+    """Create the repository that is copied: a copy takes a tenth of the time of these four processes.
+
+    Without `receive.autogc`, a push starts two processes less.
+    """
+    folder = Path(mkdtemp(prefix="git-sync-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "new.git"
+    (path / "hooks").mkdir(parents=True)
+    git(path, "init", "--quiet", "--bare", "--initial-branch=main", "--template=")
     allowed = "true" if partial_clone else "false"
     git(path, "config", "uploadpack.allowFilter", allowed)
     git(path, "config", "uploadpack.allowAnySHA1InWant", allowed)
+    git(path, "config", "receive.autogc", "false")
     return path
 
 
@@ -94,9 +112,9 @@ def commit_files(
     """
     ref = f"refs/heads/{branch}"
     identity = f"Someone Else <someone@example.com> {when} +0000"
-    parts = [f"commit {ref}\nauthor {identity}\ncommitter {identity}\n".encode()]
+    parts = [f"commit {ref}\nmark :1\nauthor {identity}\ncommitter {identity}\n".encode()]
     parts.append(_data(message.encode()))
-    if git(repository, "for-each-ref", ref):
+    if (repository / ref).is_file() or git(repository, "for-each-ref", ref):
         parts.append(f"from {ref}^0\n".encode())
     parts += [b"D " + _quoted(path) + b"\n" for path, value in files.items() if value is None]
     for path, value in files.items():
@@ -107,8 +125,9 @@ def commit_files(
             parts.append(b"M 160000 " + content + b" " + _quoted(path) + b"\n")
         else:
             parts.append(f"M {mode} inline ".encode() + _quoted(path) + b"\n" + _data(content))
-    git(repository, "fast-import", "--quiet", "--date-format=raw", stdin=b"".join(parts))
-    return sha(repository, branch)
+    parts.append(b"get-mark :1\n")
+    out = git(repository, "fast-import", "--quiet", "--date-format=raw", stdin=b"".join(parts))
+    return out.decode().strip()
 
 
 def _data(content: bytes) -> bytes:

@@ -33,7 +33,8 @@ _VERSITYGW = "v1.8.0"
 class S3Server:
     """Address and credentials of a server.
 
-    `ca_file` is the PEM file to trust; None unless `secure`.
+    `ca_file` is the PEM file to trust; None unless `secure`. `copies_buckets` is whether it can store many
+    objects with one request (only moto with tests.support.motoserver).
     """
 
     endpoint: str
@@ -41,6 +42,7 @@ class S3Server:
     secret_key: str = field(default=_SECRET_KEY, repr=False)
     secure: bool = False
     ca_file: Path | None = None
+    copies_buckets: bool = False
 
     @property
     def url(self) -> str:
@@ -67,6 +69,7 @@ def moto_server(*, tls: trustme.CA | None = None) -> Iterator[S3Server]:
                 endpoint=match[1],
                 secure=tls is not None,
                 ca_file=None if tls is None else folder / "ca.pem",
+                copies_buckets=True,
             )
 
 
