@@ -17,6 +17,7 @@ import pytest
 
 from steps.cli import invoke
 from tests.support.faults import Hang, Reset, when
+from tests.support.first_sync import first_sync
 from tests.support.repositories import branches, contents
 
 if TYPE_CHECKING:
@@ -237,9 +238,8 @@ def test_single_steps_exit_30_while_work_dir_is_locked(sync: Sync, bucket: Bucke
         assert sync("publish").exit == 30
 
 
-def test_second_run_in_work_dir_exits_30_and_names_the_first(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_second_run_in_work_dir_exits_30_and_names_the_first(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     with (sync.work_dir / ".git-sync" / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = sync()
@@ -317,16 +317,14 @@ def test_report_of_an_old_run_keeps_the_newer_state(sync: Sync, bucket: Bucket) 
     assert after["counters"]["runs"] == 2
 
 
-def test_run_with_a_mistyped_prefix_keeps_the_last_success(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_run_with_a_mistyped_prefix_keeps_the_last_success(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     assert sync(MINIO_PREFIX="wrong/").exit == 20
     assert sync("health").exit == 0
 
 
-def test_run_rejects_and_keeps_a_damaged_state(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_run_rejects_and_keeps_a_damaged_state(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     state = sync.work_dir / "sync-metadata.json"
     whole = state.read_text()
     for damaged in (
@@ -341,9 +339,8 @@ def test_run_rejects_and_keeps_a_damaged_state(sync: Sync, bucket: Bucket) -> No
         assert state.read_text() == damaged
 
 
-def test_run_to_another_branch_resets_the_last_success(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_run_to_another_branch_resets_the_last_success(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     first = sync.state
     assert sync(CLUSTERS="east", GIT_BRANCH="other").exit == 0
     second = sync.state
@@ -356,9 +353,8 @@ def test_run_to_another_branch_resets_the_last_success(sync: Sync, bucket: Bucke
 # -- state and health ---------------------------------------------------------------------------------
 
 
-def test_state_counts_every_run_once(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_state_counts_every_run_once(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     assert sync("report").exit == 0, "a report that is retried"
     assert sync(MINIO_ENDPOINT="127.0.0.1:1").exit == 30
     counters = sync.state["counters"]
@@ -366,8 +362,7 @@ def test_state_counts_every_run_once(sync: Sync, bucket: Bucket) -> None:
 
 
 def test_run_with_a_mistyped_bucket_keeps_the_last_success(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     before = sync.state
     assert sync(MINIO_BUCKET="no-such-bucket").exit == 40
     after = sync.state
@@ -376,11 +371,8 @@ def test_run_with_a_mistyped_bucket_keeps_the_last_success(sync: Sync, bucket: B
     assert sync(MINIO_BUCKET=bucket.name).exit == 0
 
 
-def test_failed_run_is_counted_and_keeps_the_last_success(
-    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
-) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+def test_failed_run_is_counted_and_keeps_the_last_success(faulty: Sync, proxy: S3FaultProxy) -> None:
+    first_sync(faulty, OBJECTS)
     success = faulty.state["last_success"]
     proxy.install(lambda _: Reset())
     assert faulty().exit == 30

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from steps.contracts import State
 from steps.reporting.metrics import exposition
 from steps.runtime.settings.reading import read
+from tests.support.first_sync import first_sync
 from tests.support.process import free_port
 from tests.support.receiver import Receiver, receiver
 from tests.support.results import NOON
@@ -79,9 +80,8 @@ def test_served_metrics_are_overdue_before_the_first_success() -> None:
     assert "git_sync_overdue" not in exposition(settings, None)[0].decode()
 
 
-def test_required_metrics_have_the_required_names_and_no_labels(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST)
-    assert sync().exit == 0
+def test_required_metrics_have_the_required_names_and_no_labels(sync: Sync) -> None:
+    first_sync(sync, EAST)
     text = exposition(read(sync.settings).http, State.model_validate(sync.state))[0].decode()
     for line in (
         "# TYPE git_sync_duration_seconds histogram",
@@ -102,8 +102,7 @@ def test_required_metrics_have_the_required_names_and_no_labels(sync: Sync, buck
 
 
 def test_metrics_are_cumulative_over_the_runs_of_one_state(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST)
-    assert sync().exit == 0
+    first_sync(sync, EAST)
     first = exposed(sync)
     bucket.put_many({"clusterbackup/east/shop/0.yaml": b"changed", "clusterbackup/west/a/b.yaml": b"new"})
     bucket.delete("clusterbackup/east/shop/1.yaml")
@@ -146,9 +145,8 @@ def test_metrics_are_cumulative_over_the_runs_of_one_state(sync: Sync, bucket: B
     assert at("push_attempts_total") == 2
 
 
-def test_run_duration_is_the_sum_of_the_step_durations(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST)
-    assert sync().exit == 0
+def test_run_duration_is_the_sum_of_the_step_durations(sync: Sync) -> None:
+    first_sync(sync, EAST)
     run = sync.state["last_run"]
     assert list(run["step_seconds"]) == ["discover", "download", "detect", "publish"]
     values = exposed(sync)
@@ -157,8 +155,7 @@ def test_run_duration_is_the_sum_of_the_step_durations(sync: Sync, bucket: Bucke
 
 
 def test_cluster_in_neither_bucket_nor_git_has_no_series(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST | {"clusterbackup/west/a/b.yaml": b"x"})
-    assert sync().exit == 0
+    first_sync(sync, EAST | {"clusterbackup/west/a/b.yaml": b"x"})
     bucket.delete("clusterbackup/west/a/b.yaml")
     assert sync(CLUSTER_VANISHED="delete").exit == 0
     assert exposed(sync)["git_sync_cluster_missing", "west"] == 1
@@ -170,9 +167,8 @@ def test_cluster_in_neither_bucket_nor_git_has_no_series(sync: Sync, bucket: Buc
     assert not {name for name, label in exposed(sync) if label.endswith("west")}
 
 
-def test_listed_timestamp_is_kept_until_the_next_listing_of_the_cluster(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST | {"clusterbackup/west/a/b.yaml": b"x"})
-    assert sync().exit == 0
+def test_listed_timestamp_is_kept_until_the_next_listing_of_the_cluster(sync: Sync) -> None:
+    first_sync(sync, EAST | {"clusterbackup/west/a/b.yaml": b"x"})
     first = exposed(sync)
     listed, newest = (f"git_sync_cluster_{what}_timestamp_seconds" for what in ("listed", "newest_object"))
     listing = datetime.fromisoformat(sync.state["listed"]["east"]).timestamp()
@@ -264,8 +260,7 @@ def test_repeated_report_counts_nothing_twice(pushing: Sync, gateway: Receiver) 
 
 
 def test_failure_that_is_reported_twice_counts_once(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST)
-    assert sync().exit == 0
+    first_sync(sync, EAST)
     for key in EAST:
         bucket.delete(key)
     assert sync().exit == 20
@@ -406,16 +401,14 @@ def test_cluster_name_cannot_forge_a_metric(sync: Sync, bucket: Bucket) -> None:
     assert clusters == {name.replace("\\", "")}
 
 
-def test_long_cluster_names_stay_distinct(sync: Sync, bucket: Bucket) -> None:
+def test_long_cluster_names_stay_distinct(sync: Sync) -> None:
     names = {f"{'x' * 220}-{which}" for which in ("a", "b")}
-    bucket.put_many({f"clusterbackup/{name}/a.yaml": b"x" for name in names})
-    assert sync().exit == 0
+    first_sync(sync, {f"clusterbackup/{name}/a.yaml": b"x" for name in names})
     assert {label for metric, label in exposed(sync) if metric == "git_sync_cluster_files"} == names
 
 
-def test_state_has_the_values_of_the_metrics(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(EAST)
-    assert sync().exit == 0
+def test_state_has_the_values_of_the_metrics(sync: Sync) -> None:
+    first_sync(sync, EAST)
     state = json.loads((sync.work_dir / "sync-metadata.json").read_text())
     assert state["consecutive_failures"] == 0
     assert state["clusters"]["east"]["added"] == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.support.first_sync import first_sync
 from tests.support.served import serving
 
 if TYPE_CHECKING:
@@ -13,9 +14,8 @@ if TYPE_CHECKING:
 OBJECTS = {"clusterbackup/east/shop/a.yaml": b"a", "clusterbackup/west/shop/b.yaml": b"b"}
 
 
-def test_health_answers_503_after_health_max_age(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_health_answers_503_after_health_max_age(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     with serving(sync, HEALTH_MAX_AGE="0s") as served:
         health = served.get("/health")
         assert health.status == 503
@@ -24,9 +24,8 @@ def test_health_answers_503_after_health_max_age(sync: Sync, bucket: Bucket) -> 
         assert "Unhealthy" in served.get("/").text
 
 
-def test_metrics_have_the_requested_format(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_metrics_have_the_requested_format(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     with serving(sync) as served:
         assert served.get("/metrics").headers["content-type"].startswith("text/plain; version=")
         asked = served.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
@@ -51,9 +50,8 @@ def test_pages_show_hostile_names_as_text(sync: Sync, bucket: Bucket) -> None:
         assert r"a\u202e\nb.yaml" in served.get("/report").text
 
 
-def test_every_path_answers_503_for_a_damaged_state(sync: Sync, bucket: Bucket) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_every_path_answers_503_for_a_damaged_state(sync: Sync) -> None:
+    first_sync(sync, OBJECTS)
     good = (sync.work_dir / "sync-metadata.json").read_text()
     (sync.work_dir / "sync-metadata.json").write_text("{")
     with serving(sync) as served:

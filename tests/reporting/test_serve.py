@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.faults import Hang, when
+from tests.support.first_sync import first_sync
 from tests.support.idle import descriptors, idle_clients
 from tests.support.process import await_port, free_port
 from tests.support.served import DEADLINE_SECONDS, get, serving
@@ -79,8 +80,7 @@ def test_serve_exits_40_if_its_port_is_unavailable(port: str, sync: Sync) -> Non
 
 
 def test_run_serves_until_it_ends(faulty: Sync, bucket: Bucket, proxy: S3FaultProxy) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     bucket.put("clusterbackup/east/shop/a.yaml", b"changed")
     proxy.install(when(lambda request: request.is_get, Hang(60)))
     port = free_port()

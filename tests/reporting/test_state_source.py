@@ -18,6 +18,7 @@ from steps.reporting.state_source import LastReading, Reading, StateFile
 from steps.workdir.files import write_document
 from tests.support.bucket import new_bucket
 from tests.support.faults import Hang, when
+from tests.support.first_sync import first_sync
 from tests.support.process import free_port
 from tests.support.results import state
 from tests.support.served import DEADLINE_SECONDS, serving
@@ -56,11 +57,8 @@ def remote(sync: Sync, artifacts: Bucket) -> Sync:
     )
 
 
-def test_health_and_serve_read_the_state_from_s3(
-    sync: Sync, remote: Sync, bucket: Bucket, artifacts: Bucket
-) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_health_and_serve_read_the_state_from_s3(sync: Sync, remote: Sync, artifacts: Bucket) -> None:
+    first_sync(sync, OBJECTS)
     result = remote("health")
     assert result.exit == 1
     assert "sync-metadata.json does not exist" in result.errors
@@ -208,10 +206,9 @@ def until(condition: Callable[[], bool]) -> bool:
 
 
 def test_serve_answers_with_the_last_state_while_s3_hangs(
-    sync: Sync, remote: Sync, bucket: Bucket, artifacts: Bucket, proxy: S3FaultProxy
+    sync: Sync, remote: Sync, artifacts: Bucket, proxy: S3FaultProxy
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     artifacts.put(remote.settings["STATE_KEY"], (sync.work_dir / "sync-metadata.json").read_bytes())
     with serving(remote, STATE_ENDPOINT=proxy.server.endpoint) as served:
         assert served.get("/health").json["stale"] is False

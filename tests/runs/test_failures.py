@@ -14,6 +14,7 @@ import pytest
 from steps import download
 from steps.workdir.files import remove
 from tests.support.faults import Change, Cut, Reset, Status, forbid, nth, times, when
+from tests.support.first_sync import first_sync
 from tests.support.repositories import branches, commit_files, contents, message, sha
 
 if TYPE_CHECKING:
@@ -211,8 +212,7 @@ def test_listing_that_always_fails_costs_4_requests_per_attempt(
 def test_absence_check_that_always_fails_costs_4_requests_per_attempt(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     bucket.delete(ONE)
     proxy.clear()
     proxy.install(when(lambda request: request.method == "HEAD", Status(503, "SlowDown")))
@@ -235,8 +235,7 @@ def test_download_removes_the_files_of_the_last_run_before_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Otherwise a retry could use these files, or lose new ones to a removal under way."""
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     started, finished = [], []
 
     def slow_remove(path: Path) -> None:
@@ -257,10 +256,9 @@ def test_download_removes_the_files_of_the_last_run_before_it_ends(
 
 
 def test_download_reports_files_of_the_last_run_that_it_cannot_remove(
-    faulty: Sync, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    faulty: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
 
     def failing_remove(path: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
@@ -496,8 +494,7 @@ def test_listing_with_unencoded_plus_signs_exits_10(
 def test_object_missing_from_a_listing_is_requested_before_it_is_deleted(
     faulty: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     first = sorted(key for key in OBJECTS if key.startswith(EAST))[0]
     proxy.install(when(listing_of(EAST), body(without_first_key)))
     result = faulty()
@@ -532,8 +529,7 @@ def test_etags_other_than_md5_are_accepted_and_logged(
 def test_object_whose_etag_alone_is_not_its_md5_is_damaged_unless_it_is_encrypted(
     header: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     key, other = f"{EAST}default/object-3.yaml", "0" * 32
     etag = bucket.request("HEAD", key).headers["etag"].strip('"')
     proxy.install(

@@ -11,6 +11,7 @@ from steps.discover import _find_names
 from steps.runtime.settings.reading import read
 from tests.scale.server import Objects, Server
 from tests.support.faults import Change, nth
+from tests.support.first_sync import first_sync
 from tests.support.repositories import commit_files, contents, message, sha, tree
 
 if TYPE_CHECKING:
@@ -29,10 +30,9 @@ MANY = {f"clusterbackup/m/shop/{number:02}.yaml": b"x" * 100 for number in range
 
 
 @pytest.fixture(autouse=True)
-def synced(sync: Sync, bucket: Bucket) -> None:
+def synced(sync: Sync) -> None:
     """Commit a few objects of each cluster."""
-    bucket.put_many(FEW | {"clusterbackup/m/shop/00.yaml": b"x" * 100})
-    assert sync().exit == 0
+    first_sync(sync, FEW | {"clusterbackup/m/shop/00.yaml": b"x" * 100})
 
 
 def upload_many(bucket: Bucket) -> None:

@@ -17,6 +17,7 @@ import pytest
 from steps.core import limits
 from tests.support.echo import echo
 from tests.support.faults import Change, Status, nth, when
+from tests.support.first_sync import first_sync
 from tests.support.loopback import LoopbackHandler, LoopbackServer
 from tests.support.repositories import commit_files, contents, git, message, tree
 from tests.support.trickle import HEADERS, trickling
@@ -109,8 +110,7 @@ def test_expired_credentials_during_a_download_fail_the_cluster(
 def test_absence_is_proven_by_a_listing_where_head_is_not_allowed(
     status: int, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     bucket.delete(KEY)
     proxy.install(when(lambda r: r.method == "HEAD" and r.key != "", Status(status, "Denied")))
     assert faulty().exit == 0
@@ -118,10 +118,9 @@ def test_absence_is_proven_by_a_listing_where_head_is_not_allowed(
 
 
 def test_absence_is_not_proven_if_the_listing_contains_the_object(
-    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+    faulty: Sync, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     incomplete = Change(body=lambda xml: re.sub(rb"<Contents><Key>[^<]*object-3.*?</Contents>", b"", xml))
     proxy.install(
         when(lambda r: r.method == "HEAD" and r.key != "", Status(403, "Denied")),
@@ -266,8 +265,7 @@ def redirect(to: str) -> Change:
 def test_s3_client_follows_no_redirect(
     method: str, faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     with echo() as other:
         other.status, other.headers, other.body = 200, {"ETag": '"abc-2"'}, "of another host\n"
         to = redirect(f"{other.url}/elsewhere")
@@ -325,8 +323,7 @@ def test_key_with_too_many_levels_is_quarantined_and_opens_no_file_descriptor(
 def test_cluster_with_more_paths_in_git_than_max_objects_is_skipped_and_the_others_continue(
     sync: Sync, bucket: Bucket, repository: Path, proxy: S3FaultProxy
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     many = {f"{EAST}planted/{number:03}": b"x" for number in range(300)}
     commit_files(repository, many)
     bucket.put("clusterbackup/north/new.yaml", b"new")
@@ -402,8 +399,7 @@ def tree_of(repository: Path, *entries: tuple[str, str, str]) -> str:
 def test_damaged_tree_of_a_cluster_does_not_stop_the_others(
     names: tuple[str, ...], sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    bucket.put_many({f"clusterbackup/{name}/x.yaml": b"1" for name in ("east", "west")})
-    assert sync().exit == 0
+    first_sync(sync, {f"clusterbackup/{name}/x.yaml": b"1" for name in ("east", "west")})
     blob = tree(repository)["clusterbackup/east/x.yaml"].sha
     clusters = {
         line.split()[3]: line.split()[2]

@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 _FIRST: dict[Hashable, _Copy] = {}
 
 # The settings in which the syncs of two tests differ.
-_NAMES = ("MINIO_BUCKET", "GIT_REPOSITORY", "WORK_DIR")
+_NAMES = ("MINIO_ENDPOINT", "MINIO_BUCKET", "GIT_REPOSITORY", "WORK_DIR")
 
 
 def first_sync(sync: Sync, objects: Mapping[str, bytes]) -> None:
-    """Put `objects` in the empty bucket, and sync them to the empty repository.
+    """Put `objects` in the empty bucket, and sync them to the empty repository over file://.
 
     Only the first call with the same objects and settings runs git-sync. Other calls copy its bucket,
     repository and volume, and replace the names. The copied objects, commit and run keep their times.
     """
+    assert sync.settings["GIT_REPOSITORY"] == f"file://{sync.repository}"
+    assert sync.bucket.server.copies_buckets
     key = _key(sync, objects)
     if (first := _FIRST.get(key)) is not None:
         first.copy_to(sync)
         return
     sync.bucket.put_many(objects)
     assert sync().exit == 0
-    if sync.bucket.server.copies_buckets:
-        _FIRST[key] = _Copy.of(sync)
+    _FIRST[key] = _Copy.of(sync)
 
 
 def _key(sync: Sync, objects: Mapping[str, bytes]) -> Hashable:

@@ -14,6 +14,7 @@ from steps.workdir.rowfile import RowFile, read_rows, write_rows
 from steps.workdir.rows import BaselineHeader, BaselineRow, TipHeader
 from tests.support.bucket import new_bucket
 from tests.support.faults import Change, nth
+from tests.support.first_sync import first_sync
 from tests.support.gitserver import http_git_server
 from tests.support.repositories import bare_repository, commit_files, contents, git, sha, tree
 from tests.support.steps import forget_last_push
@@ -91,10 +92,9 @@ def test_cache_has_the_id_of_the_tree_in_git(sync: Sync, bucket: Bucket, reposit
 
 
 def test_lost_cache_costs_the_downloads_of_its_cluster(
-    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+    faulty: Sync, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     cache_of(faulty, "west").unlink()
     tip = sha(repository)
     proxy.clear()
@@ -121,9 +121,8 @@ def test_rewritten_object_is_fetched_once(faulty: Sync, bucket: Bucket, proxy: S
 # -- changes by others ----------------------------------------------------------------------------
 
 
-def test_push_by_others_between_two_runs_is_noticed(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_push_by_others_between_two_runs_is_noticed(sync: Sync, repository: Path) -> None:
+    first_sync(sync, OBJECTS)
     commit_files(repository, {f"{EAST}ns-1/object-1.yaml": b"edited", f"{WEST}stray.yaml": b"stray"})
     for _ in range(2):
         assert sync().exit == 0
@@ -131,8 +130,7 @@ def test_push_by_others_between_two_runs_is_noticed(sync: Sync, bucket: Bucket, 
 
 
 def test_reset_or_deleted_branch_is_noticed(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     first = sha(repository)
     bucket.put(f"{EAST}new.yaml", b"new")
     assert sync().exit == 0
@@ -155,8 +153,7 @@ def test_cache_has_no_tree_id_after_others_committed_the_same_changes(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     """The new plan is empty and the caches are new, so they do not match the base."""
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     base = sha(repository)
     change = {f"{EAST}ns-1/object-1.yaml": b"changed", f"{EAST}new.yaml": b"new"}
     bucket.put_many(change)
@@ -172,8 +169,7 @@ def test_cache_has_no_tree_id_after_others_committed_the_same_changes(
 def test_repeated_publish_after_a_push_by_others_does_not_use_their_tree(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     bucket.put(f"{EAST}ns-1/object-1.yaml", b"changed")
     plan_run(sync, "a")
     assert sync("publish", "--run-id", "a").exit == 0
@@ -203,8 +199,7 @@ def test_next_run_commits_deferred_changes(sync: Sync, bucket: Bucket, tmp_path:
 
 
 def test_cache_matches_no_tree_after_refused_deletions(sync: Sync, bucket: Bucket, repository: Path) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     for key in list(OBJECTS)[:6]:
         bucket.delete(key)
     for _ in range(2):
@@ -244,8 +239,7 @@ def test_any_mixture_of_old_caches_leads_to_the_content_of_the_bucket(
 
 @pytest.mark.parametrize("name", ["tip", "cache/east"])
 def test_flipped_bit_in_a_cache_does_no_harm(sync: Sync, bucket: Bucket, repository: Path, name: str) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     intact = (sync.work_dir / ".git-sync" / name).read_bytes()
     for step, place in enumerate(range(3, len(intact), len(intact) // 9)):
         damaged = bytearray((sync.work_dir / ".git-sync" / name).read_bytes())
@@ -259,10 +253,9 @@ def test_flipped_bit_in_a_cache_does_no_harm(sync: Sync, bucket: Bucket, reposit
 @pytest.mark.parametrize("name", ["tip", "cache/east"])
 @pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
 def test_link_pipe_or_directory_in_place_of_a_cache_is_replaced(
-    sync: Sync, bucket: Bucket, repository: Path, name: str, plant: Callable[[Path], None]
+    sync: Sync, repository: Path, name: str, plant: Callable[[Path], None]
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     path = sync.work_dir / ".git-sync" / name
     path.unlink()
     plant(path)
@@ -274,9 +267,8 @@ def test_link_pipe_or_directory_in_place_of_a_cache_is_replaced(
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"schema_version": 2}\n', None])
-def test_damaged_tip_is_logged(sync: Sync, bucket: Bucket, damage: bytes | None) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+def test_damaged_tip_is_logged(sync: Sync, damage: bytes | None) -> None:
+    first_sync(sync, OBJECTS)
     whole = tip_of(sync).read_bytes()
     tip_of(sync).write_bytes(whole[:-20] if damage is None else damage)
     result = sync()
@@ -298,11 +290,10 @@ def test_cache_of_another_branch_is_not_used(sync: Sync, bucket: Bucket, reposit
     assert contents(repository, "other") == OBJECTS
 
 
-def test_cache_of_another_cluster_is_not_used(sync: Sync, bucket: Bucket, repository: Path) -> None:
+def test_cache_of_another_cluster_is_not_used(sync: Sync, repository: Path) -> None:
     """Even if it has the same files, and so the same tree."""
     objects = {f"{cluster}a.yaml": b"a" for cluster in (EAST, WEST)}
-    bucket.put_many(objects)
-    assert sync().exit == 0
+    first_sync(sync, objects)
     assert cached_tree(sync, "east") == cached_tree(sync, "west")
     shutil.copy(cache_of(sync, "east"), cache_of(sync, "west"))
     result = sync()
@@ -310,10 +301,9 @@ def test_cache_of_another_cluster_is_not_used(sync: Sync, bucket: Bucket, reposi
     assert contents(repository) == objects
 
 
-def test_cache_of_another_git_path_is_not_used(sync: Sync, bucket: Bucket) -> None:
+def test_cache_of_another_git_path_is_not_used(sync: Sync) -> None:
     """The commit is the same, but it has other files at that path."""
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     assert sync("discover", GIT_PATH="elsewhere/").exit == 0
     result = sync()
     assert (result.exit, result.complete["files_changed"]) == (0, 0)
@@ -384,8 +374,7 @@ FORGERIES = [drop_a_file, drop_the_clusters]
 def test_full_run_uses_no_cache(
     forge: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     forge(sync)
     result = sync("run", "--mode", "full")
     assert (result.exit, result.complete["files_changed"]) == (0, 0)
@@ -397,10 +386,9 @@ def test_full_run_uses_no_cache(
 
 @pytest.mark.parametrize("forge", FORGERIES)
 def test_wrong_cache_is_not_used_again_after_it_was_found(
-    forge: Callable[[Sync], None], sync: Sync, bucket: Bucket, repository: Path
+    forge: Callable[[Sync], None], sync: Sync, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     tip = sha(repository)
     forge(sync)
     result = sync()
@@ -416,8 +404,7 @@ def test_wrong_cache_is_not_used_again_after_it_was_found(
 
 def test_key_with_a_trailing_slash_is_another_key(sync: Sync, bucket: Bucket, repository: Path) -> None:
     """`a` is replaced by `a/` with the same bytes: the file is deleted, and the new key is quarantined."""
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     gone = f"{EAST}ns-1/object-1.yaml"
     bucket.delete(gone)
     bucket.put(f"{gone}/", OBJECTS[gone])
@@ -429,11 +416,8 @@ def test_key_with_a_trailing_slash_is_another_key(sync: Sync, bucket: Bucket, re
     assert east["quarantined"] == {"empty_segment": 1}
 
 
-def test_unchanged_object_that_becomes_quarantined_is_kept_and_counted(
-    sync: Sync, bucket: Bucket, repository: Path
-) -> None:
-    bucket.put_many(OBJECTS | {f"{EAST}large.yaml": b"x" * 2000})
-    assert sync().exit == 0
+def test_unchanged_object_that_becomes_quarantined_is_kept_and_counted(sync: Sync, repository: Path) -> None:
+    first_sync(sync, OBJECTS | {f"{EAST}large.yaml": b"x" * 2000})
     result = sync("run", MAX_OBJECT_BYTES="1000")
     assert result.exit == 0
     assert f"{EAST}large.yaml" in tree(repository)
@@ -444,8 +428,7 @@ def test_unchanged_object_that_becomes_quarantined_is_kept_and_counted(
 def test_unchanged_object_is_quarantined_when_its_path_becomes_a_directory(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert sync().exit == 0
+    first_sync(sync, OBJECTS)
     above = f"{EAST}ns-1/object-1.yaml"
     bucket.put(f"{above}/below.yaml", b"below")
     assert sync().exit == 0
@@ -459,10 +442,9 @@ def test_unchanged_object_is_quarantined_when_its_path_becomes_a_directory(
 
 
 def test_truncated_page_without_a_token_is_not_an_empty_cluster(
-    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+    faulty: Sync, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    bucket.put_many(OBJECTS)
-    assert faulty().exit == 0
+    first_sync(faulty, OBJECTS)
     page = (
         b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name>'
         b"<IsTruncated>true</IsTruncated></ListBucketResult>"
