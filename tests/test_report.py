@@ -10,7 +10,8 @@ import pytest
 from steps.contracts import ClusterResult, Outcome, Status
 from steps.report import report
 from tests.demo import dataset
-from tests.support.repositories import commit_files
+from tests.support.bucket import new_bucket
+from tests.support.repositories import bare_repository, commit_files
 from tests.support.results import result
 from tests.support.sync import Sync
 from tests.support.tags import Tags
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
+    from tests.support.s3 import S3Server
 
 
-@pytest.fixture
-def changed(sync: Sync, bucket: Bucket) -> Sync:
-    """A sync after the second day of the demo: 23 new, 15 modified, 2 deleted."""
+@pytest.fixture(scope="module")
+def changed(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Sync:
+    """A sync after the second day of the demo: 23 new, 15 modified, 2 deleted. Only for reading."""
+    folder = tmp_path_factory.mktemp("changed")
+    bucket = new_bucket(s3)
+    sync = Sync.between(bucket, bare_repository(folder / "backups.git"), folder / "workspace")
     before, after = dataset.before(), dataset.after()
     bucket.put_many(before)
     assert sync().exit == 0
