@@ -228,12 +228,19 @@ class Commands:
         return configured, volume
 
     def _configure(self, *needs: Needs) -> Settings:
-        configured = read(self._environ, *needs, **self._overrides)
+        try:
+            configured = read(self._environ, *needs, **self._overrides)
+        except FixConfiguration:
+            self._warn_about_misspelt_settings()  # a required one may be among them
+            raise
         logs.set_up(configured.log.level, configured.log.format, configured.secrets)
+        self._warn_about_misspelt_settings()
+        return configured
+
+    def _warn_about_misspelt_settings(self) -> None:
         for name, meant in misspelt(self._environ):
             message = f"unknown setting {name}; did you mean {meant}?"
             logs.warning(Operation.CONFIGURATION, message, variable=name)
-        return configured
 
 
 def _progress(configured: Settings) -> AbstractContextManager[Progress]:

@@ -165,6 +165,15 @@ def test_command_warns_about_misspelt_settings(sync: Sync, bucket: Bucket) -> No
     ]
 
 
+def test_misspelt_setting_is_named_beside_the_missing_one(sync: Sync) -> None:
+    result = sync(MINIO_BUCKET="", MINIO_BUKET="b")
+    assert result.exit == 40
+    assert [line["message"] for line in result.of("configuration")] == [
+        "unknown setting MINIO_BUKET; did you mean MINIO_BUCKET?",
+        "Invalid settings",
+    ]
+
+
 def test_run_continues_after_standard_output_is_closed(sync: Sync, bucket: Bucket, repository: Path) -> None:
     bucket.put_many(OBJECTS)
     process = sync.start("run")

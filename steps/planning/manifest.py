@@ -283,6 +283,11 @@ class Manifest:
                 self.deadline.result(proofs.popleft())
         for proof in proofs:
             self.deadline.result(proof)
+        # To a deleted access key (versitygw 1.8), or in a deleted bucket, the store answers 404 to each HEAD.
+        if stats.deletions:
+            self.deadline.result(
+                self.getters.submit(self.store.check_listable, f"{self.run.bucket_prefix}{self.cluster}/")
+            )
 
     def _missing(self, baseline: RowFile, listing: RowFile) -> Iterator[bytes]:
         for in_git, line in join_lines(baseline, listing):

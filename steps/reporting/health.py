@@ -34,7 +34,7 @@ def health(settings: HealthSettings, state: State | None, where: str, now: datet
     last = state.last_run
     if last is None:
         return Health(healthy=False, reason="no run without filter options has been reported yet")
-    ended = f"the last run ({last.run_id}) ended {last.outcome.value} with exit code {last.exit_code}"
+    ended = f"the last run ({last.run_id}) ended with exit code {last.exit_code}"
     if last.error:
         ended = f"{ended}: {last.error}"
     if state.last_success is None:

@@ -42,7 +42,7 @@ def test_health_is_bad_before_the_first_success_and_names_the_last_error() -> No
     found = health(read({}).http, state(last_success=None, last_run=FAILED), "file", NOON)
     assert not found.healthy
     assert found.reason == (
-        "no run has ever succeeded; the last run (r2) ended failed with exit code 30: no route to host"
+        "no run has ever succeeded; the last run (r2) ended with exit code 30: no route to host"
     )
 
 
@@ -50,7 +50,7 @@ def test_health_names_both_instants_and_the_end_of_the_last_run() -> None:
     found = health(read({}).http, state(last_run=FAILED), "file", NOON + timedelta(days=1))
     assert found.reason == (
         "the last success was at 2025-07-12 12:00:00 UTC, stale since 2025-07-12 14:00:00 UTC; "
-        "the last run (r2) ended failed with exit code 30: no route to host"
+        "the last run (r2) ended with exit code 30: no route to host"
     )
 
 
@@ -60,7 +60,7 @@ def test_health_is_bad_if_the_last_success_is_ahead_of_now() -> None:
     assert not found.healthy
     assert found.reason == (
         "the last success was at 2025-07-12 12:00:00 UTC, ahead of this machine's clock (2025-07-12 11:44:00 "
-        "UTC): one of the clocks is wrong; the last run (r2) ended failed with exit code 30: no route to host"
+        "UTC): one of the clocks is wrong; the last run (r2) ended with exit code 30: no route to host"
     )
 
 

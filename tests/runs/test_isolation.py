@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.bucket import Bucket
-    from tests.support.faults import Request
+    from tests.support.faults import Action, Request
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
 
@@ -129,6 +130,28 @@ def test_absence_is_not_proven_if_the_listing_contains_the_object(
     result = faulty()
     assert result.exit == 10
     assert f"the listing lacks {KEY}, but the object exists" in result.errors
+    assert contents(repository) == OBJECTS
+
+
+def test_absence_is_not_proven_by_404_to_a_deleted_access_key(
+    faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert faulty().exit == 0
+    incomplete = Change(body=lambda xml: re.sub(rb"<Contents><Key>[^<]*object-3.*?</Contents>", b"", xml))
+    deleted = threading.Event()
+
+    def answer(request: Request) -> Action | None:
+        if request.method == "HEAD" and request.key:
+            deleted.set()
+        if deleted.is_set():
+            return Status(404, "XAdminUserNotFound")
+        return incomplete if request.is_list and request.query.get("prefix") == EAST else None
+
+    proxy.install(answer)
+    result = faulty()
+    assert result.exit == 10
+    assert "Failed to list: XAdminUserNotFound: injected by a test; check MINIO_ACCESS_KEY" in result.errors
     assert contents(repository) == OBJECTS
 
 

@@ -31,6 +31,7 @@ _ADVICE = {
 _ERR_PACKET = re.compile(r"(?:fatal: )?remote error: (.*)")
 _GIT_FRAMING = re.compile(
     r"(hint|warning|Warning|asked for):|error: failed to push some refs to |To \S+$|Done$|[!*=] *\t"
+    r"|fast-import: dumping crash report to "
 )
 
 # OpenSSH 9.2 prints 13 lines about a host key that has changed. These are the facts in them.
@@ -49,11 +50,13 @@ _PROGRESS = re.compile(
 )
 _REJECTED = re.compile(r"\[(?:remote )?rejected\] (?:\S+ -> \S+ )?\((.*)\)")
 
-# What differs between two runs with the same failure: durations of curl ("after 3 ms", "after 30001
+# What differs between two runs with the same failure: names of git's temporary files ("tmp_pack_k5YReE"),
+# durations of curl ("after 3 ms", "after 30001
 # milliseconds with 0 bytes received"), and the ids that hosts add for their support (GitLab: "Correlation ID:
 # 01HX…"; Azure DevOps: "Activity ID: <guid>"; GitHub: "Request ID ABCD:1234:…").
 _VARIABLE = re.compile(
-    r" after \d+ (?:ms|milliseconds|seconds)(?: with [\d a-z]+ received)?"
+    r"(?<=tmp_obj)_\w{6}\b|(?<=tmp_idx)_\w{6}\b|(?<=tmp_pack)_\w{6}\b"
+    r"| after \d+ (?:ms|milliseconds|seconds)(?: with [\d a-z]+ received)?"
     r"|[\s(\[,;]*\b(?:request|correlation|activity|trace|error)[ _-]id\b[\s:=]*[\w:-]*\d[\w:-]*[)\]]?"
     r"|[\s(\[,;]*\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b[)\]]?",
     re.IGNORECASE,

@@ -177,6 +177,10 @@ class ObjectStore:
         except MINIO_ERRORS as problem:
             raise self._unlisted(problem, key) from problem
 
+    def check_listable(self, prefix: str) -> None:
+        """Raise an error unless the store still answers to a listing of ``prefix``."""
+        self._is_listed(prefix)
+
     def _unlisted(self, problem: Exception, key: str) -> SyncError:
         error = translated(problem, Operation.DOWNLOAD, "Failed to list")
         error.data = self._named(key)

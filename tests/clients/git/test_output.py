@@ -46,6 +46,8 @@ def test_parsed_session_without_words_and_exit_status_is_not_ended_by_the_host(t
         ("fatal: Timed out after 30001 milliseconds with 0 bytes received", "fatal: Timed out"),
         ("remote: Internal error (Request ID AB12:34:5F)", "Internal error"),
         ("remote: TF400733. Activity ID: 0f8fad5b-d9cb-469f-a165-70867728950e", "TF400733."),
+        ("fatal: tmp_pack_k5YReE\nfast-import: dumping crash report to f_7", "fatal: tmp_pack"),
+        ("error: unable to write ab/tmp_obj_a1B2c3", "error: unable to write ab/tmp_obj"),
         ("remote: Resolving deltas: 100% (3/3), done.\nremote: Denied", "Denied"),
         ("remote: Denied by policy\n!\ta:b\t[remote rejected] (Denied by policy)", "Denied by policy"),
         ("remote: denied\nremote: Denied by a\nremote: Denied by a", "denied; Denied by a"),
