@@ -383,3 +383,19 @@ def diff(context: click.Context, /, **given: Any) -> Exit:
     from steps.history import diff_output
 
     return diff_output.diff(context.obj, **given)
+
+
+@cli.command()
+@click.argument("pattern", required=False, metavar="[CLUSTER/NAMESPACE/KIND/NAME]")
+@click.option("--since", metavar="TIME", help="Only later changes; a date includes its whole day.")
+@click.option("--until", metavar="TIME", help="Only changes up to this time [default: now].")
+@click.option("--all", "with_volatile", is_flag=True, help="Also changes in volatile fields only.")
+@options.objects
+@options.output_format("text", "markdown", "html", "json")
+@options.place
+@click.pass_context
+def history(context: click.Context, /, **given: Any) -> Exit:
+    """List what happened to objects, or what each commit changed."""
+    from steps.history import history_output
+
+    return history_output.history(context.obj, **given)

@@ -33,6 +33,8 @@ class Source(Protocol):
 
     path: str
     """The directory of the clusters, "" or "clusterbackup/"."""
+    is_remote: bool
+    """Whether blobs must be fetched before they are read."""
 
     def commits(self, newest: str = "") -> Iterator[LoggedCommit]:
         """Yield the commits from ``newest``, by default the tip of the branch; newest first."""
@@ -46,6 +48,8 @@ class Source(Protocol):
 
 class LocalSource:
     """A clone on this machine. git itself fetches what a partial clone lacks."""
+
+    is_remote = False
 
     def __init__(self, directory: Path, path: str, revision: str = "HEAD") -> None:
         self.path = path
@@ -99,6 +103,8 @@ class _Scratch(Repository):
 
 class RemoteSource:
     """The configured repository. Use ``remote_source``."""
+
+    is_remote = True
 
     def __init__(self, settings: GitSettings, retry: RetryPolicy, stack: contextlib.ExitStack) -> None:
         self.path = settings.path

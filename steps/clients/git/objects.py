@@ -79,9 +79,38 @@ class Objects:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             fields = _null_terminated(process.stdout)
             for head in fields:
-                old_mode, mode, before, after, change = head.decode().lstrip(":").split(" ")
-                ids = (oid if at == GitMode.FILE else "" for at, oid in ((old_mode, before), (mode, after)))
-                yield BlobChange(next(fields), Change(change.replace("T", "M")), *ids)
+                yield _blob_change(head, next(fields))
+
+    def line_changes(
+        self, newest: str, count: int, path: str = ""
+    ) -> Iterator[tuple[LoggedCommit, list[BlobChange]]]:
+        """Yield the newest ``count`` commits of a branch's own line with their changes below ``path``.
+
+        The parents' trees must be present. Blob ids are as in ``changes``; a commit without changes is left
+        out.
+        """
+        arguments = (
+            *("log", "-z", "--first-parent", "--diff-merges=first-parent", "--root", "--raw", "-r"),
+            *("--no-renames", "--no-abbrev", f"--max-count={count}", "--format=%H%n%P%n%ct%n%B"),
+        )
+        with self._git.stream(*arguments, newest, "--") as process:
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            commit: LoggedCommit | None = None
+            found: list[BlobChange] = []
+            prefix = path.encode()
+            fields = _null_terminated(process.stdout)
+            for field in fields:
+                head = field.lstrip(b"\n")
+                if head.startswith(b":"):
+                    name = next(fields)
+                    if name.startswith(prefix):
+                        found.append(_blob_change(head, name))
+                    continue
+                if commit is not None and found:
+                    yield commit, found
+                commit, found = _logged(field), []
+            if commit is not None and found:
+                yield commit, found
 
     def _path_changes(self, *arguments: str) -> Iterator[PathChange]:
         """Read `git log -z --raw --format=%H`: ids, each followed by heads (":…") with their paths."""
@@ -102,8 +131,7 @@ class Objects:
         with self._git.stream(*arguments) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             for entry in _null_terminated(process.stdout):
-                oid, parents, seconds, message = entry.decode(errors="replace").split("\n", 3)
-                yield LoggedCommit(oid, parents.partition(" ")[0], int(seconds), message)
+                yield _logged(entry)
 
     def blobs_among(self, oids: Iterable[str]) -> set[str]:
         """Return those of these ids that are blobs and present."""
@@ -170,6 +198,18 @@ class Objects:
 def lines(oids: Iterable[str]) -> bytes:
     """Return object ids as git reads them from stdin, one on each line."""
     return "".join(f"{oid}\n" for oid in oids).encode()
+
+
+def _logged(entry: bytes) -> LoggedCommit:
+    oid, parents, seconds, message = entry.decode(errors="replace").split("\n", 3)
+    return LoggedCommit(oid, parents.partition(" ")[0], int(seconds), message)
+
+
+def _blob_change(head: bytes, path: bytes) -> BlobChange:
+    """Return a change in the raw format of git-diff-tree(1)."""
+    old_mode, mode, before, after, change = head.decode().lstrip(":").split(" ")
+    ids = (oid if at == GitMode.FILE else "" for at, oid in ((old_mode, before), (mode, after)))
+    return BlobChange(path, Change(change.replace("T", "M")), *ids)
 
 
 def _tree_row(entry: bytes) -> TreeRow:

@@ -1,0 +1,329 @@
+"""What happened to objects: one event for each change of an object in each commit, newest first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from steps.core.git_objects import Change
+from steps.core.keys import printable, printable_path
+from steps.core.message import parse_trailers
+from steps.core.operations import Operation
+from steps.errors import FixCommandLine
+from steps.history.snapshot import IRREGULAR, File, find_commit, time_of
+from steps.history.versions import objects_of
+from steps.kubernetes import changes
+from steps.kubernetes.changes import Level, Located
+from steps.kubernetes.details import details
+from steps.kubernetes.facts import facts_of
+from steps.kubernetes.normal import diff_lines
+from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE, Unreadable
+from steps.kubernetes.selection import namespace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from steps.clients.git.objects import LoggedCommit, Objects
+    from steps.core.git_objects import BlobChange
+    from steps.history.moments import Moment
+    from steps.history.session import Session
+    from steps.kubernetes.changes import ObjectChange
+    from steps.kubernetes.facts import Facts
+    from steps.kubernetes.objects import KubernetesObject
+    from steps.kubernetes.selection import ObjectFilter
+
+# Parsed files take about ten times as much memory as their text.
+_CACHED_BYTES = 4 * 2**20
+# More files are not compared: their objects and facts would be in memory at once.
+_MAX_FILES_OF_CLUSTER = 20_000
+_BATCH_BYTES = 8 * 2**20
+
+
+class Pattern(NamedTuple):
+    """``CLUSTER/NAMESPACE/KIND/NAME``, each a glob; parts at the end may be missing."""
+
+    cluster: str = "*"
+    namespace: str = "*"
+    kind: str = "*"
+    name: str = "*"
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Parse it. Raises FixCommandLine."""
+        parts = text.split("/", 3)
+        if not all(parts[:1]) or not text.strip("/"):
+            raise FixCommandLine(
+                Operation.GIT_DIFF,
+                "Failed to read the pattern",
+                f"{printable(text)!r}: write CLUSTER/NAMESPACE/KIND/NAME, as in 'prod-*/shop/Role/ci'",
+            )
+        return cls(*parts)
+
+    def has(self, cluster: str, namespace: str, facts: Facts) -> bool:
+        """Whether it matches an object."""
+        identity = facts.identity
+        kinds = (identity.kind.lower(), f"{identity.kind}.{identity.group}".lower())
+        return (
+            fnmatchcase(cluster, self.cluster)
+            and fnmatchcase(namespace, self.namespace)
+            and any(fnmatchcase(kind, self.kind.lower()) for kind in kinds)
+            and fnmatchcase(identity.name, self.name)
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of an object; ``what`` says what happened, ``diff`` is empty unless it was asked for."""
+
+    cluster: str
+    change: Change
+    level: Level
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    path: str
+    what: tuple[str, ...]
+    diff: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClusterEvents:
+    """What a commit did to a cluster.
+
+    ``listed_at`` is None if the commit is not a run of git-sync, or if the run did not list the cluster.
+    ``not_read`` are files with the reason why their objects are not known. ``first`` is the number of files
+    of the branch's first commit, whose objects are not events unless a pattern selects them.
+    """
+
+    commit: str
+    committed_at: datetime
+    cluster: str
+    listed_at: datetime | None
+    is_run: bool
+    events: tuple[Event, ...]
+    not_read: tuple[tuple[str, str], ...] = ()
+    first: int = 0
+
+
+class Parsed(NamedTuple):
+    """The objects of a file with their facts, or why they are not known."""
+
+    objects: tuple[tuple[KubernetesObject, Facts], ...]
+    reason: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to read."""
+
+    pattern: Pattern | None
+    chosen: ObjectFilter
+    since: Moment | None
+    until: Moment
+    with_volatile: bool = False
+    with_diffs: bool = False
+
+
+def events(session: Session, query: Query) -> Iterator[ClusterEvents]:
+    """Yield what happened in the period, newest first; a few MiB are in memory at a time."""
+    source = session.source
+    newest = find_commit(source, query.until)
+    count = _count(session, newest, query)
+    if not count:
+        return
+    objects = source.with_trees([newest.oid], count + 1)
+    cluster = query.pattern.cluster if query.pattern else "*"
+    if source.is_remote:
+        wanted = objects.line_changes(newest.oid, count, source.path)
+        source.fetch_blobs(
+            {oid for _, found in wanted for one in found for oid in (one.before, one.after) if oid}
+        )
+    reader = _Reader(objects)
+    cut = len(source.path.encode())
+    for commit, found in objects.line_changes(newest.oid, count, source.path):
+        rows = [one._replace(path=one.path[cut:]) for one in found]
+        for name, ours in groupby(rows, key=lambda one: one.path.partition(b"/")[0].decode(errors="replace")):
+            if fnmatchcase(name, cluster):
+                happened = _ClusterReader(reader, query, commit, name).read(list(ours))
+                if happened.events or happened.not_read or happened.first:
+                    yield happened
+
+
+def _oids(row: BlobChange) -> list[str]:
+    return [oid for oid in (row.before, row.after) if oid]
+
+
+def _count(session: Session, newest: LoggedCommit, query: Query) -> int:
+    """Return the number of commits of the period."""
+    count = 0
+    end = find_commit(session.source, query.since).oid if query.since and query.since.commit else ""
+    start = query.since.at.timestamp() if query.since and query.since.at else None
+    for commit in session.source.commits(newest.oid):
+        if commit.oid == end or (start is not None and commit.committed_at <= start):
+            break
+        count += 1
+    return count
+
+
+class _Reader:
+    """Parses blobs; those of the last few MiB stay in memory, because a file often changes repeatedly."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._cache: OrderedDict[str, Parsed] = OrderedDict()
+        self._bytes = 0
+
+    def read(self, oids: Iterable[str]) -> dict[str, Parsed]:
+        """Return the objects of these blobs by id."""
+        found: dict[str, Parsed] = {}
+        missing = []
+        for oid in dict.fromkeys(oids):
+            if (known := self._cache.get(oid)) is not None:
+                self._cache.move_to_end(oid)
+                found[oid] = known
+            else:
+                missing.append(oid)
+        if not missing:
+            return found
+        sizes = self._objects.sizes(missing)
+        small = []
+        for oid in missing:
+            size = sizes.get(oid)
+            if size is None or size > MAX_BYTES:
+                reason = TOO_LARGE if size else "the repository lacks its content"
+                found[oid] = Parsed((), reason, 0)
+            else:
+                small.append(oid)
+        for batch in _batches(small, sizes):
+            for oid, content in self._objects.contents(batch):
+                found[oid] = self._keep(oid, _parsed(content))
+        return found
+
+    def _keep(self, oid: str, parsed: Parsed) -> Parsed:
+        self._cache[oid] = parsed
+        self._bytes += parsed.size
+        while self._bytes > _CACHED_BYTES:
+            _, old = self._cache.popitem(last=False)
+            self._bytes -= old.size
+        return parsed
+
+
+def _batches(oids: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    total = 0
+    for oid in oids:
+        batch.append(oid)
+        total += sizes[oid]
+        if total >= _BATCH_BYTES:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
+
+
+def _parsed(content: bytes) -> Parsed:
+    try:
+        found = objects_of(File(b"", "", content))
+        return Parsed(tuple((one, facts_of(one)) for one in found), "", len(content))
+    except Unreadable as problem:
+        return Parsed((), str(problem), len(content))
+
+
+class _ClusterReader:
+    """What one commit did to one cluster."""
+
+    def __init__(self, reader: _Reader, query: Query, commit: LoggedCommit, cluster: str) -> None:
+        self._reader = reader
+        self._query = query
+        self._commit = commit
+        self._cluster = cluster
+
+    def read(self, rows: list[BlobChange]) -> ClusterEvents:
+        """Return the events."""
+        is_first = not self._commit.parent and self._query.pattern is None
+        if is_first or len(rows) > _MAX_FILES_OF_CLUSTER:
+            too_many = f"more than {_MAX_FILES_OF_CLUSTER:,} files changed"
+            return self._result([], [] if is_first else [("", too_many)], len(rows) if is_first else 0)
+        parsed = self._reader.read(oid for row in rows for oid in _oids(row))
+        not_read: list[tuple[str, str]] = []
+        sides: tuple[list[Located], list[Located]] = ([], [])
+        known: dict[int, KubernetesObject] = {}
+        for row in rows:
+            if (reason := _reason(row, parsed)) is not None:
+                not_read.append((printable_path(row.path.partition(b"/")[2]), reason))
+                continue
+            path = row.path.decode(errors="replace")
+            for oid, side in zip((row.before, row.after), sides, strict=True):
+                for one, facts in parsed[oid].objects if oid else ():
+                    located = Located(path, facts)
+                    known[id(facts)] = one
+                    side.append(located)
+        return self._result(self._events(sides, known), not_read, 0)
+
+    def _events(
+        self, sides: tuple[list[Located], list[Located]], known: dict[int, KubernetesObject]
+    ) -> list[Event]:
+        query = self._query
+        roles = changes.roles_of(one.facts for one in sides[1])
+        found = []
+        for change in changes.compare(*sides):
+            if change.level <= Level.VOLATILE and not query.with_volatile:
+                continue
+            facts = change.facts
+            namespace = namespace_of(facts.identity, change.path.encode())
+            if query.pattern and not query.pattern.has(self._cluster, namespace, facts):
+                continue
+            if not query.chosen.has(facts.identity, namespace):
+                continue
+            before, after = (None if one is None else known[id(one)] for one in (change.before, change.after))
+            found.append(self._event(change, namespace, (before, after), roles))
+        return sorted(found, key=lambda one: (one.namespace, one.kind, one.name, one.path))
+
+    def _event(
+        self,
+        change: ObjectChange,
+        namespace: str,
+        versions: tuple[KubernetesObject | None, KubernetesObject | None],
+        roles: changes.Roles,
+    ) -> Event:
+        identity = change.facts.identity
+        return Event(
+            cluster=printable(self._cluster),
+            change=change.change,
+            level=change.level,
+            group=printable(identity.group),
+            kind=printable(identity.kind) or "document",
+            namespace=printable(namespace),
+            name=printable(identity.name),
+            path=printable(change.path.partition("/")[2]),
+            what=tuple(details(change, *versions, roles)),
+            diff=tuple(diff_lines(*versions)) if self._query.with_diffs else (),
+        )
+
+    def _result(self, found: list[Event], not_read: list[tuple[str, str]], first: int) -> ClusterEvents:
+        commit = self._commit
+        trailers = parse_trailers(commit.message)
+        return ClusterEvents(
+            commit.oid,
+            time_of(commit),
+            printable(self._cluster),
+            trailers.listed.get(self._cluster),
+            trailers.run_id is not None,
+            tuple(found),
+            tuple(not_read),
+            first,
+        )
+
+
+def _reason(row: BlobChange, parsed: dict[str, Parsed]) -> str | None:
+    """Return why the objects of a file are not known; None if they are."""
+    has_before = bool(row.before) or row.change == Change.ADDED
+    if not has_before or not (row.after or row.change == Change.DELETED):
+        return IRREGULAR
+    return next((parsed[oid].reason for oid in (row.after, row.before) if oid and parsed[oid].reason), None)

@@ -1,0 +1,132 @@
+"""`git-sync history` on real repositories, as people call it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.backups import Backups
+from tests.support.repositories import commit_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WEB = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %s, namespace: shop, resourceVersion: "%s"}
+spec: {replicas: %s, template: {spec: {containers: [{name: main, image: "cart:%s"}]}}}
+"""
+ROLE = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: ci, namespace: payments}
+rules: [{apiGroups: [""], resources: [%s], verbs: [get]}]
+"""
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\ndata: {password: %s}\n"
+
+
+@pytest.fixture
+def backups(tmp_path: Path) -> Backups:
+    found = Backups.at(tmp_path / "backups.git")
+    found.sync(
+        "2025-07-10T22:06:58Z",
+        {
+            "production-east/shop/cart.yaml": (WEB % ("cart", 1, 2, "1.4")).encode(),
+            "production-east/shop/db.yaml": (SECRET % "czNjcmV0").encode(),
+            "production-east/payments/ci.yaml": (ROLE % "pods").encode(),
+        },
+    )
+    found.sync(
+        "2025-07-12T22:06:58Z",
+        {
+            "production-east/shop/cart.yaml": (WEB % ("cart", 2, 3, "1.5")).encode(),
+            "production-east/shop/db.yaml": (SECRET % "bjN3").encode(),
+            "production-east/shop/web.yaml": (WEB % ("web", 1, 1, "1.5")).encode(),
+            "production-east/payments/ci.yaml": (ROLE % "pods, secrets").encode(),
+        },
+        listed={"production-east": "2025-07-12T21:45:03Z"},
+    )
+    return found
+
+
+def history(backups: Backups, *arguments: str, code: int = 0) -> str:
+    command = [sys.executable, "-m", "steps", "history", "--repo", str(backups.directory), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_history_has_a_line_for_each_commit(backups: Backups) -> None:
+    first, second = (oid[:8] for oid in backups.commits)
+    assert history(backups).splitlines() == [
+        (
+            f"2025-07-12 22:06  {second}  production-east: 1 Role (ci gained get secrets), "
+            "1 Secret (db value password changed), "
+            "2 Deployments (cart main: cart:1.4 → cart:1.5, web created) (listed 2025-07-12T21:45:03Z)"
+        ),
+        f"2025-07-10 22:06  {first}  production-east: first commit with 3 files",
+    ]
+
+
+def test_history_of_a_pattern_has_a_line_for_each_change(backups: Backups) -> None:
+    first, second = (oid[:8] for oid in backups.commits)
+    assert history(backups, "production-*/shop/Deployment/cart").splitlines() == [
+        (
+            f"2025-07-12 22:06  {second}  production-east  Deployment shop/cart: main: cart:1.4 → cart:1.5; "
+            "replicas 2 → 3 (listed 2025-07-12T21:45:03Z)"
+        ),
+        (
+            f"2025-07-10 22:06  {first}  production-east  Deployment shop/cart: created; main: cart:1.4 "
+            "(listed 2025-07-10T22:06:58Z)"
+        ),
+    ]
+
+
+def test_commit_of_other_people_is_marked(backups: Backups) -> None:
+    path = "clusterbackup/production-east/shop/cart.yaml"
+    commit_files(backups.directory, {path: (WEB % ("cart", 2, 9, "1.5")).encode()}, when=1_760_000_000)
+    assert history(backups).splitlines()[0].endswith("(not a commit of git-sync)")
+
+
+def test_no_change_is_stated(backups: Backups) -> None:
+    assert history(backups, "--since", "2025-07-13") == "No changes in this period.\n"
+
+
+def test_json_and_markdown(backups: Backups) -> None:
+    newest, oldest = json.loads(history(backups, "--format", "json"))
+    assert newest["listed_at"] == "2025-07-12T21:45:03Z"
+    assert [one["what"] for one in newest["objects"]] == [
+        ["gained get secrets"],
+        ["main: cart:1.4 → cart:1.5", "replicas 2 → 3"],
+        ["created", "main: cart:1.5"],
+        ["value password changed"],
+    ]
+    assert oldest["files_of_first_commit"] == 3
+    assert history(backups, "--format", "markdown").startswith("- 2025-07-12 22:06")
+
+
+@pytest.mark.parametrize("how", ["text", "markdown", "html", "json"])
+def test_no_format_contains_values_of_secrets_or_escapes(how: str, backups: Backups) -> None:
+    evil = "</script><script>alert(1)</script>\x1b[31m\u202e"
+    content = {"kind": "ConfigMap", "metadata": {"name": evil, "namespace": evil}, "data": {evil: evil}}
+    backups.sync("2025-07-13", {"production-east/e.yaml": json.dumps(content).encode()})
+    for pattern in ([], ["*"]):
+        found = history(backups, *pattern, "--format", how)
+        assert not [secret for secret in ("czNjcmV0", "bjN3") if secret in found]
+        assert "\x1b" not in found
+        assert "\u202e" not in found
+        assert how in {"text", "json"} or "<script>alert" not in found
+
+
+def test_unreadable_file_is_named_and_exits_10(backups: Backups) -> None:
+    backups.sync("2025-07-13", {"production-east/shop/cart.yaml": b"a: ["})
+    assert "production-east: not read: shop/cart.yaml: not YAML" in history(backups, code=10)
+
+
+def test_wrong_pattern_exits_2(backups: Backups) -> None:
+    assert "write CLUSTER/NAMESPACE/KIND/NAME" in history(backups, "/", code=2)
