@@ -147,10 +147,11 @@ def versitygw_binary() -> Path:
 
 
 @contextmanager
-def versitygw_server(directory: Path) -> Iterator[S3Server]:
+def versitygw_server(directory: Path, *, accounts: Path | None = None) -> Iterator[S3Server]:
     """Run versitygw on a POSIX folder; it checks signatures strictly.
 
-    `directory` needs a file system with extended attributes (a tmpfs may have none).
+    `directory` needs a file system with extended attributes (a tmpfs may have none). With `accounts`, a
+    folder, it can have more accounts than one.
     """
     # With port 0 it would print port 0, not the port it chose.
     endpoint = f"127.0.0.1:{free_port()}"
@@ -159,13 +160,27 @@ def versitygw_server(directory: Path) -> Iterator[S3Server]:
         serving(
             [
                 *(str(versitygw_binary()), "--port", endpoint, "--region", "us-east-1"),
+                *(() if accounts is None else ("--iam-dir", str(accounts))),
                 *("--quiet", "--keep-alive", "posix", str(directory)),
             ],
-            # With --quiet it does not report when it listens.
-            ready="IAM service",
+            # With --quiet it does not report when it listens, and with accounts it reports nothing.
+            ready="IAM service" if accounts is None else "",
             log=Path(scratch) / "log",
             env=os.environ | {"ROOT_ACCESS_KEY": _ACCESS_KEY, "ROOT_SECRET_KEY": _SECRET_KEY},
         ),
     ):
         await_port(endpoint)
         yield S3Server(endpoint=endpoint)
+
+
+def versitygw_account(server: S3Server, access_key: str, secret_key: str) -> None:
+    """Create an account without permissions on a versitygw that has `accounts`."""
+    administrator = ("--access", server.access_key, "--secret", server.secret_key)
+    subprocess.run(
+        [
+            *(str(versitygw_binary()), "admin", *administrator, "--endpoint-url", server.url),
+            *("create-user", "--access", access_key, "--secret", secret_key, "--role", "user"),
+        ],
+        check=True,
+        capture_output=True,
+    )

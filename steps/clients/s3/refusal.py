@@ -35,6 +35,8 @@ _NOT_ABOUT_AN_OBJECT = frozenset(
     }
 )
 _UNAUTHENTICATED = 401
+# rclone 1.75 answers so to a clock that is behind, with the code AccessDenied.
+_ABOUT_THE_CLOCK = "difference between the request time"
 
 # What to do, by code; {0} is the first word of the settings' names, MINIO or STATE.
 _CURES = {
@@ -93,7 +95,12 @@ class Refusal(NamedTuple):
     def is_about_an_object(self) -> bool:
         """Whether other objects may still be fetched."""
         is_refused = _FIRST_REFUSED <= self.status < _FIRST_PASSING and self.status != _UNAUTHENTICATED
-        return is_refused and not self.is_passing and self.code not in _NOT_ABOUT_AN_OBJECT
+        is_general = self.code in _NOT_ABOUT_AN_OBJECT or self._is_about_the_clock
+        return is_refused and not self.is_passing and not is_general
+
+    @property
+    def _is_about_the_clock(self) -> bool:
+        return _ABOUT_THE_CLOCK in self.words
 
     @property
     def text(self) -> str:
@@ -110,6 +117,8 @@ class Refusal(NamedTuple):
     def _cure(self) -> str:
         if self.is_passing:
             return ""
+        if self._is_about_the_clock:
+            return _CURES["RequestTimeTooSkewed"]
         if self.code in _CURES:
             return _CURES[self.code]
         if self.has_body and not self.code:
