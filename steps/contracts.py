@@ -105,6 +105,10 @@ class Run(RunStart):
     clusters_excluded: int = Field(description="clusters that the filters or MAX_CLUSTERS exclude")
     clusters_skipped: int = Field(description="new clusters that MAX_CLUSTERS excludes (a lower bound)")
     clusters_skipped_sample: tuple[str, ...]
+    clusters_only_in_git_skipped: int = Field(
+        default=0, description="clusters only in Git that MAX_CLUSTERS excludes"
+    )
+    clusters_only_in_git_sample: tuple[str, ...] = ()
     clusters_blocked_by_file: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
     quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...]
@@ -310,6 +314,10 @@ class RunResult(Document):
         default=0, description="new clusters that MAX_CLUSTERS excludes (a lower bound)"
     )
     clusters_skipped_sample: tuple[str, ...] = ()
+    clusters_only_in_git_skipped: int = Field(
+        default=0, description="clusters only in Git that MAX_CLUSTERS excludes"
+    )
+    clusters_only_in_git_sample: tuple[str, ...] = ()
     quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...] = ()
     refused_by_host: tuple[RefusedObject, ...] = Field(

@@ -40,9 +40,9 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     remove(files.root)  # a retried discover starts again: old manifests must not meet new baselines
     store = ObjectStore(settings.s3)
     found = _find_names(settings, store)
-    in_git = _read_git(settings, volume, files)
+    in_git = _read_git(settings, volume, files, found)
     with logs.timed() as elapsed:
-        new = _new_clusters(settings, found, in_git.clusters)
+        new = _new_clusters(settings, found, in_git.clusters | in_git.skipped)
         clusters = _run_clusters(settings, store, found, in_git.clusters | new.taken)
         for name in clusters - in_git.clusters:
             header = BaselineHeader(identity=settings.identity, cluster=name, tree="")
@@ -91,6 +91,8 @@ def _run(  # noqa: PLR0913 - everything that discover has found
         clusters_excluded=found.excluded + new.skipped,
         clusters_skipped=new.skipped,
         clusters_skipped_sample=new.sample,
+        clusters_only_in_git_skipped=len(in_git.skipped),
+        clusters_only_in_git_sample=tuple(islice(sorted(map(printable, in_git.skipped)), SAMPLE_SIZE)),
         clusters_blocked_by_file=tuple(sorted(clusters & in_git.plain_files)),
         quarantined=dict(found.outside),
         quarantined_sample=tuple(found.outside_sample),
@@ -158,11 +160,12 @@ def _add_name(settings: Settings, found: _Found, child: str) -> None:
 # -- what Git has -----------------------------------------------------------------------------
 
 
-def _read_git(settings: Settings, volume: Volume, files: RunFiles) -> Baselines:
+def _read_git(settings: Settings, volume: Volume, files: RunFiles, found: _Found) -> Baselines:
     """Write the baselines of the clusters in Git (in download-only mode: in WORK_DIR)."""
     with logs.timed() as elapsed:
         try:
-            in_git = write_baselines(settings, volume, files)
+            in_bucket = found.clusters if found.is_whole else None
+            in_git = write_baselines(settings, volume, files, in_bucket)
         except (Damaged, OutOfOrder) as problem:
             # Only caches were read here, and a run does not need them.
             volume.remove_caches()
@@ -238,6 +241,15 @@ def _log_clusters(settings: Settings, run: Run, found: _Found, in_git: Baselines
             "synced. To sync the new ones, raise MAX_CLUSTERS",
             clusters=run.clusters_skipped,
             names=run.clusters_skipped_sample,
+        )
+    if run.clusters_only_in_git_skipped:
+        logs.error(
+            Operation.DISCOVER,
+            "Clusters only in Git skipped: over MAX_CLUSTERS",
+            f"Git has more than MAX_CLUSTERS={settings.intake.max_clusters} clusters; those that the bucket "
+            "lacks keep their files. Remove directories that other users have pushed, or raise MAX_CLUSTERS",
+            clusters=run.clusters_only_in_git_skipped,
+            names=run.clusters_only_in_git_sample,
         )
     if run.quarantined:
         logs.warning(

@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from steps.clients.git.errors import HostRefusal
@@ -14,6 +14,7 @@ from steps.clients.git.repository import Repository
 from steps.contracts import LastPush, Run, RunResult, StepWork, Verdict
 from steps.core.changes import PlanRow
 from steps.core.git_objects import EMPTY_TREE
+from steps.core.limits import GIT_NAMES
 from steps.core.operations import Operation
 from steps.errors import SyncError, TryAgain
 from steps.kubernetes.change_summary import ChangeSummary
@@ -220,8 +221,10 @@ class _Branch:
         """Store the new tip, and summarize what the commits changed."""
         if published.commit is None:
             return ChangeSummary()
-        entries = self.repository.children(published.commit, self.run.git_path)
-        Caches(self.volume, self.run.identity).note_tip(published.commit, entries)
+        trees = self.repository.trees
+        entries = list(islice(trees.entries(trees.directory(published.commit, self.run.git_path)), GIT_NAMES))
+        if len(entries) < GIT_NAMES:
+            Caches(self.volume, self.run.identity).note_tip(published.commit, entries)
         from steps.publishing.inspection import inspect_published  # few runs change something
 
         base = published.planned.tip or EMPTY_TREE

@@ -17,7 +17,20 @@ class Mode(StrEnum):
 
     FILE = "100644"
     LINK = "120000"
+    EXECUTABLE = "100755"
     TREE = "040000"
+    SUBMODULE = "160000"
+
+
+_KINDS = {0o040000: Mode.TREE, 0o120000: Mode.LINK}
+
+
+def canonical_mode(mode: int) -> Mode:
+    """Return the mode as which Git reads an entry (cache.h: canon_mode)."""
+    kind = mode & 0o170000
+    if kind == 0o100000:  # noqa: PLR2004 - S_IFREG
+        return Mode.EXECUTABLE if mode & 0o100 else Mode.FILE
+    return _KINDS.get(kind, Mode.SUBMODULE)
 
 
 class Change(StrEnum):

@@ -66,6 +66,18 @@ COMMIT_BYTES = 4 * 2**20
 # The commits that one step reads for their trailers. 1,000 commits of runs with 500 clusters have 50 MB.
 COMMITS_BYTES = 64 * 2**20
 
+# One directory in Git. 200,000 objects (MAX_OBJECTS) with names of 255 bytes in one directory have 56 MB.
+TREE_BYTES = 64 * 2**20
+
+# A path in Git below a cluster. No system opens a longer one: Linux' PATH_MAX. Keys have 1,024 bytes at most.
+GIT_PATH_BYTES = 4096
+
+# The levels of such a path. Keys have 64 at most.
+GIT_LEVELS = 256
+
+# Names directly below GIT_PATH that git-sync keeps in memory: about 40 MB.
+GIT_NAMES = 100_000
+
 # -- download --------------------------------------------------------------------------------------------
 
 # Clusters that one step processes at a time, each in a thread. LIST mostly waits for the network.

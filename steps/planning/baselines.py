@@ -7,22 +7,26 @@ nothing is fetched. A full run uses neither cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import groupby
+import contextlib
+from dataclasses import dataclass, field
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
+from steps.clients.git.trees import DamagedTree
 from steps.contracts import Mode, over_limit_failure
 from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
-from steps.core.intake_limits import OverLimit
-from steps.core.keys import impossible_segment, printable_path, rejection
+from steps.core.intake_limits import Excess, OverLimit
+from steps.core.keys import rejection
+from steps.core.limits import GIT_NAMES
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
 from steps.errors import FixConfiguration
 from steps.planning.branch_check import NOT_CHECKED, Checked, check_branch, last_push
-from steps.planning.conflicts import below, log_edits
+from steps.planning.cluster_trees import DamagedCluster, cluster_size
+from steps.planning.conflicts import log_edits
 from steps.planning.failures import record_failure
 from steps.runtime import logs
 from steps.workdir.cache import Caches, trees
@@ -32,8 +36,9 @@ from steps.workdir.rowfile import write_rows
 from steps.workdir.rows import BaselineHeader, BaselineRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Set
 
+    from steps.clients.git.trees import Trees
     from steps.core.changes import TreeRow
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
@@ -41,17 +46,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The commit of the baselines, the clusters that have one, and the files next to them."""
+    """The commit of the baselines, the clusters that have one, and the files next to them.
+
+    ``skipped`` are clusters that are only in Git, and that MAX_CLUSTERS excludes.
+    """
 
     base: str | None
     clusters: set[str]
     plain_files: set[str]
     checked: Checked = NOT_CHECKED
+    skipped: frozenset[str] = frozenset()
 
 
-def write_baselines(settings: Settings, volume: Volume, files: RunFiles) -> Baselines:
-    """Write a baseline of each selected cluster in Git (in download-only mode: in WORK_DIR)."""
-    baselines = _Writer(settings, volume, files, Caches(volume, settings.identity))
+def write_baselines(
+    settings: Settings, volume: Volume, files: RunFiles, in_bucket: Set[str] | None
+) -> Baselines:
+    """Write a baseline of each selected cluster in Git (in download-only mode: in WORK_DIR).
+
+    ``in_bucket`` are the selected clusters in the bucket; None if there are more than MAX_CLUSTERS.
+    """
+    baselines = _Writer(settings, volume, files, Caches(volume, settings.identity), in_bucket)
     if settings.git.download_only:
         return baselines.of_work_dir()
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
@@ -64,6 +78,8 @@ class _Writer:
     volume: Volume
     files: RunFiles
     caches: Caches
+    in_bucket: Set[str] | None
+    edited: list[bytes] = field(default_factory=list)
 
     def of_branch(self, repository: Repository) -> Baselines:
         base = repository.remote_tip()
@@ -74,9 +90,8 @@ class _Writer:
                 address=repository.moved_to,
             )
         found = self.caches.trees(base) if base and self._uses_caches else None
-        cached = self._cached(found or {})
         checked = None
-        if base is None or found is None or cached != self._clusters(found).keys():
+        if base is None or found is None or self._uncached(found):
             checked = self._check(repository, repository.fetch() if base else None)
             base = checked.tip
             if base is None:
@@ -84,19 +99,15 @@ class _Writer:
                     repository.prove_push()  # before the download
                 return Baselines(None, set(), set(), checked)
             found = self._entries(repository, base, is_replaced=checked.replaces is not None)
-            cached = self._cached(found)
-        clusters = self._clusters(found)
-        edited: list[bytes] = []
-        for name in clusters:
-            if name in cached:
-                self.caches.copy(name, self.files.baseline(name))
-            else:
-                rows = repository.tree(base, f"{self.settings.git.path}{name}/")
-                self._write(name, below(self.settings.git.path, rows), edited)
-        if edited and repository.commits([base])[0].trailers.run_id is None:
-            log_edits(self.settings.git.path, edited)
+        clusters, skipped = self._clusters(found), self._skipped(found)
+        uncached = self._uncached(found)
+        for name in clusters.keys() - uncached.keys():
+            self.caches.copy(name, self.files.baseline(name))
+        self._write_uncached(repository.trees, uncached)
+        if self.edited and repository.commits([base])[0].trailers.run_id is None:
+            log_edits(self.settings.git.path, self.edited)
         plain_files = {name for name, tree in found.items() if not tree}
-        return Baselines(base, set(clusters), plain_files, checked or self._known())
+        return Baselines(base, set(clusters), plain_files, checked or self._known(), skipped)
 
     def _known(self) -> Checked:
         """Return the result of an earlier check: the volume stores only tips that were checked or pushed."""
@@ -117,77 +128,95 @@ class _Writer:
             if not separator:
                 found.plain_files.add(name)
             elif self._is_selected(name):
-                self._write(name, rows, [])
+                with self._recorded_failure(name):
+                    self._write(name, within_limits(rows, self.settings.intake.limits))
                 found.clusters.add(name)
         return found
 
     def _entries(self, repository: Repository, commit: str, *, is_replaced: bool) -> dict[str, str]:
-        git_path = self.settings.git.path
-        if repository.is_obstructed(commit, git_path):
-            raise FixConfiguration(
-                Operation.GIT_CLONE,
-                "Failed to read the repository",
-                f"GIT_PATH={git_path} is a file in the repository; it must be a directory",
-                setting="GIT_PATH",
-                path=git_path,
-            )
-        entries = repository.children(commit, git_path)
+        git_path, found = self.settings.git.path, repository.trees
+        try:
+            rows = found.entries(found.directory(commit, git_path))
+            entries = list(islice(rows, GIT_NAMES))
+            others = [row for row in rows if row.path.decode(errors="replace") in (self.in_bucket or ())]
+        except NotADirectoryError as problem:
+            error = f"GIT_PATH={git_path} is a file in the repository; it must be a directory"
+            raise _unreadable(git_path, error) from problem
+        except DamagedTree as problem:
+            error = f"GIT_PATH={git_path} or a directory above it {problem}; replace it with a new commit"
+            raise _unreadable(git_path, error) from problem
         # Until publish has recorded an approved loss, the next run must check the branch again.
-        if not is_replaced and not self.settings.sync.dry_run:
+        if not (is_replaced or self.settings.sync.dry_run or len(entries) == GIT_NAMES):
             self.caches.note_tip(commit, entries)
-        return trees(entries)
+        return trees(entries + others)
 
     def _clusters(self, found: dict[str, str]) -> dict[str, str]:
-        """Return the selected clusters with the ids of their trees."""
+        """Return the clusters of the run with the ids of their trees."""
+        selected, skipped = self._selected(found), self._skipped(found)
+        return {name: tree for name, tree in selected.items() if name not in skipped}
+
+    def _selected(self, found: dict[str, str]) -> dict[str, str]:
         return {name: tree for name, tree in found.items() if tree and self._is_selected(name)}
+
+    def _skipped(self, found: dict[str, str]) -> frozenset[str]:
+        """Return the clusters that are only in Git, if Git has more than MAX_CLUSTERS; else none.
+
+        All of them, because no name is better than another. Other users may have pushed them.
+        """
+        selected, limit = self._selected(found), self.settings.intake.max_clusters
+        if self.in_bucket is None or not 0 < limit < len(selected):
+            return frozenset()
+        return frozenset(selected.keys() - self.in_bucket)
 
     def _is_selected(self, name: str) -> bool:
         return rejection(name) is None and self.settings.sync.selection.has_cluster(name)
 
-    def _cached(self, found: dict[str, str]) -> set[str]:
-        """Return the clusters whose cache is their baseline."""
-        clusters = self._clusters(found) if self._uses_caches else {}
-        return {name for name, tree in clusters.items() if self.caches.makes(name, tree)}
+    def _uncached(self, found: dict[str, str]) -> dict[str, str]:
+        """Return the clusters whose cache is not their baseline."""
+        clusters = self._clusters(found)
+        if not self._uses_caches:
+            return clusters
+        return {name: tree for name, tree in clusters.items() if not self.caches.makes(name, tree)}
 
     @property
     def _uses_caches(self) -> bool:
         return self.settings.sync.mode is Mode.INCREMENTAL
 
-    def _write(self, cluster: str, tree: Iterable[TreeRow], edited: list[bytes]) -> None:
-        """Write the baseline, or the cluster's failure if its tree cannot be read or is over a limit."""
-        header = BaselineHeader(identity=self.settings.identity, cluster=cluster, tree="")
-        limited = within_limits(_well_formed(tree), self.settings.intake.limits)
+    def _write_uncached(self, found: Trees, clusters: dict[str, str]) -> None:
+        """Write the baselines of these clusters, or the failures of those that exceed a limit."""
+        limits = self.settings.intake.limits
+        sizes: dict[str, int] = {}
+        for name, tree in clusters.items():
+            with self._recorded_failure(name):
+                sizes[name] = cluster_size(found, name, tree, limits)
+        objects = 0
+        for name, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
+            with self._recorded_failure(name):
+                if 0 < limits.max_run_objects < objects + size:
+                    raise OverLimit(Excess.RUN_OBJECTS, objects + size, limits.max_run_objects)
+                objects += size
+                self._write(name, found.rows(clusters[name], f"{name}/".encode()))
+
+    @contextlib.contextmanager
+    def _recorded_failure(self, cluster: str) -> Iterator[None]:
         try:
-            write_rows(
-                self.files.baseline(cluster), header, _known(limited, self.caches.rows(cluster), edited)
-            )
+            yield
         except OverLimit as problem:
             failure = over_limit_failure(cluster, Operation.DISCOVER, problem)
             write_document(self.files.failure(cluster), failure)
-        except _DamagedTree as problem:
+        except DamagedCluster as problem:
             record_failure(self.files, cluster, problem)
 
+    def _write(self, cluster: str, tree: Iterable[TreeRow]) -> None:
+        header = BaselineHeader(identity=self.settings.identity, cluster=cluster, tree="")
+        rows = _known(tree, self.caches.rows(cluster), self.edited)
+        write_rows(self.files.baseline(cluster), header, rows)
 
-class _DamagedTree(FixConfiguration):
-    """A tree that no Git client writes."""
 
-
-def _well_formed(tree: Iterable[TreeRow]) -> Iterator[TreeRow]:
-    """Yield the files of a tree. Raises _DamagedTree if a name is repeated, unsorted or not usable.
-
-    Git rejects such trees only with receive.fsckObjects, which is not the default.
-    """
-    last = b""
-    for row in tree:
-        if row.path <= last or impossible_segment(row.path) or b".git" in row.path.lower().split(b"/"):
-            raise _DamagedTree(
-                Operation.DISCOVER,
-                "Failed to read the cluster in Git",
-                f"its tree is damaged at {printable_path(row.path)}; replace the directory with a new commit",
-                path=printable_path(row.path),
-            )
-        last = row.path
-        yield row
+def _unreadable(git_path: str, error: str) -> FixConfiguration:
+    return FixConfiguration(
+        Operation.GIT_CLONE, "Failed to read the repository", error, setting="GIT_PATH", path=git_path
+    )
 
 
 def _known(

@@ -5,17 +5,18 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from steps.core.changes import PlanRow, TreeRow
+from steps.core.changes import PlanRow
 from steps.core.keys import printable_path
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
+from steps.planning.cluster_trees import ClusterTrees
 from steps.planning.planner import baseline_tree
 from steps.runtime import logs
 from steps.workdir.rowfile import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from steps.clients.git.commits import Commit
     from steps.clients.git.repository import Repository
@@ -33,8 +34,11 @@ def log_conflicts(
     """
     if plan.tip is None or all(commit.trailers.run_id for commit in since):
         return
-    before = chain.from_iterable(baseline_tree(files, name) for name in run.clusters)
-    now = below(run.git_path, repository.tree(plan.tip, run.git_path))
+    trees = ClusterTrees(repository.trees, plan.tip, run.git_path, run.intake_limits)
+    names = [cluster.name for cluster in plan.clusters if cluster.processed]
+    names.sort(key=lambda name: f"{name}/".encode())
+    before = chain.from_iterable(baseline_tree(files, name) for name in names)
+    now = chain.from_iterable(map(trees.rows, names))
     edited = (a or b for a, b in outer_join(before, now) if a != b)
     pairs = outer_join(read_rows(plan.rows, PlanRow), filter(None, edited))
     reverted = (row.path for row, edit in pairs if row is not None and edit is not None)
@@ -53,9 +57,3 @@ def log_edits(git_path: str, paths: Iterable[bytes], **data: int) -> None:
             resolution="the bucket's content wins",
             **data,
         )
-
-
-def below(git_path: str, rows: Iterable[TreeRow]) -> Iterator[TreeRow]:
-    """Return the rows with paths relative to GIT_PATH: ``<cluster>/<rest>``."""
-    cut = len(git_path.encode())
-    return (row._replace(path=row.path[cut:]) for row in rows)

@@ -22,7 +22,6 @@ from steps.core.changes import (
     is_missing,
     keep_all,
     plan_changes,
-    within_limits,
 )
 from steps.core.deletion_guard import Decision, DeletionStats, ForeignFiles, approval, decide, is_approved
 from steps.core.git_objects import Change
@@ -41,6 +40,7 @@ from steps.core.namespaces import (
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
+from steps.planning.cluster_trees import DamagedCluster
 from steps.workdir.files import read_document
 from steps.workdir.rowfile import Damaged, RowFile, decoder, is_unchanged_line, join_lines, path_of, read_rows
 from steps.workdir.rows import BaselineRow, ManifestFooter, ManifestHeader
@@ -133,6 +133,9 @@ class Planner:
             stats = deletion_stats(name, changed, self._guarded(name), unchanged=unchanged)
         except OverLimit as problem:  # the tree has changed since discover read it
             return over_limit_failure(name, Operation.DETECT_CHANGES, problem)
+        except DamagedCluster as problem:  # the same
+            error = f"{problem.message}: {problem.error}"
+            return ClusterFailure(cluster=name, operation=problem.operation, error=error, transient=False)
         return _Inputs(manifest, header, footer, baseline, stats)
 
     def _recorded_failure(self, name: str) -> ClusterFailure:
@@ -265,10 +268,10 @@ class Planner:
 
     def _pairs(self, name: str, manifest: RowFile, baseline: RowFile | None) -> Pairs:
         if baseline is not None:
-            tree = _tree_rows(baseline.rows(BaselineRow))
+            tree: Iterable[TreeRow] = _tree_rows(baseline.rows(BaselineRow))
         else:
             assert self._tree is not None  # noqa: S101 - without a baseline there is a tree
-            tree = within_limits(self._tree(name), self._run.intake_limits)
+            tree = self._tree(name)
         return outer_join(tree, manifest.rows(ManifestRow))
 
     def _changed(

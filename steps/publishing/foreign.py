@@ -17,7 +17,7 @@ from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE, plural
-from steps.planning.conflicts import below
+from steps.planning.cluster_trees import ClusterTrees
 from steps.publishing.refusals import text_of
 from steps.runtime import logs
 from steps.workdir.rowfile import read_rows
@@ -65,11 +65,11 @@ class ForeignSearch:
         if plan.tip is None:
             return foreign
         known, found = self._known(), list[TreeRow]()
+        trees = ClusterTrees(repository.trees, plan.tip, self.run.git_path, self.run.intake_limits)
         refused_before = self._refused_before()
         by_name = {cluster.name: cluster for cluster in plan.clusters}
         for name in self.suspects(plan.clusters):
-            rows = repository.tree(plan.tip, f"{self.run.git_path}{name}/")
-            for row in self._missing(name, below(self.run.git_path, rows)):
+            for row in self._missing(name, trees.rows(name)):
                 if (text_of(row.path), row.oid) in known:
                     found.append(row)
                 elif by_name[name].allow_delete not in refused_before:

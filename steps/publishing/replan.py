@@ -7,6 +7,8 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from steps.clients.git.errors import MESSAGES
+from steps.clients.git.trees import DamagedTree
 from steps.contracts import ClusterResult, ForeignFile, Run, State, Status
 from steps.core.changes import PlanRow, TreeRow
 from steps.core.clock import is_before
@@ -14,7 +16,7 @@ from steps.core.git_objects import Change
 from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import TryAgain
-from steps.planning.conflicts import below
+from steps.planning.cluster_trees import ClusterTrees
 from steps.planning.plan import Plan
 from steps.planning.planner import Planner
 from steps.runtime import logs
@@ -134,10 +136,10 @@ def replan(  # noqa: PLR0913 - a run, its branch, and what is known about cluste
     """
     files = volume.files(run.run_id)
 
-    def tree(cluster: str) -> Iterator[TreeRow]:
-        if tip is None:
-            return iter(())
-        return below(run.git_path, repository.tree(tip, f"{run.git_path}{cluster}/"))
+    trees = None if tip is None else _cluster_trees(repository, run, tip)
+
+    def tree(cluster: str) -> Iterable[TreeRow]:
+        return () if trees is None else trees.rows(cluster)
 
     planner = Planner(run, files, tree, settled, foreign=foreign, pending=pending_deletions(volume, run))
     header = RowsHeader(identity=run.identity)
@@ -162,6 +164,16 @@ def replan(  # noqa: PLR0913 - a run, its branch, and what is known about cluste
         for cluster in planner.results
     )
     return Plan(tip, files.replan_rows, clusters, frozenset(by_id))
+
+
+def _cluster_trees(repository: Repository, run: Run, tip: str) -> ClusterTrees:
+    """Return the clusters at the tip. The next run reports a GIT_PATH that cannot be read."""
+    try:
+        return ClusterTrees(repository.trees, tip, run.git_path, run.intake_limits)
+    except (NotADirectoryError, DamagedTree) as problem:
+        message = MESSAGES[Operation.GIT_PUSH]
+        error = f"GIT_PATH={run.git_path} is no longer a directory that git-sync can read"
+        raise TryAgain(Operation.GIT_PUSH, message, error) from problem
 
 
 def _missing_below(objects: Path) -> Callable[[PlanRow], bool]:

@@ -52,7 +52,11 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
     downloads: Sequence[StepWork],
 ) -> RunResult:
     """Return the result of a run whose last step ended."""
-    codes = exit_codes(clusters, clusters_skipped=run.clusters_skipped, dry_run=run.dry_run)
+    codes = exit_codes(
+        clusters,
+        clusters_skipped=run.clusters_skipped + run.clusters_only_in_git_skipped,
+        dry_run=run.dry_run,
+    )
     code = most_severe(codes)
     return RunResult(
         run_id=run.run_id,
@@ -75,6 +79,8 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         clusters=tuple(sorted(clusters, key=lambda cluster: cluster.name)),
         clusters_skipped=run.clusters_skipped,
         clusters_skipped_sample=run.clusters_skipped_sample,
+        clusters_only_in_git_skipped=run.clusters_only_in_git_skipped,
+        clusters_only_in_git_sample=run.clusters_only_in_git_sample,
         quarantined=run.quarantined,
         quarantined_sample=run.quarantined_sample,
         refused_by_host=limited(refused_by_host),
@@ -128,6 +134,8 @@ def cause(result: RunResult) -> str:
         first = result.refused_by_host[0]
         count = plural(sum(cluster.refused_by_host for cluster in result.clusters), "change")
         causes.append(f"{count} refused by the Git host, first {printable(first.path)}: {first.host_message}")
+    if skipped := result.clusters_only_in_git_skipped:
+        causes.insert(0, f"{plural(skipped, 'cluster')} only in Git skipped: over MAX_CLUSTERS")
     if result.clusters_skipped:
         causes.insert(0, f"{plural(result.clusters_skipped, 'new cluster')} skipped: over MAX_CLUSTERS")
     return "; ".join(causes)

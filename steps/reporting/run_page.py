@@ -128,15 +128,25 @@ def _vanished_namespaces(result: RunResult) -> Iterator[str]:
         yield f"{plural(count - _MAX_KEYS, 'more namespace')} disappeared."
 
 
+def _names(sample: Sequence[str], number: int) -> Iterator[Inline]:
+    """Yield the first names of a sample; an ellipsis if there are more."""
+    shown = sample[:_MAX_KEYS]
+    for name in shown:
+        yield " "
+        yield Code(name)
+    if number > len(shown):
+        yield " …"
+
+
 def _to_do(result: RunResult) -> Iterator[Block]:
     """The section of what a person must do; empty if there is nothing to do."""
     items: list[Parts] = []
-    if result.clusters_skipped:
-        sample = result.clusters_skipped_sample[:_MAX_KEYS]
-        names = [part for name in sample for part in (" ", Code(name))]
-        new = plural(result.clusters_skipped, "new cluster")
-        more = " …" if result.clusters_skipped > len(sample) else ""
-        items.append((f"{new} skipped, because there are more clusters than MAX_CLUSTERS:", *names, more))
+    if skipped := result.clusters_skipped:
+        what = f"{plural(skipped, 'new cluster')} skipped, because there are more clusters than MAX_CLUSTERS:"
+        items.append((what, *_names(result.clusters_skipped_sample, skipped)))
+    if skipped := result.clusters_only_in_git_skipped:
+        what = f"{plural(skipped, 'cluster')} only in Git skipped, because Git has more than MAX_CLUSTERS:"
+        items.append((what, *_names(result.clusters_only_in_git_sample, skipped)))
     for cluster in result.clusters:
         items += _cluster_to_do(cluster, result.argo)
     if len(result.approvals) > 1:

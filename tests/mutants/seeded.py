@@ -647,8 +647,8 @@ MUTANTS = (
     ),
     Mutant(
         "file in Git replaced by the directory GIT_PATH",
-        "steps/planning/baselines.py::_Writer._entries",
-        never("A.is_obstructed(...)"),
+        "steps/clients/git/trees.py::Trees.directory",
+        Replace("raise NotADirectoryError", "return EMPTY_TREE"),
         "tests/runs/test_deletion_guard.py::test_git_path_that_is_a_file_in_git_exits_40",
     ),
     Mutant(

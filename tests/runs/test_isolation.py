@@ -20,7 +20,7 @@ from tests.support.echo import echo
 from tests.support.faults import Change, Status, nth, when
 from tests.support.first_sync import first_sync
 from tests.support.loopback import LoopbackHandler, LoopbackServer
-from tests.support.repositories import commit_files, contents, git, message, tree
+from tests.support.repositories import commit_files, contents, git, message, tree, tree_of
 from tests.support.trickle import HEADERS, trickling
 
 if TYPE_CHECKING:
@@ -411,38 +411,32 @@ def test_volume_that_ignores_case_is_refused(sync: Sync, bucket: Bucket, tmp_pat
     assert "treats different names as the same file" in result.errors
 
 
-def tree_of(repository: Path, *entries: tuple[str, str, str]) -> str:
-    """Write a tree as it is, and return its id; entries have mode, name and id."""
-    raw = b"".join(f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries)
-    arguments = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
-    return git(repository, *arguments, stdin=raw).decode().strip()
+def replace_cluster(repository: Path, cluster: str, tree_id: str) -> None:
+    """Push a commit in which the directory of a cluster is this tree."""
+    listed = git(repository, "ls-tree", "main:clusterbackup").decode().splitlines()
+    clusters = {line.split("\t")[1]: line.split()[2] for line in listed} | {cluster: tree_id}
+    root = tree_of(repository, *(("40000", name, oid) for name, oid in sorted(clusters.items())))
+    top = tree_of(repository, ("40000", "clusterbackup", root))
+    commit = git(repository, "commit-tree", top, "-p", "main", "-m", "by a person").decode().strip()
+    git(repository, "update-ref", "refs/heads/main", commit)
 
 
-@pytest.mark.parametrize("names", [("a", "a"), ("b", "a"), ("..",), (".git",)], ids=repr)
+@pytest.mark.parametrize(
+    "names", [("a", "a"), ("b", "a"), ("..",), (".git",), ("a/b",), ("x" * 5000,)], ids=repr
+)
 def test_damaged_tree_of_a_cluster_does_not_stop_the_others(
     names: tuple[str, ...], sync: Sync, bucket: Bucket, repository: Path
 ) -> None:
     first_sync(sync, {f"clusterbackup/{name}/x.yaml": b"1" for name in ("east", "west")})
     blob = tree(repository)["clusterbackup/east/x.yaml"].sha
-    clusters = {
-        line.split()[3]: line.split()[2]
-        for line in git(repository, "ls-tree", "main", "clusterbackup/")
-        .decode()
-        .replace("clusterbackup/", "")
-        .splitlines()
-    }
-    clusters["east"] = tree_of(repository, *(("100644", name, blob) for name in names))
-    root = tree_of(repository, *(("40000", name, oid) for name, oid in sorted(clusters.items())))
-    top = tree_of(repository, ("40000", "clusterbackup", root))
-    commit = git(repository, "commit-tree", top, "-p", "main", "-m", "damage").decode().strip()
-    git(repository, "update-ref", "refs/heads/main", commit)
+    replace_cluster(repository, "east", tree_of(repository, *(("100644", name, blob) for name in names)))
     bucket.put("clusterbackup/west/x.yaml", b"2")
     outcome = sync()
     assert outcome.exit == 10
     states = {one["name"]: one["status"] for one in sync.state["last_run"]["clusters"]}
     assert states["east"] == "failed"
     assert git(repository, "cat-file", "blob", "main:clusterbackup/west/x.yaml") == b"2"
-    assert "its tree is damaged at " in outcome.errors
+    assert re.search(r"its tree (is damaged|has a path of more than .*) at ", outcome.errors)
 
 
 # -- what one committer pushes -----------------------------------------------------------------------
@@ -472,3 +466,83 @@ def test_commit_with_a_huge_message_takes_no_memory_of_git_sync(
     assert code == 0
     assert contents(repository) == OBJECTS
     assert peak < 130 << 20
+
+
+@pytest.mark.parametrize("leaf", ["file", "nothing"])
+@pytest.mark.parametrize("when", ["before the run", "during the run"])
+def test_tree_with_shared_subtrees_takes_neither_time_nor_space(
+    leaf: str, when: str, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    blob = git(repository, "rev-parse", f"main:{KEY}").decode().strip()
+    shared = tree_of(repository, *((("100644", "x", blob),) if leaf == "file" else ()))
+    for _ in range(12):
+        shared = tree_of(repository, *(("40000", f"{number}{'n' * 250}", shared) for number in range(5)))
+    bucket.put("clusterbackup/north/new.yaml", b"new")
+    if when == "before the run":
+        replace_cluster(repository, "east", shared)
+        assert sync().exit == 20
+    else:
+        for step in ("discover", "download", "detect"):
+            assert sync(step, *(("--run-id", "r") if step == "discover" else ())).exit == 0
+        replace_cluster(repository, "east", shared)
+        assert sync("publish").exit == 20
+    assert git(repository, "cat-file", "blob", "main:clusterbackup/north/new.yaml") == b"new"
+    assert git(repository, "rev-parse", "main:clusterbackup/east").decode().strip() == shared
+    assert sum(file.stat().st_size for file in sync.work_dir.rglob("*") if file.is_file()) < 1 << 20
+
+
+def test_clusters_in_git_share_the_objects_of_a_run(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    blob = git(repository, "rev-parse", f"main:{KEY}").decode().strip()
+    large = tree_of(repository, *(("100644", f"{number:03}", blob) for number in range(90)))
+    replace_cluster(repository, "east", large)
+    bucket.put("clusterbackup/north/new.yaml", b"new")
+    result = sync(MAX_RUN_OBJECTS="60", MAX_OBJECTS="100")
+    assert result.exit == 20
+    assert "with it the run would have more objects than MAX_RUN_OBJECTS" in result.errors
+    assert git(repository, "cat-file", "blob", "main:clusterbackup/north/new.yaml") == b"new"
+
+
+@pytest.mark.parametrize("directory", ["clusterbackup", "."])
+def test_damaged_directory_above_the_clusters_is_named(
+    directory: str, sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    clusters = git(repository, "rev-parse", "main:clusterbackup").decode().strip()
+    twice = (("40000", "clusterbackup", clusters), ("40000", "clusterbackup", clusters))
+    top = tree_of(repository, *twice)
+    if directory == "clusterbackup":
+        east = git(repository, "rev-parse", "main:clusterbackup/east").decode().strip()
+        damaged = tree_of(repository, ("40000", "north", east), ("40000", "east", east))
+        top = tree_of(repository, ("40000", "clusterbackup", damaged))
+    commit = git(repository, "commit-tree", top, "-p", "main", "-m", "by a person").decode().strip()
+    git(repository, "update-ref", "refs/heads/main", commit)
+    result = sync()
+    assert result.exit == 40
+    assert "GIT_PATH=clusterbackup/ or a directory above it is damaged at " in result.errors
+
+
+def test_clusters_only_in_git_over_max_clusters_are_skipped_and_named(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(OBJECTS)
+    assert sync().exit == 0
+    ghosts = {f"clusterbackup/ghost-{number:04}/x.yaml": b"%d" % number for number in range(2500)}
+    commit_files(repository, ghosts)
+    new = {"clusterbackup/north/new.yaml": b"new"}
+    bucket.put_many(new)
+    began = time.monotonic()
+    result = sync()
+    assert time.monotonic() - began < 30
+    assert result.exit == 20
+    assert contents(repository) == OBJECTS | ghosts | new
+    assert result.errors.count("Clusters only in Git skipped: over MAX_CLUSTERS") == 1
+    last = sync.state["last_run"]
+    assert [cluster["name"] for cluster in last["clusters"]] == ["east", "north"]
+    assert last["clusters_only_in_git_skipped"] == 2500
+    assert last["clusters_only_in_git_sample"][0] == "ghost-0000"
+    assert "2,500 clusters only in Git skipped" in (sync.work_dir / "report.md").read_text()

@@ -160,6 +160,13 @@ def tree(repository: Path, revision: str = "main", prefix: str = "") -> dict[str
     return entries
 
 
+def tree_of(repository: Path, *entries: tuple[str, str, str]) -> str:
+    """Write a tree as it is, and return its id; entries have mode, name and id."""
+    raw = b"".join(f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries)
+    arguments = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+    return git(repository, *arguments, stdin=raw).decode().strip()
+
+
 def contents(repository: Path, revision: str = "main", prefix: str = "") -> dict[str, bytes]:
     """Return the content of every blob of a commit under `prefix`, by path; for a symlink its target."""
     blobs = {p: e.sha for p, e in tree(repository, revision, prefix).items() if e.type == "blob"}

@@ -58,15 +58,6 @@ class Objects:
         rows = (_tree_row(entry) for entry in out.split(b"\0")[:-1])
         return [row._replace(path=row.path[len(path.encode()) :]) for row in rows]
 
-    def is_obstructed(self, commit: str, path: str) -> bool:
-        """Whether a file, link or submodule has the name of directory ``path`` ("a/b/") or of a parent."""
-        parts = path.rstrip("/").split("/")
-        for depth in range(1, len(parts) + 1):
-            entry = self._git.run("ls-tree", "-z", "--full-tree", commit, "/".join(parts[:depth]))
-            if entry and entry.split(b" ")[1] != b"tree":
-                return True
-        return False
-
     def changes(self, commit: str, path: str = "", *, base: str | None = None) -> Iterator[BlobChange]:
         """Yield the changes of ``commit`` against ``base``, below ``path`` ("" or "dir/").
 
@@ -219,7 +210,11 @@ def _tree_row(entry: bytes) -> TreeRow:
 
 
 def _null_terminated(stream: IO[bytes]) -> Iterator[bytes]:
-    rest = b""
+    rest: list[bytes] = []  # joined once, because a name in Git may have any length
     while chunk := stream.read(1 << 16):
-        *entries, rest = (rest + chunk).split(b"\0")
-        yield from entries
+        first, *others = chunk.split(b"\0")
+        rest.append(first)
+        if others:
+            yield b"".join(rest)
+            yield from others[:-1]
+            rest = others[-1:]

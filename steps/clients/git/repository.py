@@ -24,6 +24,7 @@ from steps.clients.git.errors import MESSAGES, not_git
 from steps.clients.git.objects import Objects, PathChange, lines
 from steps.clients.git.output import moved_to
 from steps.clients.git.process import Git, check_installed
+from steps.clients.git.trees import Trees
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, SyncError, TryAgain
 from steps.runtime import hardening
@@ -72,6 +73,7 @@ class Repository(Objects):
         self._ref = f"refs/heads/{settings.branch}"
         self._tracked = f"+{self._ref}:{_BASE}"
         self.moved_to: str | None = None  # the address to which the host redirects
+        self._trees: Trees | None = None
 
     def __enter__(self) -> Repository:
         check_installed()
@@ -94,6 +96,8 @@ class Repository(Objects):
         if isinstance(problem, SyncError) and problem.operation in {Operation.GIT_CLONE, Operation.GIT_PUSH}:
             remote = {"repository": self._settings.repository, "branch": self._settings.branch}
             problem.data = remote | problem.data
+        if self._trees is not None:
+            self._trees.close()
         self._credentials.close()
         with contextlib.suppress(OSError):
             remove(self._home)
@@ -146,6 +150,12 @@ class Repository(Objects):
         text = repository_config(self._settings, self._credentials.config, hardening.inherited_umask)
         with atomic_file(self._directory / "config") as out:
             out.write(text.encode())
+
+    @property
+    def trees(self) -> Trees:
+        """The trees of the fetched commits."""
+        self._trees = self._trees or Trees(self._git)
+        return self._trees
 
     # -- the remote ---------------------------------------------------------------------------
 

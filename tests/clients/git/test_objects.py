@@ -80,16 +80,6 @@ def test_children_are_the_entries_of_one_directory(objects: Objects, commit: str
     }
 
 
-@pytest.mark.parametrize(
-    ("path", "obstructed"),
-    [("x/", False), ("absent/", False), ("README.md/", True), ("x/link/", True), ("x/east/a.yaml/b/", True)],
-)
-def test_is_obstructed_by_anything_but_a_directory(
-    path: str, *, obstructed: bool, objects: Objects, commit: str
-) -> None:
-    assert objects.is_obstructed(commit, path) is obstructed
-
-
 @pytest.mark.usefixtures("commit")
 def test_changes_have_blob_ids_of_plain_files_only(objects: Objects, repository: Path) -> None:
     old = tree(repository)
