@@ -399,3 +399,29 @@ def history(context: click.Context, /, **given: Any) -> Exit:
     from steps.history import history_output
 
     return history_output.history(context.obj, **given)
+
+
+@cli.command()
+@click.option("--cluster", required=True, metavar="NAME", help="The cluster to restore.")
+@click.option("--at", metavar="TIME", help="The newest backup at or before this time [default: now].")
+@options.place
+@options.objects
+@options.names("--map-namespace", "OLD=NEW", "Restore the objects of one namespace into another one.")
+@click.option("--output", type=_PATH, metavar="DIR", help="Directory to write; new or empty.")
+@click.option("--exact", is_flag=True, help="Write the files as Git has them.")
+@click.option("--include-owned", is_flag=True, help="Restore also objects that their owners create.")
+@click.option("--keep-node-ports", is_flag=True, help="Keep the node ports of Services.")
+@click.option("--keep-volumes", is_flag=True, help="Restore PersistentVolumes; claims keep their volumes.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
+@options.output_format("text", "json")
+@click.pass_context
+def restore(context: click.Context, /, **given: Any) -> Exit:
+    """Write a cluster's objects at a point in time as files for kubectl apply."""
+    from steps.history import restore_command
+
+    if not (given["output"] or given["dry_run"]):
+        raise click.UsageError("restore needs --output or --dry-run.")
+    lines, code = restore_command.restore(context.obj, **given)
+    for line in lines:
+        click.echo(line)
+    return code

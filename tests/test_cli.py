@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.sync import Sync
 
 COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "serve", "health", "inspect"]
-COMMANDS += ["diff", "history"]
+COMMANDS += ["diff", "history", "restore"]
 OBJECTS = {f"clusterbackup/{cluster}/a.yaml": cluster.encode() for cluster in ("east", "west")}
 
 

@@ -47,13 +47,13 @@ def parse_path(written: str) -> Path:
     return tuple(steps)
 
 
-def written_path(path: Path) -> str:
-    """Write a path as ``parse_path`` reads it."""
+def written_path(path: Steps) -> str:
+    """Write a path as ``parse_path`` reads it; the index of an item is in brackets."""
     written = ""
     for step in path:
         if step is EVERY_ITEM:
             written += "[*]"
-        elif "." in step or "[" in step:
+        elif isinstance(step, int) or "." in step or "[" in step:
             written += f"[{step}]"
         else:
             written += f".{step}" if written else step

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from steps.contracts import State
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core.core_schema import WithDefaultSchema
 
@@ -33,10 +34,15 @@ class _Written(GenerateJsonSchema):
 
 def schema() -> dict[str, Any]:
     """Return the schema; it rejects unknown fields, because a new field raises the schema version."""
-    generated = State.model_json_schema(schema_generator=_Written, mode="serialization")
+    return generated(State, "sync-metadata.json")
+
+
+def generated(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """Return the schema of a document."""
+    found = model.model_json_schema(schema_generator=_Written, mode="serialization")
     # Docstrings mark code with two back-ticks.
-    plain: dict[str, Any] = json.loads(json.dumps(generated).replace("``", "`"))
-    return {"$schema": _Written.schema_dialect} | plain | {"title": "sync-metadata.json"}
+    plain: dict[str, Any] = json.loads(json.dumps(found).replace("``", "`"))
+    return {"$schema": _Written.schema_dialect} | plain | {"title": title}
 
 
 def text() -> str:

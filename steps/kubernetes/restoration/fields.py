@@ -98,14 +98,3 @@ def emptied_parents(data: Any, paths: Iterable[FieldPath]) -> set[FieldPath]:
             removed -= children
             removed.add(parent)
     return {path for path in removed if not any(path[:depth] in removed for depth in range(1, len(path)))}
-
-
-def written_path(path: FieldPath) -> str:
-    """Return a path as text, as in ``metadata.annotations[example.com/a]`` and ``spec.ports[0].nodePort``."""
-    written = ""
-    for step in path:
-        if isinstance(step, int) or not step.isidentifier():
-            written += f"[{step}]"
-        else:
-            written += f".{step}" if written else step
-    return written

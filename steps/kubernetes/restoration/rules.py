@@ -137,6 +137,10 @@ _TOKEN_VOLUME = re.compile(rf"kube-api-access-{_GENERATED}|.+-token-{_GENERATED}
 _TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a directory
 
 _TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - a type
+# Reasons that others name.
+REDACTED = "the values are not in Git: create the object by other means"
+OWNED = "its owner creates it"
+
 _REDACTED = re.compile("redacted:[0-9a-f]{32}")
 
 
@@ -289,11 +293,11 @@ CUTS: tuple[Cut, ...] = (
 )
 
 KEPT: tuple[Keep, ...] = (
-    _keep("*", "metadata.finalizers", "a finalizer of another controller belongs to the object"),
+    _keep("*", "metadata.finalizers", "its controller could not clean up"),
     _keep(
         "Service.",
         "spec.clusterIP: None",
-        "without it, the names of the pods of a StatefulSet do not resolve",
+        "the names of the pods of a StatefulSet would not resolve",
     ),
     _keep("Service.", "spec.ipFamilies", "a dual-stack Service would become single-stack"),
     _keep("Service.", "spec.sessionAffinity", "clients would change their pod"),
@@ -372,7 +376,7 @@ def _is_automatic_flow(one: KubernetesObject, _known: Known) -> bool:
 SKIPS: tuple[Skip, ...] = (
     _skip(
         "*",
-        "the values are not in Git: create the object by other means",
+        REDACTED,
         what="redacted values",
         when=_is_redacted,
         is_lost=True,
@@ -464,7 +468,7 @@ SKIPS: tuple[Skip, ...] = (
     ),
     _skip(
         "*",
-        "its owner creates it",
+        OWNED,
         what="with a controller in `ownerReferences`",
         when=_is_controlled,
         unless=Option.INCLUDE_OWNED,

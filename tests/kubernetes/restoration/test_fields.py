@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from steps.kubernetes.fields import parse_path
+from steps.kubernetes.fields import parse_path, written_path
 from steps.kubernetes.restoration.fields import (
     FieldPath,
     emptied_parents,
     find_fields,
     with_values,
     without_fields,
-    written_path,
 )
 
 DATA: dict[str, Any] = {
@@ -27,7 +26,7 @@ DATA: dict[str, Any] = {
     [
         ("spec.ports[*].nodePort", {"spec.ports[0].nodePort": 2}),
         ("spec.list[*]", {"spec.list[0]": "x", "spec.list[1]": "y"}),
-        ("metadata.annotations[a/*]", {"metadata.annotations[a/x]": "1", "metadata.annotations[a/y]": "2"}),
+        ("metadata.annotations[a/*]", {"metadata.annotations.a/x": "1", "metadata.annotations.a/y": "2"}),
         ("spec.list.x", {}),
         ("spec.ports.port", {}),
         ("metadata.name.x", {}),

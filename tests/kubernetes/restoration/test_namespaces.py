@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
+from steps.kubernetes.fields import written_path
 from steps.kubernetes.objects import read_objects
-from steps.kubernetes.restoration.fields import written_path
 from steps.kubernetes.restoration.namespaces import dns_names, mapped_fields
 
 RBAC = "rbac.authorization.k8s.io/v1"

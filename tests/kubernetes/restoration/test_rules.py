@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from steps.kubernetes.fields import written_path
 from steps.kubernetes.objects import KubernetesObject, read_objects
 from steps.kubernetes.restoration.decide import Restored, Skipped, decide
-from steps.kubernetes.restoration.fields import written_path
 from steps.kubernetes.restoration.rules import CUTS, KEPT, SKIPS, Cut, Known, Option, Skip
 
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -117,7 +117,7 @@ REMOVED: dict[str, list[tuple[str, set[str]]]] = {
                 "metadata.labels",
                 "spec.selector",
                 "spec.template.metadata.labels[batch.kubernetes.io/controller-uid]",
-                "spec.template.metadata.labels[controller-uid]",
+                "spec.template.metadata.labels.controller-uid",
             },
         ),
         (
@@ -126,7 +126,7 @@ REMOVED: dict[str, list[tuple[str, set[str]]]] = {
         ),
     ],
     "metadata.labels[controller-uid] metadata.labels[batch.kubernetes.io/controller-uid]": [
-        ("{kind: Pod, metadata: {labels: {controller-uid: u, app: a}}}", {"metadata.labels[controller-uid]"})
+        ("{kind: Pod, metadata: {labels: {controller-uid: u, app: a}}}", {"metadata.labels.controller-uid"})
     ],
     "spec.nodeName": [("{kind: Pod, spec: {nodeName: n, hostname: h}}", {"spec.nodeName"})],
     "spec.priority": [("{kind: Pod, spec: {priority: 0, priorityClassName: p}}", {"spec.priority"})],
