@@ -328,6 +328,28 @@ def health(context: click.Context) -> Exit:
 
 
 @cli.command()
+@click.option(
+    "--test",
+    "path",
+    type=_PATH,
+    metavar="PATH",
+    help="Show what the rules remove from this file, or from the files in this directory.",
+)
+@click.pass_context
+def rules(context: click.Context, path: Path | None) -> Exit:
+    """Print the rules about volatile fields: the built-in ones, and those of RULES_FILE."""
+    policy = _commands(context).policy()
+    from steps.history.rules import printed_rules, removals
+
+    if path is None:
+        click.echo(printed_rules(policy), nl=False)
+    else:
+        for line in removals(policy, path):
+            click.echo(line)
+    return Exit.OK
+
+
+@cli.command()
 @click.argument("revisions", metavar="A..B")
 @click.option(
     "--repo",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from steps.kubernetes.policy import Policy
     from steps.planning.figures import Progress
     from steps.reporting.delivery import Reported
     from steps.runtime.settings.reading import Settings
@@ -190,6 +191,10 @@ class Commands:
             result = missing_result(start, failures)
         state = Volume(artifacts).state
         return _finish(configured, result, lambda: report(state, result, output=output), nullcontext)
+
+    def policy(self) -> Policy:
+        """Return what decides about the content of files."""
+        return self._configure().content.policy
 
     def health(self) -> Exit:
         """Check and log whether the last success is recent enough."""

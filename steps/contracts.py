@@ -24,6 +24,7 @@ from steps.core.intake_limits import Excess, IntakeLimits, OverLimit
 from steps.core.namespaces import VanishedNamespace
 from steps.core.operations import Operation
 from steps.kubernetes.change_summary import ChangeSummary
+from steps.kubernetes.policy import Policy
 
 # The directory of the artifact repository in which Argo keeps the files of the pipeline's runs. If that
 # repository is the root of the backups' bucket, this directory is not a cluster.
@@ -101,6 +102,9 @@ class Run(RunStart):
         default=timedelta(), description="how long a file must be missing before it is deleted"
     )
     max_object_bytes: int
+    policy: Policy = Field(
+        default=Policy(), description="VOLATILE_FIELDS, and the built-in rules with those of RULES_FILE"
+    )
     shards: tuple[Shard, ...]
     clusters_excluded: int = Field(description="clusters that the filters or MAX_CLUSTERS exclude")
     clusters_skipped: int = Field(description="new clusters that MAX_CLUSTERS excludes (a lower bound)")

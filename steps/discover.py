@@ -19,9 +19,9 @@ from steps.core.wording import SAMPLE_SIZE, plural
 from steps.errors import FixConfiguration, TryAgain
 from steps.planning.baselines import Baselines, write_baselines
 from steps.runtime import logs
+from steps.workdir.cache import Caches
 from steps.workdir.files import atomic_file, remove, write_document
 from steps.workdir.rowfile import Damaged, write_rows
-from steps.workdir.rows import BaselineHeader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     """Find the run's clusters in bucket and Git, and write their baselines; run.json is written last."""
     volume.prune()
+    _ = settings.content.policy  # a wrong RULES_FILE ends the run before any request
     files = volume.files(start.run_id)
     remove(files.root)  # a retried discover starts again: old manifests must not meet new baselines
     store = ObjectStore(settings.s3)
@@ -45,7 +46,7 @@ def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
         new = _new_clusters(settings, found, in_git.clusters | in_git.skipped)
         clusters = _run_clusters(settings, store, found, in_git.clusters | new.taken)
         for name in clusters - in_git.clusters:
-            header = BaselineHeader(identity=settings.identity, cluster=name, tree="")
+            header = Caches(volume, settings.identity, settings.content.policy.digest).header(name)
             write_rows(files.baseline(name), header, ())
         run = _run(settings, start, store=store, found=found, new=new, in_git=in_git, clusters=clusters)
         _write_shards(files.shards, run.shards)
@@ -86,6 +87,7 @@ def _run(  # noqa: PLR0913 - everything that discover has found
         allow_delete=settings.guards.allow_delete,
         delete_grace=settings.guards.delete_grace,
         max_object_bytes=settings.sync.max_object_bytes,
+        policy=settings.content.policy,
         shards=_shards(sorted(clusters), settings.sync.max_shards),
         intake_limits=settings.intake.limits,
         clusters_excluded=found.excluded + new.skipped,

@@ -23,6 +23,7 @@ from steps.planning.manifest import Manifest
 from steps.runtime import logs
 from steps.runtime.deadline import Deadline, DeadlinePassed
 from steps.runtime.fair_pool import FairPool
+from steps.workdir.cache import Caches
 from steps.workdir.files import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class _Shard:
                     directory,
                     self.progress,
                     self.deadline,
+                    Caches(self.volume, self.run.identity, self.run.policy.digest),
                 )
                 figures = manifest.write()
             _log_figures(cluster, figures, elapsed())
@@ -192,6 +194,7 @@ def _log_figures(cluster: str, figures: Figures, took: float) -> None:
         objects=figures.objects,
         fetched=figures.fetched,
         bytes=figures.fetched_bytes,
+        **figures.by_policy(),
         quarantined=figures.quarantined.total(),
     )
     if figures.unavailable:

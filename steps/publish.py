@@ -224,7 +224,7 @@ class _Branch:
         trees = self.repository.trees
         entries = list(islice(trees.entries(trees.directory(published.commit, self.run.git_path)), GIT_NAMES))
         if len(entries) < GIT_NAMES:
-            Caches(self.volume, self.run.identity).note_tip(published.commit, entries)
+            Caches(self.volume, self.run.identity, self.run.policy.digest).note_tip(published.commit, entries)
         from steps.publishing.inspection import inspect_published  # few runs change something
 
         base = published.planned.tip or EMPTY_TREE
@@ -243,7 +243,7 @@ def _not_inspected(plan: Plan, reason: str) -> ChangeSummary:
 
 def _update_caches(volume: Volume, run: Run, published: Published) -> None:
     """Make the accepted objects of each processed cluster its cache, without those that Git does not have."""
-    caches, files = Caches(volume, run.identity), volume.files(run.run_id)
+    caches, files = Caches(volume, run.identity, run.policy.digest), volume.files(run.run_id)
     waiting = {cluster.name for cluster in published.made.clusters if cluster.processed}
     if published.made.rows != published.planned.rows:
         missing = not_selected(published.planned, published.made)

@@ -31,8 +31,10 @@ class ManifestRow(NamedTuple):
 
     ``state`` is "fetched" (the volume has the bytes), "unchanged" (Git has them), "vanished"
     (deleted between LIST and GET; the next run decides), "unavailable" (the store refuses it; Git
-    keeps its file), or a quarantine Reason. ``oid`` is the id of
-    the blob with the object's content; it is empty unless the object is fetched or unchanged.
+    keeps its file), "omitted" (the rules omit it; Git must not have it), or a quarantine Reason. Of a
+    rewritten object, ``state`` is also the length of the blob: "rewritten=1234". ``oid`` is the id of
+    the blob to commit; it is empty unless the object is fetched, rewritten or unchanged. ``size`` and
+    ``etag`` are always those of the object.
     """
 
     path: bytes
@@ -44,18 +46,30 @@ class ManifestRow(NamedTuple):
     @property
     def accepted(self) -> bool:
         """Whether Git has this object after the run."""
-        return self.state in {FETCHED, UNCHANGED}
+        return self.state in {FETCHED, UNCHANGED} or self.state.startswith(REWRITTEN)
+
+    @property
+    def length(self) -> int:
+        """The length of the blob of a fetched object."""
+        return int(self.state.removeprefix(REWRITTEN)) if self.state.startswith(REWRITTEN) else self.size
+
+    @property
+    def omitted(self) -> bool:
+        """Whether Git must not have this object although the bucket has it."""
+        return self.state == OMITTED
 
     @property
     def quarantined(self) -> bool:
         """Whether the key was rejected; ``state`` then is the Reason."""
-        return not self.accepted and self.state not in {VANISHED, UNAVAILABLE}
+        return not self.accepted and self.state not in {VANISHED, UNAVAILABLE, OMITTED}
 
 
 FETCHED = "fetched"
 UNCHANGED = "unchanged"
 VANISHED = "vanished"
 UNAVAILABLE = "unavailable"
+OMITTED = "omitted"
+REWRITTEN = "rewritten="
 
 
 class PlanRow(NamedTuple):
@@ -101,9 +115,9 @@ def deletion_stats(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: i
     """
     count = DeletionCount(cluster, unchanged=unchanged)
     for in_git, listed in pairs:
-        count.accepted += listed is not None and listed.accepted
-        if in_git is None:
-            continue
+        count.accepted += listed is not None and (listed.accepted or listed.omitted)
+        if in_git is None or (listed is not None and listed.omitted):
+            continue  # the rules decide about an omitted object, and no guard
         if is_missing(in_git.path, listed, selects):
             count.add_missing(in_git.path, in_git.oid)
         else:
@@ -166,12 +180,15 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
             tally.files += 1
             if in_git is None:
                 tally.added += 1
-                yield PlanRow(listed.path, Change.ADDED, listed.oid, listed.size)
+                yield PlanRow(listed.path, Change.ADDED, listed.oid, listed.length)
             elif (in_git.mode, in_git.oid) != (GitMode.FILE, listed.oid):
                 tally.modified += 1
-                yield PlanRow(listed.path, Change.MODIFIED, listed.oid, listed.size)
+                yield PlanRow(listed.path, Change.MODIFIED, listed.oid, listed.length)
         elif in_git is None:
             continue
+        elif listed is not None and listed.omitted:
+            tally.deleted += 1
+            yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
         elif not is_missing(in_git.path, listed, selects):
             tally.files += 1
         elif in_git.path not in remove and keep(in_git.path):
@@ -199,6 +216,8 @@ def _path_conflicts(pairs: Pairs, selects: Selects, keep: Keeps) -> set[bytes]:
     losers: set[bytes] = set()
     directories: Directories[bool] = Directories()
     for in_git, listed in pairs:
+        if listed is not None and listed.omitted:
+            continue
         if listed is not None and listed.accepted:
             path, kept = listed.path, False
         elif in_git is not None and (not is_missing(in_git.path, listed, selects) or keep(in_git.path)):

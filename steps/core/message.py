@@ -24,6 +24,7 @@ LISTED = "Git-Sync-Listed"
 ALLOWED = "Git-Sync-Allowed-Deletion"
 REFUSED = "Git-Sync-Refused"
 FAILED = "Git-Sync-Failed"
+RULES = "Git-Sync-Rules"
 
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -55,8 +56,12 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
     allowed: Iterable[tuple[str, str]] = (),
     refused: Iterable[tuple[str, str]] = (),
     failed: Iterable[str] = (),
+    rules: str = "",
 ) -> str:
-    """Return the whole message. ``allowed`` contains (cluster, token), ``refused`` (cluster, decision)."""
+    """Return the whole message. ``allowed`` contains (cluster, token), ``refused`` (cluster, decision).
+
+    ``rules`` is the digest of the policy that the content is written by; empty if it is the objects'.
+    """
     lines = sorted(clusters, key=lambda cluster: cluster.name)
     trailers = [
         (RUN, quote(run_id)),
@@ -64,6 +69,7 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
         *((ALLOWED, f"{_name(cluster)} {token}") for cluster, token in sorted(allowed)),
         *((REFUSED, f"{_name(cluster)} {decision}") for cluster, decision in sorted(refused)),
         *((FAILED, _name(cluster)) for cluster in sorted(failed)),
+        *([(RULES, rules)] if rules else []),
     ]
     return "\n".join(
         [
@@ -96,6 +102,7 @@ class Trailers:
     listed: Mapping[str, datetime]
     refused: Mapping[str, str] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    rules: str = ""
 
 
 NO_TRAILERS = Trailers(None, MappingProxyType({}))
@@ -110,6 +117,7 @@ def parse_trailers(message: str, clusters: Collection[str] | None = None) -> Tra
     listed: dict[str, datetime] = {}
     refused: dict[str, str] = {}
     failed: set[str] = set()
+    rules = ""
     for line in message.rstrip("\n").rpartition("\n\n")[2].split("\n"):
         key, _, value = line.partition(": ")
         if key == RUN:
@@ -128,4 +136,6 @@ def parse_trailers(message: str, clusters: Collection[str] | None = None) -> Tra
             refused[unquote(name)] = reason
         elif key == FAILED:
             failed.add(unquote(value))
-    return Trailers(run_id, listed, refused, frozenset(failed))
+        elif key == RULES:
+            rules = value
+    return Trailers(run_id, listed, refused, frozenset(failed), rules)

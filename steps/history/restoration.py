@@ -19,8 +19,9 @@ from steps.history.restore_manifest import (
     UnreadFile,
 )
 from steps.history.restore_notes import Notes
+from steps.kubernetes.data import mapping
 from steps.kubernetes.fields import written_path
-from steps.kubernetes.objects import Identity, Unreadable, mapping
+from steps.kubernetes.objects import Identity, Unreadable
 from steps.kubernetes.restoration.decide import Restored, Skipped, decide
 from steps.kubernetes.restoration.file_names import FileNames
 from steps.kubernetes.restoration.namespaces import NAMESPACE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from steps.core.keys import printable
 from steps.core.wording import plural
 from steps.history.restore_manifest import Named
-from steps.kubernetes.objects import mapping, mappings, text
+from steps.kubernetes.data import mapping, mappings, text
 from steps.kubernetes.restoration.fields import value_at
 from steps.kubernetes.restoration.namespaces import dns_names
 from steps.kubernetes.restoration.rules import OWNED

@@ -8,7 +8,7 @@ from steps.core.git_objects import Change
 from steps.core.keys import printable
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level
-from steps.kubernetes.objects import mapping, mappings, text
+from steps.kubernetes.data import mapping, mappings, text
 from steps.kubernetes.volatile import without_volatile_fields
 
 if TYPE_CHECKING:

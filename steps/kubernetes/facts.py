@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes import rbac
 from steps.kubernetes.categories import Category, category_of
-from steps.kubernetes.objects import Unreadable, mapping, read_objects
+from steps.kubernetes.data import mapping
+from steps.kubernetes.objects import Unreadable, read_objects
 from steps.kubernetes.volatile import is_volatile, without_volatile_fields
 from steps.kubernetes.workloads import Container, Pods, pods_of
 

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from steps.core.keys import printable
-from steps.kubernetes.objects import mapping
+from steps.kubernetes.data import mapping
 from steps.kubernetes.volatile import without_volatile_fields
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from steps.core.limits import OBJECT_FILE_BYTES
+from steps.kubernetes.data import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -330,23 +331,3 @@ def _number(value: str) -> int | float | str:
         number = float(value)
         return int(number) if number.is_integer() and abs(number) < 2**53 else number
     return value
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return the value if it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def mappings(value: Any) -> list[dict[str, Any]]:
-    """Return the mappings in a list; empty if it is no list."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def texts(value: Any) -> list[str]:
-    """Return the texts in a list; empty if it is no list."""
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def text(value: Any) -> str:
-    """Return the value if it is text, else an empty text."""
-    return value if isinstance(value, str) else ""

@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import chain, islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steps.kubernetes.objects import mapping, mappings, text, texts
+from steps.kubernetes.data import mapping, mappings, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

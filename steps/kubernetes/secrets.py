@@ -22,8 +22,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes.comments import comments_in, without_comments
+from steps.kubernetes.data import mapping, text
 from steps.kubernetes.fields import EVERY_ITEM, Fields, Treatment, edited
-from steps.kubernetes.objects import Unreadable, decoded, is_list, mapping, text
+from steps.kubernetes.objects import Unreadable, decoded, is_list
 from steps.kubernetes.rewrite import MAX_BYTES, rewrite
 from steps.kubernetes.secret_filter import SecretFilter, is_compressed, names_secrets
 

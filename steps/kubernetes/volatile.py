@@ -10,8 +10,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from steps.kubernetes.data import mapping, text
 from steps.kubernetes.fields import EVERY_ITEM, Fields, Path, Treatment, edited, parse_path
-from steps.kubernetes.objects import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steps.kubernetes.objects import Unreadable, mapping, mappings, text, texts
+from steps.kubernetes.data import mapping, mappings, text, texts
+from steps.kubernetes.objects import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

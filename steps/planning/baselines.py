@@ -18,7 +18,7 @@ from steps.contracts import Mode, over_limit_failure
 from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import Excess, OverLimit
-from steps.core.keys import rejection
+from steps.core.keys import printable_path, rejection
 from steps.core.limits import GIT_NAMES
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
@@ -33,13 +33,14 @@ from steps.workdir.cache import Caches, trees
 from steps.workdir.files import write_document
 from steps.workdir.mirror import local_tree
 from steps.workdir.rowfile import write_rows
-from steps.workdir.rows import BaselineHeader, BaselineRow
+from steps.workdir.rows import BaselineRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
 
     from steps.clients.git.trees import Trees
     from steps.core.changes import TreeRow
+    from steps.core.message import Trailers
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
 
@@ -65,7 +66,8 @@ def write_baselines(
 
     ``in_bucket`` are the selected clusters in the bucket; None if there are more than MAX_CLUSTERS.
     """
-    baselines = _Writer(settings, volume, files, Caches(volume, settings.identity), in_bucket)
+    caches = Caches(volume, settings.identity, settings.content.policy.digest)
+    baselines = _Writer(settings, volume, files, caches, in_bucket)
     if settings.git.download_only:
         return baselines.of_work_dir()
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
@@ -104,10 +106,26 @@ class _Writer:
         for name in clusters.keys() - uncached.keys():
             self.caches.copy(name, self.files.baseline(name))
         self._write_uncached(repository.trees, uncached)
-        if self.edited and repository.commits([base])[0].trailers.run_id is None:
-            log_edits(self.settings.git.path, self.edited)
+        if self.edited:
+            self._log_other_writer(repository.commits([base])[0].trailers, self.edited)
         plain_files = {name for name, tree in found.items() if not tree}
         return Baselines(base, set(clusters), plain_files, checked or self._known(), skipped)
+
+    def _log_other_writer(self, newest: Trailers, edited: list[bytes]) -> None:
+        """Log that Git has other content than this volume's runs wrote; ``edited`` are the first paths."""
+        rules = self.settings.content.policy.digest
+        if newest.run_id is None:
+            log_edits(self.settings.git.path, edited)
+        elif newest.rules != rules:
+            logs.warning(
+                Operation.GIT_CLONE,
+                "Another installation writes the same files with other rules",
+                error="both rewrite them in turn: give both the same VOLATILE_FIELDS and RULES_FILE, or each "
+                "its own GIT_PATH",
+                paths=[printable_path(path) for path in edited],
+                rules=rules,
+                other_rules=newest.rules,
+            )
 
     def _known(self) -> Checked:
         """Return the result of an earlier check: the volume stores only tips that were checked or pushed."""
@@ -208,7 +226,7 @@ class _Writer:
             record_failure(self.files, cluster, problem)
 
     def _write(self, cluster: str, tree: Iterable[TreeRow]) -> None:
-        header = BaselineHeader(identity=self.settings.identity, cluster=cluster, tree="")
+        header = self.caches.header(cluster)
         rows = _known(tree, self.caches.rows(cluster), self.edited)
         write_rows(self.files.baseline(cluster), header, rows)
 

@@ -52,6 +52,10 @@ class Figures:
     fetched_bytes: int = 0
     newest: datetime | None = None
     cache_mismatches: int = 0
+    rewritten: int = 0
+    cut_bytes: int = 0
+    kept_exactly: int = 0
+    omitted: int = 0
     non_md5_etags: int = 0
     vanished: list[bytes] = field(default_factory=list)
     denied: int = 0
@@ -65,6 +69,8 @@ class Figures:
         self.objects += 1
         if isinstance(row, bytes):
             self.unchanged += 1
+        elif row.omitted:
+            self.omitted += 1
         elif row.state == VANISHED:
             if len(self.vanished) < _MOST_VANISHED:
                 self.vanished.append(row.path)
@@ -90,6 +96,11 @@ class Figures:
         insort(self.unavailable_sample, f"{printable(key)}: {printable(reason, len(reason))}")
         del self.unavailable_sample[SAMPLE_SIZE:]
 
+    def by_policy(self) -> dict[str, int]:
+        """Return what VOLATILE_FIELDS changes; empty if that is nothing."""
+        names = ("rewritten", "cut_bytes", "kept_exactly", "omitted")
+        return {name: count for name in names if (count := getattr(self, name))}
+
     def footer(self) -> ManifestFooter:
         """Return the manifest's footer."""
         return ManifestFooter(
@@ -103,6 +114,10 @@ class Figures:
             fetched_bytes=self.fetched_bytes,
             newest_object_at=self.newest,
             cache_mismatches=self.cache_mismatches,
+            rewritten=self.rewritten,
+            cut_bytes=self.cut_bytes,
+            kept_exactly=self.kept_exactly,
+            omitted=self.omitted,
             non_md5_etags=self.non_md5_etags,
             unavailable=self.unavailable,
             unavailable_sample=tuple(self.unavailable_sample),

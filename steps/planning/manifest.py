@@ -22,6 +22,7 @@ from steps.clients.s3.store import Denied, Gone, TooLarge
 from steps.contracts import Mode
 from steps.core.changes import (
     FETCHED,
+    OMITTED,
     UNAVAILABLE,
     VANISHED,
     Directories,
@@ -45,6 +46,7 @@ from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 from steps.planning.etags import ETags
 from steps.planning.figures import Figures
+from steps.planning.rewriting import write_by_policy
 from steps.runtime import logs
 from steps.workdir.rowfile import (
     RowFile,
@@ -67,8 +69,12 @@ if TYPE_CHECKING:
     from steps.planning.figures import Progress, Row
     from steps.runtime.deadline import Deadline
     from steps.runtime.fair_pool import Share
+    from steps.workdir.cache import Caches
     from steps.workdir.files import ObjectDirectory
     from steps.workdir.volume import RunFiles
+
+# Larger objects are written as they are: rewriting needs all of an object in memory.
+MOST_REWRITTEN_BYTES = 2 * 1024 * 1024
 
 # How many objects may be requested before the first of them is in the manifest. It bounds the memory.
 _AHEAD = 1000
@@ -94,6 +100,7 @@ class Manifest:
     directory: Future[ObjectDirectory]
     progress: Progress
     deadline: Deadline
+    caches: Caches
     figures: Figures = field(default_factory=Figures)
 
     @cached_property
@@ -161,10 +168,12 @@ class Manifest:
         limit = self.run.intake_limits.max_new_bytes
         if not 0 < limit < self.figures.listed_bytes:
             return  # all objects together do not exceed it, so nothing has to be compared
-        decoded = decoder(ListedRow)
+        decoded, omitted = decoder(ListedRow), self.caches.omitted(self.cluster)
         new = 0
         for in_git, line in join_lines(baseline, listing):
-            if line is not None and not (in_git is not None and is_same_object(in_git, line)):
+            if line is None or omitted.has(line):
+                continue
+            if not (in_git is not None and is_same_object(in_git, line)):
                 listed = decoded(line)
                 new += 0 if listed.reason else listed.size
         if new > limit:
@@ -213,7 +222,7 @@ class Manifest:
         At the end, the absence of each file that Git has and the listing lacks is proven.
         """
         decoded, incremental = decoder(ListedRow), self.run.mode is Mode.INCREMENTAL
-        figures = self.figures
+        figures, omitted = self.figures, self.caches.omitted(self.cluster)
         count, missing = DeletionCount(self.cluster), list[bytes]()
         for in_git, line in join_lines(baseline, listing):
             if line is None:
@@ -237,6 +246,9 @@ class Manifest:
                 yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
                 continue
             count.accepted += 1
+            if omitted.has(line) and self.run.mode is Mode.INCREMENTAL:
+                yield ManifestRow(listed.path, OMITTED, "", listed.size, listed.etag)
+                continue
             if known is None:
                 with figures.lock:
                     figures.new_objects += 1
@@ -311,7 +323,13 @@ class Manifest:
         requested = Listed(self.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
         try:
             target = self.directory.result().place(listed.path)
-            fetched = self.store.fetch(requested, target, max_bytes=self.run.max_object_bytes)
+            fetched = self.store.fetch(
+                requested,
+                target,
+                max_bytes=self.run.max_object_bytes,
+                in_memory=MOST_REWRITTEN_BYTES if self.run.policy.rewrites else None,
+            )
+            row = self._written(listed, fetched, target)
         except Gone:
             return ManifestRow(listed.path, VANISHED, "", listed.size, listed.etag)
         except Denied as problem:
@@ -325,16 +343,13 @@ class Manifest:
             return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
         except TooLarge:
             return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
-        if self._is_damaged(listed, fetched):
-            os.unlink(target)
-            with figures.lock:
-                figures.add_unavailable(requested.key, _DAMAGED)
-            return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
+        if row.state == UNAVAILABLE:
+            return row
         logs.debug(
             Operation.DOWNLOAD,
             "Downloaded object",
             path=printable(listed.path.decode()),
-            oid=fetched.oid,
+            oid=row.oid,
             size=fetched.size,
         )
         self.progress.fetched(fetched.size)
@@ -342,11 +357,23 @@ class Manifest:
             figures.fetched += 1
             figures.fetched_bytes += fetched.size
             figures.non_md5_etags += fetched.non_md5_etag
-            figures.cache_mismatches += expected not in {None, fetched.oid}
+            figures.cache_mismatches += expected not in {None, row.oid}
             # An object may have grown since it was listed.
             figures.new_bytes += fetched.size - listed.size
             if 0 < limit < figures.new_bytes:
                 raise OverLimit(Excess.BYTES, figures.new_bytes, limit)
+        return row
+
+    def _written(self, listed: ListedRow, fetched: Fetched, target: bytes) -> ManifestRow:
+        """Return the row of a fetched object; its content is on the disk then, unless it is damaged."""
+        if self._is_damaged(listed, fetched):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
+            with self.figures.lock:
+                self.figures.add_unavailable(self.run.bucket_prefix + listed.path.decode(), _DAMAGED)
+            return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
+        if self.run.policy.rewrites:
+            return write_by_policy(self.run.policy, fetched, listed.path, target, self.figures)
         return ManifestRow(listed.path, FETCHED, fetched.oid, fetched.size, fetched.etag)
 
     def _is_damaged(self, listed: ListedRow, fetched: Fetched) -> bool:

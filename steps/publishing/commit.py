@@ -123,6 +123,7 @@ def _message(run: Run, plan: Plan) -> str:
             *((c.name, "refused_by_host") for c in plan.clusters if c.refused_by_host),
         ],
         failed=[c.name for c in plan.clusters if c.status is Status.FAILED],
+        rules=run.policy.digest,
     )
 
 

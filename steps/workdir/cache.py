@@ -17,7 +17,15 @@ from steps.core.operations import Operation
 from steps.core.tree_id import TreeId
 from steps.runtime import logs
 from steps.workdir.files import atomic_file
-from steps.workdir.rowfile import Damaged, RowFile, accepted_lines, decoder, path_of, write_rows
+from steps.workdir.rowfile import (
+    Damaged,
+    RowFile,
+    accepted_lines,
+    decoder,
+    omitted_lines,
+    path_of,
+    write_rows,
+)
 from steps.workdir.rows import BaselineHeader, BaselineRow, ManifestFooter, TipHeader
 
 if TYPE_CHECKING:
@@ -28,11 +36,13 @@ if TYPE_CHECKING:
 
 
 class Caches:
-    """The caches on one volume that belong to this bucket and branch."""
+    """The caches on one volume that belong to this bucket, branch and policy."""
 
-    def __init__(self, volume: Volume, identity: str) -> None:
+    def __init__(self, volume: Volume, identity: str, rules: str) -> None:
+        """``rules`` is the digest of the run's policy: other rules write other content."""
         self._volume = volume
         self._identity = identity
+        self._rules = rules
         self._verified: dict[str, RowFile | None] = {}
 
     # -- the tip ------------------------------------------------------------------------------
@@ -78,7 +88,9 @@ class Caches:
         ``without`` are the paths of objects that Git does not have after the run.
         """
         manifest, baseline = RowFile(files.manifest(cluster)), RowFile(files.baseline(cluster))
-        if manifest.footer(ManifestFooter).unchanged == len(manifest) == len(baseline):
+        footer = manifest.footer(ManifestFooter)
+        self._update_omitted(cluster, manifest, footer)
+        if footer.unchanged == len(manifest) == len(baseline):
             tree = baseline.header(BaselineHeader).tree
             if tree and self.makes(cluster, tree):
                 return  # the cache was the baseline, and nothing has changed
@@ -90,26 +102,66 @@ class Caches:
         tree_id = TreeId()
         for row in map(decoder(BaselineRow), lines()):
             tree_id.add(row.path.partition(b"/")[2], row.oid)
-        header = BaselineHeader(identity=self._identity, cluster=cluster, tree=str(tree_id))
-        write_rows(self._volume.cache(cluster), header, lines())
+        write_rows(self._volume.cache(cluster), self.header(cluster, str(tree_id)), lines())
         self._verified.pop(cluster, None)
 
+    def header(self, cluster: str, tree: str = "") -> BaselineHeader:
+        """Return the header of a cluster's cache or baseline."""
+        return BaselineHeader(identity=self._identity, cluster=cluster, tree=tree, rules=self._rules)
+
+    # -- omitted objects ----------------------------------------------------------------------
+
+    def omitted(self, cluster: str) -> Omitted:
+        """Return the objects that an earlier run has omitted; none without a usable file."""
+        file = self._read(self._volume.omitted(cluster), cluster) if self._rules else None
+        return Omitted(() if file is None else file.ascending_lines())
+
+    def _update_omitted(self, cluster: str, manifest: RowFile, footer: ManifestFooter) -> None:
+        path = self._volume.omitted(cluster)
+        if not footer.omitted:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(exist_ok=True)
+        write_rows(path, self.header(cluster), omitted_lines(manifest))
+
     def _open(self, cluster: str) -> RowFile | None:
-        """Return the cluster's cache if it is intact and of this bucket and branch; verify it once."""
+        """Return the cluster's cache if it is intact and usable; verify it once."""
         if cluster not in self._verified:
-            self._verified[cluster] = self._verify(cluster)
+            self._verified[cluster] = self._read(self._volume.cache(cluster), cluster)
         return self._verified[cluster]
 
-    def _verify(self, cluster: str) -> RowFile | None:
+    def _read(self, path: Path, cluster: str) -> RowFile | None:
         try:
-            cache = RowFile(self._volume.cache(cluster))
+            cache = RowFile(path)
             header = cache.header(BaselineHeader)
         except FileNotFoundError:
             return None
         except Damaged as problem:
             _log_damage(problem)
             return None
-        return cache if (header.identity, header.cluster) == (self._identity, cluster) else None
+        if (header.identity, header.cluster, header.rules) != (self._identity, cluster, self._rules):
+            return None
+        return cache
+
+
+class Omitted:
+    """The objects that the rules omit: an object that has not changed since need not be fetched again.
+
+    The order of the calls is that of the listing.
+    """
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = iter(lines)
+        self._next = next(self._lines, None)
+
+    def has(self, listed: bytes) -> bool:
+        """Whether this line of the listing is of such an object. Without an ETag the answer is no."""
+        if self._next is None or b"\t\t" in listed:
+            return False
+        path = path_of(listed)
+        while self._next is not None and path_of(self._next) < path:
+            self._next = next(self._lines, None)
+        return self._next == listed
 
 
 def _log_damage(problem: Damaged) -> None:

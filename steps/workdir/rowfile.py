@@ -27,7 +27,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic import NonNegativeInt, ValidationError
 
 from steps.contracts import Document
-from steps.core.changes import FETCHED, UNCHANGED
+from steps.core.changes import FETCHED, OMITTED, REWRITTEN, UNCHANGED
 from steps.core.git_objects import Mode as GitMode
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
@@ -181,7 +181,8 @@ def path_of(line: bytes) -> bytes:
 
 _PLAIN_FILE = f"{GitMode.FILE}\t".encode()
 _UNCHANGED = f"{UNCHANGED}\t".encode()
-_ACCEPTED = (_UNCHANGED, f"{FETCHED}\t".encode())
+_ACCEPTED = (_UNCHANGED, f"{FETCHED}\t".encode(), REWRITTEN.encode())
+_OMITTED = f"{OMITTED}\t".encode()
 
 
 def is_same_object(baseline: bytes, listed: bytes) -> bool:
@@ -213,6 +214,13 @@ def accepted_lines(manifest: RowFile) -> Iterator[bytes]:
     for line in manifest.lines():
         if line.startswith(_ACCEPTED):
             yield _PLAIN_FILE + line[line.index(b"\t") + 1 :]
+
+
+def omitted_lines(manifest: RowFile) -> Iterator[bytes]:
+    """Yield a manifest's omitted objects as lines of a listing."""
+    for line in manifest.lines():
+        if line.startswith(_OMITTED):
+            yield line[len(_OMITTED) :]
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -63,6 +63,12 @@ class ManifestFooter(Document):
     fetched_bytes: int
     newest_object_at: AwareDatetime | None
     cache_mismatches: int = Field(description="full mode: objects for which the cache was wrong")
+    rewritten: int = Field(default=0, description="objects of which the blob has less than the object")
+    cut_bytes: int = Field(default=0, description="the bytes that these blobs lack")
+    kept_exactly: int = Field(
+        default=0, description="objects that may have volatile fields but cannot be rewritten with proof"
+    )
+    omitted: int = Field(default=0, description="objects that the rules omit")
     non_md5_etags: int = Field(description="objects whose ETag looks like an MD5 sum but is not one")
     absences_proven: bool = Field(
         description="whether each file that the listing lacks was requested; if not, it must not be deleted"
@@ -85,6 +91,10 @@ class BaselineHeader(Document):
     identity: str
     cluster: str
     tree: str = Field(description="id of the Git tree that the rows form; empty if unknown")
+    rules: str = Field(
+        default="",
+        description="digest of the policy that the content is written by; empty if it is the objects'",
+    )
 
 
 class PendingHeader(Document):

@@ -119,6 +119,8 @@ class Volume:
         self._caches = self._internal / "cache"
         self.tip = self._internal / "tip"
         self._pending = self._internal / "pending"
+        # Beside the caches, because the pipeline keeps them in one artifact. No cluster has such a name.
+        self._omitted = self._caches / "\\omitted"
         self.last_push = self._internal / "last-push.json"
 
     def set_up(self) -> None:
@@ -131,10 +133,13 @@ class Volume:
             share_with_group(self.root)
             for directory in (self._internal, self._runs, self._caches, self.objects):
                 make_real_directory(directory)
-            if os.path.lexists(self._pending):  # only DELETE_GRACE needs it
-                make_real_directory(self._pending)
-            pending = self._pending.iterdir() if self._pending.exists() else ()
-            for path in (self.tip, self.last_push, *self._caches.iterdir(), *pending):
+            for directory in (self._pending, self._omitted):  # few runs need them
+                if os.path.lexists(directory):
+                    make_real_directory(directory)
+            found = (path for directory in self._kept if directory.exists() for path in directory.iterdir())
+            for path in (self.tip, self.last_push, *found):
+                if path == self._omitted:
+                    continue
                 if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                     remove(path)  # reading a pipe would block, and a directory could not be replaced
             for path in self._runs.glob("*/*"):
@@ -213,6 +218,15 @@ class Volume:
         """Return the path of the cluster's cache."""
         return self._caches / cluster
 
+    def omitted(self, cluster: str) -> Path:
+        """Return the path of the cluster's omitted objects; their directory need not exist."""
+        return self._omitted / cluster
+
+    @property
+    def _kept(self) -> tuple[Path, ...]:
+        """The directories with a file per cluster that remain from run to run."""
+        return self._caches, self._pending, self._omitted
+
     def pending(self, cluster: str) -> Path:
         """Return the path of the cluster's pending deletions; their directory need not exist."""
         return self._pending / cluster
@@ -226,9 +240,10 @@ class Volume:
     def adopt_caches(self, source: Path) -> None:
         """Copy the caches in the directory ``source`` of clusters for which this volume has none.
 
-        The same applies to the pending deletions in the directory beside it.
+        The same applies to the omitted objects in it, and to the pending deletions beside it.
         """
-        for directory, target in ((source, self._caches), (source.with_name("pending"), self._pending)):
+        omitted = source / self._omitted.name
+        for directory, target in zip((source, source.with_name("pending"), omitted), self._kept, strict=True):
             for path in directory.iterdir() if directory.is_dir() else ():
                 target.mkdir(exist_ok=True)
                 if path.is_file() and not path.is_symlink() and not os.path.lexists(target / path.name):
@@ -247,7 +262,7 @@ class Volume:
         for run_id in self._run_ids()[: -(_KEPT_RUNS - 1)]:
             with contextlib.suppress(OSError):
                 remove(self.files(run_id).root)
-        for directory in (self.root, self._internal, self._caches, self._pending):
+        for directory in (self.root, self._internal, *self._kept):
             for path in directory.glob(f"{TEMPORARY_PREFIX}????????"):  # the length that mkstemp uses
                 with contextlib.suppress(OSError):
                     if path.lstat().st_mtime < time.time() - _ABANDONED_AFTER_SECONDS:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from steps.kubernetes.objects import Identity, mapping, read_objects
+from steps.kubernetes.data import mapping
+from steps.kubernetes.objects import Identity, read_objects
 from steps.kubernetes.restoration.decide import Restored, decide
 from steps.kubernetes.restoration.rules import Known, Option
 from tests.e2e.site import Site, kubectl

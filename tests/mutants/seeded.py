@@ -452,15 +452,27 @@ MUTANTS = (
     ),
     Mutant(
         "stale cache trusted: of another cluster",
-        "steps/workdir/cache.py::Caches._verify",
-        Replace("(B, A.cluster) == (C, D)", "B == C"),
+        "steps/workdir/cache.py::Caches._read",
+        Replace("(A, B.cluster, C) != (D, E, F)", "(A, C) != (D, F)"),
         "tests/workdir/test_cache.py::test_cache_of_another_cluster_is_not_used",
     ),
     Mutant(
         "stale cache trusted: of another identity",
-        "steps/workdir/cache.py::Caches._verify",
-        Replace("(B, A.cluster) == (C, D)", "A.cluster == D"),
+        "steps/workdir/cache.py::Caches._read",
+        Replace("(A, B.cluster, C) != (D, E, F)", "(B.cluster, C) != (E, F)"),
         "tests/workdir/test_cache.py::test_cache_of_another_bucket_is_not_used",
+    ),
+    Mutant(
+        "stale cache trusted: of other rules",
+        "steps/workdir/cache.py::Caches._read",
+        Replace("(A, B.cluster, C) != (D, E, F)", "(A, B.cluster) != (D, E)"),
+        "tests/runs/test_volatile_fields.py::test_other_rules_ignore_the_cache",
+    ),
+    Mutant(
+        "omitted objects count as kept files",
+        "steps/core/changes.py::plan_changes",
+        Replace("listed.omitted", "False"),
+        "tests/runs/test_volatile_fields.py::test_change_of_the_policy_rewrites_the_files_in_one_commit",
     ),
     Mutant(
         "stale cache trusted: the tip of another identity",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -51,6 +53,8 @@ _ENCRYPTION = "x-amz-server-side-encryption"
 class Fetched:
     """An object on disk. ``etag`` and ``size`` belong to the bytes that were received.
 
+    ``content`` are these bytes, if they were asked for: then they are not on the disk.
+
     ``non_md5_etag``: the ETag looks like the MD5 of the content but is not. ``encrypted``: and the server
     encrypts the object, so that its ETag need not be an MD5 (S3 API, "Object": ETag).
     """
@@ -60,6 +64,7 @@ class Fetched:
     oid: str
     non_md5_etag: bool = False
     encrypted: bool = False
+    content: bytes | None = None
 
 
 class Denied(Exception):
@@ -189,19 +194,23 @@ class ObjectStore:
     def _named(self, key: str) -> dict[str, object]:
         return {"bucket": self.bucket, "key": printable(key)}
 
-    def fetch(self, listed: Listed, target: bytes, *, max_bytes: int) -> Fetched:
+    def fetch(
+        self, listed: Listed, target: bytes, *, max_bytes: int, in_memory: int | None = None
+    ) -> Fetched:
         """Write the object's bytes to ``target``, checked against ETag, length and MD5.
+
+        Objects of up to ``in_memory`` bytes are returned instead, and not written.
 
         If the object has changed since it was listed, its new content is fetched. The object is requested
         REQUESTS.attempts times at most. Raises Gone, TooLarge or Denied if there is nothing to write.
         """
         try:
-            return self._fetch(listed, target, max_bytes)
+            return self._fetch(listed, target, max_bytes, in_memory)
         except SyncError as problem:
             problem.data |= self._named(listed.key)
             raise
 
-    def _fetch(self, listed: Listed, target: bytes, max_bytes: int) -> Fetched:
+    def _fetch(self, listed: Listed, target: bytes, max_bytes: int, in_memory: int | None) -> Fetched:
         unproven = ""  # the blob id of the last content whose MD5 is not the ETag
         failure = ""
         headers: dict[str, str] = {}
@@ -211,7 +220,7 @@ class ObjectStore:
             of_this_host = partial(self._chunks_of_this_host, headers=headers)
             chunks = self._chunks if names_md5 and not unproven else of_this_host
             try:
-                content = self._get(listed, target, chunks)
+                content = self._get(listed, target, chunks, in_memory)
             except TryAgain:
                 if pause is None:
                     raise
@@ -232,7 +241,8 @@ class ObjectStore:
             if is_md5 or content.oid == unproven or not names_md5:
                 encrypted = any(name.startswith(_ENCRYPTION) for name in headers)
                 is_other = content.oid == unproven
-                return Fetched(listed.etag, content.size, content.oid, is_other, encrypted and is_other)
+                encrypted = encrypted and is_other
+                return Fetched(listed.etag, content.size, content.oid, is_other, encrypted, content.in_memory)
             unproven = content.oid
             failure = "the content does not match its ETag"
         raise TryAgain(Operation.DOWNLOAD, "Failed to download", failure)
@@ -258,11 +268,18 @@ class ObjectStore:
             )
         return current
 
-    def _get(self, listed: Listed, target: bytes, chunks: Callable[[Listed], Iterator[bytes]]) -> _Content:
+    def _get(
+        self,
+        listed: Listed,
+        target: bytes,
+        chunks: Callable[[Listed], Iterator[bytes]],
+        in_memory: int | None,
+    ) -> _Content:
         md5 = hashlib.md5(usedforsecurity=False)
         blob = hashlib.sha1(blob_header(listed.size), usedforsecurity=False)
         size = 0
-        with naming(target), open(target, "wb") as out:
+        memory = io.BytesIO() if in_memory is not None and listed.size <= in_memory else None
+        with naming(target), nullcontext(memory) if memory else open(target, "wb") as out:
             for chunk in chunks(listed):
                 if size + len(chunk) > listed.size:
                     raise TryAgain(
@@ -283,7 +300,7 @@ class ObjectStore:
                 size=listed.size,
                 received=size,
             )
-        return _Content(size, md5.hexdigest(), blob.hexdigest())
+        return _Content(size, md5.hexdigest(), blob.hexdigest(), memory.getvalue() if memory else None)
 
     def _chunks(self, listed: Listed) -> Iterator[bytes]:
         """Yield the content through obstore, which is faster."""
@@ -350,3 +367,4 @@ class _Content(NamedTuple):
     size: int
     md5: str
     oid: str
+    in_memory: bytes | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from steps.kubernetes.data import text
 from steps.kubernetes.fields import EVERY_ITEM
-from steps.kubernetes.objects import text
 from steps.kubernetes.restoration.fields import find_fields
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from steps.kubernetes.data import mapping, mappings, text
 from steps.kubernetes.fields import parse_path
-from steps.kubernetes.objects import mapping, mappings, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

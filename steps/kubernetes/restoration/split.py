@@ -7,15 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from steps.kubernetes.objects import (
-    KubernetesObject,
-    decoded,
-    is_list,
-    mapping,
-    objects_in,
-    read_documents,
-    text,
-)
+from steps.kubernetes.data import mapping, text
+from steps.kubernetes.objects import KubernetesObject, decoded, is_list, objects_in, read_documents
 from steps.kubernetes.restoration.fields import value_at
 from steps.kubernetes.rewrite import MAX_BYTES
 from steps.kubernetes.spans import SpanReader

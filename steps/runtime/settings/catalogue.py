@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import SecretStr
 
+from steps.runtime.settings.content import ContentSettings
 from steps.runtime.settings.delivery import HealthSettings, HttpSettings, PushgatewaySettings, WebhookSettings
 from steps.runtime.settings.git import CommitPages, GitSettings, TargetSettings
 from steps.runtime.settings.guards import GuardSettings, IntakeSettings
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from steps.runtime.settings.fields import Group
 
 _GROUPS: tuple[type[Group], ...] = (
-    *(MinioSettings, TargetSettings, GitSettings, SyncSettings, GuardSettings, IntakeSettings),
+    *(
+        MinioSettings,
+        TargetSettings,
+        GitSettings,
+        SyncSettings,
+        ContentSettings,
+        GuardSettings,
+        IntakeSettings,
+    ),
     *(RetrySettings, HealthSettings, HttpSettings, PushgatewaySettings, WebhookSettings, CommitPages),
     *(StateSettings, LogSettings, ProxySettings),
 )

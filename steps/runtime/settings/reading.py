@@ -18,6 +18,7 @@ from steps.core.operations import Operation
 from steps.errors import FixConfiguration
 from steps.runtime.settings import git
 from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.content import ContentSettings
 from steps.runtime.settings.delivery import (
     DeliverySettings,
     HealthSettings,
@@ -61,6 +62,7 @@ class Settings:
     """
 
     sync: SyncSettings
+    content: ContentSettings
     guards: GuardSettings
     intake: IntakeSettings
     retry: RetrySettings
@@ -112,6 +114,7 @@ def read(environ: Mapping[str, str], *needs: Needs, **overrides: object) -> Sett
     needs_state = Needs.STATE in needs and not given.keys().isdisjoint({"STATE_ENDPOINT", "STATE_NAMESPACE"})
     settings = Settings(
         sync=reader.group(SyncSettings),
+        content=reader.group(ContentSettings),
         guards=reader.group(GuardSettings),
         intake=reader.group(IntakeSettings),
         retry=reader.group(RetrySettings),

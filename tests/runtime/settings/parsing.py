@@ -14,6 +14,7 @@ from steps.contracts import Mode
 from steps.core.deletion_guard import ForeignFiles, Vanished
 from steps.core.namespaces import NamespaceVanished
 from steps.errors import FixConfiguration
+from steps.kubernetes.policy import VolatileFields
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.delivery import On
 from steps.runtime.settings.fields import Group
@@ -57,6 +58,8 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "DRY_RUN": ("yes", True),
     "ARGO_URL": ("https://argo.example.com/ui", "https://argo.example.com/ui"),
     "ARGO_NAMESPACE": ("backup-system", "backup-system"),
+    "VOLATILE_FIELDS": ("Strip", VolatileFields.STRIP),
+    "RULES_FILE": ("/etc/git-sync/rules.yaml", Path("/etc/git-sync/rules.yaml")),
     "MAX_DELETE_COUNT": ("0", 0),
     "MAX_DELETE_PERCENT": ("12.5", 12.5),
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
@@ -130,6 +133,8 @@ DEFAULTS: dict[str, object] = {
     "CONCURRENCY": 10,
     "MAX_OBJECT_BYTES": 95 * 1024 * 1024,
     "DRY_RUN": False,
+    "VOLATILE_FIELDS": VolatileFields.KEEP,
+    "RULES_FILE": None,
     "MAX_DELETE_COUNT": 5,
     "MAX_DELETE_PERCENT": 20,
     "CLUSTER_VANISHED": Vanished.REFUSE,
@@ -176,6 +181,7 @@ BAD = {
     "MAX_NEW_BYTES": "1GiB",
     "MAX_RUN_OBJECTS": "-1",
     "MAX_RUN_NEW_BYTES": "-1",
+    "VOLATILE_FIELDS": "drop",
     "MAX_DELETE_COUNT": "-1",
     "MAX_DELETE_PERCENT": "101",
     "CLUSTER_VANISHED": "shrug",
