@@ -61,9 +61,16 @@ def _closed(schema: Any) -> Any:
 
 
 @cache
-def linter() -> str | None:
-    """Return the argo binary that the end-to-end tests built, or the one on PATH."""
-    return _found("argo", "argo-*")
+def linter(version: str) -> str | None:
+    """Return the argo binary of a version that tests/workflows/build-argo or the end-to-end tests built.
+
+    The end-to-end tests have the first version. Without theirs it may be the one on PATH.
+    """
+    cache = Path(os.environ.get("SYNC_TEST_CACHE", "~/.cache/git-sync-tests")).expanduser()
+    built = cache / f"argo-{version}" / "argo"
+    if built.is_file():
+        return str(built)
+    return _found("argo", "argo-*") if version == VERSIONS[0] else None
 
 
 @cache

@@ -68,13 +68,23 @@ def test_manifest_has_only_fields_of_argos_crds(document: dict[str, Any], versio
         jsonschema.Draft202012Validator(schema).validate(unknown)
 
 
-def test_argo_lint_passes() -> None:
-    binary = argo.linter()
+@pytest.mark.parametrize("version", argo.VERSIONS)
+def test_argo_lint_passes(version: str, tmp_path: Path) -> None:
+    binary = argo.linter(version)
     if binary is None:
-        pytest.skip("argo is not installed")
-    files = [str(MANIFESTS / file) for file in ("base/workflowtemplate.yaml", "schedule/cronworkflows.yaml")]
-    done = subprocess.run([binary, "lint", "--offline", *files], capture_output=True, text=True, check=False)
+        pytest.skip(f"argo is not installed (tests/workflows/build-argo {version})")
+
+    def lint(template: Path) -> subprocess.CompletedProcess[str]:
+        schedule = MANIFESTS / "schedule/cronworkflows.yaml"
+        command = [binary, "lint", "--offline", str(template), str(schedule)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    template = MANIFESTS / "base/workflowtemplate.yaml"
+    done = lint(template)
     assert done.returncode == 0, done.stdout + done.stderr
+    wrong = tmp_path / "workflowtemplate.yaml"
+    wrong.write_text(template.read_text().replace("{{tasks.discover", "{{tasks.dscover"))
+    assert lint(wrong).returncode != 0
 
 
 @pytest.mark.parametrize(
