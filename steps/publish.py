@@ -13,7 +13,6 @@ from steps.clients.git.errors import HostRefusal
 from steps.clients.git.repository import Repository
 from steps.contracts import LastPush, Run, RunResult, StepWork, Verdict
 from steps.core.changes import PlanRow
-from steps.core.git_objects import EMPTY_TREE
 from steps.core.limits import GIT_NAMES
 from steps.core.operations import Operation
 from steps.errors import SyncError, TryAgain
@@ -36,6 +35,7 @@ from steps.publishing.replan import (
     settled_clusters,
 )
 from steps.publishing.selection import Published, not_selected
+from steps.publishing.summaries import Summaries, not_inspected
 from steps.reporting.result import completed_result
 from steps.runtime import retry
 from steps.workdir.cache import Caches
@@ -66,7 +66,7 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         log_refused_deletions(run, plan.clusters)
         mode = "a dry run" if run.dry_run else "download-only mode"
         published = Published(plan, plan)
-        changes = _not_inspected(plan, f"{mode} reads no objects")
+        changes = not_inspected(plan, f"{mode} reads no objects")
     else:
         published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
     if run.download_only and not run.dry_run:
@@ -126,7 +126,8 @@ def _publish_to_branch(
     newer = clusters_with_newer_listing(state, run, verdict.clusters, datetime.now(UTC))
     remembered = Remembered(run, state, files.selected_rows)
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
-        branch = _Branch(settings.git, volume, run, repository, remembered, pushes)
+        summaries = Summaries(repository, run, files)
+        branch = _Branch(settings.git, volume, run, repository, remembered, pushes, summaries)
         for _ in retry.PUSHES.tries():
             tip = repository.fetch_tip()
             if tip == run.base and not newer:
@@ -136,7 +137,7 @@ def _publish_to_branch(
                 since = history_since_base(repository, run, tip)
                 own = made_by(run, since)
                 if own and (published := branch.pushed_earlier(detected, own)):
-                    return published, _not_inspected(
+                    return published, summaries.stored_of(own[0]) or not_inspected(
                         published.made, "publish was repeated after it was killed"
                     )
                 _require_last_push(repository, run, tip)
@@ -185,13 +186,17 @@ class _Branch:
     repository: Repository
     remembered: Remembered
     pushes: PushCount
+    summaries: Summaries
 
     def publish(self, plan: Plan) -> Published | None:
         """Commit and push the plan; return None if another push came first."""
         wanted, refused = self.remembered.split_off(plan)
         if wanted.is_empty:
             return Published(plan, wanted, refused=refused)
-        oid = commit(self.settings, self.volume, self.run, self.repository, wanted)
+        oid = commit(
+            *(self.settings, self.volume, self.run, self.repository, wanted),
+            described=self.summaries.described,
+        )
         try:
             tip = push(self.repository, self.run, oid, wanted.tip, self.pushes)
         except HostRefusal as refusal:
@@ -219,26 +224,14 @@ class _Branch:
 
     def summarize(self, published: Published) -> ChangeSummary:
         """Store the new tip, and summarize what the commits changed."""
-        if published.commit is None:
-            return ChangeSummary()
-        trees = self.repository.trees
-        entries = list(islice(trees.entries(trees.directory(published.commit, self.run.git_path)), GIT_NAMES))
-        if len(entries) < GIT_NAMES:
-            Caches(self.volume, self.run.identity, self.run.policy.digest).note_tip(published.commit, entries)
-        from steps.publishing.inspection import inspect_published  # few runs change something
-
-        base = published.planned.tip or EMPTY_TREE
-        found = inspect_published(self.repository, self.run.git_path, published.commit, base)
-        return _not_inspected(published.made, found) if isinstance(found, str) else found
-
-
-def _not_inspected(plan: Plan, reason: str) -> ChangeSummary:
-    if plan.is_empty:
-        return ChangeSummary()
-    from steps.kubernetes.summarize import summarize  # few runs need it
-
-    changes = ((row.path, row.change) for row in read_rows(plan.rows, PlanRow))
-    return ChangeSummary.model_validate(summarize(changes, {}, reason))
+        if published.commit is not None:
+            trees = self.repository.trees
+            directory = trees.directory(published.commit, self.run.git_path)
+            entries = list(islice(trees.entries(directory), GIT_NAMES))
+            if len(entries) < GIT_NAMES:
+                caches = Caches(self.volume, self.run.identity, self.run.policy.digest)
+                caches.note_tip(published.commit, entries)
+        return self.summaries.of(published)
 
 
 def _update_caches(volume: Volume, run: Run, published: Published) -> None:

@@ -137,10 +137,10 @@ OBJECT_FILE_BYTES = 512 * 2**10
 
 # -- the inspection of a run's changes for the summary ---------------------------------------------------
 
-# publish has pushed the commit; people wait for the report.
+# All inspections of a publish. The push or the report waits for them.
 INSPECTION_SECONDS = 20
 
-# All versions together. Blobs are read in batches, so that only 4 MiB of them are in memory at a time.
+# All versions in all inspections of a publish.
 INSPECTED_BYTES = 64 * 2**20
 
 # Changed files. Each takes 0.3 ms for each version, and old versions are fetched.

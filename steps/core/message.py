@@ -25,6 +25,7 @@ ALLOWED = "Git-Sync-Allowed-Deletion"
 REFUSED = "Git-Sync-Refused"
 FAILED = "Git-Sync-Failed"
 RULES = "Git-Sync-Rules"
+SUBSTANCE = "Git-Sync-Substance"
 
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -85,6 +86,11 @@ def commit_message(  # noqa: PLR0913 - these are the message's parts
             "",
         ]
     )
+
+
+def substance_trailer(substance: int, modified: int) -> str:
+    """Return the trailer that says how many of the modified files changed in substance."""
+    return f"{SUBSTANCE}: {substance} of {modified}"
 
 
 def _name(cluster: str) -> str:

@@ -21,7 +21,7 @@ from steps.workdir.files import open_plain
 from steps.workdir.rowfile import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from steps.clients.git.repository import Repository
     from steps.contracts import Run
@@ -32,10 +32,19 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-def commit(settings: GitSettings, volume: Volume, run: Run, repository: Repository, plan: Plan) -> str:
+def commit(  # noqa: PLR0913 - what to commit, and where
+    settings: GitSettings,
+    volume: Volume,
+    run: Run,
+    repository: Repository,
+    plan: Plan,
+    *,
+    described: Callable[[str, Plan], str] = lambda oid, _: oid,
+) -> str:
     """Write the commit, verify that its changes are exactly those of the plan, and return its id.
 
-    Raises TryAgain if they differ; then a file on this volume has changed, and its caches are removed.
+    ``described`` returns the id of the same commit with more trailers. Raises TryAgain if the changes differ;
+    then a file on this volume has changed, and its caches are removed.
     """
     with logs.timed() as elapsed:
         oid = repository.fast_import(_commands(settings, volume, run, plan))
@@ -46,6 +55,7 @@ def commit(settings: GitSettings, volume: Volume, run: Run, repository: Reposito
                 "Failed to commit",
                 f"the commit differs from the plan at {printable_path(path)}",
             )
+        oid = described(oid, plan)
     changed = plan.changes
     logs.info(
         Operation.GIT_COMMIT,

@@ -20,7 +20,7 @@ from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import SyncError
 from steps.kubernetes.places import UNKNOWN, place_of
-from steps.publishing.isolated import DEFAULT, BlobStreams, Budget, File, blob_ids, memory_file, summarized
+from steps.publishing.isolated import BlobStreams, Budget, File, blob_ids, memory_file, summarized
 from steps.runtime import logs
 
 if TYPE_CHECKING:
@@ -51,30 +51,36 @@ class Blobs(BlobStreams, Protocol):
 
 
 def inspect_changes(
-    repository: Blobs, git_path: str, commit: str, base: str | None = None, budget: Budget = DEFAULT
+    repository: Blobs, git_path: str, commit: str, base: str | None = None, *, budget: Budget | None = None
 ) -> ChangeSummary:
     """Summarize the changes from ``base`` (by default the parent) to ``commit`` below ``git_path``.
 
-    Paths in the summary are ``<cluster>/<rest>``. Raises SyncError if git fails.
+    Paths in the summary are ``<cluster>/<rest>``. ``budget`` is reduced by what the inspection needs. Raises
+    SyncError if git fails.
     """
-    deadline = time.monotonic() + budget.seconds
+    budget = budget or Budget()
+    began = time.monotonic()
+    deadline = began + budget.seconds
     cut = len(git_path.encode())
     with memory_file("changes") as noted:
         changes = (c._replace(path=c.path[cut:]) for c in repository.changes(commit, git_path, base=base))
         chosen = heapq.nsmallest(budget.files, _noted(changes, noted), key=_Rank())
         files = _within_budget(repository, chosen, deadline, budget)
-        summary = summarized(repository, noted, files, deadline, budget)
+        try:
+            summary = summarized(repository, noted, files, deadline, budget)
+        finally:
+            budget.seconds -= time.monotonic() - began
     if logs.is_debug():
         _log_changed_lines(repository, chosen)
     return summary
 
 
 def inspect_published(
-    repository: Blobs, git_path: str, commit: str, base: str | None = None
+    repository: Blobs, git_path: str, commit: str, base: str, *, budget: Budget
 ) -> ChangeSummary | str:
-    """Return the same for a commit that is pushed; if that fails, log the failure and return its reason."""
+    """Return the same for a commit of publish; if that fails, log the failure and return its reason."""
     try:
-        return inspect_changes(repository, git_path, commit, base)
+        return inspect_changes(repository, git_path, commit, base, budget=budget)
     except SyncError as problem:
         logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
         return problem.error
@@ -126,7 +132,9 @@ def _within_budget(
     left = deadline - time.monotonic()
     if (oids := blob_ids(files, after=False)) and left > 0:
         repository.fetch_blobs(oids, timeout=left)
-    return _affordable(files, repository.sizes(oids), spent, budget)
+    files = _affordable(files, repository.sizes(oids), spent, budget)
+    budget.total_bytes -= sum(spent.values())
+    return files
 
 
 def _affordable(

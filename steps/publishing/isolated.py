@@ -50,18 +50,15 @@ main()
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Budget:
-    """The limits of an inspection; what exceeds them is not inspected."""
+    """What remains for inspections; what exceeds it is not inspected."""
 
     seconds: float = limits.INSPECTION_SECONDS
     total_bytes: int = limits.INSPECTED_BYTES
     files: int = limits.INSPECTED_FILES
     facts: int = limits.INSPECTED_FACTS
     memory_bytes: int = limits.INSPECTION_MEMORY_BYTES
-
-
-DEFAULT = Budget()
 
 
 class BlobStreams(Protocol):

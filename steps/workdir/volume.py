@@ -69,6 +69,10 @@ class RunFiles:
         return self.root / "replan-verdict.json"
 
     @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
     def selected_rows(self) -> Path:
         return self.root / "selected.rows"
 

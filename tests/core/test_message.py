@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.core.message import Changes, ClusterLine, commit_message, parse_trailers
+from steps.core.message import Changes, ClusterLine, commit_message, parse_trailers, substance_trailer
 from tests.support.repositories import bare_repository, commit_files, git
 
 if TYPE_CHECKING:
@@ -222,3 +222,9 @@ def test_malformed_trailer_is_ignored(value: str) -> None:
 @given(st.text() | st.text().map("x\n\nGit-Sync-Listed: ".__add__))
 def test_any_message_can_be_parsed(message: str) -> None:
     assert parse_trailers(message).run_id is None or "Git-Sync-Run" in message
+
+
+def test_trailer_about_substance_changes_no_other_trailer() -> None:
+    text = commit_message(started_at=STARTED, clusters=CLUSTERS, changes=CHANGES, run_id="r")
+    assert parse_trailers(f"{text}{substance_trailer(2, 11)}\n") == parse_trailers(text)
+    assert substance_trailer(2, 11) == "Git-Sync-Substance: 2 of 11"

@@ -8,6 +8,7 @@ import pytest
 
 from steps.clients.git.repository import Repository
 from steps.core import limits
+from steps.core.git_objects import EMPTY_TREE
 from steps.errors import TryAgain
 from steps.publishing import isolated
 from steps.publishing.inspection import inspect_changes, inspect_published
@@ -36,7 +37,7 @@ SLOW = b"[" + b"[]," * 174_000 + b"]"
 
 
 def inspect_files(
-    sync: Sync, tmp_path: Path, files: dict[str, bytes], budget: Budget = isolated.DEFAULT
+    sync: Sync, tmp_path: Path, files: dict[str, bytes], budget: Budget | None = None
 ) -> ChangeSummary:
     scratch = tmp_path / "scratch.git"
     with Repository(read(sync.settings).git, scratch, tmp_path / "gitconfig") as repository:
@@ -90,7 +91,7 @@ def test_inspection_is_empty_if_git_fails(
     bucket.put("clusterbackup/east/shop/Pod/a.yaml", b"kind: Pod\n")
     assert sync().exit == 0
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        found = inspect_published(repository, "clusterbackup/", "0" * 40)
+        found = inspect_published(repository, "clusterbackup/", "0" * 40, EMPTY_TREE, budget=Budget())
     assert isinstance(found, str)
     assert "bad object" in found
     assert "Failed to inspect the changes" in capsys.readouterr().out
@@ -100,7 +101,7 @@ def test_inspection_is_empty_after_an_unexpected_error(
     sync: Sync, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Repository(read(sync.settings).git, tmp_path / "scratch.git", tmp_path / "gitconfig") as repository:
-        found = inspect_published(repository, "clusterbackup/", "no process can be given a \0")
+        found = inspect_published(repository, "clusterbackup/", "no process takes \0", "", budget=Budget())
     assert found == "git-sync failed to inspect it (ValueError)"
     outcome = CommandResult(0, capsys.readouterr().out).of("git_diff", "warning")
     assert [(line["message"], line["error"]) for line in outcome] == [

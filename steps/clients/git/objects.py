@@ -171,6 +171,14 @@ class Objects:
             with self._git.source("cat-file", "--batch", "--buffer", stdin=file) as blobs:
                 yield blobs
 
+    def with_trailer(self, commit: str, trailer: str) -> str:
+        """Write a commit like ``commit`` whose message has one more line, and return its id."""
+        raw = self._git.run("cat-file", "commit", commit)
+        oid = self._git.run(
+            *("hash-object", "-t", "commit", "-w", "--stdin"), stdin=raw + f"{trailer}\n".encode()
+        )
+        return oid.decode().strip()
+
     def fast_import(self, commands: Iterable[bytes]) -> str:
         """Feed git fast-import, which must write ref NEW, and return the new commit's id."""
         with self._git.stream("fast-import", "--quiet", "--done", "--force", stdin=True) as process:
