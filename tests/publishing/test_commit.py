@@ -103,6 +103,7 @@ def test_commit_message_lists_clusters_and_changes(sync: Sync, bucket: Bucket, r
         "Git-Sync-Run",
         "Git-Sync-Listed",
         "Git-Sync-Listed",
+        "Git-Sync-Substance",
     ]
 
 
