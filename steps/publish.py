@@ -35,7 +35,6 @@ from steps.publishing.replan import (
     settled_clusters,
 )
 from steps.publishing.selection import Published, not_selected
-from steps.publishing.summaries import Summaries, not_inspected
 from steps.reporting.result import completed_result
 from steps.runtime import retry
 from steps.workdir.cache import Caches
@@ -48,6 +47,7 @@ from steps.workdir.state_file import read_state
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from steps.publishing.summaries import Summaries
     from steps.runtime.settings.git import GitSettings
     from steps.runtime.settings.reading import Settings
     from steps.workdir.volume import RunFiles, Volume
@@ -66,6 +66,8 @@ def publish(settings: Settings, volume: Volume, run: Run, verdict: Verdict, push
         log_refused_deletions(run, plan.clusters)
         mode = "a dry run" if run.dry_run else "download-only mode"
         published = Published(plan, plan)
+        from steps.publishing.summaries import not_inspected
+
         changes = not_inspected(plan, f"{mode} reads no objects")
     else:
         published, changes = _publish_to_branch(settings, volume, run, verdict, pushes)
@@ -123,6 +125,8 @@ def _publish_to_branch(
     if detected.is_empty and not foreign.suspects(verdict.clusters):
         log_refused_deletions(run, detected.clusters)
         return Published(detected, detected), ChangeSummary()
+    from steps.publishing.summaries import Summaries, not_inspected  # few runs change something
+
     newer = clusters_with_newer_listing(state, run, verdict.clusters, datetime.now(UTC))
     remembered = Remembered(run, state, files.selected_rows)
     with Repository(settings.git, volume.git_dir, volume.gitconfig) as repository:
