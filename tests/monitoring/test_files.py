@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "workflows" / "monitoring"
 MANIFESTS = ROOT / "workflows" / "manifests"
-RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())
+RULES = yaml.load((MONITORING / "rules.yaml").read_bytes(), yaml.CSafeLoader)
 ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
 TESTS = [
     test
     for file in ("rules_test.yaml", "rules_days_test.yaml")
-    for test in yaml.safe_load(Path(__file__).with_name(file).read_text())["tests"]
+    for test in yaml.load(Path(__file__).with_name(file).read_bytes(), yaml.CSafeLoader)["tests"]
 ]
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -53,7 +54,13 @@ class Answer(BaseModel):
 
 def host_answers(kind: str) -> list[Answer]:
     """Return the answers of one kind: http, ssh, err_packet or push."""
-    return TypeAdapter(list[Answer]).validate_python(yaml.safe_load(_FILE.read_text(encoding="utf-8"))[kind])
+    return TypeAdapter(list[Answer]).validate_python(_corpus()[kind])
+
+
+@cache
+def _corpus() -> dict[str, Any]:
+    corpus: dict[str, Any] = yaml.load(_FILE.read_bytes(), yaml.CSafeLoader)
+    return corpus
 
 
 def failure(settings: Mapping[str, str], work_dir: Path, request: str) -> SyncError:

@@ -29,7 +29,9 @@ GENERATED = manifests()
 
 
 def documents(path: str) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all((MANIFESTS / path).read_text()) if document]
+    return [
+        document for document in yaml.load_all((MANIFESTS / path).read_bytes(), yaml.CSafeLoader) if document
+    ]
 
 
 (TEMPLATE,) = documents("base/workflowtemplate.yaml")
