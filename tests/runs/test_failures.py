@@ -286,8 +286,9 @@ def test_listing_without_its_last_key_is_completed(
 def test_truncated_listing_without_is_truncated_is_completed(
     faulty: Sync, bucket: Bucket, proxy: S3FaultProxy, repository: Path
 ) -> None:
-    objects = {f"{EAST}many/{number:04}.yaml": b"x" for number in range(1100)}
+    objects = {f"{EAST}many/{number:04}.yaml": b"x" for number in range(11)}
     bucket.put_many(objects)
+    proxy.page_size = 10
     drop = body(lambda xml: re.sub(rb"<IsTruncated>true</IsTruncated>", b"", xml))
     proxy.install(when(listing_of(EAST), drop))
     assert faulty().exit == 0
