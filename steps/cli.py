@@ -447,3 +447,23 @@ def restore(context: click.Context, /, **given: Any) -> Exit:
     for line in lines:
         click.echo(line)
     return code
+
+
+@cli.command()
+@click.option("--cluster", required=True, metavar="NAME", help="The cluster.")
+@click.option("--at", metavar="TIME", help="The time [default: now]; a date is its end.")
+@click.option("--since", metavar="TIME", help="Print what was gained and lost since this time instead.")
+@options.names("--verb", "VERB[,VERB]", "Only grants of these verbs, as in get,list.")
+@click.option("--resource", metavar="NAME", help="Only for secrets, deployments.apps, pods/exec, /metrics, …")
+@click.option(
+    "--subject", metavar="SUBJECT", help="'Group x', 'ServiceAccount ns/name', or the name of a user."
+)
+@options.names("--namespace", "NAME[,NAME]", "Only what applies in these namespaces.")
+@options.output_format("text", "json")
+@options.place
+@click.pass_context
+def access(context: click.Context, /, **given: Any) -> Exit:
+    """List who may do what by RBAC."""
+    from steps.history import access as reading
+
+    return reading.access(context.obj, **given)

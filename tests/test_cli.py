@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.support.proxy import S3FaultProxy
     from tests.support.sync import Sync
 
-COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "serve", "health", "inspect"]
-COMMANDS += ["diff", "history", "restore"]
+COMMANDS = ["run", "discover", "download", "detect", "publish", "report", "serve", "health", "rules"]
+COMMANDS += ["inspect", "diff", "history", "restore", "access"]
 OBJECTS = {f"clusterbackup/{cluster}/a.yaml": cluster.encode() for cluster in ("east", "west")}
 
 

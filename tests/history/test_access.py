@@ -1,0 +1,116 @@
+"""`git-sync access` on real repositories, as people call it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.backups import Backups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RBAC = "apiVersion: rbac.authorization.k8s.io/v1\n"
+ROLE = RBAC + (
+    "kind: Role\nmetadata: {name: ci, namespace: payments}\n"
+    'rules: [{apiGroups: [""], resources: [secrets], verbs: [%s]}]\n'
+)
+BINDING = RBAC + (
+    "kind: RoleBinding\nmetadata: {name: ci%s}\n"
+    "roleRef: {kind: Role, name: ci}\nsubjects: [{kind: Group, name: team-payments}]\n"
+)
+
+
+@pytest.fixture
+def backups(tmp_path: Path) -> Backups:
+    found = Backups.at(tmp_path / "backups.git")
+    found.sync(
+        "2025-07-10T22:00:00Z",
+        {
+            "production-east/payments/roles.yaml": (ROLE % "get").encode(),
+            "production-east/payments/Other/binding.yaml": (BINDING % "").encode(),
+            "production-east/shop/cm.yaml": b"kind: ConfigMap\n",
+        },
+    )
+    found.sync("2025-07-12T22:00:00Z", {"production-east/payments/roles.yaml": (ROLE % "get, list").encode()})
+    return found
+
+
+def access(backups: Backups, *arguments: str, code: int = 0) -> list[str]:
+    command = [sys.executable, "-m", "steps", "access", "--repo", str(backups.directory)]
+    done = subprocess.run(
+        [*command, "--cluster", "production-east", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_access_names_who_may_read_secrets(backups: Backups) -> None:
+    found = access(backups, "--verb", "get,list", "--resource", "secrets")
+    line = "Group team-payments: get, list secrets in payments (RoleBinding payments/ci → Role payments/ci)"
+    assert found[0] == f"production-east as listed 2025-07-12T22:00:00Z, commit {backups.commits[1][:8]}"
+    assert line in found
+    assert found[-1].startswith("not known from a backup: the members of groups")
+    assert line.replace("get, list", "get") in access(backups, "--at", "2025-07-11")
+
+
+def test_access_since_a_time_shows_what_was_gained_and_lost(backups: Backups) -> None:
+    found = access(backups, "--since", "2025-07-11")
+    route = "in payments (RoleBinding payments/ci → Role payments/ci)"
+    assert f"gained: Group team-payments: list secrets {route}" in found
+    assert not [line for line in found if line.startswith("lost: ")]
+    backups.sync("2025-07-13T22:00:00Z", {"production-east/payments/Other/binding.yaml": None})
+    assert f"lost: Group team-payments: get secrets {route}" in access(backups, "--since", "2025-07-11")
+    assert "no grant gained or lost" in access(backups, "--since", "2025-07-14")
+
+
+def test_nobody_is_an_answer(backups: Backups) -> None:
+    assert "nobody, as far as the backup says" in access(backups, "--resource", "nodes")
+    assert "nobody, as far as the backup says" in access(backups, "--subject", "jane")
+
+
+def test_json_has_the_same(backups: Backups) -> None:
+    found = json.loads("\n".join(access(backups, "--format", "json")))
+    assert found["grants"] == [
+        {
+            "subject": {"kind": "Group", "name": "team-payments"},
+            "namespace": "payments",
+            "permissions": ["get, list secrets"],
+            "binding": "RoleBinding payments/ci",
+            "role": "Role payments/ci",
+        }
+    ]
+    assert found["listed_at"] == "2025-07-12T22:00:00Z"
+    changed = json.loads("\n".join(access(backups, "--format", "json", "--since", "2025-07-11")))
+    assert [one["permissions"] for one in changed["gained"]] == [["list secrets"]]
+    assert changed["lost"] == []
+
+
+def test_file_that_may_have_roles_and_cannot_be_read_exits_10(backups: Backups) -> None:
+    backups.sync("2025-07-13", {"production-east/x.yaml": f"{RBAC}a: [".encode()})
+    found = access(backups, code=10)
+    assert [line for line in found if line.startswith("warning: x.yaml is not read: not YAML")]
+
+
+def test_backup_without_rbac_says_that_nothing_is_known(backups: Backups) -> None:
+    backups.sync("2025-07-13", {"production-east/payments": None})
+    assert "warning: the backup has no RBAC objects; nothing is known" in access(backups, code=10)
+
+
+def test_hostile_names_are_escaped(backups: Backups) -> None:
+    name = "\\e[31m\\u202e"
+    binding = BINDING % f', namespace: "{name}"' + f'- {{kind: User, name: "{name}"}}\n'
+    text = binding.replace("subjects: [{kind: Group, name: team-payments}]", "subjects:")
+    backups.sync("2025-07-13", {"production-east/e.yaml": text.encode()})
+    assert all(line.isprintable() for line in access(backups))
+
+
+def test_wrong_options_are_explained(backups: Backups) -> None:
+    (error,) = access(backups, "--subject", "serviceaccount x", code=2)
+    assert "a ServiceAccount is written as namespace/name" in error
+    (error,) = access(backups, "--cluster", "production-eest", code=40)
+    assert "did you mean production-east" in error
