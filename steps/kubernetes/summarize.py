@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.core.git_objects import Change
@@ -33,6 +33,8 @@ _MAX_SECURITY_CHANGES = 100
 _ITEMS_PER_TURN = 10
 _MAX_GRANTS = 20
 _MAX_NOT_INSPECTED = 20
+# Of grants and names of values in all changes together. sync-metadata.json and serve's pages contain them.
+_MAX_LINE_CHARACTERS = 100_000
 _MAX_TEXT_CHARACTERS = 300
 _MAX_DISTINCT = 10_000
 
@@ -144,11 +146,11 @@ class _Summary:
                 "change": change.change,
                 "category": category,
                 "is_sensitive": permissions.is_sensitive,
-                "granted": _limited(permissions.granted),
-                "revoked": _limited(permissions.revoked),
-                "keys_added": _limited(keys.added),
-                "keys_removed": _limited(keys.removed),
-                "keys_changed": _limited(keys.changed),
+                "granted": _Lines.of(permissions.granted),
+                "revoked": _Lines.of(permissions.revoked),
+                "keys_added": _Lines.of(keys.added),
+                "keys_removed": _Lines.of(keys.removed),
+                "keys_changed": _Lines.of(keys.changed),
             }
         )
 
@@ -178,7 +180,7 @@ class _Summary:
             "modified_files": dict(self._levels),
             "images": self._images.items,
             "more_images": self._images.more,
-            "security_changes": self._security.items,
+            "security_changes": _with_limited_lines(self._security.items),
             "more_security_changes": self._security.more,
             "security_categories": dict(sorted(self._categories.items())),
             "security_metadata_only": self._metadata_only,
@@ -224,7 +226,7 @@ def _weight(change: Fields) -> tuple[int, ...]:
     """Rank changes: sensitive grants, other grants, changes that are not inspected, the rest, deletions."""
     return (
         not change.get("is_sensitive"),
-        not change.get("granted"),
+        not (change["granted"].first if "granted" in change else ()),
         bool(change["object"]),
         change["change"] == Change.DELETED,
         _ORDER.index(change["category"]),
@@ -265,10 +267,36 @@ def _object_name(change: ObjectChange) -> str:
     return _truncate(f"{identity.kind} {place}".strip())
 
 
-def _limited(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """Make the lines printable; limit their number, with a line for the rest."""
-    more = len(lines) - _MAX_GRANTS
-    return (*map(_truncate, lines[:_MAX_GRANTS]), *((f"and {more:,} more",) if more > 0 else ()))
+class _Lines(NamedTuple):
+    """The first lines of a list, printable, and the number of the others."""
+
+    first: list[str]
+    more: int
+
+    @classmethod
+    def of(cls, lines: tuple[str, ...]) -> _Lines:
+        return cls([_truncate(line) for line in lines[:_MAX_GRANTS]], max(0, len(lines) - _MAX_GRANTS))
+
+    def within(self, characters: int) -> list[str]:
+        """Return the lines that fit into so many characters, and a line for the rest."""
+        ends = accumulate(map(len, self.first))
+        kept = [line for line, end in zip(self.first, ends, strict=True) if end <= characters]
+        more = self.more + len(self.first) - len(kept)
+        return [*kept, *((f"and {more:,} more",) if more else ())]
+
+
+def _with_limited_lines(changes: list[Fields]) -> list[Fields]:
+    """Limit the text of all changes together: the first, which matter most, keep their lines."""
+    left = _MAX_LINE_CHARACTERS
+    limited = []
+    for change in changes:
+        fields = {}
+        for name, value in change.items():
+            fields[name] = value.within(left) if isinstance(value, _Lines) else value
+            if isinstance(value, _Lines):
+                left -= sum(map(len, fields[name]))
+        limited.append(fields)
+    return limited
 
 
 def _truncate(text: str) -> str:

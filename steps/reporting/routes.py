@@ -37,14 +37,15 @@ class Routes:
         self._settings = settings
         self._states = states
         self._since = datetime.now(UTC)
+        self._reports: dict[str, tuple[RunResult, Response]] = {}
 
     def respond(self, path: str, accept: str) -> Response:
         """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
         paths = {
             "/": self._status,
-            "/report": lambda reading: self._report(reading.state and reading.state.last_run),
+            "/report": lambda reading: self._report(path, reading.state and reading.state.last_run),
             "/report/filtered": lambda reading: self._report(
-                reading.state and reading.state.last_filtered_run
+                path, reading.state and reading.state.last_filtered_run
             ),
             "/health": self._health,
         }
@@ -83,11 +84,16 @@ class Routes:
         )
         return _html(html(page))
 
-    def _report(self, run: RunResult | None) -> Response:
+    def _report(self, path: str, run: RunResult | None) -> Response:
+        """Return the report of a run. It is rendered once, because clients may ask for it all the time."""
         if run is None:
             return text_response(HTTPStatus.NOT_FOUND, "No run has been reported yet")
-        url = self._settings.commit_page(run.commit) if run.commit else None
-        return _html(html(run_page(run, url, max_ages=self._settings.source_max_age)))
+        known = self._reports.get(path)
+        if known is None or (known[0] is not run and known[0] != run):
+            url = self._settings.commit_page(run.commit) if run.commit else None
+            page = run_page(run, url, max_ages=self._settings.source_max_age)
+            known = self._reports[path] = run, _html(html(page))
+        return known[1]
 
     def _health(self, reading: Reading) -> Response:
         return _health(self._check(reading), stale=reading.problem is not None)

@@ -42,7 +42,7 @@ def state_source(settings: StateSettings | None, work_dir: Path) -> StateSource:
 
 
 class StateFile:
-    """sync-metadata.json on a volume."""
+    """sync-metadata.json on a volume. It is parsed once for each version of the file."""
 
     pause_seconds = 1.0
     cache_seconds = 0.0
@@ -50,10 +50,26 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         self._path = path
+        self._parsed: tuple[tuple[int, int, int], State | None] | None = None
 
     def read(self) -> State | None:
-        """Read and check the file."""
-        return read_state(self._path)
+        """Return the content of the file, read and checked again if the file has changed."""
+        version = self._version()
+        if self._parsed is None or version is None or self._parsed[0] != version:
+            state = read_state(self._path)
+            if version is None:
+                return state
+            # If the file was replaced in between, its version is another one, and it is read again.
+            self._parsed = version, state
+        return self._parsed[1]
+
+    def _version(self) -> tuple[int, int, int] | None:
+        """Return what distinguishes the file from others in its place; writers replace it."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _InS3:

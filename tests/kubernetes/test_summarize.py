@@ -289,3 +289,21 @@ def test_unreadable_file_is_named_with_its_reason() -> None:
     assert (file.path, file.reason) == ("prod/shop/role/a.yaml", "contains a duplicate key (line 2)")
     (change,) = found.security_changes
     assert (change.object, change.path, change.category) == ("", "prod/shop/role/a.yaml", "rbac")
+
+
+def test_text_of_hostile_objects_is_limited_and_sensitive_grants_are_complete() -> None:
+    long = ["x" * 90 + str(n) for n in range(40)]
+    after = {
+        f"prod/s{n:03}.yaml": secret(f"s{n}", **{name.replace("x", "y"): "YQ==" for name in long})
+        for n in range(150)
+    }
+    after |= {
+        f"prod/r{n:03}.yaml": role(f"r{n}", "get", ", ".join(f"{name}{n}" for name in long))
+        for n in range(50)
+    }
+    found = summary({}, after | {"prod/z.yaml": ADMIN_BINDING})
+    assert len(found.model_dump_json()) < 250_000
+    assert found.security_changes[0].granted == ("ClusterRole/cluster-admin to ServiceAccount tools/helper",)
+    assert found.security_changes[60].keys_added[-1] == "and 20 more"
+    assert found.security_changes[99].keys_added == ("and 40 more",)
+    assert found.more_security_changes == 101

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from steps.reporting.routes import Routes
+from steps.reporting.state_source import LastReading, StateFile
+from steps.runtime.settings.reading import read
 from tests.support.first_sync import first_sync
 from tests.support.served import serving
 
@@ -62,3 +66,17 @@ def test_every_path_answers_503_for_a_damaged_state(sync: Sync) -> None:
             assert "is damaged" in answer.text
         (sync.work_dir / "sync-metadata.json").write_text(good)
         assert served.get("/health").status == 200
+
+
+def test_report_is_rendered_once_for_each_run(sync: Sync, bucket: Bucket) -> None:
+    first_sync(sync, OBJECTS)
+    configured = read(sync.settings)
+    routes = Routes(configured.http, LastReading(StateFile(sync.work_dir / "sync-metadata.json")))
+    first = routes.respond("/report", "")
+    assert routes.respond("/report", "") is first
+    bucket.put("clusterbackup/east/shop/new.yaml", b"new")
+    assert sync().exit == 0
+    second = routes.respond("/report", "")
+    assert second.body != first.body
+    assert routes.respond("/report", "") is second
+    assert routes.respond("/report/filtered", "").status == HTTPStatus.NOT_FOUND

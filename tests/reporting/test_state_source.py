@@ -226,3 +226,17 @@ def test_serve_answers_with_the_last_state_while_s3_hangs(
         assert "git_sync_state_age_seconds 0.0" not in served.get("/metrics").text
         proxy.clear()
         assert until(lambda: served.get("/health").json["stale"] is False)
+
+
+def test_state_file_is_parsed_again_only_after_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "sync-metadata.json"
+    source = StateFile(path)
+    assert source.read() is None
+    write_document(path, state())
+    first = source.read()
+    assert first == state()
+    assert source.read() is first
+    write_document(path, state())
+    assert source.read() is not first
+    path.unlink()
+    assert source.read() is None
