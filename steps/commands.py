@@ -52,6 +52,9 @@ _INCOMPLETE = {
     Exit.CONFIGURATION: "Failed to publish anything: every cluster failed; a person must act",
 }
 
+# The options that narrow a run.
+_FILTERS = ("clusters", "namespaces", "exclude")
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -209,14 +212,16 @@ class Commands:
         return Exit.UNHEALTHY
 
     def _start(self, configured: Settings, run_id: str) -> RunStart:
+        # Filters in the environment define the installation; filters in options narrow one run.
+        filters = {n: str(self._overrides[n]) for n in _FILTERS if n in self._overrides}
         return RunStart(
             run_id=run_id,
             started_at=datetime.now(UTC),
             identity=configured.identity,
             mode=configured.sync.mode,
             dry_run=configured.sync.dry_run,
-            # Filters in the environment define the installation; filters in options narrow one run.
-            filtered_by_options=not self._overrides.keys().isdisjoint({"clusters", "namespaces", "exclude"}),
+            filtered_by_options=bool(filters),
+            filter_options=filters,
             argo=configured.sync.argo,
         )
 

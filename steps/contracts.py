@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from steps.core.approvals import Argo
+from steps.core.approvals import Argo, Origin
 from steps.core.branch_guard import LostBranch
 from steps.core.counters import Counters
 from steps.core.deletion_guard import Decision, DeletionLimits
@@ -65,6 +65,9 @@ class RunStart(Document):
     dry_run: bool
     filtered_by_options: bool = Field(
         description="--clusters, --namespaces or --exclude was given: the run says nothing about the rest"
+    )
+    filter_options: dict[str, str] = Field(
+        default={}, description="--clusters, --namespaces and --exclude, as far as they were given"
     )
     argo: Argo | None = Field(default=None, description="where the pipeline is; null outside Argo")
 
@@ -125,6 +128,11 @@ class Run(RunStart):
         return tuple(sorted(names, key=lambda name: f"{name}/".encode()))
 
     @property
+    def origin(self) -> Origin:
+        """What the approval of a refusal must repeat."""
+        return _origin(self)
+
+    @property
     def download_only(self) -> bool:
         """Whether there is no Git repository and WORK_DIR itself is the result."""
         return self.branch is None
@@ -141,6 +149,10 @@ class ClusterFailure(Document):
     over_limit: Excess | None = Field(
         default=None, description="the intake limit that the cluster exceeds; None if it failed"
     )
+
+
+def _origin(run: Run | RunResult) -> Origin:
+    return Origin(run.argo, run.branch, run.mode is Mode.FULL, run.filter_options)
 
 
 def over_limit_failure(cluster: str, operation: Operation, problem: OverLimit) -> ClusterFailure:
@@ -301,6 +313,9 @@ class RunResult(Document):
         default=False,
         description="--clusters, --namespaces or --exclude was given: the run says nothing about the rest",
     )
+    filter_options: dict[str, str] = Field(
+        default={}, description="--clusters, --namespaces and --exclude, as far as they were given"
+    )
     argo: Argo | None = Field(default=None, description="where the pipeline is; null outside Argo")
     branch: str | None = Field(default=None, description="null in download-only mode")
     commit: str | None = Field(default=None, description="the commit of this run; null if nothing changed")
@@ -336,6 +351,11 @@ class RunResult(Document):
     )
     operation: Operation | None = Field(default=None, description="the operation that ended the run")
     error: str | None = Field(default=None, description="why the run failed as a whole")
+
+    @property
+    def origin(self) -> Origin:
+        """What the approval of a refusal must repeat."""
+        return _origin(self)
 
     @property
     def duration_seconds(self) -> float:

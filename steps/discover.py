@@ -72,6 +72,7 @@ def _run(  # noqa: PLR0913 - everything that discover has found
         mode=start.mode,
         dry_run=start.dry_run,
         filtered_by_options=start.filtered_by_options,
+        filter_options=start.filter_options,
         argo=start.argo,
         endpoint=store.endpoint,
         bucket=store.bucket,

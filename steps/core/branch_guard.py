@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from steps.core.approvals import TOKEN_CHARACTERS, approval_command
+from steps.core.approvals import TOKEN_CHARACTERS, Origin, approval_command
 from steps.core.wording import plural
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def advice(lost: LostBranch, refused_deletions: Mapping[str, int], argo: Argo | 
     """
     files = ", ".join(f"{plural(number, 'file')} of {name}" for name, number in refused_deletions.items())
     kept = f". A new history lacks files whose deletion was refused: {files}" if files else ""
+    origin = Origin(argo, lost.branch)
     return (
         f"restore the branch at the Git host, or correct GIT_BRANCH{kept}. If the loss is intended, approve "
-        f"exactly this one: {approval_command([lost.allow_new_branch], argo, 'allow-new-branch')}"
+        f"exactly this one: {approval_command([lost.allow_new_branch], origin, 'allow-new-branch')}"
     )

@@ -108,12 +108,14 @@ def is_missing(in_git: bytes | None, listed: object | None, selects: Selects) ->
     return in_git is not None and listed is None and selects(in_git)
 
 
-def deletion_stats(cluster: str, pairs: Pairs, selects: Selects, *, unchanged: int = 0) -> DeletionStats:
+def deletion_stats(
+    cluster: str, pairs: Pairs, selects: Selects, *, branch: str | None, unchanged: int = 0
+) -> DeletionStats:
     """Count the selected files in Git, and those that the run would delete.
 
     ``unchanged`` is the number of unchanged objects that ``pairs`` does not contain.
     """
-    count = DeletionCount(cluster, unchanged=unchanged)
+    count = DeletionCount(cluster, branch, unchanged=unchanged)
     for in_git, listed in pairs:
         count.accepted += listed is not None and (listed.accepted or listed.omitted)
         if in_git is None or (listed is not None and listed.omitted):

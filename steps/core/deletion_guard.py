@@ -123,14 +123,14 @@ def decide(
 
 
 class DeletionToken:
-    """Identifies one set of deletions: a hash of the cluster, its deleted paths in byte order, and blob ids.
+    """Identifies one set of deletions: a hash of branch, cluster, deleted paths in byte order, and blob ids.
 
     It approves only that set with that content. So a run that is resubmitted months later approves nothing
     new, even if the cluster was created again with the same paths.
     """
 
-    def __init__(self, cluster: str) -> None:
-        self._hash = hashlib.sha256(cluster.encode() + b"\0")
+    def __init__(self, cluster: str, branch: str | None) -> None:
+        self._hash = hashlib.sha256(f"{branch or ''}\0{cluster}\0".encode())
 
     def add(self, path: bytes, oid: str) -> None:
         """Add the next deleted path, with the id of its blob."""
@@ -146,11 +146,11 @@ class DeletionCount:
     ``unchanged`` is the number of unchanged objects that the caller does not count one by one.
     """
 
-    def __init__(self, cluster: str, *, unchanged: int = 0) -> None:
+    def __init__(self, cluster: str, branch: str | None, *, unchanged: int = 0) -> None:
         self.in_git = self.accepted = unchanged
         self.kept = 0
         self._deletions = 0
-        self._token = DeletionToken(cluster)
+        self._token = DeletionToken(cluster, branch)
 
     def add_missing(self, path: bytes, oid: str) -> None:
         """Count the next file in Git that the listing lacks, in byte order, with the id of its blob."""

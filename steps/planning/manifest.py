@@ -223,7 +223,7 @@ class Manifest:
         """
         decoded, incremental = decoder(ListedRow), self.run.mode is Mode.INCREMENTAL
         figures, omitted = self.figures, self.caches.omitted(self.cluster)
-        count, missing = DeletionCount(self.cluster), list[bytes]()
+        count, missing = DeletionCount(self.cluster, self.run.branch), list[bytes]()
         for in_git, line in join_lines(baseline, listing):
             if line is None:
                 assert in_git is not None  # noqa: S101 - one of the two has the path

@@ -130,7 +130,9 @@ class Planner:
         baseline = RowFile(self._files.baseline(name)) if self._tree is None else None
         changed, unchanged = self._changed(name, manifest, footer, baseline)
         try:
-            stats = deletion_stats(name, changed, self._guarded(name), unchanged=unchanged)
+            stats = deletion_stats(
+                name, changed, self._guarded(name), branch=self._run.branch, unchanged=unchanged
+            )
         except OverLimit as problem:  # the tree has changed since discover read it
             return over_limit_failure(name, Operation.DETECT_CHANGES, problem)
         except DamagedCluster as problem:  # the same

@@ -25,9 +25,9 @@ def log_refused_deletions(run: Run, clusters: Sequence[ClusterResult]) -> None:
             continue
         name, how, link = printable(cluster.name), "", None
         if approval := cluster.suggested_approval:
-            command = approval_command([approval], run.argo)
+            command = approval_command([approval], run.origin)
             how = f". If the loss is intended, approve exactly this one: {command}"
-            link = approval_link([approval], run.argo)
+            link = approval_link([approval], run.origin)
             approvals.append(approval)
         logs.error(
             Operation.DETECT_CHANGES,
@@ -51,6 +51,6 @@ def log_refused_deletions(run: Run, clusters: Sequence[ClusterResult]) -> None:
     if len(approvals) > 1:
         logs.warning(
             Operation.DETECT_CHANGES,
-            f"To approve all refused deletions: {approval_command(approvals, run.argo)}",
-            approve=approval_link(approvals, run.argo),
+            f"To approve all refused deletions: {approval_command(approvals, run.origin)}",
+            approve=approval_link(approvals, run.origin),
         )

@@ -62,6 +62,7 @@ def failed_result(problem: SyncError | Terminated, start: RunStart, push_attempt
         mode=start.mode,
         dry_run=start.dry_run,
         filtered_by_options=start.filtered_by_options,
+        filter_options=start.filter_options,
         argo=start.argo,
         push_attempts=push_attempts,
         lost_branch=problem.lost if isinstance(problem, ApproveNewBranch) else None,

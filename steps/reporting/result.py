@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from steps.core.approvals import Argo
+    from steps.core.approvals import Origin
     from steps.kubernetes.change_summary import ChangeSummary
 
 _OUTCOMES = {
@@ -69,6 +69,7 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         mode=run.mode,
         dry_run=run.dry_run,
         filtered_by_options=run.filtered_by_options,
+        filter_options=run.filter_options,
         argo=run.argo,
         branch=run.branch,
         commit=commit,
@@ -129,7 +130,7 @@ def cause(result: RunResult) -> str:
     """Why a run did not exit 0, in one line with one part per cluster; "" if there is no cause."""
     if result.error:
         return result.error
-    causes = [part for cluster in result.clusters for part in _causes(cluster, result.argo)]
+    causes = [part for cluster in result.clusters for part in _causes(cluster, result.origin)]
     if result.refused_by_host:
         first = result.refused_by_host[0]
         count = plural(sum(cluster.refused_by_host for cluster in result.clusters), "change")
@@ -141,14 +142,15 @@ def cause(result: RunResult) -> str:
     return "; ".join(causes)
 
 
-def _causes(cluster: ClusterResult, argo: Argo | None) -> Iterator[str]:
+def _causes(cluster: ClusterResult, origin: Origin) -> Iterator[str]:
     name = printable(cluster.name)
     if cluster.status is Status.FAILED:
         yield f"{name}: {cluster.error}"
     if cluster.status is Status.OVER_LIMIT:
         yield f"{name} skipped: {cluster.error}"
     if approval := cluster.suggested_approval:
-        how = approval_command([approval], argo) if argo else f"--allow-delete={shlex.quote(approval)}"
+        option = f"--allow-delete={shlex.quote(approval)}"
+        how = approval_command([approval], origin) if origin.argo or origin.options else option
         refused = f"{plural(cluster.deletions_refused, 'deletion')} refused: {REFUSALS[cluster.decision]}"
         yield f"{name}: {refused} (to approve: {how})"
     elif cluster.decision.refused:

@@ -31,7 +31,7 @@ from steps.reporting.page import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from steps.core.approvals import Argo
+    from steps.core.approvals import Origin
     from steps.core.source_age import MaxAges
 
 _OUTCOMES = {
@@ -148,9 +148,9 @@ def _to_do(result: RunResult) -> Iterator[Block]:
         what = f"{plural(skipped, 'cluster')} only in Git skipped, because Git has more than MAX_CLUSTERS:"
         items.append((what, *_names(result.clusters_only_in_git_sample, skipped)))
     for cluster in result.clusters:
-        items += _cluster_to_do(cluster, result.argo)
+        items += _cluster_to_do(cluster, result.origin)
     if len(result.approvals) > 1:
-        items.append(("To approve all refused deletions: ", *_approval(result.approvals, result.argo)))
+        items.append(("To approve all refused deletions: ", *_approval(result.approvals, result.origin)))
     items += _refused_by_host(result)
     items += _quarantined("Outside every cluster", result.quarantined, result.quarantined_sample)
     for cluster in result.clusters:
@@ -160,7 +160,7 @@ def _to_do(result: RunResult) -> Iterator[Block]:
         yield Items(tuple(items))
 
 
-def _cluster_to_do(cluster: ClusterResult, argo: Argo | None) -> Iterator[Parts]:
+def _cluster_to_do(cluster: ClusterResult, origin: Origin) -> Iterator[Parts]:
     name = Code(cluster.name)
     if cluster.status is Status.FAILED:
         advice = "The next run retries it." if cluster.transient else "Fix the cause; a retry does not help."
@@ -169,7 +169,7 @@ def _cluster_to_do(cluster: ClusterResult, argo: Argo | None) -> Iterator[Parts]
         how: Parts = ()
         if approval := cluster.suggested_approval:
             intended = " Fix the backup job. If the deletions are intended, approve exactly these: "
-            how = (intended, *_approval([approval], argo))
+            how = (intended, *_approval([approval], origin))
         refused = plural(cluster.deletions_refused, "deletion")
         yield (name, f": {refused} refused: {REFUSALS[cluster.decision]}.", *how)
     if cluster.status is Status.OVER_LIMIT:
@@ -186,9 +186,9 @@ def _cluster_to_do(cluster: ClusterResult, argo: Argo | None) -> Iterator[Parts]
         yield name, f": {changes} deferred to the next run; the log has the cause."
 
 
-def _approval(approvals: Sequence[str], argo: Argo | None) -> Iterator[Inline]:
-    yield Code(approval_command(approvals, argo))
-    if link := approval_link(approvals, argo):
+def _approval(approvals: Sequence[str], origin: Origin) -> Iterator[Inline]:
+    yield Code(approval_command(approvals, origin))
+    if link := approval_link(approvals, origin):
         yield " or "
         yield Link("the form in Argo", link)
 

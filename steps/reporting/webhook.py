@@ -31,7 +31,7 @@ def is_wanted(settings: WebhookSettings, result: RunResult) -> bool:
 
 
 def _text(result: RunResult) -> str:
-    link = approval_link(result.approvals, result.argo)
+    link = approval_link(result.approvals, result.origin)
     return f"{headline(result)} To approve: {link}" if result.approvals and link else headline(result)
 
 
@@ -40,8 +40,8 @@ def _approval(result: RunResult) -> dict[str, str | None] | None:
     if not result.approvals:
         return None
     return {
-        "command": approval_command(result.approvals, result.argo),
-        "url": approval_link(result.approvals, result.argo),
+        "command": approval_command(result.approvals, result.origin),
+        "url": approval_link(result.approvals, result.origin),
     }
 
 

@@ -277,7 +277,7 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
             time.sleep(1.1)  # some clients compare only whole seconds
             bench.put(bench.data.modify(float(case.split()[0]) / 100))
         elif case == "cluster removed":
-            token = DeletionToken(CLUSTERS[-1])
+            token = DeletionToken(CLUSTERS[-1], "main")
             for key in sorted(bench.data.of(CLUSTERS[-1]), key=str.encode):
                 body = removed[key] = bench.data.bodies.pop(key)
                 token.add(key.encode(), _blob_id(body))

@@ -25,7 +25,9 @@ def test_advice_names_the_approval_and_the_files_of_refused_deletions() -> None:
     )
     text = advice(_LOST, {"east": 1, "west": 67}, Argo("backup-system"))
     assert "lacks files whose deletion was refused: 1 file of east, 67 files of west. If" in text
-    assert text.endswith("--from workflowtemplate/git-sync -p allow-new-branch=0123456789abcdef")
+    assert text.endswith(
+        "--from workflowtemplate/git-sync -p allow-new-branch=0123456789abcdef -p branch=main"
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class Situation:
         return {row.path: row for row in self.manifest if row.accepted}
 
     def stats(self, cluster: str = "c") -> DeletionStats:
-        return deletion_stats(cluster, self.pairs(), self.selects)
+        return deletion_stats(cluster, self.pairs(), self.selects, branch="main")
 
     def pairs(self) -> Iterator[tuple[TreeRow | None, ManifestRow | None]]:
         return outer_join(self.tree, self.manifest)
@@ -211,7 +211,7 @@ def test_plan_of_the_resulting_tree_is_empty(situation: Situation, delete: bool)
 
 @given(situations())
 def test_deletion_stats_count_files_deletions_and_accepted_objects(situation: Situation) -> None:
-    token = DeletionToken("c")
+    token = DeletionToken("c", "main")
     oids = {row.path: row.oid for row in situation.tree}
     for path in sorted(situation.deletable()):
         token.add(path, oids[path])
@@ -330,7 +330,7 @@ def test_plan_does_not_keep_the_rows_in_memory() -> None:
     tally = Tally()
     tracemalloc.start()
     try:
-        stats = deletion_stats("c", many_pairs(), lambda _: True)
+        stats = deletion_stats("c", many_pairs(), lambda _: True, branch="main")
         rows = plan_changes(
             many_pairs, lambda _: True, changed=many_pairs(), stats=stats, keeps=keep_all, tally=tally
         )

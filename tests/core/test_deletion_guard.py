@@ -27,11 +27,16 @@ def decision(stats: DeletionStats, limits: DeletionLimits | None = None) -> Deci
     return decide(stats, limits or DeletionLimits(), approved=False, bucket_is_empty=False)
 
 
-def token_of(cluster: str, paths: set[bytes], oid: str = "a" * 40) -> str:
-    token = DeletionToken(cluster)
+def token_of(cluster: str, paths: set[bytes], oid: str = "a" * 40, branch: str | None = "main") -> str:
+    token = DeletionToken(cluster, branch)
     for path in sorted(paths):
         token.add(path, oid)
     return str(token)
+
+
+def test_token_depends_on_the_branch() -> None:
+    tokens = {token_of("east", {b"east/a"}, branch=branch) for branch in ("main", "other", None)}
+    assert len(tokens) == 3
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_token_depends_on_the_content_of_the_deleted_files() -> None:
 
 
 def test_token_is_stable_across_versions() -> None:
-    assert token_of("east", {b"east/a", b"east/b"}) == "a8ec38137f48ddd5"
+    assert token_of("east", {b"east/a", b"east/b"}) == "acdeb37bf9f39735"
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_plan_raises_over_limit_before_the_first_change() -> None:
     def pairs() -> Pairs:
         return outer_join(tree, manifest)
 
-    surveyed = deletion_stats("c", pairs(), lambda _: True)
+    surveyed = deletion_stats("c", pairs(), lambda _: True, branch="main")
     rows = plan_changes(pairs, lambda _: True, changed=pairs(), stats=surveyed, keeps=keep_all, tally=Tally())
     with pytest.raises(OverLimit):
         next(rows)

@@ -225,7 +225,7 @@ def _check_log(result: CommandResult) -> None:
 def _check_arguments(result: CommandResult) -> None:
     """Check that no argument is a name, so that a name cannot be an option."""
     lists = [line["data"]["arguments"] for line in result.of("git_command")]
-    assert len(lists) > 3
+    assert lists
     assert not {argument for arguments in lists for argument in arguments} & set(NAMES)
 
 
