@@ -163,7 +163,8 @@ def permissions(change: ObjectChange, roles: Roles) -> Permissions:
     old, new = _Rights.of(change.before), _Rights.of(change.after)
     granted, revoked = rbac.describe(new.grants - old.grants), rbac.describe(old.grants - new.grants)
     if old.has_more or new.has_more:
-        granted.append(f"and more: only {rbac.MAX_GRANTS:,} grants of a role are compared")
+        what = "subjects of a binding" if change.facts.binding else "grants of a role"
+        granted.append(f"and more: only {rbac.MAX_GRANTS:,} {what} are compared")
     is_sensitive = rbac.any_sensitive(new.grants - old.grants) or bool(new.access - old.access)
     for role, subject in sorted(new.bound - old.bound):
         granted.append(f"{role} to {subject}")
@@ -191,7 +192,8 @@ class _Rights(NamedTuple):
             return cls()
         binding = facts.binding
         bound = frozenset((binding.role, subject) for subject in binding.subjects) if binding else frozenset()
-        return cls(facts.grants, facts.has_more_grants, bound, facts.access)
+        has_more = facts.has_more_grants or (binding is not None and binding.has_more)
+        return cls(facts.grants, has_more, bound, facts.access)
 
 
 class SecretKeys(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes import rbac
 from steps.kubernetes.categories import Category, category_of
-from steps.kubernetes.data import mapping
+from steps.kubernetes.data import mapping, text
 from steps.kubernetes.objects import Unreadable, read_objects
 from steps.kubernetes.volatile import is_volatile, without_volatile_fields
 from steps.kubernetes.workloads import Container, Pods, pods_of
@@ -123,6 +123,11 @@ def _access(data: Any, identity: Identity, node_access: frozenset[str]) -> froze
     for key in labels if identity.kind == "ClusterRole" else ():
         if key.startswith(_AGGREGATION_LABEL):
             found.add(Access(Category.RBAC, f"{key}: {labels[key]}"))
+    if identity[:2] == ("", "PersistentVolume"):
+        spec = mapping(mapping(data).get("spec"))
+        for source in ("hostPath", "local"):
+            if path := text(mapping(spec.get(source)).get("path")):
+                found.add(Access(Category.POD_SECURITY, f"{source} {path}"))
     if identity.kind == "Namespace" and _POD_SECURITY_LABEL in labels:
         found.add(Access(Category.POD_SECURITY, f"{_POD_SECURITY_LABEL}: {labels[_POD_SECURITY_LABEL]}"))
     return frozenset(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from itertools import chain, islice, product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes.data import mapping, mappings, text, texts
@@ -59,10 +59,14 @@ class Grant(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """A role, as in ``ClusterRole/admin``, and its subjects, as in ``ServiceAccount ci/deployer``."""
+    """A role, as in ``ClusterRole/admin``, and its subjects, as in ``ServiceAccount ci/deployer``.
+
+    ``has_more``: only the first MAX_GRANTS subjects are here.
+    """
 
     role: str
     subjects: frozenset[str]
+    has_more: bool = False
 
 
 def is_role(identity: Identity) -> bool:
@@ -106,10 +110,11 @@ def binding_of(binding: Any) -> Binding:
     """Return the role and the subjects of a binding."""
     fields = mapping(binding)
     role = mapping(fields.get("roleRef"))
-    subjects = chain(mappings(fields.get("subjects")))
+    subjects = mappings(fields.get("subjects"))
     return Binding(
         _truncate(f"{text(role.get('kind'))}/{text(role.get('name'))}"),
-        frozenset(map(_subject, islice(subjects, MAX_GRANTS))),
+        frozenset(map(_subject, subjects[:MAX_GRANTS])),
+        len(subjects) > MAX_GRANTS,
     )
 
 

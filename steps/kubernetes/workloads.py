@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
-# Argo Workflows, Tekton: one container, named by the template around it.
-_SINGLE_CONTAINERS = ("container", "script")
-_KEYS = frozenset({*_CONTAINER_LISTS, *_SINGLE_CONTAINERS})
+# Sidecars of Argo Workflows and Tekton, steps of Tekton. Steps of Argo Workflows may contain templates.
+_OTHER_LISTS = ("sidecars", "steps")
+# Argo Workflows: one container, named by the template around it. Tekton: the defaults of the steps.
+_SINGLE_CONTAINERS = ("container", "script", "stepTemplate")
+# A workflow of Argo has the volumes and the host network of its pods beside the templates.
+_KEYS = frozenset({*_CONTAINER_LISTS, *_OTHER_LISTS, *_SINGLE_CONTAINERS, "templates", "volumes"})
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 # Per object. A file of 512 KiB has room for about 30,000 containers; no object has a hundred.
@@ -70,7 +73,7 @@ def pods_of(data: Any) -> Pods:
 
 
 def _containers(place: str, node: dict[str, Any]) -> Iterator[Container]:
-    for key in _CONTAINER_LISTS:
+    for key in (*_CONTAINER_LISTS, *_OTHER_LISTS):
         for number, container in enumerate(mappings(node.get(key))):
             name = text(container.get("name")) or str(number)
             if image := text(container.get("image")):
@@ -79,19 +82,32 @@ def _containers(place: str, node: dict[str, Any]) -> Iterator[Container]:
         container = mapping(node.get(key))
         if image := text(container.get("image")):
             yield Container(f"{place}{key}", text(node.get("name")) or key, image)
+    for number, volume in enumerate(mappings(node.get("volumes"))):
+        name = text(volume.get("name")) or str(number)
+        if image := text(mapping(volume.get("image")).get("reference")):
+            yield Container(f"{place}volumes[{name}]", name, image)
 
 
 def _node_access(node: dict[str, Any]) -> Iterator[str]:
-    lists = [mappings(node.get(key)) for key in _CONTAINER_LISTS if isinstance(node.get(key), list)]
-    if not lists:
-        return
+    lists = [mappings(node.get(key)) for key in (*_CONTAINER_LISTS, *_OTHER_LISTS)]
+    singles = [mapping(node.get(key)) | {"name": node.get("name") or key} for key in _SINGLE_CONTAINERS]
+    if _is_host_process(node):
+        yield "hostProcess"
     yield from (key for key in _HOST_NAMESPACES if node.get(key) is True)
     for volume in mappings(node.get("volumes")):
         if path := text(mapping(volume.get("hostPath")).get("path")):
             yield f"hostPath {path}"
-    for container in chain.from_iterable(lists):
+    for container in chain(singles, *lists):
         name, context = text(container.get("name")), mapping(container.get("securityContext"))
         if context.get("privileged") is True:
             yield f"privileged container {name}"
+        if _is_host_process(container):
+            yield f"hostProcess of container {name}"
         added = texts(mapping(context.get("capabilities")).get("add"))
         yield from (f"capability {capability} of container {name}" for capability in added)
+
+
+def _is_host_process(node: dict[str, Any]) -> bool:
+    """Whether a pod or a container of Windows runs as a process of its node."""
+    context = mapping(node.get("securityContext"))
+    return mapping(context.get("windowsOptions")).get("hostProcess") is True

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from steps.kubernetes.facts import Facts, facts_of
+import pytest
+
+from steps.kubernetes.categories import Category
+from steps.kubernetes.facts import Access, Facts, facts_of
 from steps.kubernetes.objects import read_objects
 
 
@@ -47,3 +50,10 @@ def test_size_counts_the_parts() -> None:
 
 def test_document_that_is_no_mapping_has_facts() -> None:
     assert facts("text").digest != facts("other").digest
+
+
+@pytest.mark.parametrize("source", ["hostPath", "local"])
+def test_volume_of_a_node_is_access_to_the_node(source: str) -> None:
+    text = f"apiVersion: v1\nkind: PersistentVolume\nspec: {{{source}: {{path: /data}}}}\n"
+    (one,) = read_objects(text.encode())
+    assert facts_of(one).access == {Access(Category.POD_SECURITY, f"{source} /data")}

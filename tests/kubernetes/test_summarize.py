@@ -307,3 +307,11 @@ def test_text_of_hostile_objects_is_limited_and_sensitive_grants_are_complete() 
     assert found.security_changes[60].keys_added[-1] == "and 20 more"
     assert found.security_changes[99].keys_added == ("and 40 more",)
     assert found.more_security_changes == 101
+
+
+def test_binding_says_that_it_has_more_subjects() -> None:
+    subjects = "".join(f"- {{kind: User, name: u{n}}}\n" for n in range(5001))
+    text = ADMIN_BINDING.partition("- kind")[0] + subjects
+    (change,) = summary({}, {"prod/a.yaml": text}).security_changes
+    assert change.granted[0] == "and more: only 5,000 subjects of a binding are compared"
+    assert change.granted[-1] == "and 4,981 more"

@@ -84,3 +84,55 @@ def test_object_with_too_many_containers_or_too_long_paths_is_unreadable() -> No
     key = "x" * 900
     with pytest.raises(Unreadable, match="path is too long"):
         pods(f"{key}: {{{key}: {{{key}: {{a: b}}}}}}")
+
+
+def test_images_of_workflows_and_tasks_are_found() -> None:
+    workflow = """
+spec:
+  hostNetwork: true
+  volumes: [{name: root, hostPath: {path: /}}]
+  templates:
+  - name: build
+    container: {image: a, securityContext: {privileged: true}}
+    sidecars: [{name: docker, image: "docker:dind"}]
+    initContainers: [{name: prepare, image: b}]
+  - name: all
+    steps: [[{name: build, template: build}, {name: inline, inline: {script: {image: c}}}]]
+  - name: set
+    containerSet: {containers: [{name: main, image: d}]}
+"""
+    assert {image for _, _, image in pods(workflow)} == {"a", "b", "c", "d", "docker:dind"}
+    assert access(workflow) == {"hostNetwork", "hostPath /", "privileged container build"}
+    task = """
+spec:
+  stepTemplate: {image: base}
+  steps: [{name: compile, image: go, script: "go build"}, {image: alpine}]
+  sidecars: [{name: registry, image: registry, securityContext: {capabilities: {add: [SYS_ADMIN]}}}]
+"""
+    assert pods(task) == [
+        ("spec.sidecars[registry]", "registry", "registry"),
+        ("spec.stepTemplate", "stepTemplate", "base"),
+        ("spec.steps[1]", "1", "alpine"),
+        ("spec.steps[compile]", "compile", "go"),
+    ]
+    assert access(task) == {"capability SYS_ADMIN of container registry"}
+
+
+@pytest.mark.parametrize("kind", ["Service.serving.knative.dev", "DeploymentConfig.apps.openshift.io"])
+def test_pod_templates_of_other_projects_are_found(kind: str) -> None:
+    name, _, group = kind.partition(".")
+    text = (
+        f"apiVersion: {group}/v1\nkind: {name}\nspec: {{template: {{spec: {{containers: [{{image: a}}]}}}}}}"
+    )
+    assert [image for _, _, image in pods(text)] == ["a"]
+
+
+def test_image_volumes_are_images() -> None:
+    text = "spec: {containers: [], volumes: [{name: model, image: {reference: 'models/a:1'}}]}"
+    assert pods(text) == [("spec.volumes[model]", "model", "models/a:1")]
+
+
+def test_host_processes_of_windows_have_access_to_the_node() -> None:
+    options = "securityContext: {windowsOptions: {hostProcess: true}}"
+    assert access(f"spec: {{containers: [{{name: a, {options}}}]}}") == {"hostProcess of container a"}
+    assert access(f"spec: {{{options}, containers: [{{name: a}}]}}") == {"hostProcess"}
