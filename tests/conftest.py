@@ -64,6 +64,13 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
+@pytest.fixture(scope="session")
+def secure_s3(ca: trustme.CA) -> Iterator[S3Server]:
+    """An S3 server over HTTPS, with a certificate of `ca`."""
+    with moto_server(tls=ca) as server:
+        yield server
+
+
 @pytest.fixture
 def bucket(s3: S3Server) -> Bucket:
     """An empty bucket."""

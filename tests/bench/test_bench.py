@@ -19,25 +19,12 @@ from tests.bench.contenders import PREFIX, Contender, Invocation, Site
 from tests.bench.dataset import Dataset
 from tests.bench.phases import FUNCTIONS, HASH, LINES, NAMES, WRITE
 from tests.bench.plot import comparison, growth
-from tests.support.bucket import Bucket, new_bucket
 from tests.support.repositories import bare_repository, commit_files, git
-from tests.support.s3 import S3Server, moto_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.support.bucket import Bucket
 
 CASES = ["first run", "10 % modified", "cluster removed"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with moto_server() as running:
-        yield running
-
-
-@pytest.fixture
-def bucket(server: S3Server) -> Bucket:
-    return new_bucket(server)
 
 
 @pytest.fixture

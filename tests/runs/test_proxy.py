@@ -10,7 +10,6 @@ from tests.support.bucket import new_bucket
 from tests.support.gitserver import https_git_server
 from tests.support.receiver import receiver
 from tests.support.repositories import bare_repository, contents
-from tests.support.s3 import moto_server
 from tests.support.sync import Sync
 from tests.support.tunnel import tunnel
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import trustme
+
+    from tests.support.s3 import S3Server
 
 TOKEN = "glpat-CANARY_7f3b/+x%40"
 OBJECTS = {"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"}
@@ -29,19 +30,18 @@ OBJECTS = {"clusterbackup/east/a.yaml": b"a", "clusterbackup/west/b.yaml": b"b"}
     ids=["open", "password"],
 )
 def test_https_proxy_is_used_for_bucket_git_and_webhook_except_no_proxy(
-    login: str, encoded: str, tmp_path: Path, ca: trustme.CA
+    login: str, encoded: str, tmp_path: Path, ca: trustme.CA, secure_s3: S3Server
 ) -> None:
     repository = bare_repository(tmp_path / "r.git")
     with (
-        moto_server(tls=ca) as s3,
         https_git_server(tmp_path, ca, TOKEN) as git,
         receiver(tls=ca) as hook,
         tunnel(login) as proxy,
     ):
-        bucket = new_bucket(s3)
+        bucket = new_bucket(secure_s3)
         bucket.put_many(OBJECTS)
         sync = Sync.between(bucket, repository, tmp_path / "w").with_settings(
-            MINIO_CA_FILE=str(s3.ca_file),
+            MINIO_CA_FILE=str(secure_s3.ca_file),
             GIT_REPOSITORY=git.url_for(repository),
             GIT_TOKEN=TOKEN,
             GIT_CA_FILE=str(git.ca_file),
@@ -53,7 +53,7 @@ def test_https_proxy_is_used_for_bucket_git_and_webhook_except_no_proxy(
         assert (result.exit, result.errors) == (0, "")
         assert contents(repository) == OBJECTS
         assert set(proxy.requested_hosts) == {
-            s3.endpoint,
+            secure_s3.endpoint,
             *(u.removeprefix("https://") for u in (git.url, hook.url)),
         }
         proxy.requested_hosts.clear()

