@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.backups import Backups
+from tests.support.program import git_sync, program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.program import Finished
 
 RBAC = "apiVersion: rbac.authorization.k8s.io/v1\n"
 ROLE = RBAC + (
@@ -40,17 +42,16 @@ def backups(tmp_path: Path) -> Backups:
     return found
 
 
-def access(backups: Backups, *arguments: str, code: int = 0) -> list[str]:
-    command = [sys.executable, "-m", "steps", "access", "--repo", str(backups.directory)]
-    done = subprocess.run(
-        [*command, "--cluster", "production-east", *arguments], capture_output=True, text=True, check=False
-    )
+def access(
+    backups: Backups, *arguments: str, code: int = 0, run: Callable[..., Finished] = git_sync
+) -> list[str]:
+    done = run("access", "--repo", str(backups.directory), "--cluster", "production-east", *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
 def test_access_names_who_may_read_secrets(backups: Backups) -> None:
-    found = access(backups, "--verb", "get,list", "--resource", "secrets")
+    found = access(backups, "--verb", "get,list", "--resource", "secrets", run=program)
     line = "Group team-payments: get, list secrets in payments (RoleBinding payments/ci → Role payments/ci)"
     assert found[0] == f"production-east as listed 2025-07-12T22:00:00Z, commit {backups.commits[1][:8]}"
     assert line in found

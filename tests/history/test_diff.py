@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.backups import Backups
+from tests.support.program import git_sync, program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.program import Finished
 
 WEB = """\
 apiVersion: apps/v1
@@ -67,15 +69,16 @@ def backups(tmp_path: Path) -> Backups:
     return found
 
 
-def diff(backups: Backups, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "steps", "diff", "--repo", str(backups.directory), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def diff(backups: Backups, *arguments: str, code: int = 0, run: Callable[..., Finished] = git_sync) -> str:
+    done = run("diff", "--repo", str(backups.directory), *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
 
 def test_diff_shows_what_changed_between_two_times(backups: Backups) -> None:
-    lines = diff(backups, "--cluster", "east", "--from", "2025-07-11", "--to", "2025-07-12").splitlines()
+    lines = diff(
+        backups, "--cluster", "east", "--from", "2025-07-11", "--to", "2025-07-12", run=program
+    ).splitlines()
     old, new = (oid[:8] for oid in backups.commits)
     assert lines[:3] == [
         f"--- east as listed 2025-07-10T22:00:00Z, commit {old}",

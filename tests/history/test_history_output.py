@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.backups import Backups
+from tests.support.program import git_sync, program
 from tests.support.repositories import commit_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.program import Finished
 
 WEB = """\
 apiVersion: apps/v1
@@ -54,16 +56,15 @@ def backups(tmp_path: Path) -> Backups:
     return found
 
 
-def history(backups: Backups, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "steps", "history", "--repo", str(backups.directory), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def history(backups: Backups, *arguments: str, code: int = 0, run: Callable[..., Finished] = git_sync) -> str:
+    done = run("history", "--repo", str(backups.directory), *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
 
 def test_history_has_a_line_for_each_commit(backups: Backups) -> None:
     first, second = (oid[:8] for oid in backups.commits)
-    assert history(backups).splitlines() == [
+    assert history(backups, run=program).splitlines() == [
         (
             f"2025-07-12 22:06  {second}  production-east: 1 Role (ci gained get secrets), "
             "1 Secret (db value password changed), "

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.program import git_sync, program
 from tests.support.repositories import bare_repository, commit_files, git
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.program import Finished
 
 ROLE = b"""\
 apiVersion: rbac.authorization.k8s.io/v1
@@ -41,13 +44,12 @@ def repository(tmp_path: Path) -> Path:
     return path
 
 
-def inspect(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "steps", "inspect", "--repo", str(repository), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def inspect(repository: Path, *arguments: str, run: Callable[..., Finished] = git_sync) -> Finished:
+    return run("inspect", "--repo", str(repository), *arguments)
 
 
 def test_inspect_prints_grants_and_images(repository: Path) -> None:
-    result = inspect(repository, "main~1..main")
+    result = inspect(repository, "main~1..main", run=program)
     assert result.returncode == 0, result.stdout
     assert "RBAC Role payments/ci: + get, list secrets; + list pods in prod/all.yaml" in result.stdout, (
         result.stdout

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.backups import Backups
+from tests.support.program import git_sync, program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.program import Finished
 
 DEPLOYMENT = b"""\
 apiVersion: apps/v1
@@ -65,14 +67,8 @@ def backups(tmp_path: Path) -> Backups:
     return found
 
 
-def restore(backups: Backups, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "steps", "restore", "--repo", str(backups.directory), *arguments],
-        env={"PATH": os.environ["PATH"], "LOG_FORMAT": "json"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def restore(backups: Backups, *arguments: str, code: int = 0, run: Callable[..., Finished] = git_sync) -> str:
+    done = run("restore", "--repo", str(backups.directory), *arguments, LOG_FORMAT="json")
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -96,7 +92,7 @@ OWN = {"MANIFEST.json", "apply.sh"}
 
 
 def test_restore_writes_a_cluster_and_prints_what_it_found(backups: Backups, tmp_path: Path) -> None:
-    printed = restore(backups, "--cluster", "east", "--output", str(tmp_path / "out"))
+    printed = restore(backups, "--cluster", "east", "--output", str(tmp_path / "out"), run=program)
     assert f"east as listed 2025-07-12T22:00:00Z, commit {backups.commits[1][:8]}" in printed
     assert "wrote 4 objects" in printed
     assert "node ports are not restored: Service shop/web 30080; --keep-node-ports keeps them" in printed
