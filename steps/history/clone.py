@@ -42,7 +42,7 @@ class Clone(Objects):
             raise FixCommandLine(
                 Operation.GIT_DIFF, "Failed to read the repository", f"--repo {directory}: no such directory"
             )
-        self._git = Git(directory, _ENVIRONMENT, ())
+        self._git = Git(directory, _ENVIRONMENT, (), Operation.GIT_DIFF)
 
     def commit(self, revision: str) -> str:
         """Return the id of the commit that a revision names. Raises FixCommandLine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -51,3 +52,14 @@ def _category(name: str) -> Category | None:
 def category_of(identity: Identity) -> Category | None:
     """Return why changes of this kind are security-relevant; None if they are not."""
     return _category(f"{identity.kind}.{identity.group}")
+
+
+def category_of_name(kind: str) -> Category | None:
+    """Return the same for a kind as directories spell it, as in ``networkpolicies.networking.k8s.io``."""
+    plain = kind.lower().partition(".")[0]
+    spellings = (plain, re.sub(r"ies$", "y", plain), plain.removesuffix("es"), plain.removesuffix("s"))
+    for pattern, found in _CATEGORIES.items():
+        kinds = pattern.partition(".")[0].lower()
+        if any(fnmatchcase(name, kinds) for name in spellings):
+            return found
+    return None

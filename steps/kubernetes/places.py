@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
 from steps.core.keys import printable
-from steps.kubernetes.categories import Category
+from steps.kubernetes.categories import Category, category_of_name
 
 UNKNOWN = "unknown"
 OTHERS = "others"
@@ -15,15 +14,6 @@ OTHERS = "others"
 _MAX_KIND_CHARACTERS = 63
 _MAX_PATH_CHARACTERS = 300
 _DEPTH_WITH_KIND = 3  # parts of a directory: cluster, namespace, kind
-
-_CATEGORIES = {
-    "secret": Category.SECRET,
-    "networkpolicy": Category.NETWORK_POLICY,
-    "role": Category.RBAC,
-    "rolebinding": Category.RBAC,
-    "clusterrole": Category.RBAC,
-    "clusterrolebinding": Category.RBAC,
-}
 
 
 class Place(NamedTuple):
@@ -43,11 +33,4 @@ def place_of(path: bytes) -> Place:
 def _place(directory: bytes) -> Place:
     parts = directory.decode(errors="replace").split("/")
     kind = printable(parts[-1], _MAX_KIND_CHARACTERS) if len(parts) >= _DEPTH_WITH_KIND else UNKNOWN
-    return Place(printable("/".join(parts[:2]), _MAX_PATH_CHARACTERS), kind, _category(kind))
-
-
-def _category(kind: str) -> Category | None:
-    """The category of a kind in any spelling, for example of ``networkpolicies.networking.k8s.io``."""
-    plain = kind.lower().partition(".")[0]
-    spellings = (plain, re.sub(r"ies$", "y", plain), plain.removesuffix("es"), plain.removesuffix("s"))
-    return next((_CATEGORIES[name] for name in spellings if name in _CATEGORIES), None)
+    return Place(printable("/".join(parts[:2]), _MAX_PATH_CHARACTERS), kind, category_of_name(kind))

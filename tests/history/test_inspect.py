@@ -148,3 +148,12 @@ def test_inspect_prints_no_line_that_ci_executes(repository: Path) -> None:
     commit_files(repository, {f"clusterbackup/{name}/{name}": ROLE.replace(b"name: ci", b'name: "::stop::"')})
     lines = inspect(repository, "main~1..main").stdout.splitlines()
     assert not [line for line in lines if line.lstrip().startswith("::")]
+
+
+def test_inspect_reports_a_damaged_clone(repository: Path) -> None:
+    (tree,) = git(repository, "rev-parse", "main~1^{tree}").decode().split()
+    (repository / "objects" / tree[:2] / tree[2:]).unlink()
+    result = inspect(repository, "main~1..main")
+    assert result.returncode in {30, 40}
+    assert "Failed to read the commits" in result.stdout
+    assert "Failed to commit" not in result.stdout

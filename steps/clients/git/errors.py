@@ -24,6 +24,7 @@ MESSAGES = {
     Operation.GIT_CLONE: "Failed to read the repository",
     Operation.GIT_PUSH: "Failed to push to repository",
     Operation.GIT_COMMIT: "Failed to commit",
+    Operation.GIT_DIFF: "Failed to read the commits",
 }
 
 

@@ -76,10 +76,20 @@ class _Running(NamedTuple):
 
 
 class Git:
-    """git in one repository: its directory, its environment, and descriptors that it inherits."""
+    """git in one repository: its directory, its environment, and descriptors that it inherits.
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+    Errors of its commands are of ``operation``, unless a command has another one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        operation: Operation = Operation.GIT_COMMIT,
+    ) -> None:
         self.directory = directory
+        self._operation = operation
         self._environment = dict(environment)
         self._descriptors = descriptors
 
@@ -87,14 +97,15 @@ class Git:
         self,
         *arguments: str,
         stdin: bytes | None = None,
-        operation: Operation = Operation.GIT_COMMIT,
+        operation: Operation | None = None,
         timeout: float = _TIMEOUT_SECONDS,
     ) -> bytes:
         """Run git until it exits, and return its stdout.
 
-        An exit status other than 0 raises a SyncError of ``operation``, a timeout (in seconds) TryAgain.
+        An exit status other than 0 raises a SyncError of ``operation`` (by default that of this object), a
+        timeout (in seconds) TryAgain.
         """
-        return self.ask(*arguments, stdin=stdin, operation=operation, timeout=timeout).out
+        return self.ask(*arguments, stdin=stdin, operation=operation or self._operation, timeout=timeout).out
 
     def ask(
         self,
@@ -130,7 +141,7 @@ class Git:
             yield process
             process.wait()
             err = stderr.text()
-        self._check(arguments, process.returncode, err, Operation.GIT_COMMIT)
+        self._check(arguments, process.returncode, err, self._operation)
 
     @contextlib.contextmanager
     def source(self, *arguments: str, stdin: BinaryIO) -> Iterator[IO[bytes]]:
