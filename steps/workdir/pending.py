@@ -42,7 +42,12 @@ class PendingDeletions:
         """Record the files that the listing of the run's manifest lacks, and forget those that came back."""
         manifest = RowFile(files.manifest(cluster))
         listed_at = manifest.header(ManifestHeader).listed_at
-        header = PendingHeader(identity=self._run.identity, cluster=cluster, listed_at=listed_at)
+        header = PendingHeader(
+            identity=self._run.identity,
+            cluster=cluster,
+            listed_at=listed_at,
+            after=self._listed.get(cluster),
+        )
         missing = self._missing(RowFile(files.baseline(cluster)), manifest, _seconds(listed_at))
         rows = self._merged(self._rows(cluster, listed_at), missing)
         write_rows(self._volume.pending(cluster), header, rows)
@@ -70,8 +75,10 @@ class PendingDeletions:
         except Damaged as problem:
             logs.warning(Operation.DISCOVER, "Ignoring a damaged cache", error=problem.error)
             return ()
-        # A publish that is repeated after a kill finds the file that it wrote before.
-        is_current = header.listed_at in {self._listed.get(cluster), listed_at}
+        # A publish that is repeated after a kill finds the file that it wrote before. If a run was not
+        # reported, the state has the listing before that run's.
+        last = self._listed.get(cluster)
+        is_current = header.listed_at in {last, listed_at} or (last is not None and header.after == last)
         is_ours = (header.identity, header.cluster) == (self._run.identity, cluster)
         return file.rows(PendingRow) if is_current and is_ours else ()
 

@@ -98,12 +98,16 @@ class BaselineHeader(Document):
 
 
 class PendingHeader(Document):
-    """Header of a cluster's pending deletions; ``listed_at`` is the listing that wrote it."""
+    """Header of a cluster's pending deletions; ``listed_at`` is the listing that wrote it.
+
+    ``after`` is the listing that was published last then; null if none is known.
+    """
 
     schema_version: Literal[1] = 1
     identity: str
     cluster: str
     listed_at: AwareDatetime
+    after: AwareDatetime | None = None
 
 
 class TipHeader(Document):

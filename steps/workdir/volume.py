@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain, volume_error
 from steps.runtime.hardening import share_with_group
-from steps.workdir.files import TEMPORARY_PREFIX, make_real_directory, remove
+from steps.workdir.files import TEMPORARY_PREFIX, atomic_file, make_real_directory, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,7 +251,9 @@ class Volume:
             for path in directory.iterdir() if directory.is_dir() else ():
                 target.mkdir(exist_ok=True)
                 if path.is_file() and not path.is_symlink() and not os.path.lexists(target / path.name):
-                    shutil.copyfile(path, target / path.name, follow_symlinks=False)
+                    # A killed step must not leave a part, because the next attempt would keep it.
+                    with path.open("rb") as file, atomic_file(target / path.name) as out:
+                        shutil.copyfileobj(file, out)
 
     def objects_of(self, run: Run) -> Path:
         """Return the directory of the bytes that the run fetches, at ``<cluster>/<rest>``.

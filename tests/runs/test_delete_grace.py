@@ -109,6 +109,39 @@ def test_wait_starts_again_without_the_state_or_its_file(
     assert contents(repository).keys() == FIRST.keys() - {KEY}
 
 
+@pytest.mark.parametrize("publishes", [1, 2])
+def test_wait_goes_on_after_a_run_that_was_not_reported(
+    publishes: int, at: Callable[..., CommandResult], bucket: Bucket, repository: Path
+) -> None:
+    bucket.delete(KEY)
+    at(-12)
+    for step in ("discover", "download", "detect", *["publish"] * publishes):
+        assert at(-6, step).exit == 0
+    assert contents(repository) == FIRST
+    assert at(-3).exit == 0
+    assert contents(repository) == FIRST
+    assert at(-1).exit == 0
+    assert contents(repository).keys() == FIRST.keys() - {KEY}
+
+
+def test_retried_discover_keeps_the_waits_that_publish_has_written(
+    at: Callable[..., CommandResult], faulty: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    """A workflow whose discover is repeated gets the artifacts of the run before it again."""
+    bucket.delete(KEY)
+    at(-12)
+    for name in ("cache", "pending"):
+        shutil.copytree(faulty.work_dir / ".git-sync" / name, tmp_path / name)
+    at(-6)
+    cache = str(tmp_path / "cache")
+    for step in (("discover", "--cache", cache), ("discover", "--cache", cache), ("download",), ("detect",)):
+        assert at(-3, *step).exit == 0
+    assert at(-3, "publish").exit == 0
+    assert contents(repository) == FIRST
+    assert at(-1).exit == 0
+    assert contents(repository).keys() == FIRST.keys() - {KEY}
+
+
 def test_wait_starts_again_after_a_run_without_a_record(
     at: Callable[..., CommandResult], bucket: Bucket, repository: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -207,6 +208,22 @@ def test_remove_caches_keeps_the_state_and_the_runs(volume: Volume) -> None:
     assert names(volume.cache("east").parent) == set()
     assert volume.state.exists()
     assert volume.newest_run() == "a"
+
+
+def test_adopt_caches_leaves_no_part_of_a_file(volume: Volume, tmp_path: Path) -> None:
+    for name in ("cache", "pending"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "east").write_bytes(b"x" * 10_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            volume.adopt_caches(tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    volume.adopt_caches(tmp_path / "cache")
+    assert volume.cache("east").read_bytes() == b"x" * 10_000
+    assert volume.pending("east").read_bytes() == b"x" * 10_000
 
 
 def test_adopt_caches_copies_regular_files_that_the_volume_lacks(volume: Volume, tmp_path: Path) -> None:
