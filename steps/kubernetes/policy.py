@@ -58,9 +58,10 @@ class Policy:
 
     def rewrite(self, content: bytes) -> Rewritten:
         """Return what to write of a file."""
-        from steps.kubernetes.rewrite import rewrite  # few runs need it, and PyYAML
+        from steps.kubernetes.layout import strip  # few runs need it, and PyYAML
+        from steps.kubernetes.rewrite import rewrite
 
-        return rewrite(content, self._treatment)
+        return strip(content, self.rule_set) or rewrite(content, self._treatment)
 
     def _treatment(self, one: KubernetesObject) -> Treatment:
         return self.rule_set.treatment(one)

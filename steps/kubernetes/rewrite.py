@@ -32,11 +32,10 @@ class Rewritten(NamedTuple):
     """The new content of a file; None if all of its objects are omitted.
 
     ``reason`` is why the content is exactly the original although something may have to be removed; "" if it
-    is proven. It quotes no content. ``cuts`` counts places of the text, ``omitted`` counts objects.
+    is proven. It quotes no content. ``omitted`` counts objects.
     """
 
     content: bytes | None
-    cuts: int = 0
     omitted: int = 0
     reason: str = ""
 
@@ -64,7 +63,7 @@ def rewrite(content: bytes, treat: Callable[[KubernetesObject], Treatment]) -> R
     except (Unreadable, Unclear) as problem:
         return Rewritten(content, reason=str(problem))
     encoded = result.encode()
-    return Rewritten(_BOM + encoded if content.startswith(_BOM) else encoded, len(cuts), plan.omitted)
+    return Rewritten(_BOM + encoded if content.startswith(_BOM) else encoded, plan.omitted)
 
 
 def _is_same(data: Any, other: Any) -> bool:

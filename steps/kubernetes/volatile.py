@@ -117,18 +117,22 @@ class RuleSet:
 
     def treatment(self, one: KubernetesObject) -> Treatment:
         """Return what is volatile in this object."""
-        kind, group = one.identity.kind, one.identity.group
-        if not kind:
+        if not one.identity.kind:
             return _UNTOUCHED
+        known = self.by_kind(one.identity.kind, one.identity.group)
+        return self._by_labels(one) if known is None else known
+
+    def by_kind(self, kind: str, group: str) -> Treatment | None:
+        """Return what is volatile in objects of a kind; None if it depends on their labels."""
         try:
-            known = self._treatments[kind, group]
+            return self._treatments[kind, group]
         except KeyError:
             matching = [rule for rule in self.rules if rule.has_kind(kind, group)]
             known = None if any(rule.labels for rule in matching) else _treatment(matching)
             if len(self._treatments) >= _MOST_KINDS:
                 self._treatments.clear()
             self._treatments[kind, group] = known
-        return self._by_labels(one) if known is None else known
+            return known
 
     def _by_labels(self, one: KubernetesObject) -> Treatment:
         labels = mapping(mapping(mapping(one.data).get("metadata")).get("labels"))

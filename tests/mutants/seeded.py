@@ -985,6 +985,12 @@ MUTANTS = (
         "tests/kubernetes/test_rewrite.py::test_fields_are_cut",
     ),
     Mutant(
+        "fast path does not see a duplicate key",
+        "steps/kubernetes/layout.py::_Lines._add_key",
+        Replace("key in top.keys", "False"),
+        "tests/kubernetes/test_layout.py::test_other_layouts_are_declined",
+    ),
+    Mutant(
         "objects in a List keep their volatile fields",
         "steps/kubernetes/objects.py::is_list",
         Replace("one.identity.kind.endswith('List')", "False"),
