@@ -65,8 +65,8 @@ def test_truncated_key_is_not_complete(part: float, key: bytes) -> None:
 @pytest.mark.parametrize("style", ["RFC4716", "PKCS8", "PEM"])
 def test_key_with_a_passphrase_is_named(style: str, tmp_path: Path) -> None:
     path = tmp_path / "key"
-    command = ["ssh-keygen", "-q", "-t", "rsa", "-m", style, "-N", "secret", "-f", str(path)]
-    subprocess.run(command, check=True)
+    command = ["ssh-keygen", "-q", "-t", "rsa", "-b", "1024", "-m", style]
+    subprocess.run([*command, "-N", "secret", "-f", str(path)], check=True)
     assert "has a passphrase" in str(problem(path.read_bytes()))
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.backups import Backups
+from tests.support.program import git_sync
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 BLOCK = re.compile(r"```console\n\$ git-sync (.*)\n((?:(?!```).*\n)*)```")
@@ -106,9 +105,8 @@ def example(directory: Path) -> Backups:
 def printed(command: str, backups: Backups) -> str:
     """Return the output of a command of the page."""
     arguments = [*shlex.split(command), "--repo", str(backups.directory)]
-    done = subprocess.run(
-        [sys.executable, "-m", "steps", *arguments], capture_output=True, text=True, check=True
-    )
+    done = git_sync(*arguments)
+    done.check_returncode()
     return "\n".join(line.rstrip() for line in done.stdout.rstrip().splitlines()) + "\n"
 
 
