@@ -17,9 +17,9 @@ def err_packet(service: str, words: str) -> Reply:
     return Reply(200, body, f"application/x-{service}-advertisement")
 
 
-def rejection(ref: str, words: str, reason: str) -> Reply:
+def rejection(ref: str, words: str, reason: str, unpack: str = "ok") -> Reply:
     """Return the answer to a push that was received and rejected; git prints ``words`` after "remote:"."""
-    report = _packet(b"unpack ok\n") + _packet(f"ng {ref} {reason}\n".encode()) + _FLUSH
+    report = _packet(f"unpack {unpack}\n".encode()) + _packet(f"ng {ref} {reason}\n".encode()) + _FLUSH
     spoken = b"".join(_packet(b"\x02" + f"{line}\n".encode()) for line in words.split("\n") if line)
     body = spoken + _packet(b"\x01" + report) + _FLUSH
     return Reply(200, body, "application/x-git-receive-pack-result")

@@ -25,7 +25,8 @@ _SERVICES = {"fetch": "git-upload-pack", "push": "git-receive-pack"}
 class Answer(BaseModel):
     """An answer of a host, and the exit code and the beginning of the error that git-sync makes of it.
 
-    ``status`` is that of HTTP, or the exit status over SSH. ``reason`` is that of the rejected ref.
+    ``status`` is that of HTTP, or the exit status over SSH. ``reason`` is that of the rejected ref,
+    ``unpack`` what the host reports about the pack.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +38,7 @@ class Answer(BaseModel):
     exit: Exit
     error: str = ""
     reason: str = ""
+    unpack: str = "ok"
     words: str = ""
 
     @property
@@ -49,7 +51,9 @@ class Answer(BaseModel):
         if self.error and not problem.error.startswith(f"{self.error}: "):
             found.append(f"error {problem.error!r}")
         words = [line.removeprefix("remote:").strip(" =") for line in self.words.split("\n")]
-        return found + [line for line in (*words, self.reason) if line and problem.error.count(line) != 1]
+        unpack = "" if self.unpack == "ok" else self.unpack.removeprefix("error ")
+        wanted = filter(None, (*words, self.reason, unpack))
+        return found + [line for line in wanted if problem.error.count(line) != 1]
 
 
 def host_answers(kind: str) -> list[Answer]:

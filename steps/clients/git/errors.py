@@ -301,7 +301,7 @@ def _ending(out: Output) -> Cause | None:
 
 
 def _is_passing(out: Output) -> bool:
-    return any(_PASSING.search(_NAMES.sub("", line)) for line in (*out.host, *out.rejected))
+    return any(_PASSING.search(_NAMES.sub("", line)) for line in (*out.host, *out.unpack, *out.rejected))
 
 
 def _first(patterns: tuple[tuple[str, Cause], ...], text: str) -> Cause | None:

@@ -29,6 +29,8 @@ _ADVICE = {
     "and the repository exists.",
 }
 _ERR_PACKET = re.compile(r"(?:fatal: )?remote error: (.*)")
+# send-pack prints what the host reports about a pack: JGit's limits, and the rules of Azure DevOps.
+_UNPACK = re.compile(r"error: remote unpack failed: (?:error )?(.*)")
 _GIT_FRAMING = re.compile(
     r"(hint|warning|Warning|asked for):|error: failed to push some refs to |To \S+$|Done$|[!*=] *\t"
     r"|fast-import: dumping crash report to "
@@ -76,11 +78,12 @@ class Output:
     """The lines of one failed git process.
 
     ``host`` has the words of the Git host: what git prints after "remote:", in an ERR packet, or, over SSH,
-    what the host printed instead of an answer. ``rejected`` has the reasons of rejected refs. ``ours`` has
-    what git, curl and ssh print themselves.
+    what the host printed instead of an answer. ``unpack`` has what it reports about a pack, ``rejected`` the
+    reasons of rejected refs. ``ours`` has what git, curl and ssh print themselves.
     """
 
     host: list[str] = field(default_factory=list)
+    unpack: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     ours: list[str] = field(default_factory=list)
     http_status: int | None = None
@@ -104,6 +107,7 @@ class Output:
         status = [f"HTTP status {self.http_status}"] if self.http_status else []
         words = [*self.host, *self.rejected]
         chosen = [*words, *status] if words else [*self.ours, *(() if self.ours else status)]
+        chosen = [*self.unpack, *chosen]
         return "; ".join(_each_once(filter(None, (_VARIABLE.sub("", line).strip() for line in chosen))))
 
 
@@ -145,6 +149,8 @@ def _add(out: Output, line: str) -> None:
     elif packet := _ERR_PACKET.match(line):
         out.has_err_packet = True
         out.host.append(packet[1])
+    elif unpack := _UNPACK.match(line):
+        out.unpack.append(unpack[1])
     elif line.startswith("redirect: "):
         out.ours.append(line.partition("?")[0])  # the query of a sign-in page differs each time
     elif line in _ADVICE or _GIT_FRAMING.match(line):

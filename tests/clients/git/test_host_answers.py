@@ -97,7 +97,9 @@ def test_err_packet_fails_for_good_unless_its_words_are_passing(
 def test_rejected_push_is_refused_unless_the_words_of_the_host_are_passing(
     answer: Answer, web: GitServer, tmp_path: Path
 ) -> None:
-    problem = over_http(web, tmp_path, answer, rejection("refs/heads/main", answer.words, answer.reason))
+    problem = over_http(
+        web, tmp_path, answer, rejection("refs/heads/main", answer.words, answer.reason, answer.unpack)
+    )
     check(problem, answer)
     assert isinstance(problem, PushRefused) is (answer.error == "the server refused")
 
