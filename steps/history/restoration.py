@@ -26,6 +26,7 @@ from steps.kubernetes.restoration.decide import Restored, Skipped, decide
 from steps.kubernetes.restoration.file_names import FileNames
 from steps.kubernetes.restoration.namespaces import NAMESPACE
 from steps.kubernetes.restoration.rules import REDACTED, Known
+from steps.kubernetes.restoration.scopes import Scopes
 from steps.kubernetes.restoration.split import split
 from steps.kubernetes.restoration.stages import stage_of
 from steps.kubernetes.restoration.write import Unwritable, as_json, written
@@ -87,6 +88,7 @@ class Restoration:
     skipped: list[SkippedObject] = field(default_factory=list)
     unread: list[UnreadFile] = field(default_factory=list)
     _services: set[tuple[str, str]] = field(default_factory=set)  # those with a selector
+    _scopes: Scopes = field(default_factory=Scopes)
     _names: FileNames = field(default_factory=FileNames)
     _known: dict[Identity, tuple[str, bytes]] = field(default_factory=dict)  # path and hash of the data
 
@@ -102,8 +104,8 @@ class Restoration:
         waiting: list[_Source] = []
         for file in files:
             for source in self._selected(file):
-                # Whether it belongs to a Service is known when all Services are.
-                if source.one.identity.kind in {"Endpoints", "EndpointSlice"}:
+                # What other files say about it is known when all are read.
+                if source.one.identity.kind in {"Endpoints", "EndpointSlice"} or self._guesses(source):
                     waiting.append(source)
                 else:
                     self._add(source)
@@ -123,6 +125,7 @@ class Restoration:
             return []
         for one in (piece.one for piece in pieces):
             self.notes.saw(one)
+            self._scopes.add(one)
             if _is_service(one.identity) and mapping(mapping(one.data).get("spec")).get("selector"):
                 self._services.add((one.identity.namespace, one.identity.name))
         sources = (_Source(piece, file.path, file.oid) for piece in pieces)
@@ -164,11 +167,15 @@ class Restoration:
             return
         self._write(source, decision, content)
 
+    def _guesses(self, source: _Source) -> bool:
+        """Whether only the path of the file may name the object's namespace."""
+        return not source.one.identity.namespace and bool(namespace_of(source.one.identity, source.path))
+
     def _with_namespace(self, source: _Source, decision: Restored) -> Restored:
         """Add the namespace that only the path of the file names: kubectl would choose another one."""
         identity = source.one.identity
         namespace = namespace_of(identity, source.path)
-        if identity.namespace or not NAMESPACE.fullmatch(namespace):
+        if not self._guesses(source) or not self._scopes.may_have(identity, namespace):
             return decision
         self.notes.gave_namespace(identity)
         new = self.request.namespaces.get(namespace, namespace)

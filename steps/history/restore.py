@@ -15,7 +15,7 @@ from steps.history.restore_manifest import RestoreManifest
 from steps.history.snapshot import cluster_rows, read_files
 from steps.kubernetes.restoration import script
 from steps.kubernetes.restoration.namespaces import NAMESPACE
-from steps.kubernetes.rewrite import MAX_BYTES
+from steps.kubernetes.restoration.split import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

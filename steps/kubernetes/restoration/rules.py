@@ -137,6 +137,14 @@ _TOKEN_VOLUME = re.compile(rf"kube-api-access-{_GENERATED}|.+-token-{_GENERATED}
 _TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a directory
 
 _TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - a type
+# ConfigMaps of which Kubernetes 1.34 refuses another value.
+_OF_API_SERVER = frozenset(
+    {
+        ("kube-system", "extension-apiserver-authentication"),
+        ("kube-system", "kube-apiserver-legacy-service-account-token-tracking"),
+    }
+)
+
 # Reasons that others name.
 REDACTED = "the values are not in Git: create the object by other means"
 OWNED = "its owner creates it"
@@ -428,6 +436,13 @@ SKIPS: tuple[Skip, ...] = (
         "a controller creates it in each namespace",
         what="`kube-root-ca.crt`, `openshift-service-ca.crt`",
         when=lambda one, _known: one.identity.name in {"kube-root-ca.crt", "openshift-service-ca.crt"},
+    ),
+    _skip(
+        "ConfigMap.",
+        "the API server writes it, with values of this cluster",
+        what="`kube-system/extension-apiserver-authentication`, "
+        "`kube-system/kube-apiserver-legacy-service-account-token-tracking`",
+        when=lambda one, _known: one.identity[2:] in _OF_API_SERVER,
     ),
     _skip(
         "Secret.",

@@ -54,8 +54,13 @@ _STAGES = {
 }
 
 
+def is_built_in(group: str) -> bool:
+    """Whether the API server itself serves the group."""
+    return group in _BUILT_IN_GROUPS
+
+
 def stage_of(identity: Identity) -> str:
     """Return the stage of an object."""
-    if identity.group not in _BUILT_IN_GROUPS:
+    if not is_built_in(identity.group):
         return CUSTOM
     return _STAGES.get(identity.kind, WORKLOADS)

@@ -308,6 +308,16 @@ SKIPPED: dict[tuple[str, str], tuple[list[str], list[str]]] = {
         ["{kind: ConfigMap, metadata: {name: kube-root-ca.crt}}"],
         ["{kind: ConfigMap, metadata: {name: root-ca.crt}}"],
     ),
+    (
+        "ConfigMap.",
+        (
+            "`kube-system/extension-apiserver-authentication`, "
+            "`kube-system/kube-apiserver-legacy-service-account-token-tracking`"
+        ),
+    ): (
+        ["{kind: ConfigMap, metadata: {name: extension-apiserver-authentication, namespace: kube-system}}"],
+        ["{kind: ConfigMap, metadata: {name: extension-apiserver-authentication}}"],
+    ),
     ("Secret.", "generated tokens"): (
         [
             (

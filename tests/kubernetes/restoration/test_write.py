@@ -87,3 +87,16 @@ def test_json_has_the_same_data() -> None:
 def test_a_value_that_json_lacks_is_not_written(value: object) -> None:
     with pytest.raises(Unwritable):
         as_json({"x": value})
+
+
+def test_an_object_that_is_too_large_to_cut_is_json() -> None:
+    """The CRDs of Argo Workflows have more than 2 MiB."""
+    content = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, uid: u}\ndata:\n  a: '%s'\n" % (
+        b"x" * 2**22
+    )
+    (piece,) = split(content)
+    decision = decide(piece.one, Known(), (), {})
+    assert isinstance(decision, Restored)
+    result = written(piece, decision)
+    assert result.form == "json"
+    assert json.loads(result.content) == decision.applied_to(piece.one.data)
