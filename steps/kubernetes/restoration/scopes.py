@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from steps.kubernetes.objects import mapping, text
+from steps.kubernetes.data import mapping, text
 from steps.kubernetes.restoration.namespaces import NAMESPACE
 from steps.kubernetes.restoration.stages import is_built_in
 
