@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from functools import cache
@@ -100,21 +99,16 @@ def normalized(line: dict[str, str], sync: Sync) -> dict[str, str]:
     return line | {"error": error}
 
 
+_FAILURE = re.compile(
+    r"(?<![\w.])(?:TryAgain|FixConfiguration|FixCommandLine|logs\.error)\(\s*Operation\.(\w+)\s*[,)]"
+)
+
+
 @cache
 def failing_operations() -> set[str]:
     """Return every operation that the code passes to an error."""
-    found: set[str] = set()
-    for path in (ROOT / "steps").rglob("*.py"):
-        if "Operation." not in (text := path.read_text()):
-            continue
-        for call in ast.walk(ast.parse(text)):
-            if isinstance(call, ast.Call) and re.fullmatch(
-                r"TryAgain|FixConfiguration|FixCommandLine|logs\.error", ast.unparse(call.func)
-            ):
-                operation = re.fullmatch(r"Operation\.(\w+)", ast.unparse(call.args[0]))
-                if operation:
-                    found.add(Operation[operation[1]].value)
-    return found
+    texts = (path.read_text() for path in (ROOT / "steps").rglob("*.py"))
+    return {Operation[name].value for text in texts for name in _FAILURE.findall(text)}
 
 
 def test_operations_are_found_in_the_code() -> None:

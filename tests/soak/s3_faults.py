@@ -11,6 +11,7 @@ import random
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -112,8 +113,12 @@ _DENIALS: dict[str, Action] = {
     "451": Status(451, "UnavailableForLegalReasons"),
 }
 
+
 # 20 kB that decompress to 20 MiB.
-_BOMB = gzip.compress(b"<Error><Code>AccessDenied</Code><Message>" + b"x" * (20 << 20))
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(b"<Error><Code>AccessDenied</Code><Message>" + b"x" * (20 << 20))
+
 
 # Faults that delay a run, use its memory, or redirect it to another server.
 _RESOURCE_FAULTS: dict[str, Action] = {
@@ -121,7 +126,7 @@ _RESOURCE_FAULTS: dict[str, Action] = {
     "trickle": Trickle(0.05),
     "long-error": Change(body=lambda _: b"<Error><Code>" + b"x" * (9 << 20), status=403),
     "gzip-bomb": Change(
-        body=lambda _: _BOMB, headers=lambda headers: headers | {"content-encoding": "gzip"}, status=403
+        body=lambda _: _bomb(), headers=lambda headers: headers | {"content-encoding": "gzip"}, status=403
     ),
     "redirect": Change(
         body=lambda _: b"", headers=lambda headers: headers | {"location": "http://127.0.0.1:9/"}, status=307
