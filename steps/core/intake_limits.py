@@ -42,10 +42,10 @@ REASONS = {
 
 
 class OverLimit(Exception):
-    """A cluster must be skipped: ``found`` is more than ``limit``."""
+    """A cluster must be skipped: ``found``, where counting ended, is more than ``limit``."""
 
     def __init__(self, excess: Excess, found: int, limit: int) -> None:
-        super().__init__(f"{REASONS[excess]}: {found:,}, limit {limit:,}")
+        super().__init__(f"{REASONS[excess]}: at least {found:,}, limit {limit:,}")
         self.excess = excess
 
 

@@ -37,7 +37,7 @@ def test_rows_have_the_cluster_in_their_paths(trees: Trees, repository: Path) ->
 
 def test_cluster_over_max_objects_has_no_row(trees: Trees, repository: Path) -> None:
     clusters = ClusterTrees(trees, sha(repository), "top/", IntakeLimits(max_objects=3))
-    with pytest.raises(OverLimit, match=r"MAX_OBJECTS: 4, limit 3"):
+    with pytest.raises(OverLimit, match=r"MAX_OBJECTS: at least 4, limit 3"):
         next(clusters.rows("east"))
     assert len(list(clusters.rows("west"))) == 1
 
