@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from steps.kubernetes import rbac
 from steps.kubernetes.categories import Category, category_of
 from steps.kubernetes.data import mapping, text
-from steps.kubernetes.objects import Unreadable, read_objects
+from steps.kubernetes.objects import Unreadable, objects_of, read_objects
+from steps.kubernetes.plain import plain_documents
 from steps.kubernetes.volatile import is_volatile, without_volatile_fields
 from steps.kubernetes.workloads import Container, Pods, pods_of
 
@@ -73,7 +74,9 @@ def facts_of_file(content: bytes, limit: int) -> tuple[Facts, ...] | str:
     found: list[Facts] = []
     size = 0
     try:
-        for one in read_objects(content):
+        documents = plain_documents(content)
+        objects = read_objects(content) if documents is None else objects_of(documents)
+        for one in objects:
             found.append(facts_of(one))
             size += found[-1].size
             if size > limit:

@@ -97,7 +97,11 @@ def read_objects(content: bytes) -> list[KubernetesObject]:
 
     A document that is not a Kubernetes object (no kind) is an object with an empty kind.
     """
-    documents = read_documents(decoded(content, MAX_BYTES), Reader())
+    return objects_of(read_documents(decoded(content, MAX_BYTES), Reader()))
+
+
+def objects_of(documents: Iterable[Any]) -> list[KubernetesObject]:
+    """Return the objects in documents, without the Lists that contain them. Raises Unreadable."""
     return [one for one in objects_in(documents) if not is_list(one)]
 
 
@@ -307,6 +311,11 @@ def _value(event: Any) -> Any:
     value: str = event.value
     if not event.implicit[0]:  # quoted, a block scalar, or tagged
         return value
+    return plain_value(value)
+
+
+def plain_value(value: str) -> Any:
+    """Return the value of a scalar without quotes."""
     if value in _NULLS:
         return None
     if value[0] not in "0123456789+-.yYnNtTfFoO":
