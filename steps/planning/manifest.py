@@ -279,10 +279,12 @@ class Manifest:
             excluded=self.figures.excluded > 0,
             bucket_is_empty=False,
         )
-        may_be_foreign = stats.deletions <= MOST_FOREIGN_FILES and (
-            decision.refused or self.run.deletion_limits.foreign_files is ForeignFiles.REMOVE
-        )
-        if decision is not Decision.DELETE and not may_be_foreign:
+        removes = self.run.deletion_limits.foreign_files is ForeignFiles.REMOVE
+        may_be_foreign = stats.deletions <= MOST_FOREIGN_FILES and (decision.refused or removes)
+        # The files of a vanished cluster stay in Git even if they are foreign. Other users may push thousands
+        # of directories.
+        stays = decision is Decision.REFUSED_VANISHED and not removes
+        if decision is not Decision.DELETE and (stays or not may_be_foreign):
             self.figures.absences_proven = False
             return
         paths = first if len(first) == stats.deletions else self._missing(baseline, listing)

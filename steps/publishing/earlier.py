@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from steps.core.limits import SEARCH_PUSHES
 from steps.core.operations import Operation
 from steps.core.sorted_join import OutOfOrder
 from steps.publishing.commit import is_made, joined_with_plan
@@ -25,10 +26,14 @@ def made_by_commits(
 ) -> Plan | None:
     """Return the plan of the changes that these commits made; ``target`` gets its rows.
 
+    A run pushes at most SEARCH_PUSHES commits, and each needs a process of git here: of more commits, other
+    users have made some.
     If the attempt was killed while it published in parts, the other changes are deferred to the next run.
     Returns None if the commits contain a change that is not in the plan, or no change: then another user
     made them, although they name the run.
     """
+    if len(commits) > SEARCH_PUSHES:
+        return None
     fates = _fates(repository, run, plan, commits)
     if fates is None:
         return None

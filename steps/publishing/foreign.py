@@ -14,6 +14,7 @@ from steps.contracts import ClusterResult, ForeignFile, Run, State
 from steps.core.changes import Directories, ManifestRow, TreeRow, is_missing
 from steps.core.deletion_guard import MOST_FOREIGN_FILES, Decision
 from steps.core.keys import printable
+from steps.core.limits import HISTORY_CHANGES
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE, plural
@@ -152,7 +153,10 @@ class ForeignSearch:
         pushed: dict[bytes, bool] = dict.fromkeys(paths, False)
         cut = len(self.run.git_path.encode())
         clusters = sorted({path.partition(b"/")[0].decode() for path in paths})
-        for change in repository.path_changes(f"{self.run.git_path}{name}/" for name in clusters):
+        directories = (f"{self.run.git_path}{name}/" for name in clusters)
+        for number, change in enumerate(repository.path_changes(directories)):
+            if number == HISTORY_CHANGES:
+                return set()
             path = change.path[cut:]
             if path not in pushed:
                 continue

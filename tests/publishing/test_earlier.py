@@ -57,6 +57,20 @@ def test_publish_ignores_forged_commits_that_name_its_run(
 FORGED = "x\n\nGit-Sync-Run: a\n"
 
 
+def test_publish_starts_no_process_for_each_forged_commit(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(GOOD)
+    prepare(sync, "a")
+    for number in range(45):
+        commit_files(repository, {"README.md": b"%d" % number}, message=FORGED)
+    done = sync("publish", "--run-id", "a", LOG_LEVEL="debug")
+    assert done.exit == 0
+    commands = [line["message"] for line in done.of("git_command")]
+    assert commands.count("git diff-tree") < 4
+    assert contents(repository) == FIRST | GOOD | {"README.md": b"44"}
+
+
 @pytest.mark.parametrize(
     "forged",
     [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from steps.publishing import foreign
 from tests.support.faults import Change, when
 from tests.support.repositories import commit_files, contents, git, sha
 from tests.support.steps import FIRST, forget_last_push
@@ -258,3 +259,24 @@ def test_foreign_file_is_not_removed_if_the_bucket_has_it_but_does_not_list_it(
     assert result.exit == 10
     assert f"the listing lacks {ghost}, but the object exists" in result.errors
     assert contents(repository) == FIRST | GHOST
+
+
+def test_vanished_cluster_needs_no_request_for_each_file(
+    faulty: Sync, proxy: S3FaultProxy, repository: Path
+) -> None:
+    ghosts = {f"clusterbackup/ghost-{number}/{file}": b"x" for number in range(3) for file in range(20)}
+    commit_files(repository, ghosts)
+    assert faulty().exit == 0
+    assert contents(repository) == FIRST | ghosts
+    assert [request.key for request in proxy.requests if request.method == "HEAD" and request.key] == []
+
+
+def test_no_file_is_foreign_if_the_history_has_too_many_changes(
+    sync: Sync, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "HISTORY_CHANGES", 10)
+    commit_files(repository, STRAYS)
+    result = sync()
+    assert result.exit == 20
+    assert contents(repository) == FIRST | STRAYS
+    assert not foreign_lines(result)
