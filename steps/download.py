@@ -186,9 +186,11 @@ def _emptied(objects: Path, cluster: str) -> ObjectDirectory:
 
 def _log_figures(cluster: str, figures: Figures, took: float) -> None:
     name = printable(cluster)
+    less = f", {figures.rewritten} rewritten with {plural(figures.cut_bytes, 'byte')} less"
+    stripped = less if figures.rewritten else ""
     logs.info(
         Operation.DOWNLOAD,
-        f"{name}: {plural(figures.objects, 'object')} in the bucket, {figures.fetched} fetched",
+        f"{name}: {plural(figures.objects, 'object')} in the bucket, {figures.fetched} fetched{stripped}",
         took=took,
         cluster=name,
         objects=figures.objects,

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 import obstore
 
 from steps.core.deletion_guard import DeletionToken
+from steps.kubernetes.rewrite import Rewritten
 from tests.bench import plot, tables
-from tests.bench.contenders import CONTENDERS, FLOOR, PREFIX, PROFILED, Contender, Site
+from tests.bench.contenders import CONTENDERS, FLOOR, PREFIX, PROFILED, STRIP, Contender, Site
 from tests.bench.dataset import CLUSTERS, Dataset
 from tests.bench.measure import bytes_in, measured, settle
 from tests.support import environment
@@ -125,7 +126,7 @@ class Bench:
         return found
 
     def _check(self, contender: Contender, branch: str) -> None:
-        """Raise an error if Git does not have exactly the content of the bucket."""
+        """Raise an error if Git does not have exactly the content of the bucket, under the policy."""
         with TemporaryDirectory(dir=self.root) as scratch:
             bare_repository(Path(scratch) / "check.git")
             self._git(
@@ -134,7 +135,9 @@ class Bench:
             listed = self._git(Path(scratch), "ls-tree", "-r", "-z", "FETCH_HEAD").decode().split("\0")[:-1]
         entries = (row.split("\t") for row in listed)
         in_git = {path.removeprefix("clusterbackup/"): entry.split(" ")[2] for entry, path in entries}
-        wanted = {key: _blob_id(body) for key, body in self.data.bodies.items()}
+        rewrite = contender.policy.rewrite if contender.policy.rewrites else Rewritten
+        bodies = ((key, rewrite(body).content) for key, body in self.data.bodies.items())
+        wanted = {key: _blob_id(body) for key, body in bodies if body is not None}
         if in_git != wanted:
             differing = len(in_git.items() ^ wanted.items())
             sys.exit(f"{contender.name}: {differing} files differ from the bucket")
@@ -168,9 +171,10 @@ def main() -> None:
     size, rounds = int(os.environ.get("SIZE", "10000")), int(os.environ.get("ROUNDS", "5"))
     runs = int(os.environ.get("RUNS", "10"))
     output = Path(os.environ.get("OUTPUT", "build/bench"))
-    chosen = _chosen("CONTENDERS", [contender.name for contender in CONTENDERS])
-    contenders = [contender for contender in CONTENDERS if contender.name in chosen]
-    cases = _chosen("CASES", list(CASES))
+    every = (*CONTENDERS, STRIP)
+    chosen = _chosen("CONTENDERS", [one.name for one in every], [one.name for one in CONTENDERS])
+    contenders = [contender for contender in every if contender.name in chosen]
+    cases = _chosen("CASES", list(CASES), list(CASES))
     with ExitStack() as stack:
         bench = _set_up(stack, size)
         results: Results = {case: {c.name: [] for c in _timed(contenders, case)} for case in cases}
@@ -211,8 +215,8 @@ def _timed(contenders: Iterable[Contender], case: str) -> list[Contender]:
     return [c for c in contenders if c is not FLOOR or case.startswith("no change")]
 
 
-def _chosen(name: str, known: list[str]) -> list[str]:
-    wanted = [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()] or known
+def _chosen(name: str, known: list[str], default: list[str]) -> list[str]:
+    wanted = [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()] or default
     if unknown := set(wanted) - set(known):
         sys.exit(f"{name}: {', '.join(unknown)} unknown; choose from {', '.join(known)}")
     return [word for word in known if word in wanted]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from obstore.store import S3Store
 
 from steps.clients.git.config import environment
+from steps.kubernetes.policy import Policy, VolatileFields
 from steps.runtime.settings.reading import Needs, read
 
 if TYPE_CHECKING:
@@ -78,16 +79,21 @@ class Invocation(NamedTuple):
     environment: dict[str, str]
 
 
+_KEEP = Policy()
+
+
 @dataclass(frozen=True)
 class Contender:
     """``invoke`` gets a site, a directory for this round, the branch, and approvals of deletions.
 
     Only git-sync needs approvals. ``reads`` is the contender whose branch is read, if it is another one.
+    ``policy`` says what it writes of each object.
     """
 
     name: str
     invoke: Callable[[Site, Path, str, list[str]], Invocation]
     reads: str = ""
+    policy: Policy = _KEEP
 
 
 def _program(name: str) -> str:
@@ -111,6 +117,11 @@ def _git_sync(site: Site, directory: Path, branch: str, approvals: list[str]) ->
             "RETRY_ATTEMPTS": "1",
         },
     )
+
+
+def _stripping(site: Site, directory: Path, branch: str, approvals: list[str]) -> Invocation:
+    command, environment = _git_sync(site, directory, branch, approvals)
+    return Invocation(command, {**environment, "VOLATILE_FIELDS": "strip"})
 
 
 _ROOT = Path(__file__).parents[2]
@@ -187,5 +198,7 @@ CONTENDERS = (
     # A lower bound of a run without changes.
     FLOOR := Contender("floor", _ours("tests.bench.floor"), reads="git-sync"),
 )
+# Compared with git-sync only, if CONTENDERS names it.
+STRIP = Contender("git-sync-strip", _stripping, policy=Policy(VolatileFields.STRIP))
 # Not compared with the others: it measures the phases of git-sync.
 PROFILED = Contender("profiled", _ours("tests.bench.phases"))

@@ -63,6 +63,10 @@ def test_volatile_fields_and_omitted_objects_are_not_written(strip: Sync, reposi
     (downloaded,) = result.of("download", "info")
     figures = {name: downloaded["data"][name] for name in ("rewritten", "kept_exactly", "omitted")}
     assert figures == {"rewritten": 10, "kept_exactly": 1, "omitted": 2}
+    assert (
+        downloaded["message"]
+        == "east: 13 objects in the bucket, 13 fetched, 10 rewritten with 500 bytes less"
+    )
     assert downloaded["data"]["cut_bytes"] == sum(
         len(pod(f"p{n}", 1)) - len(stripped(f"p{n}")) for n in range(10)
     )
@@ -122,6 +126,18 @@ def test_change_of_the_policy_rewrites_the_files_in_one_commit(
     assert "\nGit-Sync-Rules: " in message(repository)
     assert sync().exit == 0
     assert contents(repository)[KEY.format(3)] == pod("p3", 1)
+
+
+def test_dry_run_says_how_much_a_change_of_the_policy_rewrites(
+    strip: Sync, sync: Sync, repository: Path
+) -> None:
+    assert sync().exit == 0
+    before = sha(repository)
+    result = strip("run", "--dry-run")
+    messages = [entry["message"] for entry in result.of("detect_changes", "info")]
+    assert "east: 0 new, 10 modified, 2 deleted" in messages
+    assert result.of("download", "info")[0]["data"]["cut_bytes"] == 500
+    assert sha(repository) == before
 
 
 def test_other_rules_ignore_the_cache(strip: Sync, repository: Path, tmp_path: Path) -> None:
