@@ -156,8 +156,11 @@ def _causes(cluster: ClusterResult, origin: Origin) -> Iterator[str]:
     elif cluster.decision.refused:
         yield f"{name}: {REFUSALS[cluster.decision]}"
     if cluster.changes_deferred:
-        example = f" ({cluster.unavailable_sample[0]})" if cluster.unavailable_sample else ""
-        yield f"{name}: {plural(cluster.changes_deferred, 'change')} deferred to the next run{example}"
+        changes = plural(cluster.changes_deferred, "change")
+        if first := next(iter(cluster.unavailable_sample), ""):  # nor will it until a person acts
+            yield f"{name}: {changes} not published; the store does not return {first}"
+        else:
+            yield f"{name}: {changes} deferred to the next run"
 
 
 def _step_seconds(run: Run, verdict: Verdict, finished_at: datetime) -> dict[str, float]:

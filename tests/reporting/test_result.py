@@ -88,6 +88,10 @@ def test_exit_codes_of_a_dry_run_is_neither_partial_nor_refused(
         ({"clusters": (OVER_LIMIT,)}, "over skipped: too much"),
         ({"clusters": (DEFERRED,)}, "deferred: 1 change deferred to the next run"),
         (
+            {"clusters": (DEFERRED.model_copy(update={"unavailable_sample": ("p/a: AccessDenied",)}),)},
+            "deferred: 1 change not published; the store does not return p/a: AccessDenied",
+        ),
+        (
             {
                 "clusters": (REFUSED_BY_HOST,),
                 "refused_by_host": (refused_object("rules/a\n"), refused_object("rules/b")),
