@@ -21,6 +21,7 @@ from steps.core.filters import Selection
 from steps.core.git_objects import Change
 from steps.core.grace import PendingDeletion
 from steps.core.intake_limits import Excess, IntakeLimits, OverLimit
+from steps.core.keys import Reason
 from steps.core.namespaces import VanishedNamespace
 from steps.core.operations import Operation
 from steps.kubernetes.change_summary import ChangeSummary
@@ -225,6 +226,18 @@ class ClusterResult(Document):
     over_limit: Excess | None = Field(default=None, description="the intake limit that the cluster exceeds")
     quarantined: dict[str, int] = Field(default={}, description="keys by reason")
     quarantined_sample: tuple[str, ...] = Field(default=(), description="the first 20 quarantined keys")
+    removed_by_policy: int = Field(
+        default=0,
+        description="deleted files of objects that the bucket has, but SECRETS or VOLATILE_FIELDS omit",
+    )
+    secrets: int = Field(default=0, description="Secrets that this run has fetched and redacted or excluded")
+    secret_paths: int = Field(
+        default=0, description="if SECRETS is not set: files in Git whose path names Secrets"
+    )
+    excluded_in_git: int = Field(
+        default=0, description="files in Git that match EXCLUDE or NAMESPACES, and stay as they are"
+    )
+    excluded_in_git_sample: tuple[str, ...] = Field(default=(), description="the first 20 of them")
     changes_deferred: int = Field(
         default=0, description="changes that this run could not make and the next run makes"
     )
@@ -242,6 +255,11 @@ class ClusterResult(Document):
     operation: Operation | None = Field(default=None, description="the operation that failed")
     error: str | None = None
     transient: bool = Field(default=False, description="whether a retry may succeed")
+
+    @property
+    def secrets_unreadable(self) -> int:
+        """Number of objects that may contain a Secret, and that are not in Git for this reason."""
+        return self.quarantined.get(Reason.SECRET_UNREADABLE, 0)
 
     @property
     def processed(self) -> bool:
@@ -396,6 +414,14 @@ class ClusterState(Document):
     modified: int = 0
     deleted: int = 0
     quarantined: int = Field(default=0, description="keys, in the last run that listed the cluster")
+    secrets: int = Field(default=0, description="Secrets redacted or excluded; it never falls")
+    secrets_unreadable: int = Field(
+        default=0,
+        description="objects that may contain a Secret and cannot be read, in the last run that listed it",
+    )
+    secret_paths: int = Field(
+        default=0, description="if SECRETS is not set: files in Git whose path names Secrets"
+    )
     deletions_refused: int = 0
     deletions_pending: int = Field(
         default=0, description="missing files that wait for DELETE_GRACE, in the last run that listed it"

@@ -120,6 +120,7 @@ def _log_cluster(cluster: ClusterResult) -> None:
         deleted=cluster.deleted,
     )
     _log_missing(name, cluster)
+    _log_policy(name, cluster)
     if cluster.quarantined:
         logs.warning(
             Operation.DETECT_CHANGES,
@@ -127,6 +128,29 @@ def _log_cluster(cluster: ClusterResult) -> None:
             cluster=name,
             reasons=cluster.quarantined,
             keys=cluster.quarantined_sample,
+        )
+
+
+def _log_policy(name: str, cluster: ClusterResult) -> None:
+    """Log what SECRETS, VOLATILE_FIELDS and the filters do with files in Git."""
+    if cluster.removed_by_policy:
+        files = plural(cluster.removed_by_policy, "file")
+        logs.info(
+            Operation.DETECT_CHANGES,
+            f"{name}: {files} removed by SECRETS or VOLATILE_FIELDS: the bucket still has the objects",
+            cluster=name,
+            files=cluster.removed_by_policy,
+        )
+    if cluster.excluded_in_git:
+        matching = "file in Git matches" if cluster.excluded_in_git == 1 else "files in Git match"
+        stays = "stays as it is" if cluster.excluded_in_git == 1 else "stay as they are"
+        logs.info(
+            Operation.DETECT_CHANGES,
+            f"{name}: {cluster.excluded_in_git:,} {matching} EXCLUDE or NAMESPACES and {stays}; "
+            "to remove, delete in a clone and push",
+            cluster=name,
+            files=cluster.excluded_in_git,
+            paths=cluster.excluded_in_git_sample,
         )
 
 
@@ -155,6 +179,14 @@ def _log_totals(run: Run, verdict: Verdict, took: float) -> None:
     processed = [cluster for cluster in verdict.clusters if cluster.processed]
     if not run.selection.is_whole_cluster and not any(c.accepted or c.deletions_refused for c in processed):
         logs.warning(Operation.DETECT_CHANGES, "NAMESPACES and EXCLUDE exclude every object of every cluster")
+    if named := sum(cluster.secret_paths for cluster in processed):
+        logs.warning(
+            Operation.DETECT_CHANGES,
+            "Secrets are stored in clear text",
+            error=f"{plural(named, 'file')} with a path that names Secrets, and any Secret in other files; "
+            "set SECRETS to redact, exclude or keep",
+            files=named,
+        )
     new = sum(cluster.added for cluster in processed)
     modified = sum(cluster.modified for cluster in processed)
     deleted = sum(cluster.deleted for cluster in processed)

@@ -36,7 +36,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 def discover(settings: Settings, volume: Volume, start: RunStart) -> Run:
     """Find the run's clusters in bucket and Git, and write their baselines; run.json is written last."""
     volume.prune()
-    _ = settings.content.policy  # a wrong RULES_FILE ends the run before any request
+    _ = settings.content.policy  # a wrong RULES_FILE or SECRETS_KEY ends the run before any request
     files = volume.files(start.run_id)
     remove(files.root)  # a retried discover starts again: old manifests must not meet new baselines
     store = ObjectStore(settings.s3)

@@ -20,6 +20,7 @@ from steps.core.wording import plural
 from steps.errors import FixConfiguration, SyncError, Terminated
 from steps.planning.failures import record_failure
 from steps.planning.manifest import Manifest
+from steps.planning.rewriting import Rewriting
 from steps.runtime import logs
 from steps.runtime.deadline import Deadline, DeadlinePassed
 from steps.runtime.fair_pool import FairPool
@@ -61,7 +62,8 @@ def download(
     getters = FairPool(settings.sync.concurrency, min(_AT_A_TIME, len(names)), "get")
     listers = ThreadPoolExecutor(_AT_A_TIME, "cluster")
     removers = ThreadPoolExecutor(_AT_A_TIME, "remove")
-    shard = _Shard(ObjectStore(settings.s3), run, volume, getters, removers, progress, deadline)
+    rewriting = Rewriting.of(run.policy, settings.content)
+    shard = _Shard(ObjectStore(settings.s3), run, volume, getters, removers, progress, deadline, rewriting)
     try:
         waiting = {listers.submit(shard.download_cluster, name): name for name in names}
         finished = itertools.count(1)
@@ -103,6 +105,7 @@ class _Shard:
     removers: ThreadPoolExecutor
     progress: Progress
     deadline: Deadline
+    rewriting: Rewriting
 
     @property
     def files(self) -> RunFiles:
@@ -137,6 +140,7 @@ class _Shard:
                     self.progress,
                     self.deadline,
                     Caches(self.volume, self.run.identity, self.run.policy.digest),
+                    self.rewriting,
                 )
                 figures = manifest.write()
             _log_figures(cluster, figures, elapsed())

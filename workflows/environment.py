@@ -19,6 +19,7 @@ GIT_SECRET = "git-sync-secrets"  # noqa: S105 - the name of a Secret
 MINIO_SECRET = "git-sync-minio"  # noqa: S105 - the name of a Secret
 PROXY_SECRET = "git-sync-proxy"  # noqa: S105 - the name of a Secret
 REPORT_SECRET = "git-sync-report"  # noqa: S105 - the name of a Secret
+KEY_SECRET = "git-sync-secrets-key"  # noqa: S105 - the name of a Secret
 STATE_SECRET = "git-sync-state"  # noqa: S105 - the name of a Secret
 FILES = "git-sync-files"
 SERVICE_ACCOUNT = "git-sync"
@@ -51,6 +52,7 @@ BY_SECRET = {
         *("PUSHGATEWAY_URL", "PUSHGATEWAY_USERNAME", "PUSHGATEWAY_PASSWORD"),
         *("WEBHOOK_URL", "WEBHOOK_SECRET"),
     ),
+    KEY_SECRET: ("SECRETS_KEY",),
     STATE_SECRET: ("STATE_ACCESS_KEY", "STATE_SECRET_KEY"),
 }
 _NAMESPACES = ("STATE_NAMESPACE", "ARGO_NAMESPACE")
@@ -130,7 +132,9 @@ _CA_FILES = m.VolumeMount(name="files", mount_path=_FILES_DIR, read_only=True)
 EVERYWHERE = Access(_values(FIXED), mounts=(m.VolumeMount(name="tmp", mount_path="/tmp"),))  # noqa: S108 - inside the pod
 VOLUME = Access(mounts=(m.VolumeMount(name="workspace", mount_path=WORK_DIR),))
 BUCKET = Access(
-    tuple(_minio_key(name, key) for name, key in _MINIO_KEYS.items()), (PROXY_SECRET,), (_CA_FILES,)
+    tuple(_minio_key(name, key) for name, key in _MINIO_KEYS.items()),
+    (PROXY_SECRET, KEY_SECRET),
+    (_CA_FILES,),
 )
 REPOSITORY = Access(
     _values(_GIT_FILES),

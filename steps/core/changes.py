@@ -15,6 +15,7 @@ from steps.core.deletion_guard import DeletionCount, DeletionStats
 from steps.core.git_objects import Change
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import MOST_CONFLICTS, Excess, Intake, IntakeLimits, OverLimit
+from steps.core.keys import Reason
 from steps.core.wording import SAMPLE_SIZE
 
 
@@ -31,7 +32,7 @@ class ManifestRow(NamedTuple):
 
     ``state`` is "fetched" (the volume has the bytes), "unchanged" (Git has them), "vanished"
     (deleted between LIST and GET; the next run decides), "unavailable" (the store refuses it; Git
-    keeps its file), "omitted" (the rules omit it; Git must not have it), or a quarantine Reason. Of a
+    keeps its file), "omitted" (the policy omits it; Git must not have it), or a quarantine Reason. Of a
     rewritten object, ``state`` is also the length of the blob: "rewritten=1234". ``oid`` is the id of
     the blob to commit; it is empty unless the object is fetched, rewritten or unchanged. ``size`` and
     ``etag`` are always those of the object.
@@ -56,7 +57,7 @@ class ManifestRow(NamedTuple):
     @property
     def omitted(self) -> bool:
         """Whether Git must not have this object although the bucket has it."""
-        return self.state == OMITTED
+        return self.state in {OMITTED, Reason.SECRET_UNREADABLE}
 
     @property
     def quarantined(self) -> bool:
@@ -119,7 +120,7 @@ def deletion_stats(
     for in_git, listed in pairs:
         count.accepted += listed is not None and (listed.accepted or listed.omitted)
         if in_git is None or (listed is not None and listed.omitted):
-            continue  # the rules decide about an omitted object, and no guard
+            continue  # the policy decides about an omitted object, and no guard
         if is_missing(in_git.path, listed, selects):
             count.add_missing(in_git.path, in_git.oid)
         else:
@@ -132,13 +133,15 @@ def deletion_stats(
 class Tally:
     """Counts of one planned cluster; ``files`` is the number of files in Git after the run.
 
-    ``on_kept_deletion`` receives the path of each missing file that stays in Git.
+    ``omitted`` are the deleted files of objects that the policy omits. ``on_kept_deletion`` receives the
+    path of each missing file that stays in Git.
     """
 
     files: int = 0
     added: int = 0
     modified: int = 0
     deleted: int = 0
+    omitted: int = 0
     kept_deletions: int = 0
     kept_deletions_sample: list[bytes] = field(default_factory=list)
     conflicts: list[bytes] = field(default_factory=list)
@@ -190,6 +193,7 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
             continue
         elif listed is not None and listed.omitted:
             tally.deleted += 1
+            tally.omitted += 1
             yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
         elif not is_missing(in_git.path, listed, selects):
             tally.files += 1

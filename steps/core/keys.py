@@ -35,6 +35,7 @@ class Reason(StrEnum):
     PATH_TOO_LONG = "path_too_long"
     TOO_MANY_LEVELS = "too_many_levels"
     TOO_LARGE = "too_large"
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - a label
     NO_CLUSTER = "no_cluster"
     PATH_CONFLICT = "path_conflict"
 

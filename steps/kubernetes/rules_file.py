@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 1024 * 1024
 
-_KEYS = ("kinds", "drop", "keep", "labels", "omit")
+_KEYS = ("kinds", "drop", "keep", "labels", "omit", "secret")
 
 
 class InvalidRules(ValueError):
@@ -68,9 +68,12 @@ def _rule(item: Any) -> Rule:
         _paths(item, "keep", parse_path),
         tuple(labels.items()),
         omit,
+        _paths(item, "secret", parse_volatile),
     )
-    if omit is None and not rule.drop and not rule.keep:
-        raise ValueError("the rule changes nothing: it has none of drop, keep and omit")
+    if omit is None and not rule.drop and not rule.keep and not rule.secret:
+        raise ValueError("the rule changes nothing: it has none of drop, keep, omit and secret")
+    if rule.secret and rule.labels:
+        raise ValueError("secret cannot depend on labels: write another rule")
     return rule
 
 
@@ -90,7 +93,7 @@ def written_rules(rules: Iterable[Rule]) -> str:
     lines: list[str] = []
     for rule in rules:
         lines.append(f"- kinds: {_flow(rule.kinds)}")
-        for key, paths in (("drop", rule.drop), ("keep", rule.keep)):
+        for key, paths in (("drop", rule.drop), ("keep", rule.keep), ("secret", rule.secret)):
             if paths:
                 lines.append(f"  {key}:")
                 lines += [f"  - {_quoted(written_path(path))}" for path in paths]

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _WORD = rb"(?:(?<![A-Za-z0-9])|(?<=\\[A-Za-z]))(?:%s)(?![A-Za-z0-9])"
 _SECRET = re.compile(_WORD % rb"Secret|SecretList")
@@ -41,6 +46,17 @@ _PATH = re.compile(
     r"(?<![a-z0-9])(?<!sealed[-_.])(?<!external[-_.])secrets?(?![a-z0-9])|sh\.helm\.release\.", re.IGNORECASE
 )
 
+# Longer than every pattern.
+_OVERLAP = 512
+
+
+class SecretsMode(StrEnum):
+    """SECRETS: what becomes of Secrets."""
+
+    KEEP = "keep"
+    EXCLUDE = "exclude"
+    REDACT = "redact"
+
 
 def is_compressed(content: bytes) -> bool:
     """Whether the content begins like a compressed file or an archive."""
@@ -69,14 +85,37 @@ class SecretFilter:
         """Whether the file may contain such an object; False is certain."""
         if names_secrets(path) or is_compressed(content):
             return True
-        if content[:4].count(0) or content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        if _is_wide(content):
             content = _as_utf_8(content)
+        return (
+            self._has_word(content)
+            or (b"!" in content and (b"binary" in content or b"%" in content))
+            or (b"kind" not in content and b"data" in content.lower())
+        )
+
+    def may_match_chunks(self, path: str, chunks: Iterable[bytes]) -> bool:
+        """Return the same for content that is too large for the memory; a doubt is more often a "yes"."""
+        if names_secrets(path):
+            return True
+        before, has_tag, has_binary, has_kind, has_data = b"", False, False, False, False
+        for number, chunk in enumerate(chunks):
+            if number == 0 and (is_compressed(chunk) or _is_wide(chunk)):
+                return True
+            content = before + chunk
+            has_tag |= b"!" in content
+            has_binary |= b"binary" in content or b"%" in content
+            has_kind |= b"kind" in content
+            has_data |= b"data" in content.lower()
+            if self._has_word(content) or (has_tag and has_binary):
+                return True
+            before = content[-_OVERLAP:]
+        return has_data and not has_kind
+
+    def _has_word(self, content: bytes) -> bool:
         return (
             (b"Secret" in content and _SECRET.search(content) is not None)
             or any(word in content for word in _OTHER_WORDS)
             or (b"\\" in content and _ESCAPE.search(content) is not None)
-            or (b"!" in content and (b"binary" in content or b"%" in content))
-            or (b"kind" not in content and b"data" in content.lower())
             or (self._kinds is not None and self._kinds.search(content) is not None)
         )
 
@@ -85,6 +124,11 @@ def _exact_part(kind: str) -> str:
     """Return the longest part of the kind's name, without its group, that is not a glob."""
     name = kind.partition(".")[0]
     return max(re.split(r"\[[^]]*\]?|[*?]", name), key=len)
+
+
+def _is_wide(content: bytes) -> bool:
+    """Whether the content can be UTF-16 or UTF-32."""
+    return content[:4].count(0) > 0 or content[:2] in {b"\xff\xfe", b"\xfe\xff"}
 
 
 def _as_utf_8(content: bytes) -> bytes:

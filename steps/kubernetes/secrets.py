@@ -18,7 +18,6 @@ import hmac
 import json
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steps.kubernetes.comments import comments_in, without_comments
@@ -26,10 +25,10 @@ from steps.kubernetes.data import mapping, text
 from steps.kubernetes.fields import EVERY_ITEM, Fields, Treatment, edited
 from steps.kubernetes.objects import Unreadable, decoded, is_list
 from steps.kubernetes.rewrite import MAX_BYTES, rewrite
-from steps.kubernetes.secret_filter import SecretFilter, is_compressed, names_secrets
+from steps.kubernetes.secret_filter import SecretFilter, SecretsMode, is_compressed, names_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from steps.kubernetes.fields import Path, Steps
     from steps.kubernetes.objects import KubernetesObject
@@ -61,14 +60,6 @@ _DIGITS = 32
 _SHORTEST_COPY = 8
 
 
-class SecretsMode(StrEnum):
-    """SECRETS: what becomes of Secrets."""
-
-    KEEP = "keep"
-    EXCLUDE = "exclude"
-    REDACT = "redact"
-
-
 class Treated(NamedTuple):
     """A file after its Secrets were treated.
 
@@ -82,39 +73,26 @@ class Treated(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SecretFields:
-    """Fields that are secret in objects of these kinds (see ``volatile.Rule``)."""
-
-    rule: Rule
-    paths: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
 class SecretsPolicy:
     """What becomes of Secrets, and of the fields that the rules name. ``key`` is that of the redaction."""
 
     mode: SecretsMode
     key: bytes = field(default=b"", repr=False)
-    rules: tuple[SecretFields, ...] = ()
+    rules: tuple[Rule, ...] = ()
     _filter: SecretFilter = field(init=False, repr=False, default_factory=SecretFilter)
 
     def __post_init__(self) -> None:
         """Make the filter for the kinds of the rules."""
-        kinds = tuple(kind for one in self.rules for kind in one.rule.kinds)
+        kinds = tuple(kind for rule in self.rules if rule.secret for kind in rule.kinds)
         object.__setattr__(self, "_filter", SecretFilter(kinds))
 
-    @property
-    def key_id(self) -> str:
-        """What identifies the key without revealing it."""
-        return hmac.digest(self.key, b"id of SECRETS_KEY", hashlib.sha256).hex()[:_DIGITS] if self.key else ""
-
-    def may_match(self, path: str, content: bytes) -> bool:
-        """Whether the file may contain a Secret; False is certain."""
-        return self._filter.may_match(path, content)
+    def may_match_chunks(self, path: str, chunks: Iterable[bytes]) -> bool:
+        """Whether a file that is too large to be treated may contain a Secret; False is certain."""
+        return self._filter.may_match_chunks(path, chunks)
 
     def treated(self, path: str, content: bytes) -> Treated:
         """Return what to write. With ``keep``, Secrets are only counted, and nothing has a reason."""
-        if not self.may_match(path, content):
+        if not self._filter.may_match(path, content):
             return Treated(content)
         if self.mode is SecretsMode.KEEP:
             return Treated(content, _Search(self, path).count(content))
@@ -244,8 +222,8 @@ class _Search:
     def _named_fields(self, fields: Fields, data: dict[str, Any], one: KubernetesObject) -> None:
         """Treat the fields that the rules name."""
         identity = one.identity
-        rules = [rule for rule in self.policy.rules if rule.rule.has_kind(identity.kind, identity.group)]
-        found = [match for rule in rules for path in rule.paths for match in _matches(data, path, ())]
+        rules = [rule for rule in self.policy.rules if rule.has_kind(identity.kind, identity.group)]
+        found = [match for rule in rules for path in rule.secret for match in _matches(data, path, ())]
         if not found:
             return
         self.found += 1

@@ -26,7 +26,8 @@ _PROTECTED: frozenset[Path] = frozenset(
 class Rule(NamedTuple):
     """What is volatile in objects of these kinds whose labels match the globs of ``labels``.
 
-    ``kinds`` are globs: ``Kind`` of any group, ``Kind.group``, or ``Kind.`` of the core group.
+    ``kinds`` are globs: ``Kind`` of any group, ``Kind.group``, or ``Kind.`` of the core group. ``secret``
+    are fields that SECRETS redacts or excludes.
     """
 
     kinds: tuple[str, ...]
@@ -34,6 +35,7 @@ class Rule(NamedTuple):
     keep: tuple[Path, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     omit: bool | None = None
+    secret: tuple[Path, ...] = ()
 
     def has_kind(self, kind: str, group: str) -> bool:
         """Whether the rule is about this kind."""

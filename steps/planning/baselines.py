@@ -120,8 +120,8 @@ class _Writer:
             logs.warning(
                 Operation.GIT_CLONE,
                 "Another installation writes the same files with other rules",
-                error="both rewrite them in turn: give both the same VOLATILE_FIELDS and RULES_FILE, or each "
-                "its own GIT_PATH",
+                error="both rewrite them in turn: give both the same VOLATILE_FIELDS, SECRETS, "
+                "SECRETS_KEY and RULES_FILE, or each its own GIT_PATH",
                 paths=[printable_path(path) for path in edited],
                 rules=rules,
                 other_rules=newest.rules,

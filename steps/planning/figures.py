@@ -8,14 +8,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from steps.core.changes import VANISHED, ManifestRow
+from steps.core.changes import OMITTED, VANISHED, ManifestRow
 from steps.core.keys import printable, printable_path
 from steps.core.operations import Operation
 from steps.core.wording import SAMPLE_SIZE
+from steps.kubernetes.secret_filter import names_secrets
 from steps.runtime import logs
+from steps.workdir.rowfile import path_of
 from steps.workdir.rows import ManifestFooter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 # How many names of vanished objects a cluster keeps.
@@ -56,6 +59,10 @@ class Figures:
     cut_bytes: int = 0
     kept_exactly: int = 0
     omitted: int = 0
+    secrets: int = 0
+    secret_paths: int = 0
+    excluded_in_git: int = 0
+    excluded_in_git_sample: list[str] = field(default_factory=list)
     non_md5_etags: int = 0
     vanished: list[bytes] = field(default_factory=list)
     denied: int = 0
@@ -69,7 +76,10 @@ class Figures:
         self.objects += 1
         if isinstance(row, bytes):
             self.unchanged += 1
-        elif row.omitted:
+            self.secret_paths += _names_secrets(row, path_of)
+        elif row.accepted:
+            self.secret_paths += _names_secrets(row.path, bytes)
+        elif row.state == OMITTED:
             self.omitted += 1
         elif row.state == VANISHED:
             if len(self.vanished) < _MOST_VANISHED:
@@ -96,9 +106,15 @@ class Figures:
         insort(self.unavailable_sample, f"{printable(key)}: {printable(reason, len(reason))}")
         del self.unavailable_sample[SAMPLE_SIZE:]
 
+    def add_excluded_in_git(self, path: bytes) -> None:
+        """Count a file in Git that the filters exclude."""
+        self.excluded_in_git += 1
+        if len(self.excluded_in_git_sample) < SAMPLE_SIZE:
+            self.excluded_in_git_sample.append(printable_path(path))
+
     def by_policy(self) -> dict[str, int]:
-        """Return what VOLATILE_FIELDS changes; empty if that is nothing."""
-        names = ("rewritten", "cut_bytes", "kept_exactly", "omitted")
+        """Return what VOLATILE_FIELDS and SECRETS change; empty if that is nothing."""
+        names = ("rewritten", "cut_bytes", "kept_exactly", "omitted", "secrets")
         return {name: count for name in names if (count := getattr(self, name))}
 
     def footer(self) -> ManifestFooter:
@@ -118,8 +134,19 @@ class Figures:
             cut_bytes=self.cut_bytes,
             kept_exactly=self.kept_exactly,
             omitted=self.omitted,
+            secrets=self.secrets,
+            secret_paths=self.secret_paths,
+            excluded_in_git=self.excluded_in_git,
+            excluded_in_git_sample=tuple(self.excluded_in_git_sample),
             non_md5_etags=self.non_md5_etags,
             unavailable=self.unavailable,
             unavailable_sample=tuple(self.unavailable_sample),
             absences_proven=self.absences_proven,
         )
+
+
+def _names_secrets(row: bytes, path: Callable[[bytes], bytes]) -> bool:
+    """Whether the path of a row names Secrets. There may be a million rows, and few have this word."""
+    return (b"ecret" in row or b"ECRET" in row or b"helm.release" in row) and names_secrets(
+        path(row).decode(errors="replace")
+    )

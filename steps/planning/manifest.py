@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.listing import Listed
-from steps.clients.s3.store import Denied, Gone, TooLarge
+from steps.clients.s3.store import Denied, Gone, Rejected, TooLarge
 from steps.contracts import Mode
 from steps.core.changes import (
     FETCHED,
@@ -46,7 +46,7 @@ from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
 from steps.planning.etags import ETags
 from steps.planning.figures import Figures
-from steps.planning.rewriting import write_by_policy
+from steps.planning.rewriting import TOO_LARGE
 from steps.runtime import logs
 from steps.workdir.rowfile import (
     RowFile,
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from steps.clients.s3.store import Fetched, ObjectStore
     from steps.contracts import Run
     from steps.planning.figures import Progress, Row
+    from steps.planning.rewriting import Rewriting
     from steps.runtime.deadline import Deadline
     from steps.runtime.fair_pool import Share
     from steps.workdir.cache import Caches
@@ -101,6 +102,7 @@ class Manifest:
     progress: Progress
     deadline: Deadline
     caches: Caches
+    rewriting: Rewriting
     figures: Figures = field(default_factory=Figures)
 
     @cached_property
@@ -231,6 +233,8 @@ class Manifest:
                     count.add_missing(path, blob_id(in_git))
                     if len(missing) < _AHEAD:
                         missing.append(path)
+                else:
+                    figures.add_excluded_in_git(path)
                 continue
             count.in_git += in_git is not None
             conflicting = figures.conflicts and path_of(line) in figures.conflicts
@@ -330,6 +334,7 @@ class Manifest:
                 target,
                 max_bytes=self.run.max_object_bytes,
                 in_memory=MOST_REWRITTEN_BYTES if self.run.policy.rewrites else None,
+                rejects=self.rewriting.rejects(listed.path),
             )
             row = self._written(listed, fetched, target)
         except Gone:
@@ -343,6 +348,8 @@ class Manifest:
                 reason = f"the volume does not accept the path ({os.strerror(problem.errno).lower()})"
                 figures.add_unavailable(requested.key, reason)
             return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
+        except Rejected:
+            return self.rewriting.refused(listed.path, TOO_LARGE, listed.size, listed.etag)
         except TooLarge:
             return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
         if row.state == UNAVAILABLE:
@@ -375,7 +382,7 @@ class Manifest:
                 self.figures.add_unavailable(self.run.bucket_prefix + listed.path.decode(), _DAMAGED)
             return ManifestRow(listed.path, UNAVAILABLE, "", listed.size, listed.etag)
         if self.run.policy.rewrites:
-            return write_by_policy(self.run.policy, fetched, listed.path, target, self.figures)
+            return self.rewriting.write(fetched, listed.path, target, self.figures)
         return ManifestRow(listed.path, FETCHED, fetched.oid, fetched.size, fetched.etag)
 
     def _is_damaged(self, listed: ListedRow, fetched: Fetched) -> bool:

@@ -3,47 +3,112 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from steps.core.changes import FETCHED, OMITTED, REWRITTEN, ManifestRow
 from steps.core.git_objects import blob_header
-from steps.core.keys import printable_path
+from steps.core.keys import Reason, printable_path
 from steps.core.operations import Operation
+from steps.errors import FixConfiguration
+from steps.kubernetes.policy import key_id
 from steps.runtime import logs
 from steps.workdir.files import naming
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from steps.clients.s3.store import Fetched
     from steps.kubernetes.policy import Policy
+    from steps.kubernetes.secrets import SecretsPolicy
     from steps.planning.figures import Figures
+    from steps.runtime.settings.content import ContentSettings
+
+TOO_LARGE = "too large"
 
 
-def write_by_policy(
-    policy: Policy, fetched: Fetched, path: bytes, target: bytes, figures: Figures
-) -> ManifestRow:
-    """Write the content of an object to ``target``, and return its row of the manifest.
+@dataclass(frozen=True)
+class Rewriting:
+    """What a run makes of each object; ``key`` is that of the redaction."""
 
-    An object whose content is not in memory is on the disk already: it is too large to be rewritten.
-    """
-    content = fetched.content
-    if content is None:
-        _keep_exactly(path, "too large", figures)
-        return ManifestRow(path, FETCHED, fetched.oid, fetched.size, fetched.etag)
-    result = policy.rewrite(content)
-    if result.content is None:
-        return ManifestRow(path, OMITTED, "", fetched.size, fetched.etag)
-    with naming(target), open(target, "wb") as out:
-        out.write(result.content)
-    if result.reason:
-        _keep_exactly(path, result.reason, figures)
-    if result.content == content:
-        return ManifestRow(path, FETCHED, fetched.oid, fetched.size, fetched.etag)
-    length = len(result.content)
-    with figures.lock:
-        figures.rewritten += 1
-        figures.cut_bytes += len(content) - length
-    blob = hashlib.sha1(blob_header(length) + result.content, usedforsecurity=False)
-    return ManifestRow(path, f"{REWRITTEN}{length}", blob.hexdigest(), fetched.size, fetched.etag)
+    policy: Policy
+    key: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def of(cls, policy: Policy, content: ContentSettings) -> Rewriting:
+        """Return it for the policy of a run. Raises FixConfiguration if this step has another SECRETS_KEY."""
+        key = content.key if policy.secrets_key_id else b""
+        if policy.secrets_key_id != key_id(key):
+            raise FixConfiguration(
+                Operation.CONFIGURATION,
+                "Invalid settings",
+                "SECRETS_KEY: discover had another key; give every step the same key, and start a new run",
+                setting="SECRETS_KEY",
+            )
+        return cls(policy, key)
+
+    @cached_property
+    def secrets(self) -> SecretsPolicy | None:
+        """What becomes of Secrets; None if the run keeps them."""
+        if not self.policy.hides_secrets or self.policy.secrets is None:
+            return None
+        from steps.kubernetes.secrets import SecretsPolicy  # few runs need it, and PyYAML
+
+        return SecretsPolicy(self.policy.secrets, self.key, self.policy.rules)
+
+    def rejects(self, path: bytes) -> Callable[[Iterator[bytes]], bool] | None:
+        """Return the check of an object that is too large for the memory; None if any may be written."""
+        if self.secrets is None:
+            return None
+        secrets, name = self.secrets, path.decode()
+        return lambda chunks: secrets.may_match_chunks(name, chunks)
+
+    def refused(self, path: bytes, reason: str, size: int, etag: str) -> ManifestRow:
+        """Return the row of an object that may contain a Secret, and must not be written."""
+        logs.debug(
+            Operation.DOWNLOAD,
+            "Object not written: it may contain a Secret",
+            path=printable_path(path),
+            reason=reason,
+        )
+        return ManifestRow(path, Reason.SECRET_UNREADABLE, "", size, etag)
+
+    def write(self, fetched: Fetched, path: bytes, target: bytes, figures: Figures) -> ManifestRow:
+        """Write the content of an object to ``target``, and return its row of the manifest.
+
+        An object whose content is not in memory is on the disk already: it is too large to be rewritten.
+        """
+        size, etag = fetched.size, fetched.etag
+        if fetched.content is None:
+            if self.policy.strips:
+                _keep_exactly(path, TOO_LARGE, figures)
+            return ManifestRow(path, FETCHED, fetched.oid, size, etag)
+        content: bytes | None = fetched.content
+        if self.secrets is not None:
+            treated = self.secrets.treated(path.decode(), fetched.content)
+            if treated.reason:
+                return self.refused(path, treated.reason, size, etag)
+            with figures.lock:
+                figures.secrets += treated.secrets
+            content = treated.content
+        if content is not None and self.policy.strips:
+            stripped = self.policy.rewrite(content)
+            if stripped.reason:
+                _keep_exactly(path, stripped.reason, figures)
+            content = stripped.content
+        if content is None:
+            return ManifestRow(path, OMITTED, "", size, etag)
+        with naming(target), open(target, "wb") as out:
+            out.write(content)
+        if content == fetched.content:
+            return ManifestRow(path, FETCHED, fetched.oid, size, etag)
+        length = len(content)
+        with figures.lock:
+            figures.rewritten += 1
+            figures.cut_bytes += size - length
+        blob = hashlib.sha1(blob_header(length) + content, usedforsecurity=False)
+        return ManifestRow(path, f"{REWRITTEN}{length}", blob.hexdigest(), size, etag)
 
 
 def _keep_exactly(path: bytes, reason: str, figures: Figures) -> None:

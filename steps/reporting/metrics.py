@@ -222,6 +222,16 @@ _CLUSTER_GAUGES: tuple[tuple[str, str, Callable[[ClusterState], float | None]], 
     ("files", "Files of the cluster in Git.", lambda cluster: cluster.files),
     ("quarantined_keys", "Quarantined keys of the cluster.", lambda cluster: cluster.quarantined),
     (
+        "secrets_unreadable",
+        "Files of the cluster that may contain a Secret and cannot be read; Git does not have them.",
+        lambda cluster: cluster.secrets_unreadable,
+    ),
+    (
+        "secret_paths",
+        "Files of the cluster in Git whose path names Secrets, if SECRETS is not set.",
+        lambda cluster: cluster.secret_paths,
+    ),
+    (
         "deletions_refused",
         "Deletions that a guard refused in the last run.",
         lambda cluster: cluster.deletions_refused,
@@ -274,6 +284,9 @@ def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetim
         yield _counter(
             "cluster_files_changed", "Files of the cluster changed in Git.", changed, "cluster", "change"
         )
+    hidden = {(_label(name),): float(known.secrets) for name, known in clusters.items() if known.secrets}
+    if hidden:
+        yield _counter("cluster_secrets", "Secrets of the cluster redacted or excluded.", hidden, "cluster")
 
 
 def _label(cluster: str) -> str:

@@ -116,7 +116,7 @@ def exit_codes(
         codes |= {Exit.TRANSIENT if cluster.transient else Exit.CONFIGURATION for cluster in failed}
     elif failed:
         codes.add(Exit.PARTIAL)
-    if any(cluster.changes_deferred or cluster.refused_by_host for cluster in clusters):
+    if any(c.changes_deferred or c.refused_by_host or c.secrets_unreadable for c in clusters):
         codes.add(Exit.PARTIAL)
     refused = {Status.REFUSED, Status.OVER_LIMIT}
     if clusters_skipped or any(cluster.status in refused for cluster in clusters):
@@ -155,6 +155,9 @@ def _causes(cluster: ClusterResult, origin: Origin) -> Iterator[str]:
         yield f"{name}: {refused} (to approve: {how})"
     elif cluster.decision.refused:
         yield f"{name}: {REFUSALS[cluster.decision]}"
+    if cluster.secrets_unreadable:
+        refused = plural(cluster.secrets_unreadable, "file")
+        yield f"{name}: {refused} may contain a Secret and cannot be read, so Git does not have them"
     if cluster.changes_deferred:
         changes = plural(cluster.changes_deferred, "change")
         if first := next(iter(cluster.unavailable_sample), ""):  # nor will it until a person acts

@@ -78,6 +78,7 @@ def run_page(result: RunResult, commit_url: str | None, *, max_ages: MaxAges = (
             *_clusters(result.clusters),
             *_pending(result.clusters),
             *_foreign(result.clusters),
+            *_policy(result.clusters),
             *counts_of_changes(result.changes),
             *_facts(result),
         ),
@@ -181,9 +182,35 @@ def _cluster_to_do(cluster: ClusterResult, origin: Origin) -> Iterator[Parts]:
         )
     for unavailable in cluster.unavailable_sample[:_MAX_KEYS]:
         yield name, ": the store lists an object but does not return it: ", Code(unavailable)
+    if cluster.secrets_unreadable:
+        unreadable = plural(cluster.secrets_unreadable, "file")
+        yield name, f": {unreadable} may contain a Secret and cannot be read, so Git does not have them."
     if cluster.changes_deferred:
         changes = plural(cluster.changes_deferred, "change")
         yield name, f": {changes} deferred to the next run; the log has the cause."
+
+
+def _policy(clusters: Sequence[ClusterResult]) -> Iterator[Block]:
+    """The section of what SECRETS, VOLATILE_FIELDS and the filters do with files in Git."""
+    items: list[Parts] = []
+    if named := sum(cluster.secret_paths for cluster in clusters):
+        files = f"{plural(named, 'file')} with a path that names Secrets, and any Secret in other files"
+        items.append((f"Secrets are stored in clear text: {files}. Set SECRETS to redact, exclude or keep.",))
+    for cluster in clusters:
+        name = Code(cluster.name)
+        if cluster.secrets:
+            items.append((name, f": {plural(cluster.secrets, 'Secret')} redacted or excluded in this run."))
+        if cluster.removed_by_policy:
+            files = plural(cluster.removed_by_policy, "file")
+            items.append(
+                (name, f": {files} removed by SECRETS or VOLATILE_FIELDS; the bucket has the objects.")
+            )
+        if cluster.excluded_in_git:
+            files = f"{plural(cluster.excluded_in_git, 'file')} in Git excluded by EXCLUDE or NAMESPACES"
+            items.append((name, f": {files}, and unchanged. To remove, delete in a clone and push."))
+    if items:
+        yield Heading("Secrets and filters")
+        yield Items(tuple(items))
 
 
 def _approval(approvals: Sequence[str], origin: Origin) -> Iterator[Inline]:

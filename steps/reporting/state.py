@@ -223,6 +223,7 @@ def _processed(
         "added": known.added + cluster.added,
         "modified": known.modified + cluster.modified,
         "deleted": known.deleted + cluster.deleted,
+        "secrets": known.secrets + cluster.secrets,
     }
     is_kept = cluster.status is Status.KEPT
     if not is_late:
@@ -230,6 +231,8 @@ def _processed(
     if not is_late and not result.filtered_by_options:
         update |= {
             "quarantined": sum(cluster.quarantined.values()),
+            "secrets_unreadable": cluster.secrets_unreadable,
+            "secret_paths": cluster.secret_paths,
             "deletions_refused": cluster.deletions_refused,
             "deletions_pending": cluster.deletions_pending,
             "refused_by_host": cluster.refused_by_host,

@@ -68,7 +68,13 @@ class ManifestFooter(Document):
     kept_exactly: int = Field(
         default=0, description="objects that may have volatile fields but cannot be rewritten with proof"
     )
-    omitted: int = Field(default=0, description="objects that the rules omit")
+    omitted: int = Field(default=0, description="objects that the policy omits")
+    secrets: int = Field(
+        default=0, description="Secrets, and objects with secret fields, that were redacted or excluded"
+    )
+    secret_paths: int = Field(default=0, description="accepted objects whose path names Secrets")
+    excluded_in_git: int = Field(default=0, description="files in Git that the filters exclude")
+    excluded_in_git_sample: tuple[str, ...] = ()
     non_md5_etags: int = Field(description="objects whose ETag looks like an MD5 sum but is not one")
     absences_proven: bool = Field(
         description="whether each file that the listing lacks was requested; if not, it must not be deleted"

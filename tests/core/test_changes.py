@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from steps.core.changes import (
     FETCHED,
+    OMITTED,
     UNCHANGED,
     VANISHED,
     Directories,
@@ -266,11 +267,20 @@ def test_plan_ignores_a_file_with_the_same_content() -> None:
     assert Situation(in_git("c/x"), manifest).plan(delete=True) == ([], Tally(files=1))
 
 
-@pytest.mark.parametrize("state", [VANISHED, *Reason])
+@pytest.mark.parametrize("state", [VANISHED, *sorted({*Reason} - {Reason.SECRET_UNREADABLE})])
 def test_plan_keeps_the_file_of_a_quarantined_or_vanished_key(state: str) -> None:
     situation = Situation(in_git("c/x", mode="120000"), listed(c__x=state))
     assert situation.plan(delete=True) == ([], Tally(files=1))
     assert situation.stats().deletions == 0
+
+
+@pytest.mark.parametrize("state", [OMITTED, Reason.SECRET_UNREADABLE])
+def test_plan_deletes_the_file_of_an_object_that_the_policy_omits(state: str) -> None:
+    situation = Situation(in_git("c/x"), listed(c__x=state))
+    rows, tally = situation.plan(delete=False)
+    assert rows == [PlanRow(b"c/x", Change.DELETED, OLD, 0)]
+    assert (tally.deleted, tally.omitted, tally.files) == (1, 1, 0)
+    assert (situation.stats().deletions, situation.stats().accepted) == (0, 1)
 
 
 @pytest.mark.parametrize(

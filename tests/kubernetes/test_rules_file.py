@@ -46,6 +46,8 @@ def test_file_without_rules_has_none(text: bytes) -> None:
         (b"- text", "rule 1 (line 1): a rule is a mapping with the key kinds"),
         (b"- drop: [status]", "rule 1 (line 1): kinds is missing"),
         (b"- {kinds: [], omit: true}", "kinds is missing"),
+        (b"- {kinds: [A], secret: [metadata.name]}", "this field cannot be dropped"),
+        (b"- {kinds: [A], secret: [a], labels: {b: c}}", "secret cannot depend on labels"),
         (b"- {kinds: Pod, omit: true}", "kinds must be a list of texts"),
         (b"- {kinds: [1], omit: true}", "kinds must be a list of texts"),
         (b"# c\n- {kinds: [A], omit: true}\n\n- kinds: [B]\n  omit: 1\n", "rule 2 (line 4): omit must be"),
@@ -53,7 +55,7 @@ def test_file_without_rules_has_none(text: bytes) -> None:
         (b"- {kinds: [A], drop: [a..b]}", "a..b: a key is empty"),
         (b"- {kinds: [A], drop: ['']}", "drop must be a list of texts"),
         (b"- {kinds: [A], labels: [a]}", "labels must be a mapping"),
-        (b"- {kinds: [A], secret: [a]}", "unknown key 'secret'"),
+        (b"- {kinds: [A], hidden: [a]}", "unknown key 'hidden'"),
         (b"- {kinds: [A]}", "the rule changes nothing"),
         (b"\xff", "it is not UTF-8"),
     ],
@@ -65,3 +67,11 @@ def test_wrong_file_is_rejected_with_rule_and_line(text: bytes, error: str) -> N
 
 def test_written_rules_are_read_as_they_were() -> None:
     assert parse_rules(written_rules(BUILT_IN).encode()) == BUILT_IN
+
+
+def test_secret_fields_are_parsed_and_written() -> None:
+    (rule,) = parse_rules(
+        b"- {kinds: [Database.example.com], secret: [spec.password, 'spec.users[*].password']}"
+    )
+    assert rule.secret == (("spec", "password"), ("spec", "users", EVERY_ITEM, "password"))
+    assert parse_rules(written_rules([rule]).encode()) == (rule,)

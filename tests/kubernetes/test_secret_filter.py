@@ -67,3 +67,19 @@ def test_kinds_of_the_rules_pass(kind: str, content: bytes, matches: bool) -> No
 def test_compressed_files_are_recognized() -> None:
     assert is_compressed(b"\x1f\x8b\x08")
     assert not is_compressed(b"kind: Secret\n")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("name", SHAPES)
+def test_filter_passes_every_shape_in_chunks(name: str, size: int) -> None:
+    content = SHAPES[name].content[:5000]
+    chunks = (content[start : start + size] for start in range(0, len(content), size))
+    if size == 1 and content[:2] in {b"\xff\xfe", b"\x1f\x8b", b"k\0", b"a\0"}:
+        return  # the first chunk of an object is not that small
+    assert SecretFilter().may_match_chunks(SHAPES[name].path, chunks)
+
+
+def test_chunks_of_other_objects_do_not_match() -> None:
+    chunks = [b"kind: ConfigMap\ndata:\n", b"  a: b\n" * 1000]
+    assert not SecretFilter().may_match_chunks(PATH, chunks)
+    assert SecretFilter(("ConfigMap",)).may_match_chunks(PATH, chunks)

@@ -997,6 +997,18 @@ MUTANTS = (
         "tests/kubernetes/test_rewrite.py::test_items_of_lists_and_the_list_itself_lose_their_volatile_fields",
     ),
     Mutant(
+        "a file that may contain a Secret stays in Git although it cannot be read",
+        "steps/core/changes.py::ManifestRow.omitted",
+        Without("Reason.SECRET_UNREADABLE"),
+        "tests/core/test_changes.py::test_plan_deletes_the_file_of_an_object_that_the_policy_omits",
+    ),
+    Mutant(
+        "a cache of another SECRETS policy is used",
+        "steps/kubernetes/policy.py::Policy.digest",
+        Replace("[_VERSION, self.volatile_fields, self.rules, secrets]", "[_VERSION, self.rules]"),
+        "tests/runtime/settings/test_content.py::test_digest_depends_on_everything_that_decides_about_the_content",
+    ),
+    Mutant(
         "a file that cannot be read for certain keeps its Secret",
         "steps/kubernetes/secrets.py::SecretsPolicy.treated",
         Replace("result.reason or search.doubt", "search.doubt"),

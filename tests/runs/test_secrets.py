@@ -60,6 +60,7 @@ SECRETS = {
     "GIT_TOKEN": 'glpat-cAnArY_7f3b/+x%40&"q\\z9',
     "PUSHGATEWAY_PASSWORD": "pUsHgW-cAnArY+3q/Lw:8z",
     "WEBHOOK_SECRET": "hmac-cAnArY-k5Jr2<Pq>9v",
+    "SECRETS_KEY": "kEy-cAnArY-4Tz9/Wq+1Lm:7Xc&2Vb=5Ns",
     "STATE_ACCESS_KEY": "AKIASTATECANARY0QX9B",
     "STATE_SECRET_KEY": "sTaTe/cAnArY+mW4xKp7Jt2Yc",
     "HTTPS_PROXY": "pRoXy/cAnArY@8Kd:2+lm%Vq",  # its password

@@ -37,7 +37,7 @@ def test_cron_job_keeps_its_work_dir_on_the_claim(job: dict[str, Any]) -> None:
 def test_cron_job_gets_the_secrets_of_every_step_but_no_api_token(job: dict[str, Any]) -> None:
     (container,) = pod(job)["containers"]
     names = {source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source}
-    assert names == {env.PROXY_SECRET, env.REPORT_SECRET}
+    assert names == {env.PROXY_SECRET, env.KEY_SECRET, env.REPORT_SECRET}
     assert pod(job)["automountServiceAccountToken"] is False
 
 

@@ -250,6 +250,7 @@ def test_every_config_map_and_secret_is_documented() -> None:
     assert names == {
         *(env.CONFIG_MAP, env.FILES),
         *(env.GIT_SECRET, env.MINIO_SECRET, env.PROXY_SECRET, env.REPORT_SECRET, env.STATE_SECRET),
+        env.KEY_SECRET,
     }
     section = INSTALL.split("## ConfigMaps and Secrets", 1)[1].split("\n## ", 1)[0]
     assert not [name for name in names if f"`{name}`" not in section]
@@ -422,8 +423,8 @@ def test_distributed_overlay_pushes_to_a_branch_per_cluster() -> None:
 
 
 SECRETS = {
-    "discover": {env.MINIO_SECRET, env.GIT_SECRET, env.PROXY_SECRET},
-    "download": {env.MINIO_SECRET, env.PROXY_SECRET},
+    "discover": {env.MINIO_SECRET, env.GIT_SECRET, env.PROXY_SECRET, env.KEY_SECRET},
+    "download": {env.MINIO_SECRET, env.PROXY_SECRET, env.KEY_SECRET},
     "detect": set(),
     "publish": {env.GIT_SECRET, env.PROXY_SECRET},
     "report": {env.REPORT_SECRET, env.PROXY_SECRET},

@@ -79,6 +79,10 @@ class TooLarge(Exception):
     """The object has grown over the limit since it was listed."""
 
 
+class Rejected(Exception):
+    """The check of an object's content does not allow that it is written."""
+
+
 class _Changed(Exception):
     """The object has another ETag than the requested one."""
 
@@ -195,22 +199,36 @@ class ObjectStore:
         return {"bucket": self.bucket, "key": printable(key)}
 
     def fetch(
-        self, listed: Listed, target: bytes, *, max_bytes: int, in_memory: int | None = None
+        self,
+        listed: Listed,
+        target: bytes,
+        *,
+        max_bytes: int,
+        in_memory: int | None = None,
+        rejects: Callable[[Iterator[bytes]], bool] | None = None,
     ) -> Fetched:
         """Write the object's bytes to ``target``, checked against ETag, length and MD5.
 
-        Objects of up to ``in_memory`` bytes are returned instead, and not written.
+        Objects of up to ``in_memory`` bytes are returned instead, and not written. Before a larger one is
+        written, it is requested once more for ``rejects``, and Rejected is raised if that is true.
 
         If the object has changed since it was listed, its new content is fetched. The object is requested
         REQUESTS.attempts times at most. Raises Gone, TooLarge or Denied if there is nothing to write.
         """
         try:
-            return self._fetch(listed, target, max_bytes, in_memory)
+            return self._fetch(listed, target, max_bytes, in_memory, rejects)
         except SyncError as problem:
             problem.data |= self._named(listed.key)
             raise
 
-    def _fetch(self, listed: Listed, target: bytes, max_bytes: int, in_memory: int | None) -> Fetched:
+    def _fetch(
+        self,
+        listed: Listed,
+        target: bytes,
+        max_bytes: int,
+        in_memory: int | None,
+        rejects: Callable[[Iterator[bytes]], bool] | None,
+    ) -> Fetched:
         unproven = ""  # the blob id of the last content whose MD5 is not the ETag
         failure = ""
         headers: dict[str, str] = {}
@@ -220,6 +238,8 @@ class ObjectStore:
             of_this_host = partial(self._chunks_of_this_host, headers=headers)
             chunks = self._chunks if names_md5 and not unproven else of_this_host
             try:
+                if rejects and in_memory is not None and listed.size > in_memory and rejects(chunks(listed)):
+                    raise Rejected
                 content = self._get(listed, target, chunks, in_memory)
             except TryAgain:
                 if pause is None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from steps.runtime.settings.catalogue import catalogue
+from steps.runtime.settings.content import key_in
 from steps.runtime.settings.fields import content, token_in
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class SecretValues:
     values: tuple[SecretStr, ...]
     urls: tuple[SecretStr, ...]
     token_file: Path | None
+    key_file: Path | None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> SecretValues:
@@ -36,21 +38,25 @@ class SecretValues:
             for setting in catalogue()
             if setting.is_secret and setting.name in given
         }
-        file = given.get("GIT_TOKEN_FILE")
+        token_file, key_file = given.get("GIT_TOKEN_FILE"), given.get("SECRETS_KEY_FILE")
         return cls(
             tuple(values.values()),
             tuple(values[name] for name in _SECRET_URLS if name in values),
-            Path(file) if file else None,
+            Path(token_file) if token_file else None,
+            Path(key_file) if key_file else None,
         )
 
     def texts(self) -> list[str]:
-        """Return every secret at this moment: the token file is read at every call, as git does."""
+        """Return every secret at this moment: the files are read at every call, as git does."""
         found = [value.get_secret_value() for value in self.values]
         for url in self.urls:
             found += _secret_parts(url.get_secret_value())
         if self.token_file is not None:
             with contextlib.suppress(OSError, ValueError):  # not mounted in this step, or not text
                 found.append(token_in(content(self.token_file)).decode())
+        if self.key_file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                found.append(key_in(content(self.key_file)).decode())
         return [text for text in found if text]
 
 

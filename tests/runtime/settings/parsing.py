@@ -15,6 +15,7 @@ from steps.core.deletion_guard import ForeignFiles, Vanished
 from steps.core.namespaces import NamespaceVanished
 from steps.errors import FixConfiguration
 from steps.kubernetes.policy import VolatileFields
+from steps.kubernetes.secret_filter import SecretsMode
 from steps.runtime.logs import LogFormat, LogLevel
 from steps.runtime.settings.delivery import On
 from steps.runtime.settings.fields import Group
@@ -60,6 +61,9 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
     "ARGO_NAMESPACE": ("backup-system", "backup-system"),
     "VOLATILE_FIELDS": ("Strip", VolatileFields.STRIP),
     "RULES_FILE": ("/etc/git-sync/rules.yaml", Path("/etc/git-sync/rules.yaml")),
+    "SECRETS": ("Redact", SecretsMode.REDACT),
+    "SECRETS_KEY": ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
+    "SECRETS_KEY_FILE": ("/run/secrets/key", Path("/run/secrets/key")),
     "MAX_DELETE_COUNT": ("0", 0),
     "MAX_DELETE_PERCENT": ("12.5", 12.5),
     "CLUSTER_VANISHED": ("KEEP", Vanished.KEEP),
@@ -113,7 +117,7 @@ EVERY_VARIABLE: dict[str, tuple[str, object]] = {
 
 SECRETS = (
     *("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "GIT_TOKEN", "HTTPS_PROXY", "WEBHOOK_URL", "WEBHOOK_SECRET"),
-    *("PUSHGATEWAY_PASSWORD", "STATE_ACCESS_KEY", "STATE_SECRET_KEY"),
+    *("PUSHGATEWAY_PASSWORD", "STATE_ACCESS_KEY", "STATE_SECRET_KEY", "SECRETS_KEY"),
 )
 
 
@@ -135,6 +139,8 @@ DEFAULTS: dict[str, object] = {
     "DRY_RUN": False,
     "VOLATILE_FIELDS": VolatileFields.KEEP,
     "RULES_FILE": None,
+    "SECRETS": None,
+    "SECRETS_KEY_FILE": None,
     "MAX_DELETE_COUNT": 5,
     "MAX_DELETE_PERCENT": 20,
     "CLUSTER_VANISHED": Vanished.REFUSE,
@@ -182,6 +188,7 @@ BAD = {
     "MAX_RUN_OBJECTS": "-1",
     "MAX_RUN_NEW_BYTES": "-1",
     "VOLATILE_FIELDS": "drop",
+    "SECRETS": "encrypt",
     "MAX_DELETE_COUNT": "-1",
     "MAX_DELETE_PERCENT": "101",
     "CLUSTER_VANISHED": "shrug",
