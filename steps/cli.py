@@ -131,12 +131,17 @@ def _click(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return misuse.exit_code
 
 
-def _commands(context: click.Context, **overrides: object) -> Commands:
-    from steps.commands import Commands
-
+def _collect_garbage() -> None:
+    """Enable garbage collection, which ``main`` disables: call it when all modules are imported."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+
+
+def _commands(context: click.Context, **overrides: object) -> Commands:
+    from steps.commands import Commands
+
+    _collect_garbage()
     given = {name: value for name, value in overrides.items() if value not in (None, (), False)}
     return Commands(context.obj, **given)
 
@@ -382,6 +387,7 @@ def inspect(revisions: str, repo: Path, path: str, how: str, fail_on: tuple[str,
     """Summarize what changed between two commits of the repository."""
     from steps.history import inspect as inspection
 
+    _collect_garbage()
     kinds = inspection.parse_kinds(fail_on)
     summary = inspection.inspect(repo, revisions, path)
     click.echo(inspection.printed(summary, inspection.Format(how), revisions))
@@ -404,6 +410,7 @@ def diff(context: click.Context, /, **given: Any) -> Exit:
     """Compare the objects of a cluster at two times, or those of two clusters."""
     from steps.history import diff_output
 
+    _collect_garbage()
     return diff_output.diff(context.obj, **given)
 
 
@@ -420,6 +427,7 @@ def history(context: click.Context, /, **given: Any) -> Exit:
     """List what happened to objects, or what each commit changed."""
     from steps.history import history_output
 
+    _collect_garbage()
     return history_output.history(context.obj, **given)
 
 
@@ -441,6 +449,7 @@ def restore(context: click.Context, /, **given: Any) -> Exit:
     """Write a cluster's objects at a point in time as files for kubectl apply."""
     from steps.history import restore_command
 
+    _collect_garbage()
     if not (given["output"] or given["dry_run"]):
         raise click.UsageError("restore needs --output or --dry-run.")
     lines, code = restore_command.restore(context.obj, **given)
@@ -466,4 +475,5 @@ def access(context: click.Context, /, **given: Any) -> Exit:
     """List who may do what by RBAC."""
     from steps.history import access as reading
 
+    _collect_garbage()
     return reading.access(context.obj, **given)

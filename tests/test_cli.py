@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.cli import invoke
+from tests.support.backups import Backups
 from tests.support.faults import Hang, Reset, when
 from tests.support.first_sync import first_sync
 from tests.support.repositories import branches, contents
@@ -59,6 +61,30 @@ def test_help_needs_no_settings(arguments: list[str], capsys: pytest.CaptureFixt
 def test_wrong_command_line_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(arguments, {}) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "HEAD..HEAD"],
+        ["diff", "--cluster", "east", "--from", "2025-07-13"],
+        ["history"],
+        ["restore", "--cluster", "east", "--dry-run"],
+        ["access", "--cluster", "east"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_command_that_reads_the_history_collects_garbage(arguments: list[str], tmp_path: Path) -> None:
+    """Without it, a restore of 10,000 objects took 530 MB."""
+    backups = Backups.at(tmp_path / "backups.git")
+    backups.sync("2025-07-12", {"east/a.yaml": b"{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"})
+    gc.disable()
+    try:
+        assert invoke([*arguments, "--repo", str(backups.directory)], {}) in {0, 10}
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("command", ["run", "discover", "download"])
