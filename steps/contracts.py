@@ -202,6 +202,10 @@ class ClusterResult(Document):
     accepted: int = Field(default=0, description="objects of the bucket that are in Git after the run")
     fetched: int = Field(default=0, description="objects downloaded")
     fetched_bytes: int = Field(default=0, description="bytes downloaded")
+    rewritten: int = Field(default=0, description="downloaded objects of which volatile fields were cut")
+    cut_bytes: int = Field(default=0, description="bytes that were cut")
+    kept_exactly: int = Field(default=0, description="downloaded objects that cannot be rewritten with proof")
+    omitted: int = Field(default=0, description="objects that the rules omit")
     decision: Decision = Field(default=Decision.DELETE, description="the deletion guard's decision")
     deletions_refused: int = 0
     deletions_refused_sample: tuple[str, ...] = Field(

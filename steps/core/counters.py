@@ -30,6 +30,9 @@ class Counters(BaseModel):
         max_length=len(DURATION_BUCKETS),
     )
     bytes_downloaded: int = Field(default=0, ge=0)
+    objects_rewritten: int = Field(default=0, ge=0)
+    objects_kept_exactly: int = Field(default=0, ge=0)
+    bytes_cut: int = Field(default=0, ge=0)
     push_attempts: int = Field(default=0, ge=0)
     push_failures: int = Field(default=0, ge=0)
     pushgateway_errors: int = Field(default=0, ge=0)
@@ -44,6 +47,9 @@ class Counters(BaseModel):
         failed: bool,
         files_processed: int,
         bytes_downloaded: int = 0,
+        objects_rewritten: int = 0,
+        objects_kept_exactly: int = 0,
+        bytes_cut: int = 0,
         push_attempts: int = 0,
         push_failed: bool = False,
     ) -> Counters:
@@ -62,6 +68,9 @@ class Counters(BaseModel):
                     for count, bound in zip(self.duration_buckets, DURATION_BUCKETS, strict=True)
                 ),
                 "bytes_downloaded": self.bytes_downloaded + bytes_downloaded,
+                "objects_rewritten": self.objects_rewritten + objects_rewritten,
+                "objects_kept_exactly": self.objects_kept_exactly + objects_kept_exactly,
+                "bytes_cut": self.bytes_cut + bytes_cut,
                 "push_attempts": self.push_attempts + push_attempts,
                 "push_failures": self.push_failures + push_failed,
                 "counted_runs": (*self.counted_runs, run_id)[-_REMEMBERED_RUNS:],

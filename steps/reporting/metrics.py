@@ -147,6 +147,10 @@ def _totals(counters: Counters) -> Iterator[Metric]:
     yield _counter("errors", "Runs that did not exit 0.", counters.errors)
     yield _counter("files_processed", "Objects that runs synced to Git.", counters.files_processed)
     yield _counter("bytes_downloaded", "Bytes downloaded from the bucket.", counters.bytes_downloaded)
+    rewritten, kept = counters.objects_rewritten, counters.objects_kept_exactly
+    yield _counter("objects_rewritten", "Downloaded objects of which volatile fields were cut.", rewritten)
+    yield _counter("objects_kept_exactly", "Downloaded objects that cannot be rewritten with proof.", kept)
+    yield _counter("bytes_cut", "Bytes of volatile fields that were cut.", counters.bytes_cut)
     yield _counter("push_attempts", "Attempts to push to the Git remote.", counters.push_attempts)
     yield _counter("push_failures", "Runs that could not push their commit.", counters.push_failures)
     undelivered = {

@@ -158,6 +158,9 @@ def _counters(old: State | None, result: RunResult) -> Counters:
         failed=result.exit_code != Exit.OK,
         files_processed=sum(cluster.accepted for cluster in result.processed),
         bytes_downloaded=sum(cluster.fetched_bytes for cluster in result.clusters),
+        objects_rewritten=sum(cluster.rewritten for cluster in result.clusters),
+        objects_kept_exactly=sum(cluster.kept_exactly for cluster in result.clusters),
+        bytes_cut=sum(cluster.cut_bytes for cluster in result.clusters),
         push_attempts=result.push_attempts,
         push_failed=result.operation == Operation.GIT_PUSH,
     )

@@ -63,6 +63,11 @@ def test_volatile_fields_and_omitted_objects_are_not_written(strip: Sync, reposi
     (downloaded,) = result.of("download", "info")
     figures = {name: downloaded["data"][name] for name in ("rewritten", "kept_exactly", "omitted")}
     assert figures == {"rewritten": 10, "kept_exactly": 1, "omitted": 2}
+    (cluster,) = strip.state["last_run"]["clusters"]
+    assert {name: cluster[name] for name in figures} == figures
+    assert (cluster["accepted"], cluster["files"]) == (11, 11)
+    assert strip.state["counters"]["objects_rewritten"] == 10
+    assert strip.state["counters"]["bytes_cut"] == 500
     assert (
         downloaded["message"]
         == "east: 13 objects in the bucket, 13 fetched, 10 rewritten with 500 bytes less"
