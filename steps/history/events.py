@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from steps.core.git_objects import Change
 from steps.core.keys import printable, printable_path
@@ -14,7 +15,7 @@ from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.errors import FixCommandLine
 from steps.history.snapshot import IRREGULAR, File, find_commit, time_of
-from steps.history.versions import objects_of
+from steps.history.versions import Version, objects_of, read_again
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level, Located
 from steps.kubernetes.details import details
@@ -24,7 +25,7 @@ from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE, Unreadable
 from steps.kubernetes.selection import namespace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from steps.clients.git.objects import LoggedCommit, Objects
@@ -36,11 +37,19 @@ if TYPE_CHECKING:
     from steps.kubernetes.objects import KubernetesObject
     from steps.kubernetes.selection import ObjectFilter
 
-# Parsed files take about ten times as much memory as their text.
-_CACHED_BYTES = 4 * 2**20
+    _Objects: TypeAlias = tuple[KubernetesObject | None, KubernetesObject | None]
+
+# Parsed files take about ten times as much memory as their text, their facts about as much.
+_CACHED_BYTES = 2**20
+_PARSED_BYTES = 2 * 2**20
+# Changed files of commits whose blobs are read together: each read starts two processes of git.
+_FILES_READ_TOGETHER = 200
 # More files are not compared: their objects and facts would be in memory at once.
 _MAX_FILES_OF_CLUSTER = 20_000
 _BATCH_BYTES = 8 * 2**20
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9.:_-]+")
 
 
 class Pattern(NamedTuple):
@@ -62,6 +71,11 @@ class Pattern(NamedTuple):
                 f"{printable(text)!r}: write CLUSTER/NAMESPACE/KIND/NAME, as in 'prod-*/shop/Role/ci'",
             )
         return cls(*parts)
+
+    @property
+    def literal(self) -> bytes:
+        """What every file that contains a matching object contains, unless it has an escape."""
+        return self.name.encode() if _PLAIN_NAME.fullmatch(self.name) else b""
 
     def has(self, cluster: str, namespace: str, facts: Facts) -> bool:
         """Whether it matches an object."""
@@ -111,9 +125,10 @@ class ClusterEvents:
 
 
 class Parsed(NamedTuple):
-    """The objects of a file with their facts, or why they are not known."""
+    """The objects of a file, or why they are not known; ``data`` is empty if only the facts are in memory."""
 
-    objects: tuple[tuple[KubernetesObject, Facts], ...]
+    facts: tuple[Facts, ...]
+    data: tuple[KubernetesObject, ...]
     reason: str
     size: int
 
@@ -141,18 +156,35 @@ def events(session: Session, query: Query) -> Iterator[ClusterEvents]:
     cluster = query.pattern.cluster if query.pattern else "*"
     if source.is_remote:
         wanted = objects.line_changes(newest.oid, count, source.path)
-        source.fetch_blobs(
-            {oid for _, found in wanted for one in found for oid in (one.before, one.after) if oid}
-        )
-    reader = _Reader(objects)
-    cut = len(source.path.encode())
-    for commit, found in objects.line_changes(newest.oid, count, source.path):
+        source.fetch_blobs({oid for _, found in wanted for one in found for oid in _oids(one)})
+    reader = _Reader(objects, query.pattern.literal if query.pattern else b"")
+    for group in _groups(
+        objects.line_changes(newest.oid, count, source.path), len(source.path.encode()), cluster
+    ):
+        readers = [_ClusterReader(reader, query, *one) for one in group]
+        parsed = reader.read(oid for one in readers for oid in one.wanted())
+        for one in readers:
+            happened = one.read(parsed)
+            if happened.events or happened.not_read or happened.first:
+                yield happened
+
+
+def _groups(
+    commits: Iterable[tuple[LoggedCommit, list[BlobChange]]], cut: int, cluster: str
+) -> Iterator[list[tuple[LoggedCommit, str, list[BlobChange]]]]:
+    """Yield groups of changed clusters in the order of the commits, with about _FILES_READ_TOGETHER files."""
+    group = []
+    files = 0
+    for commit, found in commits:
         rows = [one._replace(path=one.path[cut:]) for one in found]
         for name, ours in groupby(rows, key=lambda one: one.path.partition(b"/")[0].decode(errors="replace")):
             if fnmatchcase(name, cluster):
-                happened = _ClusterReader(reader, query, commit, name).read(list(ours))
-                if happened.events or happened.not_read or happened.first:
-                    yield happened
+                group.append((commit, name, list(ours)))
+                files += len(group[-1][2])
+        if files >= _FILES_READ_TOGETHER:
+            yield group
+            group, files = [], 0
+    yield group
 
 
 def _oids(row: BlobChange) -> list[str]:
@@ -174,8 +206,9 @@ def _count(session: Session, newest: LoggedCommit, query: Query) -> int:
 class _Reader:
     """Parses blobs; those of the last few MiB stay in memory, because a file often changes repeatedly."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, literal: bytes) -> None:
         self._objects = objects
+        self._literal = literal
         self._cache: OrderedDict[str, Parsed] = OrderedDict()
         self._bytes = 0
 
@@ -197,13 +230,24 @@ class _Reader:
             size = sizes.get(oid)
             if size is None or size > MAX_BYTES:
                 reason = TOO_LARGE if size else "the repository lacks its content"
-                found[oid] = Parsed((), reason, 0)
+                found[oid] = Parsed((), (), reason, 0)
             else:
                 small.append(oid)
+        with_data = sum(sizes[oid] for oid in small) <= _PARSED_BYTES
         for batch in _batches(small, sizes):
             for oid, content in self._objects.contents(batch):
-                found[oid] = self._keep(oid, _parsed(content))
+                found[oid] = self._keep(oid, self._parsed(content, with_data=with_data))
         return found
+
+    def _parsed(self, content: bytes, *, with_data: bool) -> Parsed:
+        # Escapes of YAML and JSON, which can hide a name, contain a backslash.
+        if self._literal not in content and b"\\" not in content:
+            return Parsed((), (), "", len(content))
+        return _parsed(content, with_data=with_data)
+
+    def again(self, pairs: Iterable[tuple[Version | None, Version | None]]) -> Iterator[_Objects]:
+        """Yield the objects of pairs of which only the facts are in memory."""
+        return read_again(self._objects, pairs)
 
     def _keep(self, oid: str, parsed: Parsed) -> Parsed:
         self._cache[oid] = parsed
@@ -227,51 +271,63 @@ def _batches(oids: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:
         yield batch
 
 
-def _parsed(content: bytes) -> Parsed:
+def _parsed(content: bytes, *, with_data: bool) -> Parsed:
     try:
         found = objects_of(File(b"", "", content))
-        return Parsed(tuple((one, facts_of(one)) for one in found), "", len(content))
+        facts = tuple(map(facts_of, found))
+        return Parsed(facts, tuple(found) if with_data else (), "", len(content))
     except Unreadable as problem:
-        return Parsed((), str(problem), len(content))
+        return Parsed((), (), str(problem), len(content))
 
 
 class _ClusterReader:
     """What one commit did to one cluster."""
 
-    def __init__(self, reader: _Reader, query: Query, commit: LoggedCommit, cluster: str) -> None:
+    def __init__(
+        self, reader: _Reader, query: Query, commit: LoggedCommit, cluster: str, rows: list[BlobChange]
+    ) -> None:
         self._reader = reader
         self._query = query
         self._commit = commit
         self._cluster = cluster
+        self._rows = rows
+        self._is_first = not commit.parent and query.pattern is None
+        self._has_too_many = len(rows) > _MAX_FILES_OF_CLUSTER
 
-    def read(self, rows: list[BlobChange]) -> ClusterEvents:
+    def wanted(self) -> Iterator[str]:
+        """Yield the blobs to read."""
+        if not (self._is_first or self._has_too_many):
+            yield from (oid for row in self._rows for oid in _oids(row))
+
+    def read(self, parsed: Mapping[str, Parsed]) -> ClusterEvents:
         """Return the events."""
-        is_first = not self._commit.parent and self._query.pattern is None
-        if is_first or len(rows) > _MAX_FILES_OF_CLUSTER:
-            too_many = f"more than {_MAX_FILES_OF_CLUSTER:,} files changed"
-            return self._result([], [] if is_first else [("", too_many)], len(rows) if is_first else 0)
-        parsed = self._reader.read(oid for row in rows for oid in _oids(row))
+        if self._is_first:
+            return self._result([], [], len(self._rows))
+        if self._has_too_many:
+            return self._result([], [("", f"more than {_MAX_FILES_OF_CLUSTER:,} files changed")], 0)
         not_read: list[tuple[str, str]] = []
         sides: tuple[list[Located], list[Located]] = ([], [])
-        known: dict[int, KubernetesObject] = {}
-        for row in rows:
+        known: dict[int, tuple[Version, KubernetesObject | None]] = {}
+        for row in self._rows:
             if (reason := _reason(row, parsed)) is not None:
                 not_read.append((printable_path(row.path.partition(b"/")[2]), reason))
                 continue
             path = row.path.decode(errors="replace")
             for oid, side in zip((row.before, row.after), sides, strict=True):
-                for one, facts in parsed[oid].objects if oid else ():
-                    located = Located(path, facts)
-                    known[id(facts)] = one
-                    side.append(located)
+                file = parsed[oid] if oid else Parsed((), (), "", 0)
+                for position, facts in enumerate(file.facts):
+                    version = Version(row.path, oid, position, facts)
+                    known[id(facts)] = version, file.data[position] if file.data else None
+                    side.append(Located(path, facts))
         return self._result(self._events(sides, known), not_read, 0)
 
     def _events(
-        self, sides: tuple[list[Located], list[Located]], known: dict[int, KubernetesObject]
+        self,
+        sides: tuple[list[Located], list[Located]],
+        known: Mapping[int, tuple[Version, KubernetesObject | None]],
     ) -> list[Event]:
         query = self._query
-        roles = changes.roles_of(one.facts for one in sides[1])
-        found = []
+        chosen = []
         for change in changes.compare(*sides):
             if change.level <= Level.VOLATILE and not query.with_volatile:
                 continue
@@ -279,17 +335,35 @@ class _ClusterReader:
             namespace = namespace_of(facts.identity, change.path.encode())
             if query.pattern and not query.pattern.has(self._cluster, namespace, facts):
                 continue
-            if not query.chosen.has(facts.identity, namespace):
-                continue
-            before, after = (None if one is None else known[id(one)] for one in (change.before, change.after))
-            found.append(self._event(change, namespace, (before, after), roles))
+            if query.chosen.has(facts.identity, namespace):
+                chosen.append((change, namespace))
+        pairs = [
+            tuple(None if one is None else known[id(one)] for one in (change.before, change.after))
+            for change, _ in chosen
+        ]
+        roles = changes.roles_of(one.facts for one in sides[1])
+        found = [
+            self._event(change, namespace, versions, roles)
+            for (change, namespace), versions in zip(chosen, self._objects_of(pairs), strict=True)
+        ]
         return sorted(found, key=lambda one: (one.namespace, one.kind, one.name, one.path))
+
+    def _objects_of(
+        self, pairs: list[tuple[tuple[Version, KubernetesObject | None] | None, ...]]
+    ) -> Iterator[_Objects]:
+        """Yield the objects of pairs of versions, from memory if all of them are there."""
+        if all(one is None or one[1] is not None for pair in pairs for one in pair):
+            yield from ((before and before[1], after and after[1]) for before, after in pairs)
+        else:
+            yield from self._reader.again(
+                (before and before[0], after and after[0]) for before, after in pairs
+            )
 
     def _event(
         self,
         change: ObjectChange,
         namespace: str,
-        versions: tuple[KubernetesObject | None, KubernetesObject | None],
+        versions: _Objects,
         roles: changes.Roles,
     ) -> Event:
         identity = change.facts.identity
@@ -321,7 +395,7 @@ class _ClusterReader:
         )
 
 
-def _reason(row: BlobChange, parsed: dict[str, Parsed]) -> str | None:
+def _reason(row: BlobChange, parsed: Mapping[str, Parsed]) -> str | None:
     """Return why the objects of a file are not known; None if they are."""
     has_before = bool(row.before) or row.change == Change.ADDED
     if not has_before or not (row.after or row.change == Change.DELETED):

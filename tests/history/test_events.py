@@ -147,6 +147,23 @@ def test_cache_of_parsed_files_is_bounded(backups: Backups, monkeypatch: pytest.
     assert read(backups) == expected
 
 
+@pytest.mark.parametrize("limit", ["_PARSED_BYTES", "_FILES_READ_TOGETHER", "_BATCH_BYTES"])
+def test_limits_of_memory_do_not_change_the_events(
+    limit: str, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read(backups, "*", with_diffs=True)
+    monkeypatch.setattr(reading, limit, 1)
+    assert read(backups, "*", with_diffs=True) == expected
+    assert expected[0].events[0].diff
+
+
+def test_name_of_a_pattern_is_found_in_escapes(backups: Backups) -> None:
+    content = web(1).replace(b"name: web,", b'name: "w\\x65b",')
+    assert b"web" not in content.replace(b"nginx", b"")
+    backups.sync("2025-07-14", {"east/escaped.yaml": content, "east/web.yaml": None})
+    assert read(backups, "east/shop/Deployment/web")[0].commit == backups.commits[-1]
+
+
 def test_too_many_files_of_a_commit_are_not_read(backups: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_MAX_FILES_OF_CLUSTER", 1)
     (found, *_) = read(backups, "east")
