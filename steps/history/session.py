@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,6 +102,9 @@ class View:
 @contextlib.contextmanager
 def session(environ: Mapping[str, str], place: Place) -> Iterator[Session]:
     """Open the clone ``--repo``, else the configured repository. Log lines go to standard error."""
+    if not gc.isenabled():  # steps/cli.py disables it until a command begins
+        gc.freeze()
+        gc.enable()
     overrides = {"git_path": place.path, "git_branch": place.branch}
     given = {name: value for name, value in overrides.items() if value}
     needs = () if place.repo else (Needs.GIT,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,3 +59,9 @@ def test_download_only_mode_has_no_history() -> None:
         session({"GIT_REPOSITORY": ""}, Place()),
     ):
         pass
+
+
+def test_session_collects_garbage(backups: Backups) -> None:
+    gc.disable()
+    with session({}, Place(repo=backups.directory)):
+        assert gc.isenabled()
