@@ -9,6 +9,9 @@ import pytest
 from steps.history.restoration import Request, Restoration
 from steps.history.snapshot import File
 from steps.kubernetes.objects import read_objects
+from steps.kubernetes.restoration.rules import REDACTED
+from steps.kubernetes.secret_filter import SecretsMode
+from steps.kubernetes.secrets import SecretsPolicy
 from steps.kubernetes.selection import ObjectFilter
 
 if TYPE_CHECKING:
@@ -160,6 +163,17 @@ def test_an_object_without_namespace_gets_that_of_its_directory(tmp_path: Path) 
 def test_what_is_not_an_object_is_skipped(content: bytes, why: str, left_out: bool) -> None:
     found = restored(None, content)
     assert [(one.why, one.left_out) for one in found.skipped] == [(why, left_out)]
+
+
+def test_a_secret_that_a_run_redacted_is_left_out(tmp_path: Path) -> None:
+    secret = (
+        b"{apiVersion: v1, kind: Secret, metadata: {name: db, namespace: shop}, data: {password: c2VjcmV0}}"
+    )
+    policy = SecretsPolicy(SecretsMode.REDACT, b"k" * 32)
+    redacted = policy.treated("east/shop/db.yaml", secret).content
+    assert redacted is not None
+    found = restored(tmp_path, redacted)
+    assert [(one.name, one.why, one.left_out) for one in found.skipped] == [("db", REDACTED, True)]
 
 
 def test_hostile_names_stay_inside_the_directory(tmp_path: Path) -> None:
