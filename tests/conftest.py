@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from steps.runtime import redaction
-from tests.support import environment
+from tests.support import environment, inspector
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.first_sync import first_sync
 from tests.support.gitserver import http_git_server
@@ -84,7 +84,13 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sync(bucket: Bucket, repository: Path, tmp_path: Path) -> Sync:
+def quick_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the process that inspects changed files instead of starting it."""
+    monkeypatch.setattr("steps.publishing.isolated._run", inspector.forked_run)
+
+
+@pytest.fixture
+def sync(bucket: Bucket, repository: Path, tmp_path: Path, quick_inspection: None) -> Sync:  # noqa: ARG001
     """git-sync from the bucket to the repository."""
     return Sync.between(bucket, repository, tmp_path / "workspace")
 

@@ -36,6 +36,11 @@ POD = b"kind: Pod\n"
 SLOW = b"[" + b"[]," * 174_000 + b"]"
 
 
+@pytest.fixture
+def quick_inspection() -> None:
+    """Start the process: these tests are about it."""
+
+
 def inspect_files(
     sync: Sync, tmp_path: Path, files: dict[str, bytes], budget: Budget | None = None
 ) -> ChangeSummary:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 A, B = (f"clusterbackup/east/shop/Pod/{name}.yaml" for name in "ab")
 
 
+@pytest.fixture
+def quick_inspection() -> None:
+    """Start the process: these tests are about it."""
+
+
 def pod(image: str, version: int = 1) -> bytes:
     metadata = f"{{name: a, resourceVersion: '{version}'}}"
     return f"kind: Pod\nmetadata: {metadata}\nspec: {{containers: [{{name: a, image: {image}}}]}}\n".encode()
