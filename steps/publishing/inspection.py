@@ -142,15 +142,17 @@ def _affordable(
 ) -> list[File]:
     """Leave out files that exceed the bytes; ``spent`` has the sizes of the blobs to read."""
     kept = []
+    total = sum(spent.values())
     for file in files:
         new = {oid: sizes[oid] for oid in (file.before, file.after) if oid in sizes and oid not in spent}
         if file.reason:
             kept.append(file)
         elif any(size > limits.OBJECT_FILE_BYTES for size in new.values()):
             kept.append(file._replace(reason=_TOO_LARGE))
-        elif sum(spent.values()) + sum(new.values()) <= budget.total_bytes:
+        elif total + sum(new.values()) <= budget.total_bytes:
             kept.append(file)
-            spent |= new
+            total += sum(new.values())
+            spent.update(new)
     return kept
 
 

@@ -1047,7 +1047,7 @@ MUTANTS = (
     Mutant(
         "inspection ignores its limit of bytes",
         "steps/publishing/inspection.py::_affordable",
-        Replace("sum(spent.values()) + sum(new.values()) <= budget.total_bytes", "True"),
+        Replace("total + sum(new.values()) <= budget.total_bytes", "True"),
         "tests/publishing/test_inspection.py::test_inspection_stops_at_each_limit",
     ),
 )
