@@ -226,6 +226,19 @@ def test_adopt_caches_leaves_no_part_of_a_file(volume: Volume, tmp_path: Path) -
     assert volume.pending("east").read_bytes() == b"x" * 10_000
 
 
+def test_adopt_caches_copies_the_omitted_objects_beside_the_caches(volume: Volume, tmp_path: Path) -> None:
+    """The pipeline keeps the directory of the caches in one artifact."""
+    other = Volume(tmp_path / "other")
+    other.set_up()
+    other.omitted("east").parent.mkdir()
+    other.omitted("east").write_bytes(b"rows")
+    other.set_up()
+    volume.adopt_caches(other.cache("east").parent)
+    assert volume.omitted("east").read_bytes() == b"rows"
+    volume.remove_caches()
+    assert not volume.omitted("east").exists()
+
+
 def test_adopt_caches_copies_regular_files_that_the_volume_lacks(volume: Volume, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
