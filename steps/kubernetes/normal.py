@@ -11,7 +11,7 @@ import json
 import re
 from difflib import SequenceMatcher
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from steps.core.keys import printable
@@ -81,18 +81,7 @@ def _hide(one: KubernetesObject, data: Any, other: Any, mark: _Hidden) -> Any:
     """Replace the values that must not be shown."""
     if not one.identity.kind or not isinstance(data, dict):
         return _hidden(data, other, mark)
-    if one.identity.kind == "Secret":
-        metadata = mapping(data.get("metadata"))
-        others = mapping(mapping(other).get("metadata"))
-        shown = {key: metadata[key] for key in metadata.keys() & _SHOWN_METADATA}
-        rest = {key: value for key, value in metadata.items() if key not in _SHOWN_METADATA}
-        found = {key: data[key] for key in data.keys() & _SHOWN}
-        values = {key: value for key, value in data.items() if key not in _SHOWN and key != "metadata"}
-        return {
-            **found,
-            **_hidden(values, mapping(other), mark),
-            "metadata": {**shown, **_hidden(rest, others, mark)},
-        }
+    data = _hide_secrets(data, other, mark, is_secret=one.identity.kind == "Secret")
     labels = mapping(mapping(data.get("metadata")).get("labels"))
     if one.identity.kind == "ConfigMap" and not _HELM_OWNERS.isdisjoint(
         (key, value) for key, value in labels.items() if isinstance(value, str)
@@ -101,6 +90,26 @@ def _hide(one: KubernetesObject, data: Any, other: Any, mark: _Hidden) -> Any:
         values = {name: data[name] for name in names if name in data}
         return {**data, **_hidden(values, mapping(other), mark)}
     return data
+
+
+def _hide_secrets(value: Any, other: Any, mark: _Hidden, *, is_secret: bool = False) -> Any:
+    """Replace the values of a Secret, also of one inside another object, such as an OpenShift Template."""
+    if isinstance(value, list):
+        others = other if isinstance(other, list) else []
+        pairs = zip_longest(value, others[: len(value)], fillvalue=_ABSENT)
+        return [_hide_secrets(inner, their, mark) for inner, their in pairs]
+    if not isinstance(value, dict):
+        return value
+    their = mapping(other)
+    if not is_secret and value.get("kind") != "Secret":
+        return {key: _hide_secrets(inner, their.get(key, _ABSENT), mark) for key, inner in value.items()}
+    metadata = mapping(value.get("metadata"))
+    shown = {key: metadata[key] for key in metadata.keys() & _SHOWN_METADATA}
+    rest = {key: inner for key, inner in metadata.items() if key not in _SHOWN_METADATA}
+    found = {key: value[key] for key in value.keys() & _SHOWN}
+    values = {key: inner for key, inner in value.items() if key not in _SHOWN and key != "metadata"}
+    hidden = _hidden(rest, mapping(their.get("metadata")), mark)
+    return {**found, **_hidden(values, their, mark), "metadata": {**shown, **hidden}}
 
 
 def _hidden(value: Any, other: Any, mark: _Hidden) -> Any:

@@ -101,6 +101,8 @@ SECRETS = [
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {owner: helm}}\nbinaryData: {r: '%s'}\n",
     "data: {password: '%s'}\n",
     "['%s']\n",
+    "kind: Template\nobjects: [{kind: ConfigMap}, {kind: Secret, stringData: {password: '%s'}}]\n",
+    "kind: App\nspec: {secret: {kind: Secret, data: '%s', metadata: {annotations: {a: '%s'}}}}\n",
     "kind: A\nmetadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: '%s'}}\n",
 ]
 
