@@ -190,7 +190,7 @@ def test_download_only_mode_strips_as_well(strip: Sync) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("- kinds: [Pod]\n  dorp: [status]\n", "rule 1 (line 1): unknown key 'dorp'"),
+        ("- kinds: [Pod]\n  drops: [status]\n", "rule 1 (line 1): unknown key 'drops'"),
         ("- kinds: [Pod]\n  drop: [status]\n- kinds: [Pod]\n  drop: [metadata.name]\n", "rule 2 (line 3): "),
         ("- kinds: [Pod]\n  kinds: [Pod]\n", "line 2"),
     ],
