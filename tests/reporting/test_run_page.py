@@ -166,3 +166,14 @@ def test_page_shows_work_and_waiting_apart() -> None:
     assert "discover 3.0 s, download 40 s, detect 2.0 s, publish 5.0 s" in page
     assert "Waited 1 min 15 s for pods and volumes" in page
     assert "Waited" not in text(step_seconds=work, work_seconds=work)
+
+
+def test_run_page_shows_what_secrets_and_filters_do_with_files_in_git() -> None:
+    hidden = cluster(secrets=3, removed_by_policy=2, excluded_in_git=1, quarantined={"secret_unreadable": 1})
+    shown = text(clusters=(hidden, cluster(secret_paths=67)))
+    assert "3 Secrets redacted or excluded in this run." in shown
+    assert "2 files removed by SECRETS or VOLATILE_FIELDS; the bucket has the objects." in shown
+    assert "1 file in Git excluded by EXCLUDE or NAMESPACES, and unchanged." in shown
+    assert "1 file may contain a Secret and cannot be read, so Git does not have them." in shown
+    assert "Secrets are stored in clear text: 67 files with a path that names Secrets" in shown
+    assert "Secrets and filters" not in text(clusters=(cluster(),))
