@@ -207,13 +207,16 @@ class _Writer:
         for name, tree in clusters.items():
             with self._recorded_failure(name):
                 sizes[name] = cluster_size(found, name, tree, limits)
-        objects = 0
+        objects, fitting = 0, set[str]()
         for name, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
             with self._recorded_failure(name):
                 if 0 < limits.max_run_objects < objects + size:
                     raise OverLimit(Excess.RUN_OBJECTS, objects + size, limits.max_run_objects)
                 objects += size
-                self._write(name, found.rows(clusters[name], f"{name}/".encode()))
+                fitting.add(name)
+        for name, tree in clusters.items():
+            if name in fitting:
+                self._write(name, found.rows(tree, f"{name}/".encode()))
 
     @contextlib.contextmanager
     def _recorded_failure(self, cluster: str) -> Iterator[None]:
