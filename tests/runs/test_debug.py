@@ -19,7 +19,7 @@ def test_debug_log_has_git_commands_s3_requests_objects_and_diffs(sync: Sync, bu
     assert result.exit == 0
 
     commands = {line["data"]["arguments"][0]: line["data"] for line in result.of("git_command", "debug")}
-    assert {"ls-remote", "fetch", "ls-tree", "fast-import", "diff-tree", "push"} <= set(commands)
+    assert {"ls-remote", "fetch", "cat-file", "fast-import", "diff-tree", "push"} <= set(commands)
     assert all(data["status"] == 0 for data in commands.values())
 
     requests = result.of("s3_request", "debug")
