@@ -179,8 +179,7 @@ class Planner:
         )
         yield from lost.watched(rows) if lost.number else rows
         conflicts = _printable(tally.conflicts)
-        quarantined = Counter(footer.quarantined)
-        quarantined[Reason.PATH_CONFLICT.value] += len(conflicts)
+        quarantined = Counter(footer.quarantined) + Counter({Reason.PATH_CONFLICT.value: len(conflicts)})
         result = ClusterResult(
             name=name,
             status=_status(decision),
@@ -204,7 +203,7 @@ class Planner:
             vanished_namespaces_sample=lost.results(),
             deletions_pending=keeping.grace.waiting if keeping and keeping.grace else 0,
             deletions_pending_sample=_pending(keeping.grace) if keeping and keeping.grace else (),
-            quarantined=dict(+quarantined),
+            quarantined=dict(quarantined),
             removed_by_policy=tally.omitted,
             secrets=footer.secrets,
             secret_paths=footer.secret_paths if self._run.policy.secrets is None else 0,

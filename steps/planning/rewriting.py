@@ -96,6 +96,10 @@ class Rewriting:
             stripped = self.policy.rewrite(content)
             if stripped.reason:
                 _keep_exactly(path, stripped.reason, figures)
+            elif stripped.content is not None and stripped.content != content:
+                with figures.lock:
+                    figures.rewritten += 1
+                    figures.cut_bytes += len(content) - len(stripped.content)
             content = stripped.content
         if content is None:
             return ManifestRow(path, OMITTED, "", size, etag)
@@ -104,9 +108,6 @@ class Rewriting:
         if content == fetched.content:
             return ManifestRow(path, FETCHED, fetched.oid, size, etag)
         length = len(content)
-        with figures.lock:
-            figures.rewritten += 1
-            figures.cut_bytes += size - length
         blob = hashlib.sha1(blob_header(length) + content, usedforsecurity=False)
         return ManifestRow(path, f"{REWRITTEN}{length}", blob.hexdigest(), size, etag)
 

@@ -29,7 +29,7 @@ from steps.reporting.page import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from steps.core.approvals import Origin
     from steps.core.source_age import MaxAges
@@ -192,7 +192,7 @@ def _cluster_to_do(cluster: ClusterResult, origin: Origin) -> Iterator[Parts]:
 
 def _policy(clusters: Sequence[ClusterResult]) -> Iterator[Block]:
     """The section of what SECRETS, VOLATILE_FIELDS and the filters do with files in Git."""
-    items: list[Parts] = []
+    items: list[Parts] = [(f"{words}.",)] if (words := rewritten_words(clusters)) else []
     if named := sum(cluster.secret_paths for cluster in clusters):
         files = f"{plural(named, 'file')} with a path that names Secrets, and any Secret in other files"
         items.append((f"Secrets are stored in clear text: {files}. Set SECRETS to redact, exclude or keep.",))
@@ -209,8 +209,35 @@ def _policy(clusters: Sequence[ClusterResult]) -> Iterator[Block]:
             files = f"{plural(cluster.excluded_in_git, 'file')} in Git excluded by EXCLUDE or NAMESPACES"
             items.append((name, f": {files}, and unchanged. To remove, delete in a clone and push."))
     if items:
-        yield Heading("Secrets and filters")
+        yield Heading("Volatile fields, Secrets and filters")
         yield Items(tuple(items))
+
+
+def rewritten_words(clusters: Iterable[ClusterResult]) -> str:
+    """Say what VOLATILE_FIELDS=strip did, as in ``1,204 objects rewritten, 3 kept exactly, 1.2 MB cut``.
+
+    Empty if it changed nothing.
+    """
+    found = tuple(clusters)
+    rewritten, kept, cut, omitted = (
+        sum(getattr(cluster, name) for cluster in found)
+        for name in ("rewritten", "kept_exactly", "cut_bytes", "omitted")
+    )
+    if not rewritten + kept + omitted:
+        return ""
+    parts = [f"{plural(rewritten, 'object')} rewritten"]
+    if kept:
+        parts.append(f"{kept:,} kept exactly")
+    if omitted:
+        parts.append(f"{omitted:,} omitted")
+    return ", ".join((*parts, f"{_size(cut)} cut"))
+
+
+def _size(count: int) -> str:
+    """A number of bytes as in 512 bytes, 340 kB or 1.2 MB."""
+    if count < 1000:  # noqa: PLR2004 - a kilobyte
+        return plural(count, "byte")
+    return f"{count / 1e3:,.0f} kB" if count < 1_000_000 else f"{count / 1e6:,.1f} MB"  # noqa: PLR2004 - a megabyte
 
 
 def _approval(approvals: Sequence[str], origin: Origin) -> Iterator[Inline]:

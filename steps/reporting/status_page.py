@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from steps.contracts import Status
 from steps.core.clock import is_ahead
-from steps.core.wording import SAMPLE_SIZE
+from steps.core.wording import SAMPLE_SIZE, plural
 from steps.reporting.page import (
     Badge,
     Block,
@@ -20,7 +20,7 @@ from steps.reporting.page import (
     Table,
     Tone,
 )
-from steps.reporting.run_page import at, headline
+from steps.reporting.run_page import at, headline, rewritten_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -50,7 +50,8 @@ def status_page(
 def _run(title: str, run: RunResult | None, report: str) -> Iterator[Block]:
     if run:
         yield Heading(title)
-        yield Paragraph((headline(run), " ", Link("Report", report)))
+        words = rewritten_words(run.clusters)
+        yield Paragraph((headline(run), f" {words}. " if words else " ", Link("Report", report)))
 
 
 def _clusters(state: State, now: datetime, stale: Collection[str]) -> Iterator[Block]:
@@ -65,6 +66,7 @@ def _clusters(state: State, now: datetime, stale: Collection[str]) -> Iterator[B
             "Last success",
             "Newest object",
             "Quarantined",
+            "Unreadable Secrets",
             "Deletions refused",
             "Deletions pending",
             "Refused by host",
@@ -77,6 +79,7 @@ def _clusters(state: State, now: datetime, stale: Collection[str]) -> Iterator[B
                 _at(known.last_success_at, now),
                 _at(known.newest_object_at, now),
                 known.quarantined,
+                known.secrets_unreadable,
                 known.deletions_refused,
                 known.deletions_pending,
                 known.refused_by_host,
@@ -84,6 +87,8 @@ def _clusters(state: State, now: datetime, stale: Collection[str]) -> Iterator[B
             for name, known in sorted(state.clusters.items())
         ]
         yield Table(head, tuple(rows))
+    if hidden := sum(known.secrets for known in state.clusters.values()):
+        yield Paragraph((f"{plural(hidden, 'Secret')} redacted or excluded so far.",))
     if files := [file for _, known in sorted(state.clusters.items()) for file in known.foreign]:
         yield Heading("Foreign files")
         yield Items(tuple((Code(file.path),) for file in files[:SAMPLE_SIZE]))
@@ -104,6 +109,8 @@ def _badge(known: ClusterState, *, is_stale: bool) -> Badge:
         return Badge("refused", Tone.WARN)
     if known.refused_by_host:
         return Badge("refused by host", Tone.WARN)
+    if known.secrets_unreadable:
+        return Badge("unreadable Secrets", Tone.WARN)
     if is_stale:
         return Badge("stale", Tone.WARN)
     if known.kept:

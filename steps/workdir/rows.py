@@ -63,8 +63,8 @@ class ManifestFooter(Document):
     fetched_bytes: int
     newest_object_at: AwareDatetime | None
     cache_mismatches: int = Field(description="full mode: objects for which the cache was wrong")
-    rewritten: int = Field(default=0, description="objects of which the blob has less than the object")
-    cut_bytes: int = Field(default=0, description="the bytes that these blobs lack")
+    rewritten: int = Field(default=0, description="objects of which volatile fields were cut")
+    cut_bytes: int = Field(default=0, description="bytes of volatile fields that were cut")
     kept_exactly: int = Field(
         default=0, description="objects that may have volatile fields but cannot be rewritten with proof"
     )

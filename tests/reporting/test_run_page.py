@@ -176,4 +176,27 @@ def test_run_page_shows_what_secrets_and_filters_do_with_files_in_git() -> None:
     assert "1 file in Git excluded by EXCLUDE or NAMESPACES, and unchanged." in shown
     assert "1 file may contain a Secret and cannot be read, so Git does not have them." in shown
     assert "Secrets are stored in clear text: 67 files with a path that names Secrets" in shown
+    assert "## Volatile fields, Secrets and filters" in shown
     assert "Secrets and filters" not in text(clusters=(cluster(),))
+
+
+@pytest.mark.parametrize(
+    ("clusters", "expected"),
+    [
+        (
+            (
+                cluster(rewritten=1200, kept_exactly=3, cut_bytes=1_200_000),
+                cluster(rewritten=4, omitted=57, cut_bytes=34_567),
+            ),
+            "- 1,204 objects rewritten, 3 kept exactly, 57 omitted, 1.2 MB cut.\n",
+        ),
+        ((cluster(rewritten=1, cut_bytes=2500),), "- 1 object rewritten, 2 kB cut.\n"),
+        ((cluster(kept_exactly=1),), "- 0 objects rewritten, 1 kept exactly, 0 bytes cut.\n"),
+        ((cluster(omitted=2),), "- 0 objects rewritten, 2 omitted, 0 bytes cut.\n"),
+    ],
+)
+def test_run_page_counts_rewritten_and_omitted_objects(
+    clusters: tuple[ClusterResult, ...], expected: str
+) -> None:
+    page = text(clusters=clusters)
+    assert f"## Volatile fields, Secrets and filters\n\n{expected}" in page

@@ -54,6 +54,8 @@ def test_status_page_before_the_first_run_has_only_the_reason_and_links() -> Non
     [
         ({}, "ok"),
         ({"quarantined": 1}, "quarantined keys"),
+        ({"quarantined": 1, "secrets_unreadable": 1}, "unreadable Secrets"),
+        ({"secrets_unreadable": 1, "refused_by_host": 1}, "refused by host"),
         ({"quarantined": 1, "refused_by_host": 1}, "refused by host"),
         ({"refused_by_host": 1, "deletions_refused": 1}, "refused"),
         ({"deletions_refused": 1, "missing": True}, "missing"),
@@ -64,6 +66,15 @@ def test_status_page_shows_the_gravest_state_of_a_cluster(fields: dict[str, Any]
     known = ClusterState(last_success_at=NOON, files=1234, **fields)
     page = markdown(status_page(state(clusters={"east": known}), NOON, healthy=True, reason="fine"))
     assert f"| `east` | **{badge}** | 1,234 | 2025-07-12 12:00 UTC |" in page
+
+
+def test_status_page_counts_rewritten_objects_and_secrets() -> None:
+    stripped = result(clusters=(ClusterResult(name="east", status=Status.OK, rewritten=2, cut_bytes=900),))
+    known = state(clusters={"east": ClusterState(secrets=3, secrets_unreadable=4)}, last_run=stripped)
+    page = markdown(status_page(known, NOON, healthy=True, reason="fine"))
+    assert "in 1 cluster. 2 objects rewritten, 900 bytes cut. [Report]" in page
+    assert "3 Secrets redacted or excluded so far." in page
+    assert "| **unreadable Secrets** | 0 | – | – | 0 | 4 |" in page
 
 
 def test_status_page_shows_a_cluster_that_failed_in_the_last_run() -> None:
