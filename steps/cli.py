@@ -383,13 +383,18 @@ def rules(context: click.Context, path: Path | None) -> Exit:
     help="Exit 1 if there is such a change: rbac, secret, network_policy, webhook, pod_security, "
     "cloud_identity, crd, image, not_inspected; or all.",
 )
-def inspect(revisions: str, repo: Path, path: str, how: str, fail_on: tuple[str, ...]) -> Exit:
+@click.pass_context
+def inspect(  # noqa: PLR0913 - one argument per option
+    context: click.Context, /, *, revisions: str, repo: Path, path: str, how: str, fail_on: tuple[str, ...]
+) -> Exit:
     """Summarize what changed between two commits of the repository."""
     from steps.history import inspect as inspection
+    from steps.runtime.settings.reading import read
 
     _collect_garbage()
+    rules = read(context.obj).content.rules
     kinds = inspection.parse_kinds(fail_on)
-    summary = inspection.inspect(repo, revisions, path)
+    summary = inspection.inspect(repo, revisions, path, rules)
     click.echo(inspection.printed(summary, inspection.Format(how), revisions))
     for failure in inspection.failures(summary, kinds):
         click.echo(f"--fail-on: {failure}", err=True)

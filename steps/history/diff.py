@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steps.history.session import Session
     from steps.history.snapshot import Snapshot
     from steps.kubernetes.selection import ObjectFilter
+    from steps.kubernetes.volatile import RuleSet
 
 
 class Side(NamedTuple):
@@ -62,6 +63,7 @@ class Comparison:
     before: Side
     after: Side
     objects: Objects
+    rules: RuleSet
     pairs: list[Pair] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     volatile: int = 0
@@ -80,7 +82,7 @@ class Comparison:
         """Yield the pairs with the lines of their unified diff."""
         wanted = ((pair.before, pair.after) for pair in self.pairs)
         for pair, (before, after) in zip(self.pairs, read_again(self.objects, wanted), strict=True):
-            yield pair, diff_lines(before, after)
+            yield pair, diff_lines(before, after, self.rules)
 
 
 def sides(
@@ -121,7 +123,7 @@ def sides(
 
 def compare(opened: Session, before: Side, after: Side, objects: Objects, chosen: ObjectFilter) -> Comparison:
     """Compare the objects of two sides by identity; those that differ only in volatile fields are counted."""
-    result = Comparison(before, after, objects)
+    result = Comparison(before, after, objects, opened.rules)
     path = opened.source.path
     old_rows: list[TreeRow] = []
     new_rows: list[TreeRow] = []
@@ -165,7 +167,7 @@ def _located(
     versions: dict[int, Version],
 ) -> list[Located]:
     found = []
-    for one in read_versions(opened.source, result.objects, rows, chosen):
+    for one in read_versions(opened.source, result.objects, rows, chosen, result.rules):
         if isinstance(one, Unread):
             result.unread.append(one._replace(path=one.path[1:]))
             continue

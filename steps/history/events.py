@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from steps.kubernetes.facts import Facts
     from steps.kubernetes.objects import KubernetesObject
     from steps.kubernetes.selection import ObjectFilter
+    from steps.kubernetes.volatile import RuleSet
 
     _Objects: TypeAlias = tuple[KubernetesObject | None, KubernetesObject | None]
 
@@ -157,7 +158,7 @@ def events(session: Session, query: Query) -> Iterator[ClusterEvents]:
     if source.is_remote:
         wanted = objects.line_changes(newest.oid, count, source.path)
         source.fetch_blobs({oid for _, found in wanted for one in found for oid in _oids(one)})
-    reader = _Reader(objects, query.pattern.literal if query.pattern else b"")
+    reader = _Reader(objects, query.pattern.literal if query.pattern else b"", session.rules)
     for group in _groups(
         objects.line_changes(newest.oid, count, source.path), len(source.path.encode()), cluster
     ):
@@ -206,7 +207,8 @@ def _count(session: Session, newest: LoggedCommit, query: Query) -> int:
 class _Reader:
     """Parses blobs; those of the last few MiB stay in memory, because a file often changes repeatedly."""
 
-    def __init__(self, objects: Objects, literal: bytes) -> None:
+    def __init__(self, objects: Objects, literal: bytes, rules: RuleSet) -> None:
+        self.rules = rules
         self._objects = objects
         self._literal = literal
         self._cache: OrderedDict[str, Parsed] = OrderedDict()
@@ -243,7 +245,7 @@ class _Reader:
         # Escapes of YAML and JSON, which can hide a name, contain a backslash.
         if self._literal not in content and b"\\" not in content:
             return Parsed((), (), "", len(content))
-        return _parsed(content, with_data=with_data)
+        return _parsed(content, self.rules, with_data=with_data)
 
     def again(self, pairs: Iterable[tuple[Version | None, Version | None]]) -> Iterator[_Objects]:
         """Yield the objects of pairs of which only the facts are in memory."""
@@ -271,10 +273,10 @@ def _batches(oids: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:
         yield batch
 
 
-def _parsed(content: bytes, *, with_data: bool) -> Parsed:
+def _parsed(content: bytes, rules: RuleSet, *, with_data: bool) -> Parsed:
     try:
         found = objects_of(File(b"", "", content))
-        facts = tuple(map(facts_of, found))
+        facts = tuple(facts_of(one, rules) for one in found)
         return Parsed(facts, tuple(found) if with_data else (), "", len(content))
     except Unreadable as problem:
         return Parsed((), (), str(problem), len(content))
@@ -376,8 +378,8 @@ class _ClusterReader:
             namespace=printable(namespace),
             name=printable(identity.name),
             path=printable(change.path.partition("/")[2]),
-            what=tuple(details(change, *versions, roles)),
-            diff=tuple(diff_lines(*versions)) if self._query.with_diffs else (),
+            what=tuple(details(change, *versions, roles, self._reader.rules)),
+            diff=tuple(diff_lines(*versions, self._reader.rules)) if self._query.with_diffs else (),
         )
 
     def _result(self, found: list[Event], not_read: list[tuple[str, str]], first: int) -> ClusterEvents:

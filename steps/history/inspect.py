@@ -19,10 +19,11 @@ from steps.reporting.page import Badge, Page, Tone
 from steps.reporting.text import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from steps.kubernetes.change_summary import ChangeSummary
+    from steps.kubernetes.volatile import Rule
 
 
 # A person or a CI job waits for the answer, and wants all of it.
@@ -44,8 +45,10 @@ NOT_INSPECTED = "not_inspected"
 FAILURES = (*(category.value for category in Category), IMAGES, NOT_INSPECTED)
 
 
-def inspect(directory: Path, revisions: str, path: str) -> ChangeSummary:
+def inspect(directory: Path, revisions: str, path: str, rules: Sequence[Rule]) -> ChangeSummary:
     """Summarize the changes below ``path`` ("dir/") between two commits, ``A..B``.
+
+    ``rules`` say what is volatile.
 
     The inspection fails as a whole if git fails: the summary would be wrong.
     """
@@ -57,7 +60,7 @@ def inspect(directory: Path, revisions: str, path: str) -> ChangeSummary:
     path = f"{path.rstrip('/')}/" if path.strip("./") else ""
     clone = Clone(directory)
     base, commit = clone.commit_before(before), clone.commit(after)
-    return inspect_changes(clone, path, commit, base, budget=_budget())
+    return inspect_changes(clone, path, commit, base, budget=_budget(), rules=rules)
 
 
 def printed(summary: ChangeSummary, how: Format, revisions: str) -> str:

@@ -22,6 +22,7 @@ from steps.history.snapshot import (
     time_of,
 )
 from steps.history.source import LocalSource, remote_source
+from steps.kubernetes.volatile import RuleSet
 from steps.runtime import logs
 from steps.runtime.retry import RetryPolicy
 from steps.runtime.settings.reading import Needs, read
@@ -45,11 +46,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Session:
-    """A source, and what its points in time mean."""
+    """A source, what its points in time mean, and which fields of objects are volatile."""
 
     source: Source
     schedule: Schedule
     now: datetime
+    rules: RuleSet
 
     def moment(self, option: str, text: str | None, *, start_of_day: bool = False) -> Moment:
         """Return what the value of an option means; now, if it is None. Raises FixCommandLine."""
@@ -111,6 +113,7 @@ def session(environ: Mapping[str, str], place: Place) -> Iterator[Session]:
     configured = read(environ, *needs, **given)
     logs.set_up(configured.log.level, configured.log.format, configured.secrets)
     schedule = Schedule(configured.http.schedule, configured.http.timezone)
+    rules = RuleSet(configured.content.rules)
     with contextlib.ExitStack() as stack:
         stack.enter_context(logs.redirected_to(_to_stderr))
         source: Source
@@ -126,7 +129,7 @@ def session(environ: Mapping[str, str], place: Place) -> Iterator[Session]:
         else:
             retry = RetryPolicy(configured.retry.attempts, configured.retry.delay.total_seconds())
             source = stack.enter_context(remote_source(configured.git, retry))
-        yield Session(source, schedule, datetime.now(UTC))
+        yield Session(source, schedule, datetime.now(UTC), rules)
 
 
 def print_lines(lines: Iterable[str]) -> None:

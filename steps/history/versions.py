@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steps.kubernetes.facts import Facts
     from steps.kubernetes.objects import KubernetesObject
     from steps.kubernetes.selection import ObjectFilter
+    from steps.kubernetes.volatile import RuleSet
 
 # A process takes about half a second to start, and 0.5 ms for each object.
 _FILES_OF_ONE_PROCESS = 3000
@@ -49,16 +50,16 @@ class Unread(NamedTuple):
 
 
 def read_versions(
-    source: Source, objects: Objects, rows: list[TreeRow], chosen: ObjectFilter
+    source: Source, objects: Objects, rows: list[TreeRow], chosen: ObjectFilter, rules: RuleSet
 ) -> Iterator[Version | Unread]:
     """Yield the selected objects of these files in their order, and the files that cannot be read."""
     files = read_files(source, objects, rows)
     if len(rows) < _FILES_OF_ONE_PROCESS or (os.cpu_count() or 1) == 1:
         for file in files:
-            yield from versions_of(file, chosen)
+            yield from versions_of(file, chosen, rules)
         return
     with _pool() as pool:
-        yield from _in_processes(files, chosen, pool)
+        yield from _in_processes(files, chosen, rules, pool)
 
 
 def _pool() -> ProcessPoolExecutor:
@@ -70,26 +71,26 @@ def _pool() -> ProcessPoolExecutor:
 
 
 def _in_processes(
-    files: Iterator[File], chosen: ObjectFilter, pool: ProcessPoolExecutor
+    files: Iterator[File], chosen: ObjectFilter, rules: RuleSet, pool: ProcessPoolExecutor
 ) -> Iterator[Version | Unread]:
     waiting: deque[Future[list[Version | Unread]]] = deque()
     while task := list(islice(files, _FILES_OF_TASK)):
-        waiting.append(pool.submit(_versions_of_all, task, chosen))
+        waiting.append(pool.submit(_versions_of_all, task, chosen, rules))
         if len(waiting) > 2 * _MAX_PROCESSES:
             yield from waiting.popleft().result()
     while waiting:
         yield from waiting.popleft().result()
 
 
-def _versions_of_all(files: Iterable[File], chosen: ObjectFilter) -> list[Version | Unread]:
-    return [found for file in files for found in versions_of(file, chosen)]
+def _versions_of_all(files: Iterable[File], chosen: ObjectFilter, rules: RuleSet) -> list[Version | Unread]:
+    return [found for file in files for found in versions_of(file, chosen, rules)]
 
 
-def versions_of(file: File, chosen: ObjectFilter) -> list[Version | Unread]:
+def versions_of(file: File, chosen: ObjectFilter, rules: RuleSet) -> list[Version | Unread]:
     """Return the selected objects of a file; a file that cannot be read alone."""
     try:
         return [
-            Version(file.path, file.oid, index, facts_of(one))
+            Version(file.path, file.oid, index, facts_of(one, rules))
             for index, one in enumerate(objects_of(file))
             if chosen.has(one.identity, namespace_of(one.identity, file.path))
         ]

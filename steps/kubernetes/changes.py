@@ -65,7 +65,7 @@ class ObjectChange(NamedTuple):
             return Level.VOLATILE
         if self.before is None or self.after is None or self.before.body != self.after.body:
             return Level.SUBSTANCE
-        if self.before.access != self.after.access:
+        if self.before.rights != self.after.rights:  # also if RULES_FILE drops these fields
             return Level.SUBSTANCE
         return Level.VOLATILE if self.before.substance == self.after.substance else Level.METADATA
 

@@ -9,7 +9,7 @@ from steps.core.keys import printable
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level
 from steps.kubernetes.data import mapping, mappings, text
-from steps.kubernetes.volatile import without_volatile_fields
+from steps.kubernetes.volatile import BUILT_IN_SET, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,11 @@ _DETAILED = frozenset({"image", "env", "rules", "subjects", "roleRef"})
 
 
 def details(
-    change: ObjectChange, before: KubernetesObject | None, after: KubernetesObject | None, roles: Roles
+    change: ObjectChange,
+    before: KubernetesObject | None,
+    after: KubernetesObject | None,
+    roles: Roles,
+    rules: RuleSet = BUILT_IN_SET,
 ) -> list[str]:
     """Return what happened, most important first. Nothing is a value of a Secret."""
     found: list[str] = []
@@ -47,7 +51,8 @@ def details(
         found += [f"value {name} removed" for name in keys.removed]
         found += [f"value {name} changed" for name in keys.changed]
         if before is not None and after is not None:
-            found += _fields(without_volatile_fields(before), without_volatile_fields(after), change)
+            old, new = rules.without_volatile_fields(before), rules.without_volatile_fields(after)
+            found += _fields(old, new, change)
     return _limited(found)
 
 

@@ -11,7 +11,7 @@ from steps.kubernetes.categories import Category, category_of
 from steps.kubernetes.data import mapping, text
 from steps.kubernetes.objects import Unreadable, objects_of, read_objects
 from steps.kubernetes.plain import plain_documents
-from steps.kubernetes.volatile import is_volatile, without_volatile_fields
+from steps.kubernetes.volatile import BUILT_IN_SET, RuleSet
 from steps.kubernetes.workloads import Container, Pods, pods_of
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class Facts(NamedTuple):
     secret_keys: Mapping[str, bytes] = {}
 
     @property
+    def rights(self) -> tuple[object, ...]:
+        """What the object gives to identities, and the values of a Secret."""
+        return self.access, self.grants, self.has_more_grants, self.binding, self.secret_keys
+
+    @property
     def size(self) -> int:
         """How many parts the facts have, as a measure of memory."""
         subjects = len(self.binding.subjects) if self.binding else 0
@@ -69,7 +74,7 @@ class Facts(NamedTuple):
         return 1 + subjects + sum(map(len, parts))
 
 
-def facts_of_file(content: bytes, limit: int) -> tuple[Facts, ...] | str:
+def facts_of_file(content: bytes, limit: int, rules: RuleSet = BUILT_IN_SET) -> tuple[Facts, ...] | str:
     """Return the facts of the objects in a file, or why they are not known; ``limit`` bounds their size."""
     found: list[Facts] = []
     size = 0
@@ -77,7 +82,7 @@ def facts_of_file(content: bytes, limit: int) -> tuple[Facts, ...] | str:
         documents = plain_documents(content)
         objects = read_objects(content) if documents is None else objects_of(documents)
         for one in objects:
-            found.append(facts_of(one))
+            found.append(facts_of(one, rules))
             size += found[-1].size
             if size > limit:
                 return "has too many containers, grants and values"
@@ -88,10 +93,10 @@ def facts_of_file(content: bytes, limit: int) -> tuple[Facts, ...] | str:
         return f"git-sync failed to read it ({type(bug).__name__})"
 
 
-def facts_of(one: KubernetesObject) -> Facts:
-    """Return the facts of an object."""
+def facts_of(one: KubernetesObject, rules: RuleSet = BUILT_IN_SET) -> Facts:
+    """Return the facts of an object; the rules say what is volatile."""
     identity, data = one.identity, one.data
-    substance = without_volatile_fields(one)
+    substance = rules.without_volatile_fields(one)
     digest = _digest(data)
     category = category_of(identity)
     grants, has_more = rbac.grants_of(data) if rbac.is_role(identity) else (frozenset(), False)
@@ -106,7 +111,7 @@ def facts_of(one: KubernetesObject) -> Facts:
             if isinstance(substance, dict)
             else substance
         ),
-        is_volatile(one),
+        rules.is_volatile(one),
         category,
         pods.containers,
         frozenset() if is_secret else _access(data, identity, pods.node_access),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from steps.core.keys import printable
 from steps.kubernetes.data import mapping
-from steps.kubernetes.volatile import without_volatile_fields
+from steps.kubernetes.volatile import BUILT_IN_SET, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,25 +55,29 @@ _ABSENT = object()
 def normal_lines(one: KubernetesObject) -> list[str]:
     """Return the object in normal form."""
     lines: list[str] = []
-    data = without_volatile_fields(one)
+    data = BUILT_IN_SET.without_volatile_fields(one)
     _write(lines, _hide(one, data, data, _SAME), "", "")
     return lines
 
 
-def diff_lines(before: KubernetesObject | None, after: KubernetesObject | None) -> list[str]:
+def diff_lines(
+    before: KubernetesObject | None, after: KubernetesObject | None, rules: RuleSet = BUILT_IN_SET
+) -> list[str]:
     """Return the unified diff of two versions; all lines if there is only one. At most about MAX_LINES."""
-    old, new = _shown(before, after, _BEFORE), _shown(after, before, _AFTER)
+    old, new = _shown(before, after, _BEFORE, rules), _shown(after, before, _AFTER, rules)
     found = list(islice(_unified(old, new), MAX_LINES + 1))
     if len(found) <= MAX_LINES:
         return found
     return [*found[:MAX_LINES], "… more lines are not shown"]
 
 
-def _shown(one: KubernetesObject | None, other: KubernetesObject | None, mark: _Hidden) -> list[str]:
+def _shown(
+    one: KubernetesObject | None, other: KubernetesObject | None, mark: _Hidden, rules: RuleSet
+) -> list[str]:
     lines: list[str] = []
     if one is not None:
-        other_data = without_volatile_fields(other) if other is not None else _ABSENT
-        _write(lines, _hide(one, without_volatile_fields(one), other_data, mark), "", "")
+        other_data = rules.without_volatile_fields(other) if other is not None else _ABSENT
+        _write(lines, _hide(one, rules.without_volatile_fields(one), other_data, mark), "", "")
     return lines
 
 

@@ -14,7 +14,7 @@ from steps.kubernetes.data import mapping, text
 from steps.kubernetes.fields import EVERY_ITEM, Fields, Path, Treatment, edited, parse_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from steps.kubernetes.objects import KubernetesObject
 
@@ -36,6 +36,13 @@ class Rule(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     omit: bool | None = None
     secret: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Rule:
+        """Return the rule that was written as JSON."""
+        kinds, drop, keep, labels, omit, secret = values
+        drop, keep, labels, secret = (tuple(map(tuple, inner)) for inner in (drop, keep, labels, secret))
+        return cls(tuple(kinds), drop, keep, labels, omit, secret)
 
     def has_kind(self, kind: str, group: str) -> bool:
         """Whether the rule is about this kind."""
@@ -136,6 +143,14 @@ class RuleSet:
             self._treatments[kind, group] = known
             return known
 
+    def is_volatile(self, one: KubernetesObject) -> bool:
+        """Whether the whole object is volatile."""
+        return self.treatment(one).omit
+
+    def without_volatile_fields(self, one: KubernetesObject) -> Any:
+        """Return the data without the volatile fields, and without mappings that they empty."""
+        return edited(one.data, self.treatment(one).fields)
+
     def _by_labels(self, one: KubernetesObject) -> Treatment:
         labels = mapping(mapping(mapping(one.data).get("metadata")).get("labels"))
         return _treatment(
@@ -160,16 +175,6 @@ def _treatment(rules: Iterable[Rule]) -> Treatment:
 BUILT_IN_SET = RuleSet(BUILT_IN)
 
 
-def is_volatile(one: KubernetesObject) -> bool:
-    """Whether the whole object is volatile."""
-    return BUILT_IN_SET.treatment(one).omit
-
-
 def volatile_paths(one: KubernetesObject) -> tuple[Path, ...]:
-    """Return the fields that are volatile in this object, whether it has them or not."""
+    """Return the fields that the built-in rules call volatile in this object, whether it has them or not."""
     return tuple(BUILT_IN_SET.treatment(one).fields.dropped())
-
-
-def without_volatile_fields(one: KubernetesObject) -> Any:
-    """Return the data without the volatile fields, and without mappings that are empty because of that."""
-    return edited(one.data, BUILT_IN_SET.treatment(one).fields)

@@ -20,13 +20,15 @@ from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import SyncError
 from steps.kubernetes.places import UNKNOWN, place_of
+from steps.kubernetes.volatile import BUILT_IN
 from steps.publishing.isolated import BlobStreams, Budget, File, blob_ids, memory_file, summarized
 from steps.runtime import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from steps.kubernetes.change_summary import ChangeSummary
+    from steps.kubernetes.volatile import Rule
 
 _IRREGULAR = "a link, a submodule or an executable file"
 _TOO_LARGE = f"larger than {limits.OBJECT_FILE_BYTES // 1024} KiB"
@@ -50,13 +52,19 @@ class Blobs(BlobStreams, Protocol):
         """Fetch blobs that are absent, within a time."""
 
 
-def inspect_changes(
-    repository: Blobs, git_path: str, commit: str, base: str | None = None, *, budget: Budget | None = None
+def inspect_changes(  # noqa: PLR0913 - what to compare, and how
+    repository: Blobs,
+    git_path: str,
+    commit: str,
+    base: str | None = None,
+    *,
+    budget: Budget | None = None,
+    rules: Sequence[Rule] = BUILT_IN,
 ) -> ChangeSummary:
     """Summarize the changes from ``base`` (by default the parent) to ``commit`` below ``git_path``.
 
-    Paths in the summary are ``<cluster>/<rest>``. ``budget`` is reduced by what the inspection needs. Raises
-    SyncError if git fails.
+    Paths in the summary are ``<cluster>/<rest>``. ``budget`` is reduced by what the inspection needs.
+    ``rules`` say what is volatile. Raises SyncError if git fails.
     """
     budget = budget or Budget()
     began = time.monotonic()
@@ -67,7 +75,7 @@ def inspect_changes(
         chosen = heapq.nsmallest(budget.files, _noted(changes, noted), key=_Rank())
         files = _within_budget(repository, chosen, deadline, budget)
         try:
-            summary = summarized(repository, noted, files, deadline, budget)
+            summary = summarized(repository, noted, files, deadline, budget, rules=rules)
         finally:
             budget.seconds -= time.monotonic() - began
     if logs.is_debug():
@@ -75,12 +83,18 @@ def inspect_changes(
     return summary
 
 
-def inspect_published(
-    repository: Blobs, git_path: str, commit: str, base: str, *, budget: Budget
+def inspect_published(  # noqa: PLR0913 - what to compare, and how
+    repository: Blobs,
+    git_path: str,
+    commit: str,
+    base: str,
+    *,
+    budget: Budget,
+    rules: Sequence[Rule] = BUILT_IN,
 ) -> ChangeSummary | str:
     """Return the same for a commit of publish; if that fails, log the failure and return its reason."""
     try:
-        return inspect_changes(repository, git_path, commit, base, budget=budget)
+        return inspect_changes(repository, git_path, commit, base, budget=budget, rules=rules)
     except SyncError as problem:
         logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
         return problem.error

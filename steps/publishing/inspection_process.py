@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from steps.core.git_objects import Change
 from steps.kubernetes.facts import facts_of_file
 from steps.kubernetes.summarize import Inspection, summarize
+from steps.kubernetes.volatile import Rule, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def _set_limits(job: dict[str, Any]) -> None:
 def _read(blobs: IO[bytes], job: dict[str, Any], result: IO[bytes]) -> _Known:
     """Return the facts of each blob. Blobs that are not read within time and memory are missing."""
     known: _Known = {"": ()}
-    facts_left = job["facts"]
+    facts_left, rules = job["facts"], RuleSet(map(Rule.of, job["rules"]))
     for number, head in enumerate(blobs):
         if time.monotonic() >= job["read_until"] or facts_left <= 0:
             break
@@ -80,7 +81,7 @@ def _read(blobs: IO[bytes], job: dict[str, Any], result: IO[bytes]) -> _Known:
         content = blobs.read(int(size[0]))
         if len(content) < int(size[0]):
             break
-        known[oid] = facts = facts_of_file(content, job["facts_of_file"])
+        known[oid] = facts = facts_of_file(content, job["facts_of_file"], rules)
         facts_left -= sum(one.size for one in facts if not isinstance(one, str))
         blobs.read(1)
     signal.setitimer(signal.ITIMER_REAL, 0)

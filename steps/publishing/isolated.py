@@ -22,11 +22,14 @@ from steps.core import limits
 from steps.core.operations import Operation
 from steps.errors import TryAgain
 from steps.kubernetes.change_summary import ChangeSummary
+from steps.kubernetes.volatile import BUILT_IN
 from steps.runtime import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from steps.kubernetes.volatile import Rule
 
 # A tenth of INSPECTED_FACTS, so that no file takes it all. An export of a whole cluster has fewer.
 _FACTS_OF_FILE = limits.INSPECTED_FACTS // 10
@@ -87,15 +90,21 @@ def blob_ids(files: Iterable[File], *, before: bool = True, after: bool = True) 
     return list(found)
 
 
-def summarized(
-    repository: BlobStreams, changes: IO[bytes], files: Sequence[File], deadline: float, budget: Budget
+def summarized(  # noqa: PLR0913 - one argument per part of the job
+    repository: BlobStreams,
+    changes: IO[bytes],
+    files: Sequence[File],
+    deadline: float,
+    budget: Budget,
+    *,
+    rules: Sequence[Rule] = BUILT_IN,
 ) -> ChangeSummary:
     """Return the summary of the changes, of which ``files`` are inspected until ``deadline``.
 
-    ``changes`` is a memory file with a letter and a path for each change, each ended by a null byte. Raises
-    TryAgain if the process makes no summary.
+    ``changes`` is a memory file with a letter and a path for each change, each ended by a null byte.
+    ``rules`` say what is volatile. Raises TryAgain if the process makes no summary.
     """
-    process = _Process(repository, changes, deadline, budget)
+    process = _Process(repository, changes, deadline, budget, rules)
     reason = ""
     for _ in range(_STARTS):
         ended = process.run(files)
@@ -122,6 +131,7 @@ class _Process(NamedTuple):
     changes: IO[bytes]
     deadline: float
     budget: Budget
+    rules: Sequence[Rule]
 
     def run(self, files: Sequence[File]) -> ChangeSummary | _Ended:
         """Let the process read the files and summarize the changes."""
@@ -148,6 +158,7 @@ class _Process(NamedTuple):
             "files": [(file.path.decode("latin-1"), *file[1:]) for file in files],
             "read_until": time.monotonic() + _READING * left,
             "file_seconds": limits.INSPECTED_FILE_SECONDS,
+            "rules": self.rules,
             "facts": self.budget.facts,
             "facts_of_file": _FACTS_OF_FILE,
             "memory_bytes": self.budget.memory_bytes,

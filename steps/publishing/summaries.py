@@ -89,7 +89,12 @@ class Summaries:
         from steps.publishing.inspection import inspect_published  # few runs change something
 
         found = inspect_published(
-            self.repository, self.run.git_path, commit, base or EMPTY_TREE, budget=self.budget
+            self.repository,
+            self.run.git_path,
+            commit,
+            base or EMPTY_TREE,
+            budget=self.budget,
+            rules=self.run.policy.rules,
         )
         return not_inspected(plan, found) if isinstance(found, str) else found
 

@@ -182,3 +182,17 @@ def test_file_that_cannot_be_read_is_named_and_exits_10(backups: Backups) -> Non
 )
 def test_diff_explains_wrong_options(arguments: list[str], code: int, error: str, backups: Backups) -> None:
     assert error in diff(backups, *arguments, code=code)
+
+
+def test_diff_and_history_classify_changes_by_rules_file(backups: Backups, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text('- kinds: ["*"]\n  drop: [spec, data, rules]\n')
+    repo = ("--repo", str(backups.directory))
+    arguments = ("--cluster", "east", "--from", "2025-07-11")
+    found = git_sync("diff", *repo, *arguments, RULES_FILE=str(rules))
+    assert "nginx" not in found.stdout
+    assert "with changes in volatile fields only" in found.stdout
+    for pattern, shown in (("east/shop/Deployment/web", False), ("east/shop/Deployment/w*", True)):
+        settings = {} if shown else {"RULES_FILE": str(rules)}
+        events = git_sync("history", pattern, *repo, "--since", "2025-07-11", **settings)
+        assert ("nginx" in events.stdout) is shown

@@ -157,3 +157,16 @@ def test_inspect_reports_a_damaged_clone(repository: Path) -> None:
     assert result.returncode in {30, 40}
     assert "Failed to read the commits" in result.stdout
     assert "Failed to commit" not in result.stdout
+
+
+def test_inspect_classifies_changes_by_rules_file(repository: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- kinds: [Deployment.apps, Role.*]\n  drop: [spec, rules]\n")
+    result = git_sync(
+        "inspect", "--repo", str(repository), "--format", "json", "main~1..main", RULES_FILE=str(rules)
+    )
+    summary = json.loads(result.stdout)
+    assert (summary["images"], summary["objects"]["volatile"]) == ([], 1)
+    assert summary["security_categories"] == {"rbac": 1}  # no rule hides a grant
+    rules.write_text("- kind: Pod\n")
+    assert git_sync("inspect", "a..b", RULES_FILE=str(rules)).returncode == 40

@@ -11,6 +11,7 @@ from steps.history.snapshot import File, cluster_rows
 from steps.history.source import LocalSource
 from steps.history.versions import Unread, Version, read_again, read_versions, versions_of
 from steps.kubernetes.selection import ObjectFilter
+from steps.kubernetes.volatile import BUILT_IN_SET
 from tests.support.backups import Backups
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def test_versions_of_all_files_are_read_in_order(
     source = LocalSource(backups.directory, "clusterbackup/")
     objects = source.with_trees([oid])
     rows = cluster_rows(objects, oid, source.path, "east")
-    found = list(read_versions(source, objects, rows, ObjectFilter(select=("B",))))
+    found = list(read_versions(source, objects, rows, ObjectFilter(select=("B",)), BUILT_IN_SET))
     assert [one.path for one in found] == [row.path for row in rows]
     assert [one.path for one in found if isinstance(one, Unread)] == [b"east/05.yaml", b"east/06.yaml"]
     read = [one for one in found if isinstance(one, Version)]
@@ -45,7 +46,7 @@ def test_versions_of_all_files_are_read_in_order(
 
 
 def test_file_without_objects_and_unreadable_file_are_different() -> None:
-    assert versions_of(File(b"east/a", "1", b"# nothing\n"), ObjectFilter()) == []
-    assert versions_of(File(b"east/a", "1", b"", "too large"), ObjectFilter()) == [
+    assert versions_of(File(b"east/a", "1", b"# nothing\n"), ObjectFilter(), BUILT_IN_SET) == []
+    assert versions_of(File(b"east/a", "1", b"", "too large"), ObjectFilter(), BUILT_IN_SET) == [
         Unread(b"east/a", "too large")
     ]

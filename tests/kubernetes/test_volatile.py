@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from steps.kubernetes.objects import Identity, KubernetesObject
-from steps.kubernetes.volatile import is_volatile, parse_volatile, without_volatile_fields
+from steps.kubernetes.volatile import BUILT_IN, BUILT_IN_SET, Rule, parse_volatile
 
 
 def make(kind: str, group: str = "", **fields: Any) -> KubernetesObject:
@@ -31,7 +32,7 @@ def test_volatile_fields_are_removed_and_the_object_is_unchanged() -> None:
     }
     one = make("Deployment", "apps", metadata=metadata, status={"replicas": 1}, spec={"replicas": 1})
     before = repr(one)
-    assert without_volatile_fields(one) == {
+    assert BUILT_IN_SET.without_volatile_fields(one) == {
         "kind": "Deployment",
         "metadata": {"name": "a", "labels": {}},
         "spec": {"replicas": 1},
@@ -42,14 +43,14 @@ def test_volatile_fields_are_removed_and_the_object_is_unchanged() -> None:
 def test_fields_of_a_kind_are_volatile_in_this_kind_only() -> None:
     annotations = {"deployment.kubernetes.io/revision": "2", "x": "y"}
     metadata = {"annotations": annotations}
-    kept = without_volatile_fields(make("Deployment", "apps", metadata=metadata))
+    kept = BUILT_IN_SET.without_volatile_fields(make("Deployment", "apps", metadata=metadata))
     assert kept["metadata"] == {"annotations": {"x": "y"}}
-    other = without_volatile_fields(make("StatefulSet", "apps", metadata=metadata))
+    other = BUILT_IN_SET.without_volatile_fields(make("StatefulSet", "apps", metadata=metadata))
     assert other["metadata"] == metadata
     spec = {"holderIdentity": "a", "leaseDurationSeconds": 15}
-    lease = without_volatile_fields(make("Lease", "coordination.k8s.io", spec=spec))
+    lease = BUILT_IN_SET.without_volatile_fields(make("Lease", "coordination.k8s.io", spec=spec))
     assert lease["spec"] == {"leaseDurationSeconds": 15}
-    assert without_volatile_fields(make("Lease", "example.com", spec=spec))["spec"] == spec
+    assert BUILT_IN_SET.without_volatile_fields(make("Lease", "example.com", spec=spec))["spec"] == spec
 
 
 MANAGED = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
@@ -84,12 +85,17 @@ MANAGED = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
     ],
 )
 def test_objects_that_controllers_create_are_volatile(one: KubernetesObject, volatile: bool) -> None:
-    assert is_volatile(one) is volatile
+    assert BUILT_IN_SET.is_volatile(one) is volatile
 
 
 @pytest.mark.parametrize("value", ["text", None, 1, ["a"], {}])
 def test_fields_of_unexpected_types_are_kept(value: object) -> None:
     one = make("Pod", metadata=value)
-    assert without_volatile_fields(one)["metadata"] == value
+    assert BUILT_IN_SET.without_volatile_fields(one)["metadata"] == value
     document = KubernetesObject(Identity("", "", "", ""), value)
-    assert without_volatile_fields(document) == value
+    assert BUILT_IN_SET.without_volatile_fields(document) == value
+
+
+def test_rules_written_as_json_are_the_same() -> None:
+    mine = Rule(("X",), keep=(("a", None, "b"),), labels=(("l", "*"),), omit=False, secret=(("c",),))
+    assert [Rule.of(one) for one in json.loads(json.dumps([*BUILT_IN, mine]))] == [*BUILT_IN, mine]

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from steps.errors import TryAgain
+from steps.kubernetes.volatile import BUILT_IN, Rule
 from steps.publishing import isolated
 from steps.publishing.isolated import Budget, File, memory_file, summarized
 
@@ -40,6 +41,19 @@ def summary_of(blobs: bytes, seconds: float = 20) -> ChangeSummary:
     with memory_file("changes") as changes:
         changes.write(b"Aeast/shop/Pod/a.yaml\0")
         return summarized(Stream(blobs), changes, FILES, time.monotonic() + seconds, Budget())
+
+
+def test_process_classifies_changes_by_the_rules() -> None:
+    blobs = b"".join(
+        b"%s blob %d\nkind: Pod\nspec: {a: %d}\n\n" % (oid * 40, 23, number)
+        for number, oid in enumerate((b"b", b"a"))
+    )
+    files = [File(b"east/shop/Pod/a.yaml", "b" * 40, "a" * 40)]
+    for rules, substance in ((BUILT_IN, 1), ((*BUILT_IN, Rule(("Pod",), drop=(("spec",),))), 0)):
+        with memory_file("changes") as changes:
+            changes.write(b"Meast/shop/Pod/a.yaml\0")
+            found = summarized(Stream(blobs), changes, files, time.monotonic() + 20, Budget(), rules=rules)
+        assert (found.modified_files.total, found.modified_files.substance) == (1, substance)
 
 
 def test_process_reads_blobs_and_returns_the_summary() -> None:

@@ -57,6 +57,16 @@ def test_commit_says_how_many_modified_files_changed_in_substance(
     assert sync().exit == 0
 
 
+def test_commit_counts_modified_files_by_the_rules_of_the_run(
+    sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- kinds: [Pod]\n  drop: [spec]\n")
+    bucket.put_many({A: pod("x:2"), B: pod("y:1", version=2)})
+    assert sync.with_settings(RULES_FILE=str(rules))().exit == 0
+    assert trailer(repository) == "0 of 2"
+
+
 def test_commit_with_a_modified_file_that_is_not_inspected_has_no_trailer(
     sync: Sync, bucket: Bucket, repository: Path
 ) -> None:

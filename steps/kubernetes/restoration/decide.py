@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from steps.kubernetes.restoration.fields import emptied_parents, find_fields, with_values, without_fields
 from steps.kubernetes.restoration.namespaces import mapped_fields
 from steps.kubernetes.restoration.rules import cuts_of, skips_of
-from steps.kubernetes.volatile import is_volatile, volatile_paths
+from steps.kubernetes.volatile import BUILT_IN_SET, volatile_paths
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -57,7 +57,7 @@ def _skipped(one: KubernetesObject, known: Known, options: Collection[Option]) -
     for row in skips_of(one.identity.kind, one.identity.group):
         if row.unless not in options and row.when(one, known):
             return Skipped(row.why, row.is_lost)
-    return Skipped(VOLATILE) if is_volatile(one) else None
+    return Skipped(VOLATILE) if BUILT_IN_SET.is_volatile(one) else None
 
 
 def _removed_fields(one: KubernetesObject, options: Collection[Option]) -> dict[FieldPath, str]:

@@ -69,11 +69,13 @@ class ContentSettings(Group):
 
     @cached_property
     def policy(self) -> Policy:
-        """The policy of a run; the file is read once. Raises FixConfiguration."""
+        """The policy of a run. Raises FixConfiguration."""
         identified = key_id(self.key) if self.secrets is SecretsMode.REDACT else ""
-        return Policy(self.volatile_fields, self._rules(), self.secrets, identified)
+        return Policy(self.volatile_fields, self.rules, self.secrets, identified)
 
-    def _rules(self) -> tuple[Rule, ...]:
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The built-in rules and those of RULES_FILE, which is read once. Raises FixConfiguration."""
         if self.rules_file is None:
             return BUILT_IN
         from steps.kubernetes.rules_file import InvalidRules, parse_rules  # few runs need it, and PyYAML
