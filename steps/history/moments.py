@@ -55,7 +55,9 @@ def parse_moment(
         if _COMMIT.fullmatch(text):
             return Moment(text, commit=text)
     raise FixCommandLine(
-        Operation.GIT_DIFF, f"Failed to read {option}", f"{printable(text)!r} is not a point in time; {_HOW}"
+        Operation.GIT_DIFF,
+        "Failed to read the time",
+        f"{option}={printable(text)!r} is not a point in time; {_HOW}",
     )
 
 

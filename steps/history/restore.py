@@ -55,6 +55,7 @@ def restore(opened: Session, request: Request, at: str | None, output: Path | No
                 Operation.GIT_DIFF,
                 "Failed to find the objects",
                 f"no object of {snapshot.statement} matches --namespace, --select and --exclude",
+                cluster=snapshot.cluster,
             )
         if directory:
             write_file(directory, MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")

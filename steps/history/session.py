@@ -81,6 +81,8 @@ class Session:
                 "Failed to find the clusters",
                 f"commit {commit.oid[:8]} has no directory in {self.source.path or 'its root'}; "
                 "set GIT_PATH or --path",
+                commit=commit.oid,
+                path=self.source.path,
             )
         chosen = known if clusters is None else clusters
         found = snapshots(self.source, commit, chosen, moment.at or time_of(commit), self.schedule)

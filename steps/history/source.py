@@ -148,6 +148,7 @@ class RemoteSource:
                 Operation.GIT_CLONE,
                 MESSAGES[Operation.GIT_CLONE],
                 f"the host did not send {len(left):,} of {len(missing):,} files",
+                missing=len(left),
             )
 
 

@@ -56,6 +56,16 @@ def _blob_id(body: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
 
 
+def _approvals(branch: str, removed: Mapping[str, bytes]) -> list[str]:
+    """Return the approval of the removal of a cluster; none if nothing is removed."""
+    if not removed:
+        return []
+    token = DeletionToken(CLUSTERS[-1], branch)
+    for key, body in removed.items():
+        token.add(key.encode(), _blob_id(body))
+    return [f"{CLUSTERS[-1]}:{token}"]
+
+
 @dataclass(frozen=True)
 class Bench:
     """A site with a data set and its bucket, and the directories on this machine."""
@@ -76,12 +86,15 @@ class Bench:
         """Delete objects from the bucket."""
         obstore.delete(self.store, [PREFIX + key for key in keys])
 
-    def run(self, contender: Contender, number: int, approvals: list[str]) -> dict[str, Any]:
-        """Time one run and check its result in Git; measure the growth if the repository is local."""
+    def run(self, contender: Contender, number: int, removed: Mapping[str, bytes]) -> dict[str, Any]:
+        """Time one run and check its result in Git; measure the growth if the repository is local.
+
+        ``removed`` are the objects of the cluster that is removed; git-sync gets an approval for it.
+        """
         directory = self.root / f"{contender.name}-{number}"
         directory.mkdir(exist_ok=True)
         branch = f"git-sync-bench/{contender.reads or contender.name}-{number}"
-        invocation = contender.invoke(self.site, directory, branch, approvals)
+        invocation = contender.invoke(self.site, directory, branch, _approvals(branch, removed))
         before = self._repository_bytes()
         settle([path for path in (self.own_bucket, self.own_repository, directory) if path])
         result = measured(invocation.command, invocation.environment, directory)
@@ -276,19 +289,15 @@ def _round(bench: Bench, number: int, contenders: list[Contender], results: Resu
     for case in CASES:
         if case not in results and case != "first run":
             continue
-        approvals = []
         if case.endswith("modified"):
             time.sleep(1.1)  # some clients compare only whole seconds
             bench.put(bench.data.modify(float(case.split()[0]) / 100))
         elif case == "cluster removed":
-            token = DeletionToken(CLUSTERS[-1], "main")
             for key in sorted(bench.data.of(CLUSTERS[-1]), key=str.encode):
-                body = removed[key] = bench.data.bodies.pop(key)
-                token.add(key.encode(), _blob_id(body))
+                removed[key] = bench.data.bodies.pop(key)
             bench.delete(removed)
-            approvals = [f"{CLUSTERS[-1]}:{token}"]
         for contender in _timed(order, case):
-            measurement = bench.run(contender, number, approvals)
+            measurement = bench.run(contender, number, removed)
             if contender is PROFILED:
                 measurement["phases"] = bench.phases(number)
             print(
@@ -306,14 +315,14 @@ def measure_growth(bench: Bench, number: int, runs: int) -> dict[str, Any]:
     """Measure the growth of the repository over many runs with 1 % changes, as pushed and after a repack."""
     (ours,) = (contender for contender in CONTENDERS if contender.name == "git-sync")
     branch = f"git-sync-bench/{ours.name}-{number}"
-    bench.run(ours, number, [])
+    bench.run(ours, number, {})
     before = bench.packed_bytes(branch)
     changed, grown = 0, []
     for _ in range(runs):
         objects = bench.data.modify(0.01)
         bench.put(objects)
         changed += len(objects)
-        grown.append(bench.run(ours, number, [])["grown_bytes"])
+        grown.append(bench.run(ours, number, {})["grown_bytes"])
     return {"changed": changed, "grown_bytes": grown, "packed_bytes": bench.packed_bytes(branch) - before}
 
 

@@ -167,4 +167,4 @@ def test_bench_fails_for_a_contender_with_a_wrong_result(
     site = Site(settings(bucket, repository))
     measuring = Bench(site, site.store(), Dataset(30), tmp_path, None, repository)
     with pytest.raises(SystemExit, match="idle: 31 files differ from the bucket"):
-        measuring.run(Contender("idle", nothing), 0, [])
+        measuring.run(Contender("idle", nothing), 0, {})

@@ -21,6 +21,8 @@ def test_every_limit_has_a_unit_and_a_comment_with_its_reason() -> None:
             "BYTES",
             "CONNECTIONS",
             "THREADS",
+            "LEVELS",
+            "NAMES",
             "PAGES",
             "OBJECTS",
             "CHARACTERS",

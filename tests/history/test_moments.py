@@ -50,7 +50,7 @@ def test_moment_is_a_commit() -> None:
     ],
 )
 def test_wrong_moment_is_named_with_the_option(text: str) -> None:
-    with pytest.raises(FixCommandLine, match="Failed to read --until") as caught:
+    with pytest.raises(FixCommandLine, match="Failed to read the time: --until=") as caught:
         parse_moment("--until", text, NOW, "UTC")
     assert "write a time (2025-07-12T22:06:58Z), a date" in caught.value.error
     assert caught.value.error.isprintable()

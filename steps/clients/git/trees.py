@@ -181,7 +181,7 @@ class Trees:
         """Return the content of a tree. Raises DamagedTree if it is missing, no tree, or too large."""
         process = self._started()
         assert process.stdin is not None  # noqa: S101 - both are pipes
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101 - both are pipes
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(f"{tree}\n".encode())
             process.stdin.flush()
