@@ -54,6 +54,7 @@ def category_of(identity: Identity) -> Category | None:
     return _category(f"{identity.kind}.{identity.group}")
 
 
+@lru_cache(maxsize=1024)
 def category_of_name(kind: str) -> Category | None:
     """Return the same for a kind as directories spell it, as in ``networkpolicies.networking.k8s.io``."""
     plain = kind.lower().partition(".")[0]

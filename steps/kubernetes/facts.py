@@ -97,20 +97,13 @@ def facts_of(one: KubernetesObject, rules: RuleSet = BUILT_IN_SET) -> Facts:
     """Return the facts of an object; the rules say what is volatile."""
     identity, data = one.identity, one.data
     substance = rules.without_volatile_fields(one)
-    digest = _digest(data)
     category = category_of(identity)
     grants, has_more = rbac.grants_of(data) if rbac.is_role(identity) else (frozenset(), False)
     is_secret = category is Category.SECRET
     pods = Pods((), frozenset()) if is_secret or not isinstance(data, dict) else pods_of(substance)
     return Facts(
         identity,
-        digest,
-        digest if substance is data else _digest(substance),
-        _digest(
-            {k: v for k, v in substance.items() if k != "metadata"}
-            if isinstance(substance, dict)
-            else substance
-        ),
+        *_digests(data, substance),
         rules.is_volatile(one),
         category,
         pods.containers,
@@ -150,6 +143,32 @@ def _secret_keys(data: Any) -> dict[str, bytes]:
     }
 
 
+# json.dumps with these options makes a new encoder for each call.
+_written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def _digests(data: Any, substance: Any) -> tuple[bytes, bytes, bytes]:
+    """Return the digests of the data, of its substance, and of the substance without metadata.
+
+    Data and substance share most fields, which are written once.
+    """
+    if not isinstance(data, dict) or not isinstance(substance, dict):
+        digest = _digest(substance)
+        return _digest(data), digest, digest
+    body = _written({key: value for key, value in substance.items() if key != "metadata"})
+    metadata = {key: value for key, value in substance.items() if key == "metadata"}
+    # With the body, these fields are all the data.
+    rest = {
+        key: value
+        for key, value in data.items()
+        if key == "metadata" or key not in substance or substance[key] is not value
+    }
+    return _digest_of(body + _written(rest)), _digest_of(body + _written(metadata)), _digest_of(body)
+
+
 def _digest(data: Any) -> bytes:
-    written = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return _digest_of(_written(data))
+
+
+def _digest_of(written: str) -> bytes:
     return blake2b(written.encode(errors="surrogatepass"), digest_size=16).digest()

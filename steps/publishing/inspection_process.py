@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import resource
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from steps.core.git_objects import Change
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 ABSENT = "Git did not return its content"
 
+# The timer is set again after this part of a file's time: a system call for each file would take longer than
+# reading a small file.
+_TIMER_SLACK = 0.2
+
+# The capacity of a pipe (pipe(7)).
+_PIPE_BYTES = 1 << 16
+
 # Blob id to the objects' facts, or why they are not known.
 _Known = dict[str, "tuple[Facts, ...] | str"]
 
@@ -41,7 +48,8 @@ def main() -> None:
     changes, job_file, result = (os.fdopen(int(number), "r+b") for number in sys.argv[1:4])
     job = json.load(job_file)
     _set_limits(job)
-    known = _read(sys.stdin.buffer, job, result)
+    with open(sys.stdin.fileno(), "rb", buffering=_PIPE_BYTES, closefd=False) as blobs:
+        known = _read(blobs, job, result)
     resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
     inspections = {
         path.encode("latin-1"): Inspection(reason=reason) if reason else _inspection(before, after, known)
@@ -59,25 +67,33 @@ def _set_limits(job: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (job["cpu_seconds"],) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (job["result_bytes"],) * 2)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with contextlib.suppress(OSError):  # if the container runs out of memory, this process is killed first
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    # If the container runs out of memory, this process is killed first.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
 
 
 def _read(blobs: IO[bytes], job: dict[str, Any], result: IO[bytes]) -> _Known:
     """Return the facts of each blob. Blobs that are not read within time and memory are missing."""
     known: _Known = {"": ()}
     facts_left, rules = job["facts"], RuleSet(map(Rule.of, job["rules"]))
+    # The parent must know the blob if this process ends here. To write into memory needs no system call.
+    os.pwrite(result.fileno(), b"%-16d" % -1, 0)
+    reading = mmap.mmap(result.fileno(), job["summary_at"])
+    slack = _TIMER_SLACK * job["file_seconds"]
+    timer_set = 0.0
     for number, head in enumerate(blobs):
-        if time.monotonic() >= job["read_until"] or facts_left <= 0:
+        now = time.monotonic()
+        if now >= job["read_until"] or facts_left <= 0:
             break
         oid, kind, *size = head.decode().split()
         if kind == "missing":
             known[oid] = ABSENT
             continue
-        # The parent must know the blob if this process ends here.
-        os.pwrite(result.fileno(), b"%-16d" % number, 0)
-        # The kernel kills this process if libyaml does not return: no Python code can interrupt it.
-        signal.setitimer(signal.ITIMER_REAL, job["file_seconds"])
+        reading[:] = b"%-16d" % number
+        if now >= timer_set + slack:
+            # The kernel kills this process if libyaml does not return: no Python code can interrupt it.
+            signal.setitimer(signal.ITIMER_REAL, job["file_seconds"] + slack)
+            timer_set = now
         content = blobs.read(int(size[0]))
         if len(content) < int(size[0]):
             break
@@ -85,7 +101,7 @@ def _read(blobs: IO[bytes], job: dict[str, Any], result: IO[bytes]) -> _Known:
         facts_left -= sum(one.size for one in facts if not isinstance(one, str))
         blobs.read(1)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    os.pwrite(result.fileno(), b"%-16d" % -1, 0)
+    reading[:] = b"%-16d" % -1
     return known
 
 

@@ -30,6 +30,13 @@ def test_digests_tell_data_substance_and_body_apart() -> None:
     assert facts("kind: A\nspec: 1\n").digest != facts('kind: A\nspec: "1"\n').digest
 
 
+def test_digest_differs_if_a_volatile_field_is_empty_or_absent() -> None:
+    versions = ("", "status: null\n", "status: {}\n", "status: 1\n")
+    found = [facts(f"kind: A\nspec: 1\n{status}") for status in versions]
+    assert len({one.digest for one in found}) == len(versions)
+    assert len({one.substance for one in found}) == 1
+
+
 def test_facts_of_a_secret_contain_no_value() -> None:
     found = facts(f"{SECRET}stringData: {{password: hunter2, containers: [{{image: hunter2}}]}}\n")
     assert found.secret_keys.keys() == {"password", "containers"}
