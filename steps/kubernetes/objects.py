@@ -14,16 +14,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from steps.core.limits import OBJECT_FILE_BYTES
 from steps.kubernetes.data import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-# The C parser is many times faster, but PyYAML can be built without it.
-_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 MAX_BYTES = OBJECT_FILE_BYTES
 
@@ -122,9 +117,13 @@ def decoded(content: bytes, max_bytes: int) -> str:
 
 def read_documents(text: str, reader: Reader) -> list[Any]:
     """Return the data of each document. Raises Unreadable."""
+    import yaml  # its import takes 25 ms, and most inspections do not need it (plain.py)
+
     handlers = reader.handlers
+    # The C parser is many times faster, but PyYAML can be built without it.
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        for event in yaml.parse(text, Loader=_Loader):
+        for event in yaml.parse(text, Loader=loader):
             if (handle := handlers.get(type(event))) is not None:
                 handle(event)
     except yaml.YAMLError as error:
@@ -201,6 +200,8 @@ class Reader:
     """Builds the documents from the parser's events, without recursion. Raises Unreadable."""
 
     def __init__(self) -> None:
+        import yaml
+
         self.documents: list[Any] = []
         self.opened: list[Opened] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}  # value, values, depth

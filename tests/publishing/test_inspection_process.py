@@ -16,6 +16,6 @@ def test_process_imports_no_slow_and_no_powerful_library() -> None:
     out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     loaded = set(out.stdout.split())
     assert loaded.isdisjoint(
-        {"pydantic", "dataclasses", "git", "minio", "obstore", "urllib3", "ssl", "logging"}
+        {"pydantic", "dataclasses", "git", "minio", "obstore", "urllib3", "ssl", "logging", "yaml", "pathlib"}
     )
     assert not [name for name in loaded if name.startswith(("steps.clients", "steps.runtime"))]
