@@ -14,7 +14,7 @@ from steps.history.snapshot import IRREGULAR, find_commit, require_cluster
 from steps.history.versions import Unread, Version, read_again, read_versions
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level, Located
-from steps.kubernetes.normal import diff_lines
+from steps.kubernetes.normal import diff_lines, visible
 from steps.kubernetes.selection import namespace_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steps.clients.git.objects import Objects
     from steps.history.session import Session
     from steps.history.snapshot import Snapshot
+    from steps.kubernetes.secrets import SecretsPolicy
     from steps.kubernetes.selection import ObjectFilter
     from steps.kubernetes.volatile import RuleSet
 
@@ -64,6 +65,7 @@ class Comparison:
     after: Side
     objects: Objects
     rules: RuleSet
+    secrets: SecretsPolicy
     pairs: list[Pair] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     volatile: int = 0
@@ -82,7 +84,12 @@ class Comparison:
         """Yield the pairs with the lines of their unified diff."""
         wanted = ((pair.before, pair.after) for pair in self.pairs)
         for pair, (before, after) in zip(self.pairs, read_again(self.objects, wanted), strict=True):
-            yield pair, diff_lines(before, after, self.rules)
+            shown = visible(before, after, self.secrets, self._paths(pair))
+            yield pair, diff_lines(*shown, self.rules)
+
+    def _paths(self, pair: Pair) -> set[str]:
+        sides = ((self.before.cluster, pair.before), (self.after.cluster, pair.after))
+        return {f"{cluster}{one.path.decode(errors='replace')}" for cluster, one in sides if one}
 
 
 def sides(
@@ -123,7 +130,7 @@ def sides(
 
 def compare(opened: Session, before: Side, after: Side, objects: Objects, chosen: ObjectFilter) -> Comparison:
     """Compare the objects of two sides by identity; those that differ only in volatile fields are counted."""
-    result = Comparison(before, after, objects, opened.rules)
+    result = Comparison(before, after, objects, opened.rules, opened.secrets)
     path = opened.source.path
     old_rows: list[TreeRow] = []
     new_rows: list[TreeRow] = []

@@ -20,7 +20,7 @@ from steps.kubernetes import changes
 from steps.kubernetes.changes import Level, Located
 from steps.kubernetes.details import details
 from steps.kubernetes.facts import facts_of
-from steps.kubernetes.normal import diff_lines
+from steps.kubernetes.normal import diff_lines, visible
 from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE, Unreadable
 from steps.kubernetes.selection import namespace_of
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from steps.kubernetes.changes import ObjectChange
     from steps.kubernetes.facts import Facts
     from steps.kubernetes.objects import KubernetesObject
+    from steps.kubernetes.secrets import SecretsPolicy
     from steps.kubernetes.selection import ObjectFilter
     from steps.kubernetes.volatile import RuleSet
 
@@ -159,10 +160,11 @@ def events(session: Session, query: Query) -> Iterator[ClusterEvents]:
         wanted = objects.line_changes(newest.oid, count, source.path)
         source.fetch_blobs({oid for _, found in wanted for one in found for oid in _oids(one)})
     reader = _Reader(objects, query.pattern.literal if query.pattern else b"", session.rules)
+    secrets = session.secrets
     for group in _groups(
         objects.line_changes(newest.oid, count, source.path), len(source.path.encode()), cluster
     ):
-        readers = [_ClusterReader(reader, query, *one) for one in group]
+        readers = [_ClusterReader(reader, secrets, query, *one) for one in group]
         parsed = reader.read(oid for one in readers for oid in one.wanted())
         for one in readers:
             happened = one.read(parsed)
@@ -282,35 +284,40 @@ def _parsed(content: bytes, rules: RuleSet, *, with_data: bool) -> Parsed:
         return Parsed((), (), str(problem), len(content))
 
 
+@dataclass(frozen=True)
 class _ClusterReader:
     """What one commit did to one cluster."""
 
-    def __init__(
-        self, reader: _Reader, query: Query, commit: LoggedCommit, cluster: str, rows: list[BlobChange]
-    ) -> None:
-        self._reader = reader
-        self._query = query
-        self._commit = commit
-        self._cluster = cluster
-        self._rows = rows
-        self._is_first = not commit.parent and query.pattern is None
-        self._has_too_many = len(rows) > _MAX_FILES_OF_CLUSTER
+    reader: _Reader
+    secrets: SecretsPolicy
+    query: Query
+    commit: LoggedCommit
+    cluster: str
+    rows: list[BlobChange]
+
+    @property
+    def _is_first(self) -> bool:
+        return not self.commit.parent and self.query.pattern is None
+
+    @property
+    def _has_too_many(self) -> bool:
+        return len(self.rows) > _MAX_FILES_OF_CLUSTER
 
     def wanted(self) -> Iterator[str]:
         """Yield the blobs to read."""
         if not (self._is_first or self._has_too_many):
-            yield from (oid for row in self._rows for oid in _oids(row))
+            yield from (oid for row in self.rows for oid in _oids(row))
 
     def read(self, parsed: Mapping[str, Parsed]) -> ClusterEvents:
         """Return the events."""
         if self._is_first:
-            return self._result([], [], len(self._rows))
+            return self._result([], [], len(self.rows))
         if self._has_too_many:
             return self._result([], [("", f"more than {_MAX_FILES_OF_CLUSTER:,} files changed")], 0)
         not_read: list[tuple[str, str]] = []
         sides: tuple[list[Located], list[Located]] = ([], [])
         known: dict[int, tuple[Version, KubernetesObject | None]] = {}
-        for row in self._rows:
+        for row in self.rows:
             if (reason := _reason(row, parsed)) is not None:
                 not_read.append((printable_path(row.path.partition(b"/")[2]), reason))
                 continue
@@ -328,14 +335,14 @@ class _ClusterReader:
         sides: tuple[list[Located], list[Located]],
         known: Mapping[int, tuple[Version, KubernetesObject | None]],
     ) -> list[Event]:
-        query = self._query
+        query = self.query
         chosen = []
         for change in changes.compare(*sides):
             if change.level <= Level.VOLATILE and not query.with_volatile:
                 continue
             facts = change.facts
             namespace = namespace_of(facts.identity, change.path.encode())
-            if query.pattern and not query.pattern.has(self._cluster, namespace, facts):
+            if query.pattern and not query.pattern.has(self.cluster, namespace, facts):
                 continue
             if query.chosen.has(facts.identity, namespace):
                 chosen.append((change, namespace))
@@ -345,8 +352,10 @@ class _ClusterReader:
         ]
         roles = changes.roles_of(one.facts for one in sides[1])
         found = [
-            self._event(change, namespace, versions, roles)
-            for (change, namespace), versions in zip(chosen, self._objects_of(pairs), strict=True)
+            self._event(change, namespace, versions, _paths(pair), roles)
+            for (change, namespace), pair, versions in zip(
+                chosen, pairs, self._objects_of(pairs), strict=True
+            )
         ]
         return sorted(found, key=lambda one: (one.namespace, one.kind, one.name, one.path))
 
@@ -357,7 +366,7 @@ class _ClusterReader:
         if all(one is None or one[1] is not None for pair in pairs for one in pair):
             yield from ((before and before[1], after and after[1]) for before, after in pairs)
         else:
-            yield from self._reader.again(
+            yield from self.reader.again(
                 (before and before[0], after and after[0]) for before, after in pairs
             )
 
@@ -366,11 +375,18 @@ class _ClusterReader:
         change: ObjectChange,
         namespace: str,
         versions: _Objects,
+        paths: set[str],
         roles: changes.Roles,
     ) -> Event:
+        before, after = visible(*versions, self.secrets, paths)
+        if before is not versions[0] or after is not versions[1]:
+            change = change._replace(
+                before=before and facts_of(before, self.reader.rules),
+                after=after and facts_of(after, self.reader.rules),
+            )
         identity = change.facts.identity
         return Event(
-            cluster=printable(self._cluster),
+            cluster=printable(self.cluster),
             change=change.change,
             level=change.level,
             group=printable(identity.group),
@@ -378,23 +394,27 @@ class _ClusterReader:
             namespace=printable(namespace),
             name=printable(identity.name),
             path=printable(change.path.partition("/")[2]),
-            what=tuple(details(change, *versions, roles, self._reader.rules)),
-            diff=tuple(diff_lines(*versions, self._reader.rules)) if self._query.with_diffs else (),
+            what=tuple(details(change, before, after, roles, self.reader.rules)),
+            diff=tuple(diff_lines(before, after, self.reader.rules)) if self.query.with_diffs else (),
         )
 
     def _result(self, found: list[Event], not_read: list[tuple[str, str]], first: int) -> ClusterEvents:
-        commit = self._commit
+        commit = self.commit
         trailers = parse_trailers(commit.message)
         return ClusterEvents(
             commit.oid,
             time_of(commit),
-            printable(self._cluster),
-            trailers.listed.get(self._cluster),
+            printable(self.cluster),
+            trailers.listed.get(self.cluster),
             trailers.run_id is not None,
             tuple(found),
             tuple(not_read),
             first,
         )
+
+
+def _paths(pair: Iterable[tuple[Version, KubernetesObject | None] | None]) -> set[str]:
+    return {one[0].path.decode(errors="replace") for one in pair if one}
 
 
 def _reason(row: BlobChange, parsed: Mapping[str, Parsed]) -> str | None:

@@ -22,6 +22,8 @@ from steps.history.snapshot import (
     time_of,
 )
 from steps.history.source import LocalSource, remote_source
+from steps.kubernetes.secret_filter import SecretsMode
+from steps.kubernetes.secrets import SecretsPolicy
 from steps.kubernetes.volatile import RuleSet
 from steps.runtime import logs
 from steps.runtime.retry import RetryPolicy
@@ -52,6 +54,11 @@ class Session:
     schedule: Schedule
     now: datetime
     rules: RuleSet
+
+    @property
+    def secrets(self) -> SecretsPolicy:
+        """Which values are hidden."""
+        return SecretsPolicy(SecretsMode.REDACT, rules=self.rules.rules)
 
     def moment(self, option: str, text: str | None, *, start_of_day: bool = False) -> Moment:
         """Return what the value of an option means; now, if it is None. Raises FixCommandLine."""

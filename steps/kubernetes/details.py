@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from steps.kubernetes.changes import ObjectChange, Roles
-    from steps.kubernetes.objects import KubernetesObject
+    from steps.kubernetes.normal import Visible
 
 _MAX_DETAILS = 12
 _MAX_FIELDS = 6
@@ -27,12 +27,12 @@ _DETAILED = frozenset({"image", "env", "rules", "subjects", "roleRef"})
 
 def details(
     change: ObjectChange,
-    before: KubernetesObject | None,
-    after: KubernetesObject | None,
+    before: Visible | None,
+    after: Visible | None,
     roles: Roles,
     rules: RuleSet = BUILT_IN_SET,
 ) -> list[str]:
-    """Return what happened, most important first. Nothing is a value of a Secret."""
+    """Return what happened, most important first. The facts in ``change`` are those of the visible data."""
     found: list[str] = []
     if change.change == Change.ADDED:
         found.append("created")

@@ -1,8 +1,8 @@
 """An object as people compare it: normal form, as lines of text, and the differences of two versions.
 
-The normal form has no volatile fields, and its keys are sorted. It never shows a value of a Secret, of a
-release that Helm stores in a ConfigMap, or of a document that is not an object: only the names of the values,
-and whether both versions have the same. No line contains a control character.
+The normal form has no volatile fields, and its keys are sorted. It never shows a value that
+``SecretsPolicy.hidden`` names: only the name of the value, and whether both versions have the same. No line
+contains a control character.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import re
 from difflib import SequenceMatcher
 from hashlib import blake2b
 from itertools import islice, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 
 from steps.core.keys import printable
 from steps.kubernetes.data import mapping
+from steps.kubernetes.objects import KubernetesObject
 from steps.kubernetes.volatile import BUILT_IN_SET, RuleSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from steps.kubernetes.objects import KubernetesObject
+    from steps.kubernetes.fields import Fields
+    from steps.kubernetes.secrets import SecretsPolicy
 
 # More lines of one object help no reader, and the time to compare lines grows with the square.
 MAX_LINES = 2000
@@ -29,15 +31,12 @@ _MAX_COMPARED = 3000
 _MAX_CHARACTERS = 400
 _CONTEXT = 3
 
-# The fields of a Secret whose content is shown. Annotations can contain tokens: OpenShift's
-# openshift.io/token-secret.value, and kubectl's last-applied-configuration.
-_SHOWN = frozenset({"apiVersion", "kind", "type", "immutable"})
-_SHOWN_METADATA = frozenset({"name", "namespace", "labels", "ownerReferences", "finalizers"})
-# Helm 2 stores releases in ConfigMaps with OWNER=TILLER, Helm 3 can (HELM_DRIVER=configmap) with owner=helm.
-_HELM_OWNERS = frozenset({("OWNER", "TILLER"), ("owner", "helm")})
-
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9_./@%+=-]*(?:[ :][A-Za-z0-9_./@%+=-]+)*")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+# An object without the values that must not be shown. Only ``visible`` makes it.
+Visible = NewType("Visible", KubernetesObject)
 
 
 class _Hidden(str):
@@ -52,68 +51,72 @@ _AFTER = _Hidden("(hidden, value after)")
 _ABSENT = object()
 
 
-def normal_lines(one: KubernetesObject) -> list[str]:
+def visible(
+    before: KubernetesObject | None,
+    after: KubernetesObject | None,
+    secrets: SecretsPolicy,
+    paths: Collection[str],
+) -> tuple[Visible | None, Visible | None]:
+    """Replace the values of two versions that must not be shown; ``paths`` are those of their files.
+
+    Values that differ are replaced by different texts.
+    """
+    return _visible(before, after, secrets, paths, _BEFORE), _visible(after, before, secrets, paths, _AFTER)
+
+
+def _visible(
+    one: KubernetesObject | None,
+    other: KubernetesObject | None,
+    secrets: SecretsPolicy,
+    paths: Collection[str],
+    mark: _Hidden,
+) -> Visible | None:
+    if one is None:
+        return None
+    hidden = secrets.hidden(one, paths)
+    if not (hidden.drops or hidden.children):
+        return Visible(one)
+    return Visible(one._replace(data=_hide(one.data, hidden, _ABSENT if other is None else other.data, mark)))
+
+
+def normal_lines(one: Visible, rules: RuleSet = BUILT_IN_SET) -> list[str]:
     """Return the object in normal form."""
     lines: list[str] = []
-    data = BUILT_IN_SET.without_volatile_fields(one)
-    _write(lines, _hide(one, data, data, _SAME), "", "")
+    _write(lines, rules.without_volatile_fields(one), "", "")
     return lines
 
 
-def diff_lines(
-    before: KubernetesObject | None, after: KubernetesObject | None, rules: RuleSet = BUILT_IN_SET
-) -> list[str]:
+def diff_lines(before: Visible | None, after: Visible | None, rules: RuleSet = BUILT_IN_SET) -> list[str]:
     """Return the unified diff of two versions; all lines if there is only one. At most about MAX_LINES."""
-    old, new = _shown(before, after, _BEFORE, rules), _shown(after, before, _AFTER, rules)
+    old, new = ([] if one is None else normal_lines(one, rules) for one in (before, after))
     found = list(islice(_unified(old, new), MAX_LINES + 1))
     if len(found) <= MAX_LINES:
         return found
     return [*found[:MAX_LINES], "… more lines are not shown"]
 
 
-def _shown(
-    one: KubernetesObject | None, other: KubernetesObject | None, mark: _Hidden, rules: RuleSet
-) -> list[str]:
-    lines: list[str] = []
-    if one is not None:
-        other_data = rules.without_volatile_fields(other) if other is not None else _ABSENT
-        _write(lines, _hide(one, rules.without_volatile_fields(one), other_data, mark), "", "")
-    return lines
-
-
-def _hide(one: KubernetesObject, data: Any, other: Any, mark: _Hidden) -> Any:
+def _hide(value: Any, fields: Fields, other: Any, mark: _Hidden) -> Any:
     """Replace the values that must not be shown."""
-    if not one.identity.kind or not isinstance(data, dict):
-        return _hidden(data, other, mark)
-    data = _hide_secrets(data, other, mark, is_secret=one.identity.kind == "Secret")
-    labels = mapping(mapping(data.get("metadata")).get("labels"))
-    if one.identity.kind == "ConfigMap" and not _HELM_OWNERS.isdisjoint(
-        (key, value) for key, value in labels.items() if isinstance(value, str)
-    ):
-        names = ("data", "binaryData")
-        values = {name: data[name] for name in names if name in data}
-        return {**data, **_hidden(values, mapping(other), mark)}
-    return data
-
-
-def _hide_secrets(value: Any, other: Any, mark: _Hidden, *, is_secret: bool = False) -> Any:
-    """Replace the values of a Secret, also of one inside another object, such as an OpenShift Template."""
+    if fields.drops or fields.replacement is not None:
+        return _hidden(value, other, mark)
+    if not fields.children:
+        return value
+    if isinstance(value, dict):
+        theirs = mapping(other)
+        return {
+            key: _hide(inner, fields.children[key], theirs.get(key, _ABSENT), mark)
+            if key in fields.children
+            else inner
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
         others = other if isinstance(other, list) else []
         pairs = zip_longest(value, others[: len(value)], fillvalue=_ABSENT)
-        return [_hide_secrets(inner, their, mark) for inner, their in pairs]
-    if not isinstance(value, dict):
-        return value
-    their = mapping(other)
-    if not is_secret and value.get("kind") != "Secret":
-        return {key: _hide_secrets(inner, their.get(key, _ABSENT), mark) for key, inner in value.items()}
-    metadata = mapping(value.get("metadata"))
-    shown = {key: metadata[key] for key in metadata.keys() & _SHOWN_METADATA}
-    rest = {key: inner for key, inner in metadata.items() if key not in _SHOWN_METADATA}
-    found = {key: value[key] for key in value.keys() & _SHOWN}
-    values = {key: inner for key, inner in value.items() if key not in _SHOWN and key != "metadata"}
-    hidden = _hidden(rest, mapping(their.get("metadata")), mark)
-    return {**found, **_hidden(values, their, mark), "metadata": {**shown, **hidden}}
+        return [
+            _hide(inner, fields.children[index], their, mark) if index in fields.children else inner
+            for index, (inner, their) in enumerate(pairs)
+        ]
+    return value
 
 
 def _hidden(value: Any, other: Any, mark: _Hidden) -> Any:

@@ -46,6 +46,9 @@ _GZIP = "H4sI"  # in Base64
 # What of a Secret stays. A mapping or list in place of a text does not.
 _PLAIN_FIELDS = frozenset({"apiVersion", "kind", "type", "immutable"})
 
+# What people see of a Secret's metadata. Annotations can contain tokens.
+_SHOWN_METADATA = frozenset({"name", "namespace", "labels", "ownerReferences", "finalizers"})
+
 # Annotations with a copy of the object (JSON, or gzip in Base64), or with a token. For example
 # kubectl.kubernetes.io/last-applied-configuration, objectset.rio.cattle.io/applied of Rancher, and
 # openshift.io/token-secret.value.
@@ -95,10 +98,10 @@ class SecretsPolicy:
         if not self._filter.may_match(path, content):
             return Treated(content)
         if self.mode is SecretsMode.KEEP:
-            return Treated(content, _Search(self, path).count(content))
+            return Treated(content, _Search(self, path, named=names_secrets(path)).count(content))
         if is_compressed(content):
             return Treated(None, reason="compressed")
-        search = _Search(self, path)
+        search = _Search(self, path, named=names_secrets(path))
         result = rewrite(content, search.treatment)
         reason = result.reason or search.doubt
         if reason:
@@ -112,6 +115,16 @@ class SecretsPolicy:
             return Treated(None, search.found, str(problem))
         return Treated(content)
 
+    def hidden(self, one: KubernetesObject, paths: Iterable[str]) -> Fields:
+        """Return the fields of an object whose values people must not see; ``paths`` are those of its file.
+
+        It hides what REDACT replaces or removes, and where that costs no reader anything it hides more: all
+        metadata of a Secret but what names it, and every value of a document that is not an object.
+        """
+        if not one.identity.kind or not isinstance(one.data, dict):
+            return Fields(drops=True)
+        return _DisplaySearch(self, "", named=any(map(names_secrets, paths))).treatment(one).fields
+
 
 def _has_secret_in_comment(content: bytes) -> bool:
     """Whether a comment is a Secret. Raises Unreadable."""
@@ -124,10 +137,10 @@ def _has_secret_in_comment(content: bytes) -> bool:
 class _Search:
     """Finds the Secrets of one file, and says what becomes of them."""
 
-    def __init__(self, policy: SecretsPolicy, path: str) -> None:
+    def __init__(self, policy: SecretsPolicy, path: str, *, named: bool) -> None:
         self.policy = policy
         self.path = path
-        self.named = names_secrets(path)
+        self.named = named
         self.found = 0
         self.doubt = ""
         self._names: dict[str, int] = {}  # how many objects of this name there have been
@@ -166,7 +179,7 @@ class _Search:
             return Treatment(fields)
         if _is_release(data):
             self.found += 1
-            return Treatment(fields, omit=True)
+            return self._release(mapping(data))
         self._inside(fields, data, ())
         if isinstance(data, dict):
             self._named_fields(fields, data, one)
@@ -211,6 +224,10 @@ class _Search:
             fields.drop(at)
         else:
             self._inside(fields, value, at)
+
+    def _release(self, data: dict[str, Any]) -> Treatment:  # noqa: ARG002 - _DisplaySearch needs it
+        """Return what becomes of a release of Helm that is a document."""
+        return Treatment(Fields(), omit=True)
 
     def _is_gone(self, data: dict[str, Any]) -> bool:
         """Whether nothing of a Secret is written. A redacted release of Helm says nothing."""
@@ -272,6 +289,26 @@ class _Search:
         """Distinguish objects of one name, in their order."""
         number = self._names[name] = self._names.get(name, 0) + 1
         return f"{name} {number}"
+
+
+class _DisplaySearch(_Search):
+    """Finds what is hidden in an object that people see: the names of all values stay."""
+
+    def _release(self, data: dict[str, Any]) -> Treatment:
+        fields = Fields()
+        self._redact(fields, data, (), "")
+        return Treatment(fields)
+
+    def _is_gone(self, data: dict[str, Any]) -> bool:  # noqa: ARG002 - nothing is
+        return False
+
+    def _redact(self, fields: Fields, data: dict[str, Any], at: Steps, name: str) -> None:
+        super()._redact(fields, data, at, name)
+        for key in mapping(data.get("metadata")).keys() - _SHOWN_METADATA:
+            fields.drop((*at, "metadata", key))
+
+    def _redacted(self, name: str, within: Steps, value: bytes) -> str:  # noqa: ARG002 - it is not shown
+        return ""
 
 
 def _folded(key: str) -> str:

@@ -7,7 +7,10 @@ import pytest
 from steps.kubernetes.changes import Located, compare, roles_of
 from steps.kubernetes.details import details
 from steps.kubernetes.facts import facts_of
+from steps.kubernetes.normal import visible
 from steps.kubernetes.objects import read_objects
+from steps.kubernetes.secret_filter import SecretsMode
+from steps.kubernetes.secrets import SecretsPolicy
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -30,7 +33,9 @@ def happened(before: str, after: str) -> list[str]:
     old, new = (read_objects(text.encode()) for text in (before, after))
     located = [[Located("east/a.yaml", facts_of(one)) for one in side] for side in (old, new)]
     (change,) = compare(*located)
-    return details(change, next(iter(old), None), next(iter(new), None), roles_of([change.facts]))
+    versions = (next(iter(old), None), next(iter(new), None))
+    shown = visible(*versions, SecretsPolicy(SecretsMode.REDACT), ("east/a.yaml",))
+    return details(change, *shown, roles_of([change.facts]))
 
 
 def cart(**changed: object) -> str:

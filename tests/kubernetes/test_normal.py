@@ -10,11 +10,38 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.kubernetes.normal import MAX_LINES, diff_lines, normal_lines
-from steps.kubernetes.objects import Identity, KubernetesObject, read_objects
+from steps.kubernetes import normal
+from steps.kubernetes.fields import parse_path
+from steps.kubernetes.normal import MAX_LINES, visible
+from steps.kubernetes.objects import Identity, KubernetesObject, Unreadable, read_objects
+from steps.kubernetes.secret_filter import SecretsMode
+from steps.kubernetes.secrets import SecretsPolicy
+from steps.kubernetes.volatile import Rule
+from tests.support.secret_shapes import PROBES, SHAPES
 
 CANARY = "c4n4ry-s3cr3t"
 CANARIES = (CANARY, base64.b64encode(CANARY.encode()).decode())
+
+
+SECRETS_POLICY = SecretsPolicy(SecretsMode.REDACT)
+PATH = "c1/shop/x.yaml"
+
+
+def normal_lines(
+    one: KubernetesObject, policy: SecretsPolicy = SECRETS_POLICY, path: str = PATH
+) -> list[str]:
+    found, _ = visible(one, None, policy, (path,))
+    assert found
+    return normal.normal_lines(found)
+
+
+def diff_lines(
+    before: KubernetesObject | None,
+    after: KubernetesObject | None,
+    policy: SecretsPolicy = SECRETS_POLICY,
+    path: str = PATH,
+) -> list[str]:
+    return normal.diff_lines(*visible(before, after, policy, (path,)))
 
 
 def one(text: str) -> KubernetesObject:
@@ -98,7 +125,7 @@ SECRETS = [
     "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstrange: {x: {y: '%s'}}\n",
     "apiVersion: v1\nkind: SecretList\nitems:\n- metadata: {name: a}\n  data: {password: '%s'}\n",
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {OWNER: TILLER}}\ndata: {release: '%s'}\n",
-    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {owner: helm}}\nbinaryData: {r: '%s'}\n",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {owner: helm}}\ndata: {release: '%s'}\n",
     "data: {password: '%s'}\n",
     "['%s']\n",
     "kind: Template\nobjects: [{kind: ConfigMap}, {kind: Secret, stringData: {password: '%s'}}]\n",
@@ -117,6 +144,36 @@ def test_values_of_secrets_are_never_shown(text: str) -> None:
         lines += [*diff_lines(None, before), *diff_lines(before, None), *diff_lines(before, before)]
         assert canary not in "\n".join(lines)
         assert "another" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_no_value_of_any_shape_is_shown(name: str) -> None:
+    shape = SHAPES[name]
+    try:
+        found = read_objects(shape.content)
+    except Unreadable:
+        assert not shape.readable
+        return
+    for one in found:
+        lines = [*normal_lines(one, path=shape.path), *diff_lines(one, None, path=shape.path)]
+        shown = "\n".join(lines).encode()
+        assert not [probe for probe in PROBES if probe in shown]
+
+
+def test_fields_that_a_rule_names_are_hidden_with_copies_of_the_object() -> None:
+    rule = Rule(("Database",), secret=(parse_path("spec.users[*].password"),))
+    policy = SecretsPolicy(SecretsMode.REDACT, rules=(rule,))
+    text = (
+        "kind: Database\nmetadata: {name: a, annotations: {kubectl.kubernetes.io/last-handled: '{%s}'}}\n"
+        "spec: {users: [{name: bob, password: %s}, {name: eve, password: same}]}\n"
+    )
+    before, after = one(text % ("old", "old")), one(text % ("new", "new"))
+    found = diff_lines(before, after, policy)
+    assert not {"old", "new", "same"}.intersection(" ".join(found).split())
+    assert "-    password: (hidden, value before)" in found
+    assert "+    password: (hidden, value after)" in found
+    assert "   - name: bob" in found
+    assert "     password: (hidden)" in found
 
 
 def test_diff_of_a_secret_shows_names_and_equality() -> None:
