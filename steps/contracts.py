@@ -26,6 +26,7 @@ from steps.core.namespaces import VanishedNamespace
 from steps.core.operations import Operation
 from steps.kubernetes.change_summary import ChangeSummary
 from steps.kubernetes.policy import Policy
+from steps.kubernetes.secret_filter import SecretsMode
 
 # The directory of the artifact repository in which Argo keeps the files of the pipeline's runs. If that
 # repository is the root of the backups' bucket, this directory is not a cluster.
@@ -364,6 +365,10 @@ class RunResult(Document):
     refused_by_host: tuple[RefusedObject, ...] = Field(
         default=(), description="the first 1,000 changes that the Git host refuses, by path"
     )
+    secrets: SecretsMode | None = Field(
+        default=None,
+        description="the setting SECRETS; null if not set",
+    )
     changes: ChangeSummary = ChangeSummary()
     step_seconds: dict[str, float] = Field(
         default={}, description="duration by step; the sum is the duration of the run"
@@ -398,6 +403,13 @@ class RunResult(Document):
     def files_changed(self) -> int:
         """Number of new, modified and deleted files."""
         return sum(c.added + c.modified + c.deleted for c in self.processed)
+
+
+class ClearSecrets(Document):
+    """The first commit that is known to contain Secrets in clear text."""
+
+    commit: str
+    at: AwareDatetime = Field(description="end of the run that made it")
 
 
 class LastSuccess(Document):
@@ -472,6 +484,9 @@ class State(Document):
     last_push: LastPush | None = Field(default=None, description="the commit that the branch must contain")
     lost_branch: LostBranch | None = Field(
         default=None, description="the branch has lost that commit, and no run has continued since"
+    )
+    clear_secrets: ClearSecrets | None = Field(
+        default=None, description="since when Git is known to contain Secrets in clear text"
     )
     counters: Counters
 

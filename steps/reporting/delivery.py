@@ -18,7 +18,7 @@ from steps.reporting import webhook
 from steps.reporting.html import html
 from steps.reporting.markdown import markdown
 from steps.reporting.outcome import log_sync_complete
-from steps.reporting.run_page import run_page
+from steps.reporting.run_page import clear_since, run_page
 from steps.runtime import logs, signals
 from steps.workdir.files import atomic_file, read_document, write_document
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from steps.contracts import ClearSecrets
     from steps.core.source_age import MaxAges
     from steps.runtime.settings.delivery import DeliverySettings, PushgatewaySettings, WebhookSettings
     from steps.runtime.settings.git import CommitPages
@@ -63,6 +64,7 @@ def deliver(
         if reported is not None:
             result = reported.result
             _log_stale(settings.max_ages, result)
+            _log_clear_secrets(reported.state.clear_secrets, result)
             with _errors_logged(Operation.REPORT, "Failed to write the report"):
                 _write_pages(settings.pages, settings.max_ages, reported, result)
             errors = {
@@ -98,9 +100,19 @@ def _log_stale(max_ages: MaxAges, result: RunResult) -> None:
             logs.warning(Operation.REPORT, f"{name} is not being backed up: {why}", cluster=name)
 
 
+def _log_clear_secrets(known: ClearSecrets | None, result: RunResult) -> None:
+    """Log what detect cannot know: that Secrets are in files whose path does not name them."""
+    if not any(cluster.secret_paths for cluster in result.clusters) and (since := clear_since(known, result)):
+        logs.warning(
+            Operation.REPORT,
+            "Secrets are stored in clear text",
+            error=f"{since}; set SECRETS to redact, exclude or keep",
+        )
+
+
 def _write_pages(pages: CommitPages, max_ages: MaxAges, reported: Reported, result: RunResult) -> None:
     url = pages.commit_page(result.commit) if result.commit else None
-    page = run_page(result, url, max_ages=max_ages)
+    page = run_page(result, url, max_ages=max_ages, clear_secrets=reported.state.clear_secrets)
     for suffix, text in ((".md", markdown(page)), (".html", html(page))):
         with atomic_file(reported.file.parent / f"{reported.pages}{suffix}") as out:
             out.write(text.encode(errors="replace"))

@@ -85,6 +85,7 @@ def completed_result(  # noqa: PLR0913 - one argument per fact that publish know
         quarantined=run.quarantined,
         quarantined_sample=run.quarantined_sample,
         refused_by_host=limited(refused_by_host),
+        secrets=run.policy.secrets,
         changes=changes,
         step_seconds=_step_seconds(run, verdict, finished_at),
         work_seconds={

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from steps.errors import SyncError, translated
 from steps.reporting.health import Health, health, stale_clusters
@@ -16,7 +16,7 @@ from steps.reporting.status_page import status_page
 from steps.runtime.redaction import redacted
 
 if TYPE_CHECKING:
-    from steps.contracts import RunResult
+    from steps.contracts import RunResult, State
     from steps.reporting.state_source import LastReading, Reading
     from steps.runtime.settings.delivery import HttpSettings
 
@@ -43,10 +43,8 @@ class Routes:
         """Answer one request. An unreadable state gives 503: no metrics are better than zeros."""
         paths = {
             "/": self._status,
-            "/report": lambda reading: self._report(path, reading.state and reading.state.last_run),
-            "/report/filtered": lambda reading: self._report(
-                path, reading.state and reading.state.last_filtered_run
-            ),
+            "/report": lambda reading: self._report(path, reading.state, "last_run"),
+            "/report/filtered": lambda reading: self._report(path, reading.state, "last_filtered_run"),
             "/health": self._health,
         }
         try:
@@ -84,14 +82,18 @@ class Routes:
         )
         return _html(html(page))
 
-    def _report(self, path: str, run: RunResult | None) -> Response:
+    def _report(
+        self, path: str, state: State | None, which: Literal["last_run", "last_filtered_run"]
+    ) -> Response:
         """Return the report of a run. It is rendered once, because clients may ask for it all the time."""
-        if run is None:
+        run: RunResult | None = getattr(state, which, None)
+        if state is None or run is None:
             return text_response(HTTPStatus.NOT_FOUND, "No run has been reported yet")
         known = self._reports.get(path)
         if known is None or (known[0] is not run and known[0] != run):
             url = self._settings.commit_page(run.commit) if run.commit else None
-            page = run_page(run, url, max_ages=self._settings.source_max_age)
+            ages = self._settings.source_max_age
+            page = run_page(run, url, max_ages=ages, clear_secrets=state.clear_secrets)
             known = self._reports[path] = run, _html(html(page))
         return known[1]
 

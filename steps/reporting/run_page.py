@@ -31,6 +31,7 @@ from steps.reporting.page import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from steps.contracts import ClearSecrets
     from steps.core.approvals import Origin
     from steps.core.source_age import MaxAges
 
@@ -65,8 +66,17 @@ def headline(result: RunResult) -> str:
     return line.translate(_CHAT_SAFE).replace("://", ":\u2215\u2215")
 
 
-def run_page(result: RunResult, commit_url: str | None, *, max_ages: MaxAges = ()) -> Page:
-    """Return the page; ``commit_url`` is the web page of its commit, None if unknown."""
+def run_page(
+    result: RunResult,
+    commit_url: str | None,
+    *,
+    max_ages: MaxAges = (),
+    clear_secrets: ClearSecrets | None = None,
+) -> Page:
+    """Return the page; ``commit_url`` is the web page of its commit, None if unknown.
+
+    ``clear_secrets`` is what the state says about Secrets in clear text.
+    """
     return Page(
         title="git-sync run report",
         badge=_OUTCOMES[result.outcome],
@@ -78,7 +88,7 @@ def run_page(result: RunResult, commit_url: str | None, *, max_ages: MaxAges = (
             *_clusters(result.clusters),
             *_pending(result.clusters),
             *_foreign(result.clusters),
-            *_policy(result.clusters),
+            *_policy(result.clusters, clear_since(clear_secrets, result)),
             *counts_of_changes(result.changes),
             *_facts(result),
         ),
@@ -190,12 +200,21 @@ def _cluster_to_do(cluster: ClusterResult, origin: Origin) -> Iterator[Parts]:
         yield name, f": {changes} deferred to the next run; the log has the cause."
 
 
-def _policy(clusters: Sequence[ClusterResult]) -> Iterator[Block]:
+def clear_since(known: ClearSecrets | None, result: RunResult) -> str:
+    """Say since when Git contains Secrets in clear text; empty if it is not known, or if SECRETS is set."""
+    if known is None or not result.clusters or result.secrets is not None:
+        return ""
+    return f"at least since commit {known.commit[:_SHORT_ID]} of {at(known.at)}"
+
+
+def _policy(clusters: Sequence[ClusterResult], since: str) -> Iterator[Block]:
     """The section of what SECRETS, VOLATILE_FIELDS and the filters do with files in Git."""
     items: list[Parts] = [(f"{words}.",)] if (words := rewritten_words(clusters)) else []
     if named := sum(cluster.secret_paths for cluster in clusters):
         files = f"{plural(named, 'file')} with a path that names Secrets, and any Secret in other files"
-        items.append((f"Secrets are stored in clear text: {files}. Set SECRETS to redact, exclude or keep.",))
+        since = f"{files}, {since}" if since else files
+    if since:
+        items.append((f"Secrets are stored in clear text: {since}. Set SECRETS to redact, exclude or keep.",))
     for cluster in clusters:
         name = Code(cluster.name)
         if cluster.secrets:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from steps.contracts import (
+    ClearSecrets,
     ClusterResult,
     ClusterState,
     LastSuccess,
@@ -18,6 +19,8 @@ from steps.core.clock import is_ahead, is_before
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
 from steps.core.operations import Operation
+from steps.kubernetes.categories import Category
+from steps.kubernetes.secret_filter import SecretsMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +48,7 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
     clusters = known.clusters if known else {}
     refused_by_host = known.refused_by_host if known else ()
     last_push, lost_branch = (known.last_push, known.lost_branch) if known else (None, None)
+    clear_secrets = known.clear_secrets if known else None
     if is_same_sync:
         listed = _listed(listed, result, now)
         if not is_repeated:
@@ -53,6 +57,7 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
             refused_by_host = _refused_by_host(refused_by_host, result)
             last_push = result.last_push or last_push
             lost_branch = result.lost_branch or (None if result.clusters else lost_branch)
+            clear_secrets = _clear_secrets(clear_secrets, result)
     return State(
         identity=known.identity if known else result.identity,
         last_run=_newest(result, old.last_run if old else None, is_replaced=not result.filtered_by_options),
@@ -66,8 +71,19 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
         refused_by_host=refused_by_host,
         last_push=last_push,
         lost_branch=lost_branch,
+        clear_secrets=clear_secrets,
         counters=_counters(old, result),
     )
+
+
+def _clear_secrets(before: ClearSecrets | None, result: RunResult) -> ClearSecrets | None:
+    """Return since when Git contains Secrets in clear text, as far as the summaries of changes say it."""
+    if result.secrets in {SecretsMode.EXCLUDE, SecretsMode.REDACT}:
+        is_clean = result.exit_code == Exit.OK and not result.filtered_by_options
+        return None if is_clean else before
+    if before is None and result.commit and Category.SECRET in result.changes.security_categories:
+        return ClearSecrets(commit=result.commit, at=result.finished_at)
+    return before
 
 
 def _newest(result: RunResult, before: RunResult | None, *, is_replaced: bool) -> RunResult | None:

@@ -209,6 +209,23 @@ def test_unset_keeps_secrets_with_a_warning_that_keep_silences(
     assert not sync(SECRETS="keep").of("detect_changes", "warning")
 
 
+def test_every_run_warns_of_secrets_that_no_path_names(sync: Sync, bucket: Bucket, repository: Path) -> None:
+    bucket.put_many({"clusterbackup/east/all.yaml": PLAIN} | others())
+    for result in (sync(), sync()):  # the second run changes nothing
+        (warning,) = result.of("report", "warning")
+        assert warning["message"] == "Secrets are stored in clear text"
+        assert warning["error"].startswith(f"at least since commit {sha(repository)[:12]} of 20")
+        assert "Secrets are stored in clear text: at least since commit" in report_of(sync)
+    assert not sync(SECRETS="keep").of("report", "warning")
+    assert not with_mode(sync, "exclude")().of("report", "warning")
+    assert sync.state["clear_secrets"] is None
+    assert not sync(SECRETS="keep").of("report", "warning")
+
+
+def report_of(sync: Sync) -> str:
+    return (sync.work_dir / "report.md").read_text().replace("\\", "")
+
+
 def test_fields_of_the_rules_are_redacted(
     sync: Sync, bucket: Bucket, repository: Path, tmp_path: Path
 ) -> None:
