@@ -20,7 +20,7 @@ from steps.core.deletion_guard import Decision, DeletionLimits
 from steps.core.filters import Selection
 from steps.core.git_objects import Change
 from steps.core.grace import PendingDeletion
-from steps.core.intake_limits import Excess, IntakeLimits, OverLimit
+from steps.core.intake_limits import Excess, IntakeLimits
 from steps.core.keys import Reason
 from steps.core.namespaces import VanishedNamespace
 from steps.core.operations import Operation
@@ -114,9 +114,7 @@ class Run(RunStart):
     clusters_excluded: int = Field(description="clusters that the filters or MAX_CLUSTERS exclude")
     clusters_skipped: int = Field(description="new clusters that MAX_CLUSTERS excludes (a lower bound)")
     clusters_skipped_sample: tuple[str, ...]
-    clusters_only_in_git_skipped: int = Field(
-        default=0, description="clusters only in Git that MAX_CLUSTERS excludes"
-    )
+    clusters_only_in_git_skipped: int = Field(default=0, description="the same, only in Git")
     clusters_only_in_git_sample: tuple[str, ...] = ()
     clusters_blocked_by_file: tuple[str, ...] = Field(description="clusters whose directory is a file in Git")
     quarantined: dict[str, int] = Field(description="keys outside every cluster, by reason")
@@ -155,13 +153,6 @@ class ClusterFailure(Document):
 
 def _origin(run: Run | RunResult) -> Origin:
     return Origin(run.argo, run.branch, run.mode is Mode.FULL, run.filter_options)
-
-
-def over_limit_failure(cluster: str, operation: Operation, problem: OverLimit) -> ClusterFailure:
-    """Return the document of a cluster that is over an intake limit."""
-    return ClusterFailure(
-        cluster=cluster, operation=operation, error=str(problem), transient=False, over_limit=problem.excess
-    )
 
 
 class StepWork(Document):
@@ -346,7 +337,7 @@ class RunResult(Document):
         default=None, description="the commit that the branch must contain from now on"
     )
     lost_branch: LostBranch | None = Field(
-        default=None, description="the branch has lost the last pushed commit, so the run ended"
+        default=None, description="the branch has lost the last pushed commit"
     )
     push_attempts: int = 0
     clusters_added: tuple[str, ...] = ()
@@ -356,9 +347,7 @@ class RunResult(Document):
         default=0, description="new clusters that MAX_CLUSTERS excludes (a lower bound)"
     )
     clusters_skipped_sample: tuple[str, ...] = ()
-    clusters_only_in_git_skipped: int = Field(
-        default=0, description="clusters only in Git that MAX_CLUSTERS excludes"
-    )
+    clusters_only_in_git_skipped: int = Field(default=0, description="the same, only in Git")
     clusters_only_in_git_sample: tuple[str, ...] = ()
     quarantined: dict[str, int] = Field(default={}, description="keys outside every cluster, by reason")
     quarantined_sample: tuple[str, ...] = ()
@@ -432,12 +421,9 @@ class ClusterState(Document):
     quarantined: int = Field(default=0, description="keys, in the last run that listed the cluster")
     secrets: int = Field(default=0, description="Secrets redacted or excluded; it never falls")
     secrets_unreadable: int = Field(
-        default=0,
-        description="objects that may contain a Secret and cannot be read, in the last run that listed it",
+        default=0, description="the same as quarantined, for the reason secret_unreadable"
     )
-    secret_paths: int = Field(
-        default=0, description="if SECRETS is not set: files in Git whose path names Secrets"
-    )
+    secret_paths: int = Field(default=0, description="as in the last result")
     deletions_refused: int = 0
     deletions_pending: int = Field(
         default=0, description="missing files that wait for DELETE_GRACE, in the last run that listed it"
@@ -486,7 +472,7 @@ class State(Document):
         default=None, description="the branch has lost that commit, and no run has continued since"
     )
     clear_secrets: ClearSecrets | None = Field(
-        default=None, description="since when Git is known to contain Secrets in clear text"
+        default=None, description="since when Git contains Secrets in clear text"
     )
     counters: Counters
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from steps.clients.s3.store import ObjectStore
-from steps.contracts import Run, StepWork, over_limit_failure
+from steps.contracts import Run, StepWork
 from steps.core import limits
 from steps.core.exit_codes import Exit, most_severe
 from steps.core.intake_limits import OverLimit
@@ -18,7 +18,7 @@ from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import FixConfiguration, SyncError, Terminated
-from steps.planning.failures import record_failure
+from steps.planning.failures import over_limit_failure, record_failure
 from steps.planning.manifest import Manifest
 from steps.planning.rewriting import Rewriting
 from steps.runtime import logs

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from steps.clients.git.repository import Repository
 from steps.clients.git.trees import DamagedTree
-from steps.contracts import Mode, over_limit_failure
+from steps.contracts import Mode
 from steps.core.changes import within_limits
 from steps.core.git_objects import Mode as GitMode
 from steps.core.intake_limits import Excess, OverLimit
@@ -27,7 +27,7 @@ from steps.errors import FixConfiguration
 from steps.planning.branch_check import NOT_CHECKED, Checked, check_branch, last_push
 from steps.planning.cluster_trees import DamagedCluster, cluster_size
 from steps.planning.conflicts import log_edits
-from steps.planning.failures import record_failure
+from steps.planning.failures import over_limit_failure, record_failure
 from steps.runtime import logs
 from steps.workdir.cache import Caches, trees
 from steps.workdir.files import write_document

@@ -11,8 +11,17 @@ from steps.runtime.redaction import redacted
 from steps.workdir.files import write_document
 
 if TYPE_CHECKING:
+    from steps.core.intake_limits import OverLimit
+    from steps.core.operations import Operation
     from steps.errors import SyncError
     from steps.workdir.volume import RunFiles
+
+
+def over_limit_failure(cluster: str, operation: Operation, problem: OverLimit) -> ClusterFailure:
+    """Return the document of a cluster that is over an intake limit."""
+    return ClusterFailure(
+        cluster=cluster, operation=operation, error=str(problem), transient=False, over_limit=problem.excess
+    )
 
 
 def record_failure(files: RunFiles, cluster: str, problem: SyncError) -> None:

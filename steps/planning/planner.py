@@ -12,7 +12,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from steps.contracts import ClusterFailure, ClusterResult, ForeignFile, Run, Status, over_limit_failure
+from steps.contracts import ClusterFailure, ClusterResult, ForeignFile, Run, Status
 from steps.core.changes import (
     ManifestRow,
     PlanRow,
@@ -41,6 +41,7 @@ from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
 from steps.planning.cluster_trees import DamagedCluster
+from steps.planning.failures import over_limit_failure
 from steps.workdir.files import read_document
 from steps.workdir.rowfile import Damaged, RowFile, decoder, is_unchanged_line, join_lines, path_of, read_rows
 from steps.workdir.rows import BaselineRow, ManifestFooter, ManifestHeader
