@@ -39,8 +39,16 @@ _CHARACTERS_PER_VALUE = 64
 # No object has directives, and parse time grows with the square of their number.
 _DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
 
-# kubectl splits documents at this line; for YAML it is the text of a key.
-_UNCLEAR_SEPARATOR = re.compile(rb"^---#", re.MULTILINE)
+# kubectl splits a file at these lines before a parser reads the parts (apimachinery, util/yaml/decoder.go,
+# YAMLReader): only "\n" ends a line, and Unicode white space may follow "---". Other text is an error.
+# kubectl reads only the first document of each part.
+_SEPARATOR = re.compile("^---", re.MULTILINE)
+
+# The separators that libyaml reads in the same way.
+_CLEAR_SEPARATOR = re.compile("---(?:[ \t]+(?:#[^\r\n\x85\u2028\u2029]*)?)?\r?(?:\n|\\Z)")
+
+# goyaml ignores a byte order mark at the beginning of each part; libyaml reads "---" behind it as text.
+_MARK_IN_TEXT = re.compile("(?:^|[\r\n\x85\u2028\u2029])\ufeff")
 
 # Conversion of longer numbers takes quadratic time. No integer of Kubernetes has more than 20 digits.
 _MAX_NUMBER_CHARACTERS = 40
@@ -88,7 +96,8 @@ class KubernetesObject(NamedTuple):
 def read_objects(content: bytes) -> list[KubernetesObject]:
     """Return the objects of a YAML or JSON file. Raises Unreadable.
 
-    Also for what kubectl and YAML read differently: tags, late merges, objects in items of other kinds.
+    Also for what kubectl and YAML read differently: tags, late merges, objects in items of other kinds,
+    lines that only one of them takes for the beginning of a document.
 
     A document that is not a Kubernetes object (no kind) is an object with an empty kind.
     """
@@ -106,8 +115,6 @@ def decoded(content: bytes, max_bytes: int) -> str:
         raise Unreadable(TOO_LARGE if max_bytes == MAX_BYTES else f"larger than {max_bytes // 1024} KiB")
     if b"%" in content and _DIRECTIVE.search(content):
         raise Unreadable("contains a YAML directive")
-    if b"---#" in content and _UNCLEAR_SEPARATOR.search(content):
-        raise Unreadable('contains a line that begins with "---#"')
     try:
         # Decode here: the directive check does not recognize UTF-16.
         return content.decode("utf-8-sig")
@@ -129,7 +136,18 @@ def read_documents(text: str, reader: Reader) -> list[Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise Unreadable(f"not YAML (line {mark.line + 1})" if mark else "not YAML") from None
+    _check_separators(text, reader.starts)
     return reader.documents
+
+
+def _check_separators(text: str, starts: list[tuple[int, bool]]) -> None:
+    """Raise Unreadable if kubectl may split the text into other documents than the parser."""
+    separators = [start for start, is_explicit in starts if is_explicit]
+    lines = [match.start() for match in _SEPARATOR.finditer(text)]
+    if separators != lines or not all(_CLEAR_SEPARATOR.match(text, line) for line in lines):
+        raise Unreadable('contains "---" that kubectl may read differently')
+    if "\ufeff" in text and _MARK_IN_TEXT.search(text):
+        raise Unreadable("contains a second byte order mark")
 
 
 def is_list(one: KubernetesObject) -> bool:
@@ -203,6 +221,7 @@ class Reader:
         import yaml
 
         self.documents: list[Any] = []
+        self.starts: list[tuple[int, bool]] = []  # of each document: where it begins, whether with "---"
         self.opened: list[Opened] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}  # value, values, depth
         self._values = 0  # of all complete documents
@@ -213,6 +232,7 @@ class Reader:
             yaml.MappingEndEvent: self._end,
             yaml.SequenceEndEvent: self._end,
             yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._start_document,
             yaml.DocumentEndEvent: self._end_document,
         }
 
@@ -267,6 +287,9 @@ class Reader:
             raise Unreadable("contains an alias of an unknown value")
         self._check_is_value()
         self._add(*self._anchors[event.anchor])
+
+    def _start_document(self, event: Any) -> None:
+        self.starts.append((event.start_mark.index, event.explicit))
 
     def _end_document(self, _: Any) -> None:
         self._anchors.clear()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import yaml
-
 from steps.kubernetes.objects import Reader
 
 
@@ -60,13 +58,8 @@ class SpanReader(Reader):
         super().__init__()
         self.text = text
         self.spans: dict[int, Span] = {}
-        self.starts: list[tuple[int, bool]] = []  # of each document: where it begins, whether with "---"
         self._open: list[Span] = []
         self._keys: list[tuple[int, int]] = []  # where the current key of each open mapping is
-        self.handlers[yaml.DocumentStartEvent] = self._start_document
-
-    def _start_document(self, event: Any) -> None:
-        self.starts.append((event.start_mark.index, event.explicit))
 
     def _scalar(self, event: Any) -> None:
         current = self.opened[-1] if self.opened else None

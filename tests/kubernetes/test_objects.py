@@ -145,6 +145,22 @@ def deep_aliases(anchors: int) -> bytes:
     return "\n".join(lines).encode()
 
 
+_SEPARATOR = 'contains "---" that kubectl may read differently'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "---\na: 1\n",
+        "--- # x\r\na: 1\r\n--- \t\r\nb: 2\r\n---",
+        "a: 1\n...\n---\nb: |\n  ---\n",
+        "\ufeff---\na: 1",
+    ],
+)
+def test_separators_that_kubectl_reads_alike_are_accepted(content: str) -> None:
+    assert read_objects(content.encode())
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -169,7 +185,20 @@ def deep_aliases(anchors: int) -> bytes:
         (b"!!binary aW1hZ2U=: b\n", "contains a tag (line 1)"),
         (b"x: &x {a: 1}\ny: {a: 2, <<: *x}\n", "merges a mapping after other keys"),
         (b"x: &x {a: 1}\ny: {<<: *x, <<: *x}\n", "merges a mapping after other keys"),
-        (b"kind: Pod\n---#x: |\n  kind: Role\n", 'contains a line that begins with "---#"'),
+        (b"kind: Pod\n---#x: |\n  kind: Role\n", _SEPARATOR),
+        ("a: '\n---\u00a0\nb: c\n---\u3000\n'\n".encode(), _SEPARATOR),
+        (b"a: 1\n--- 'x'\n", _SEPARATOR),
+        (b"--- {a: 1}\n", _SEPARATOR),
+        (b"a: 1\n---\rb: 2\n", _SEPARATOR),
+        (b"a: 1\r---\rb: 2\n", _SEPARATOR),
+        (b"a: 1\n--- # x\rb: 2\n", _SEPARATOR),
+        ("a: 1\n--- # x\u2028b: 2\n".encode(), _SEPARATOR),
+        (b"# x\r--- |\n  b: 2\n", _SEPARATOR),
+        ("# x\x85---\na: 2\n".encode(), _SEPARATOR),
+        (b"a: 'x\n---- y'\n", _SEPARATOR),
+        (b"a: 1\n...\nb: 2\n", "not YAML (line 3)"),
+        ('---\n\ufeff--- {"a":1}\n'.encode(), "contains a second byte order mark"),
+        ("\ufeff\ufeff---\na: 1\n".encode(), _SEPARATOR),
         (b"kind: ConfigMap\nitems: [{kind: Role}]\n", "contains objects in items"),
         (b"a: &a '" + b"x" * 200_000 + b"'\nb: [" + b"*a, " * 3000 + b"]", "contains too many values"),
         (deep_aliases(12), "nested more than 200 levels"),

@@ -154,6 +154,21 @@ SHAPES: dict[str, Shape] = {
     "first document": Shape(_PLAIN + b"---\n" + _CONFIG),
     "between documents": Shape(_CONFIG + b"---\n" + _PLAIN + b"---\n" + _CONFIG),
     "separator with a comment": Shape(_CONFIG + b"---#\n" + _PLAIN, readable=False),
+    **{
+        f"separator {name}": Shape(
+            _CONFIG + f'# x{start}--- "\n---{space}\n'.encode() + _PLAIN + f'---{space}\n# "\n'.encode(),
+            readable=False,
+        )
+        for name, start, space in (
+            ("with a no-break space", "\r", "\u00a0"),
+            ("with an ideographic space", "\n", "\u3000"),
+            ("with a next line", "\u2028", "\x85"),
+        )
+    },
+    "separator behind a byte order mark": Shape(
+        "---\n\ufeff--- ".encode() + _json(_secret()).replace(b": ", b":"), readable=False
+    ),
+    "end of a document": Shape(_CONFIG + b"...\n" + _PLAIN, readable=False),
     # places of the value
     "stringData": Shape(_json(_secret(data=None, stringData={"password": CANARY}))),
     "block of a value": Shape(

@@ -38,8 +38,8 @@ def test_a_file_with_one_object_is_its_text() -> None:
 
 
 def test_documents_are_cut_at_their_lines() -> None:
-    content = b"---\nkind: A\n# of A\n---\n# of B\nkind: B\n--- {kind: C}\n---\n"
-    assert texts(content) == [b"kind: A\n# of A\n", b"# of B\nkind: B\n", b"--- {kind: C}\n"]
+    content = b"---\nkind: A\n# of A\n---\n# of B\nkind: B\n--- # c\n{kind: C}\n---\n"
+    assert texts(content) == [b"kind: A\n# of A\n", b"# of B\nkind: B\n", b"--- # c\n{kind: C}\n"]
 
 
 def test_items_of_a_list_get_the_indentation_of_a_document() -> None:
