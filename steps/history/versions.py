@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from steps.history.snapshot import read_files
 from steps.kubernetes.facts import facts_of
-from steps.kubernetes.objects import Unreadable, read_objects
+from steps.kubernetes.objects import Unreadable
+from steps.kubernetes.plain import objects_of_file
 from steps.kubernetes.selection import namespace_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def objects_of(file: File) -> list[KubernetesObject]:
     if file.reason:
         raise Unreadable(file.reason)
     try:
-        return read_objects(file.content)
+        return objects_of_file(file.content)
     except Unreadable:
         raise
     except Exception as bug:  # noqa: BLE001 - one file must not hide the others
@@ -132,5 +133,5 @@ def _again(
     if version.oid not in parsed:
         if len(parsed) >= _PARSED_FILES:
             del parsed[next(iter(parsed))]
-        parsed[version.oid] = read_objects(contents[version.oid])
+        parsed[version.oid] = objects_of_file(contents[version.oid])
     return parsed[version.oid][version.position]

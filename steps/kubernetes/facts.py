@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from steps.kubernetes import rbac
 from steps.kubernetes.categories import Category, category_of
 from steps.kubernetes.data import mapping, text
-from steps.kubernetes.objects import Unreadable, objects_of, read_objects
-from steps.kubernetes.plain import plain_documents
+from steps.kubernetes.objects import Unreadable
+from steps.kubernetes.plain import objects_of_file
 from steps.kubernetes.volatile import BUILT_IN_SET, RuleSet
 from steps.kubernetes.workloads import Container, Pods, pods_of
 
@@ -79,9 +79,7 @@ def facts_of_file(content: bytes, limit: int, rules: RuleSet = BUILT_IN_SET) -> 
     found: list[Facts] = []
     size = 0
     try:
-        documents = plain_documents(content)
-        objects = read_objects(content) if documents is None else objects_of(documents)
-        for one in objects:
+        for one in objects_of_file(content):
             found.append(facts_of(one, rules))
             size += found[-1].size
             if size > limit:

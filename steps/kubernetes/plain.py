@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from steps.kubernetes.objects import plain_value
+from steps.kubernetes.objects import KubernetesObject, objects_of, plain_value, read_objects
 
 _MAX_DEPTH = 50
 
@@ -42,6 +42,12 @@ def plain_documents(content: bytes) -> list[Any] | None:
     except _Refused:
         return None
     return documents
+
+
+def objects_of_file(content: bytes) -> list[KubernetesObject]:
+    """Return what ``read_objects`` returns, of a simple file several times as fast. Raises Unreadable."""
+    documents = plain_documents(content)
+    return read_objects(content) if documents is None else objects_of(documents)
 
 
 def _document(lines: list[str]) -> list[Any]:

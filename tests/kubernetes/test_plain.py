@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.kubernetes.objects import Reader, Unreadable, decoded, read_documents
-from steps.kubernetes.plain import plain_documents
+from steps.kubernetes.objects import Reader, Unreadable, decoded, read_documents, read_objects
+from steps.kubernetes.plain import objects_of_file, plain_documents
 
 POD = """\
 apiVersion: v1
@@ -174,3 +174,16 @@ def test_dumped_data_is_read_as_libyaml_reads_it(data: dict[str, Any], indented:
     content = yaml.safe_dump(data, indent=4 if indented else 2).encode()
     found = plain_documents(content)
     assert found is None or repr(found) == repr(parsed(content))
+
+
+@pytest.mark.parametrize(
+    "text", [POD, f"---\n{POD}---\n{POD}", f"# a comment\n{POD}", "kind: List\nitems:\n- kind: A\n"]
+)
+def test_objects_of_a_file_are_those_of_the_parser(text: str) -> None:
+    assert objects_of_file(text.encode()) == read_objects(text.encode())
+
+
+def test_objects_of_a_simple_file_need_no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = read_objects(POD.encode())
+    monkeypatch.delattr(yaml, "parse")
+    assert objects_of_file(POD.encode()) == expected
