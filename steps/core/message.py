@@ -29,6 +29,9 @@ SUBSTANCE = "Git-Sync-Substance"
 
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
+# Everyone who may push can write a trailer. With a zone or an interval, years 1 and 9999 overflow.
+_YEARS = range(1970, 9990)
+
 
 @dataclass(frozen=True)
 class ClusterLine:
@@ -134,9 +137,11 @@ def parse_trailers(message: str, clusters: Collection[str] | None = None) -> Tra
             if clusters is not None and name not in clusters:
                 continue
             try:
-                listed[name] = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+                at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
             except ValueError:
                 continue
+            if at.year in _YEARS:
+                listed[name] = at
         elif key == REFUSED:
             name, _, reason = value.partition(" ")
             refused[unquote(name)] = reason

@@ -111,13 +111,14 @@ class Event:
 class ClusterEvents:
     """What a commit did to a cluster.
 
+    ``committed_at`` is None if the commit has no valid time.
     ``listed_at`` is None if the commit is not a run of git-sync, or if the run did not list the cluster.
     ``not_read`` are files with the reason why their objects are not known. ``first`` is the number of files
     of the branch's first commit, whose objects are not events unless a pattern selects them.
     """
 
     commit: str
-    committed_at: datetime
+    committed_at: datetime | None
     cluster: str
     listed_at: datetime | None
     is_run: bool
@@ -200,7 +201,8 @@ def _count(session: Session, newest: LoggedCommit, query: Query) -> int:
     end = find_commit(session.source, query.since).oid if query.since and query.since.commit else ""
     start = query.since.at.timestamp() if query.since and query.since.at else None
     for commit in session.source.commits(newest.oid):
-        if commit.oid == end or (start is not None and commit.committed_at <= start):
+        at = commit.committed_at
+        if commit.oid == end or (start is not None and at is not None and at <= start):
             break
         count += 1
     return count

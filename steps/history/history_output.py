@@ -11,7 +11,7 @@ from steps.core.git_objects import Change
 from steps.core.wording import plural, shortened
 from steps.history.events import Pattern, Query, events
 from steps.history.history_page import page
-from steps.history.moments import stamp
+from steps.history.moments import UNDATED, stamp
 from steps.history.session import Place, print_lines, session
 from steps.kubernetes.selection import ObjectFilter
 
@@ -85,7 +85,8 @@ def text(found: Iterable[ClusterEvents], *, is_detailed: bool) -> Iterator[str]:
     is_empty = True
     for one in found:
         is_empty = False
-        head = f"{one.committed_at:%Y-%m-%d %H:%M}  {one.commit[:8]}  {one.cluster}"
+        at = f"{one.committed_at:%Y-%m-%d %H:%M}" if one.committed_at else f"{UNDATED:16}"
+        head = f"{at}  {one.commit[:8]}  {one.cluster}"
         if one.first:
             yield f"{head}: first commit with {plural(one.first, 'file')}"
         elif is_detailed:
@@ -111,7 +112,7 @@ def as_json(found: Iterable[ClusterEvents]) -> Iterator[str]:
     for number, one in enumerate(found):
         document = {
             "commit": one.commit,
-            "committed_at": stamp(one.committed_at),
+            "committed_at": stamp(one.committed_at) if one.committed_at else None,
             "cluster": one.cluster,
             "listed_at": stamp(one.listed_at) if one.listed_at else None,
             "is_run": one.is_run,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from steps.core.keys import printable
 from steps.history.diff_output import STYLE_OF_DIFF
-from steps.history.moments import stamp
+from steps.history.moments import UNDATED, stamp
 from steps.reporting.html import STYLE
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def page(found: Iterable[ClusterEvents], title: str, since: str | None, until: s
 def _rows(found: Iterable[ClusterEvents]) -> Iterator[list[object]]:
     """Yield [commit, time, listed, cluster, kind, namespace, name, change, what, diff]."""
     for one in found:
-        at = stamp(one.committed_at)
+        at = stamp(one.committed_at) if one.committed_at else UNDATED
         listed = stamp(one.listed_at) if one.listed_at else ""
         head = [one.commit[:8], at, listed, one.cluster]
         if one.first:

@@ -13,6 +13,8 @@ from steps.core.keys import printable
 from steps.core.operations import Operation
 from steps.errors import FixCommandLine
 
+UNDATED = "undated"  # a commit without a valid time
+
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)")
 _AGE = re.compile(r"(?:\d{1,6}(?:[smhdwy]))+")

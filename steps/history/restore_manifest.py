@@ -97,7 +97,7 @@ class RestoreManifest(_Document):
     schema_version: Literal[1] = 1
     cluster: str
     commit: str
-    committed_at: AwareDatetime
+    committed_at: AwareDatetime | None = Field(description="null if the commit has no valid time")
     listed_at: AwareDatetime | None = Field(description="when the backup was listed; null if unknown")
     options: tuple[str, ...] = Field(description="options that change what is removed or skipped")
     namespaces: dict[str, str] = Field(description="`--map-namespace`: old and new names")

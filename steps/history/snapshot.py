@@ -16,9 +16,11 @@ from steps.core.keys import printable
 from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.core.schedule import stale_after
+from steps.core.wording import plural
 from steps.errors import FixConfiguration
 from steps.history.moments import stamp
 from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE
+from steps.runtime import logs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -32,20 +34,29 @@ IRREGULAR = "a link, a submodule or an executable file"
 
 _NOT_FOUND = "Failed to find the commit"
 _BATCH_BYTES = 4 * 2**20
+_SHOWN = 5
 _SHORT_ID = 8
 
 
 def find_commit(source: Source, moment: Moment) -> LoggedCommit:
-    """Return the newest commit at or before the moment. Raises FixConfiguration (exit code 40)."""
+    """Return the newest commit at or before the moment. Raises FixConfiguration (exit code 40).
+
+    A commit without a valid time is found by its id only; a warning in the log names it.
+    """
     last = first = None
+    undated: list[str] = []
     found: dict[str, LoggedCommit] = {}
     for commit in source.commits():
         last, first = last or commit, commit
         if moment.at is not None:
-            if commit.committed_at <= moment.at.timestamp():
+            if commit.committed_at is None:
+                undated.append(commit.oid)
+            elif commit.committed_at <= moment.at.timestamp():
+                _warn_of(undated)
                 return commit
         elif commit.oid.startswith(moment.commit):
             found[commit.oid] = commit
+    _warn_of(undated)
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
@@ -60,13 +71,24 @@ def find_commit(source: Source, moment: Moment) -> LoggedCommit:
     raise FixConfiguration(Operation.GIT_DIFF, _NOT_FOUND, problem)
 
 
+def _warn_of(undated: list[str]) -> None:
+    if undated:
+        named = ", ".join(oid[:_SHORT_ID] for oid in undated[:_SHOWN])
+        more = ", …" if len(undated) > _SHOWN else ""
+        logs.warning(
+            Operation.GIT_DIFF,
+            f"Skipped {plural(len(undated), 'commit')} without a valid time: {named}{more}",
+        )
+
+
 def _at(commit: LoggedCommit) -> str:
-    return f"{commit.oid[:_SHORT_ID]} of {stamp(time_of(commit))}"
+    at = time_of(commit)
+    return f"{commit.oid[:_SHORT_ID]} of {stamp(at) if at else 'an unknown time'}"
 
 
-def time_of(commit: LoggedCommit) -> datetime:
-    """Return when the commit was made."""
-    return datetime.fromtimestamp(commit.committed_at, UTC)
+def time_of(commit: LoggedCommit) -> datetime | None:
+    """Return when the commit was made; None if its time is not valid."""
+    return None if commit.committed_at is None else datetime.fromtimestamp(commit.committed_at, UTC)
 
 
 @dataclass(frozen=True)
@@ -75,7 +97,7 @@ class Snapshot:
 
     cluster: str
     commit: str
-    committed_at: datetime
+    committed_at: datetime | None
     listed_at: datetime | None
     warnings: tuple[str, ...] = ()
 
@@ -90,7 +112,7 @@ class Snapshot:
         return {
             "cluster": self.cluster,
             "commit": self.commit,
-            "committed_at": stamp(self.committed_at),
+            "committed_at": stamp(self.committed_at) if self.committed_at else None,
             "listed_at": stamp(self.listed_at) if self.listed_at else None,
             "warnings": list(self.warnings),
         }
@@ -104,11 +126,15 @@ class Schedule(NamedTuple):
 
 
 def snapshots(
-    source: Source, commit: LoggedCommit, clusters: Collection[str], asked: datetime, schedule: Schedule
+    source: Source,
+    commit: LoggedCommit,
+    clusters: Collection[str],
+    asked: datetime | None,
+    schedule: Schedule,
 ) -> dict[str, Snapshot]:
     """Return the clusters at a commit, with a warning for each that may be older than the commit suggests.
 
-    ``asked`` is the time that the user asked for.
+    ``asked`` is the time that the user asked for; None for a commit without a valid time.
     """
     trailers = parse_trailers(commit.message)
     listed: dict[str, datetime] = {}
@@ -126,7 +152,9 @@ def snapshots(
         if name in trailers.refused:
             reason = printable(trailers.refused[name])
             warnings.append(f"the run of this commit refused a part of the cluster's changes ({reason})")
-        if at is not None and asked >= _stale_after(at, schedule):
+        if asked is None:
+            warnings.append("the commit has no valid time")
+        elif at is not None and asked >= _stale_after(at, schedule):
             warnings.append(
                 "the listing is older than two intervals: since then nothing changed, or no run succeeded"
             )

@@ -69,9 +69,11 @@ HOSTILE_NAMES = [
 
 # No key with a control character or a surrogate becomes a cluster.
 names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1)
-instants = st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001 - hypothesis adds the zone
-    lambda at: at.replace(microsecond=0)
-)
+instants = st.datetimes(
+    datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(9989, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+).map(lambda at: at.replace(microsecond=0))
 
 
 def message_of(listed: dict[str, datetime], run_id: str = "run-1") -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.backups import Backups
 from tests.support.program import git_sync, program
-from tests.support.repositories import commit_files
+from tests.support.repositories import commit_files, commit_literally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,3 +131,26 @@ def test_unreadable_file_is_named_and_exits_10(backups: Backups) -> None:
 
 def test_wrong_pattern_exits_2(backups: Backups) -> None:
     assert "write CLUSTER/NAMESPACE/KIND/NAME" in history(backups, "/", code=2)
+
+
+def test_history_names_commits_without_a_valid_time(backups: Backups) -> None:
+    oid = commit_literally(backups.directory, b"author x <x@x> x\ncommitter x <x@x> notadate\n")
+    done = git_sync("history", "--repo", str(backups.directory), "--since", "2025-07-12")
+    assert done.returncode == 0
+    assert f"Skipped 1 commit without a valid time: {oid[:8]}" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "shown"), [("text", "undated         "), ("json", "null"), ("html", '"undated"')]
+)
+def test_history_shows_a_commit_without_a_valid_time(how: str, shown: str, backups: Backups) -> None:
+    """It is between two commits of the period."""
+    committer = b"committer x <x@x> -5 +0000\n"
+    oid = commit_literally(
+        backups.directory, committer, files={"clusterbackup/production-east/x": b"kind: X\n"}
+    )
+    backups.sync("2025-07-13", {"production-east/y.yaml": b"kind: Y\n"})
+    found = history(backups, "--since", "2025-07-11", "--format", how)
+    assert shown in found
+    assert oid[:8] in found

@@ -22,6 +22,7 @@ from steps.history.snapshot import (
 from steps.history.source import LocalSource
 from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE
 from tests.support.backups import Backups, instant
+from tests.support.repositories import commit_files, commit_literally
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,59 @@ def source(backups: Backups) -> LocalSource:
 def test_commit_is_the_newest_at_or_before_the_time(text: str, index: int, backups: Backups) -> None:
     found = find_commit(source(backups), parse_moment("--at", text, NOW, "UTC"))
     assert found.oid == backups.commits[index]
+
+
+AUTHOR = b"author x <x@x> 5 +0000\n"
+UNDATED = [
+    AUTHOR + b"committer x <x@x> notadate\n",
+    AUTHOR + b"committer x <x@x> -5 +0000\n",
+    AUTHOR + b"committer x <x@x> 99999999999999 +0000\n",
+    AUTHOR + b"committer x <x@x> 10000000000000000000 +0000\n",
+    AUTHOR + b"committer x <x@x> \0005 +0000\n",
+    AUTHOR + "committer x <x@x> ٣ +0000\n".encode(),
+    AUTHOR,
+    AUTHOR + b"committer x <x@x> 5 +0000\nencoding IBM037\n",
+]
+
+
+@pytest.mark.parametrize("headers", UNDATED)
+def test_commit_without_a_valid_time_is_skipped(headers: bytes, backups: Backups) -> None:
+    commit_literally(backups.directory, headers)
+    assert find_commit(source(backups), Moment("now", NOW)).oid == backups.commits[1]
+
+
+@pytest.mark.parametrize("headers", UNDATED)
+def test_commit_without_a_valid_time_is_found_by_its_id(headers: bytes, backups: Backups) -> None:
+    oid = commit_literally(backups.directory, headers)
+    commit = find_commit(source(backups), Moment(oid[:9], commit=oid[:9]))
+    found = snapshots(source(backups), commit, ["east"], None, HOURLY)["east"]
+    assert (found.committed_at, found.warnings) == (None, ("east: the commit has no valid time",))
+    assert found.document()["committed_at"] is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        AUTHOR
+        + b"committer x <x@x> 5 +0000\ngpgsig a\n committer y <y> x +0000\nmergetag object 0\n\xff\xfe \n",
+        b"committer x <x@x> 5 +99999999\n",
+        AUTHOR + b"committer \xff\xfe <x@x> 5 +0000\nencoding no-such-encoding\n",
+    ],
+)
+def test_malformed_commit_with_a_valid_time_has_this_time(headers: bytes, backups: Backups) -> None:
+    commit_literally(backups.directory, headers, b"\xff\0\n")
+    assert next(source(backups).commits()).committed_at == 5
+
+
+@pytest.mark.parametrize("schedule", [HOURLY, Schedule(None, "UTC")])
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_trailer_at_the_end_of_the_calendar_is_ignored(
+    year: str, schedule: Schedule, backups: Backups
+) -> None:
+    message = f"pushed\n\nGit-Sync-Listed: east {year}-12-31T23:59:59Z\n"
+    commit_files(backups.directory, {"clusterbackup/east/b.yaml": b"b: 1\n"}, message)
+    found = snapshots(source(backups), next(source(backups).commits()), ["east"], NOW, schedule)
+    assert found["east"].listed_at == instant("2025-07-11T22:06:58Z")
 
 
 def test_commit_is_found_by_the_beginning_of_its_id(backups: Backups) -> None:

@@ -96,6 +96,27 @@ def install_hook(repository: Path, name: str, script: str) -> None:
     hook.chmod(0o755)
 
 
+def commit_literally(
+    repository: Path,
+    headers: bytes,
+    message: bytes = b"pushed\n",
+    *,
+    files: Mapping[str, bytes | tuple[str, bytes] | None] | None = None,
+) -> str:
+    """Commit to main with these header lines, which may be malformed, and return the commit id.
+
+    A server with default settings accepts such a push.
+    """
+    parent = git(repository, "rev-parse", "main").strip()
+    if files:
+        commit_files(repository, files)
+    tree = git(repository, "rev-parse", "main^{tree}").strip()
+    raw = b"tree %s\nparent %s\n%s\n%s" % (tree, parent, headers, message)
+    oid = git(repository, "hash-object", "-t", "commit", "-w", "--literally", "--stdin", stdin=raw)
+    git(repository, "update-ref", "refs/heads/main", oid.decode().strip())
+    return oid.decode().strip()
+
+
 def commit_files(
     repository: Path,
     files: Mapping[str, bytes | tuple[str, bytes] | None],

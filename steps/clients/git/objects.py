@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NEW = "refs/git-sync/new"
 
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last one that datetime has
+
 
 class PathChange(NamedTuple):
     """One path that a commit changed; ``change`` is git's letter: A, M, D or T."""
@@ -31,12 +33,13 @@ class PathChange(NamedTuple):
 class LoggedCommit(NamedTuple):
     """A commit of a branch's own line; ``parent`` is its first parent, "" if it has none (or none is known).
 
-    ``committed_at`` is in Unix seconds.
+    ``committed_at`` is in Unix seconds; None if the commit has no time that the calendar has. A push may
+    contain such commits: by default, a server does not check them (receive.fsckObjects in git-config(1)).
     """
 
     oid: str
     parent: str
-    committed_at: int
+    committed_at: int | None
     message: str
 
 
@@ -201,7 +204,13 @@ def lines(oids: Iterable[str]) -> bytes:
 
 def _logged(entry: bytes) -> LoggedCommit:
     oid, parents, seconds, message = entry.decode(errors="replace").split("\n", 3)
-    return LoggedCommit(oid, parents.partition(" ")[0], int(seconds), message)
+    return LoggedCommit(oid, parents.partition(" ")[0], _seconds(seconds), message)
+
+
+def _seconds(text: str) -> int | None:
+    """Return the time that git read from a commit; git writes nothing if it read none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_SECOND))
+    return int(text) if is_number and int(text) <= _LAST_SECOND else None
 
 
 def _blob_change(head: bytes, path: bytes) -> BlobChange:
