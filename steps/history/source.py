@@ -47,14 +47,13 @@ class Source(Protocol):
 
 
 class LocalSource:
-    """A clone on this machine. git itself fetches what a partial clone lacks."""
-
-    is_remote = False
+    """A clone on this machine. Blobs that a partial clone lacks are fetched."""
 
     def __init__(self, directory: Path, path: str, revision: str = "HEAD") -> None:
         self.path = path
         self._clone = Clone(directory)
         self._tip = self._clone.commit(revision)
+        self.is_remote = bool(self._clone.promisor)
 
     def commits(self, newest: str = "") -> Iterator[LoggedCommit]:
         return self._clone.line_of(newest or self._tip)
@@ -63,7 +62,7 @@ class LocalSource:
         return self._clone
 
     def fetch_blobs(self, oids: Collection[str]) -> None:
-        """Do nothing."""
+        self._clone.fetch_blobs(oids)
 
 
 class _Scratch(Repository):

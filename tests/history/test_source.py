@@ -141,3 +141,20 @@ def test_local_source_reads_a_branch_of_a_clone(backups: Backups) -> None:
     assert contents(source, backups.commits[0])[b"east/0.yaml"] == b"n: 0\n"
     git(backups.directory, "branch", "old", backups.commits[0])
     assert [c.oid for c in LocalSource(backups.directory, "", "old").commits()] == backups.commits[:1]
+
+
+def test_partial_clone_on_this_machine_fetches_absent_files_in_one_request(
+    backups: Backups, server: GitServer, tmp_path: Path
+) -> None:
+    if git(backups.directory, "config", "uploadpack.allowFilter") != b"true\n":
+        pytest.skip("the host sends all files at once")
+    server.anonymous_read = True
+    url = server.url_for(backups.directory)
+    git(tmp_path, "clone", "--quiet", "--bare", "--filter=blob:none", url, "partial.git")
+    source = LocalSource(tmp_path / "partial.git", "clusterbackup/")
+    opened = fetches(server)
+    assert len(contents(source, backups.commits[1])) == 40
+    assert fetches(server) - opened == 1
+    contents(source, backups.commits[1])
+    contents(LocalSource(tmp_path / "partial.git", "clusterbackup/"), backups.commits[1])
+    assert fetches(server) - opened == 1
