@@ -16,25 +16,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+# The user names the repository, which may belong to another user: in CI, root has cloned it. A partial clone
+# fetches absent blobs, and its configuration must not choose a program for that.
+_CONFIGURATION = {
+    "safe.directory": "*",
+    "core.sshCommand": "ssh",
+    "core.askPass": "",
+    "core.hooksPath": "/dev/null",
+    "core.alternateRefsCommand": "true",
+    "credential.helper": "",  # removes those of the repository
+}
+
 # The user's own configuration does not apply, so that the output does not depend on it.
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
-    # The user names the repository, which may belong to another user: in CI, root has cloned it.
-    "GIT_CONFIG_COUNT": "3",
-    "GIT_CONFIG_KEY_0": "safe.directory",
-    "GIT_CONFIG_VALUE_0": "*",
-    # A partial clone fetches absent blobs. Its configuration must not choose a program for that.
-    "GIT_CONFIG_KEY_1": "protocol.ext.allow",
-    "GIT_CONFIG_VALUE_1": "never",
-    "GIT_CONFIG_KEY_2": "core.sshCommand",
-    "GIT_CONFIG_VALUE_2": "ssh",
     "LC_ALL": "C",
 }
 
 _FETCH_SECONDS = 600.0
+
+# Not ext, which is a program, and not git, with its core.gitProxy.
+_PROTOCOLS = "file:http:https:ssh"
+
+
+def _environment(protocols: str) -> dict[str, str]:
+    pairs = dict(_ENVIRONMENT, GIT_ALLOW_PROTOCOL=protocols, GIT_CONFIG_COUNT=str(len(_CONFIGURATION)))
+    for number, (key, value) in enumerate(_CONFIGURATION.items()):
+        pairs |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return pairs
 
 
 class Clone(Objects):
@@ -46,7 +58,11 @@ class Clone(Objects):
             raise FixCommandLine(
                 Operation.GIT_DIFF, "Failed to read the repository", f"--repo {directory}: no such directory"
             )
-        self._git = Git(directory, _ENVIRONMENT, (), Operation.GIT_DIFF)
+        self._git = Git(directory, _environment(_PROTOCOLS), (), Operation.GIT_DIFF)
+        names = self._git.run("config", "--list", "--null", "--name-only").decode(errors="replace")
+        if ".uploadpack\0" in names:  # a program that git starts for a remote on this machine
+            without = _PROTOCOLS.removeprefix("file:")
+            self._git = Git(directory, _environment(without), (), Operation.GIT_DIFF)
         self._known: set[str] = set()  # blobs that were fetched, or were not absent
 
     @cached_property

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from steps.core.git_objects import EMPTY_TREE
-from steps.errors import FixCommandLine
+from steps.errors import FixCommandLine, SyncError
 from steps.history.clone import Clone
-from tests.support.repositories import bare_repository, commit_files
+from tests.support.repositories import bare_repository, commit_files, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,3 +32,22 @@ def test_directory_must_be_a_repository(tmp_path: Path) -> None:
         Clone(tmp_path / "absent")
     with pytest.raises(FixCommandLine, match="not a git repository"):
         Clone(tmp_path).commit("main")
+
+
+def test_configuration_of_a_partial_clone_starts_no_program(tmp_path: Path) -> None:
+    source, clone = bare_repository(tmp_path / "source.git"), tmp_path / "clone"
+    oid = commit_files(source, {"a": b"1"})
+    git(source, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "--quiet", "--no-checkout", "--filter=blob:none", f"file://{source}", str(clone))
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexit 1\n")
+    program.chmod(0o755)
+    for name in ("core.askPass", "core.alternateRefsCommand", "core.sshCommand"):
+        git(clone, "config", name, str(program))
+    (blob,) = [change.after for change in Clone(clone).changes(oid)]
+    git(clone, "config", "remote.origin.uploadpack", str(program))
+    with pytest.raises(SyncError, match="transport 'file' not allowed"):
+        list(Clone(clone).contents([blob]))
+    git(clone, "config", "--unset", "remote.origin.uploadpack")
+    assert dict(Clone(clone).contents([blob])) == {blob: b"1"}
+    assert not (tmp_path / "started").exists()
