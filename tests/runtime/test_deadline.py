@@ -86,3 +86,24 @@ def test_call_within_is_interrupted_by_a_signal() -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         release.set()
+
+
+def test_call_within_uses_one_thread_for_calls_in_turn() -> None:
+    assert len({call_within(5, threading.get_ident) for _ in range(20)}) == 1
+
+
+def test_call_within_never_reuses_the_thread_of_a_late_call() -> None:
+    release = threading.Event()
+    late: list[threading.Thread] = []
+
+    def wait() -> None:
+        late.append(threading.current_thread())
+        release.wait()
+
+    with pytest.raises(TimeoutError):
+        call_within(0.1, wait)
+    assert call_within(5, threading.current_thread) is not late[0]
+    release.set()
+    late[0].join(5)
+    assert not late[0].is_alive()
+    assert call_within(5, lambda: 42) == 42

@@ -114,7 +114,7 @@ class _PageLoopGuard(threading.local):
 
     def check(self, url: str) -> None:
         """Raise EndlessListing if this request asks for a page a second time."""
-        target = urllib3.util.parse_url(url)
+        target = urllib3.util.parse_url(url) if "continuation-token" in url else urllib3.util.Url()
         token = dict(parse_qsl(target.query or "")).get("continuation-token")
         if token is None:
             self._seen.clear()
