@@ -288,7 +288,7 @@ def _clusters(clusters: Mapping[str, ClusterState], listed: Mapping[str, datetim
         yield _counter(
             "cluster_files_changed", "Files of the cluster changed in Git.", changed, "cluster", "change"
         )
-    hidden = {(_label(name),): float(known.secrets) for name, known in clusters.items() if known.secrets}
+    hidden = {(_label(name),): float(known.secrets) for name, known in clusters.items()}
     if hidden:
         yield _counter("cluster_secrets", "Secrets of the cluster redacted or excluded.", hidden, "cluster")
 
