@@ -150,6 +150,10 @@ INSPECTED_BYTES = 64 * 2**20
 # Changed files. Each takes 0.3 ms for each version, and old versions are fetched.
 INSPECTED_FILES = 1000
 
+# Of the first commit of a branch, which is new in all its files: with 1,000 of them, publish takes a fifth
+# longer (measured with 5,000 objects).
+INSPECTED_FIRST_FILES = 250
+
 # Containers, grants and values of Secrets, with 1 for each object. 100,000 take up to 95 MiB.
 INSPECTED_FACTS = 100_000
 

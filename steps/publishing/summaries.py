@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from steps.contracts import Document
+from steps.core import limits
 from steps.core.changes import PlanRow
 from steps.core.git_objects import EMPTY_TREE
 from steps.core.message import substance_trailer
@@ -88,6 +89,8 @@ class Summaries:
     def _inspected(self, commit: str, base: str | None, plan: Plan) -> ChangeSummary:
         from steps.publishing.inspection import inspect_published  # few runs change something
 
+        if base is None:
+            self.budget.files = min(self.budget.files, limits.INSPECTED_FIRST_FILES)
         found = inspect_published(
             self.repository,
             self.run.git_path,

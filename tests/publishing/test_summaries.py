@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from steps.core import limits
 from steps.publishing import isolated
 from tests.support.hooks import By, refuse
-from tests.support.repositories import commit_files, fsck, git, install_hook, message, sha
+from tests.support.repositories import bare_repository, commit_files, fsck, git, install_hook, message, sha
 from tests.support.steps import prepare, publish, publish_again, result
 
 if TYPE_CHECKING:
@@ -55,6 +56,23 @@ def test_commit_says_how_many_modified_files_changed_in_substance(
     assert sync.state["last_run"]["changes"]["modified_files"]["volatile"] == 1
     fsck(repository)
     assert sync().exit == 0
+
+
+def test_first_commit_inspects_fewer_files_than_others_and_names_the_rest(
+    sync: Sync, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INSPECTED_FIRST_FILES", 2)
+    role = "clusterbackup/east/shop/Role/a.yaml"
+    bucket.put_many({A: pod("x:1"), B: pod("y:1"), role: b"kind: Role\n"})
+    first = sync.with_settings(GIT_REPOSITORY=f"file://{bare_repository(tmp_path / 'new.git')}")
+    first = first.elsewhere(tmp_path / "new")
+    assert first().exit == 0
+    changes = first.state["last_run"]["changes"]
+    assert changes["inspected"] == 2
+    assert [one["path"] for one in changes["not_inspected"]] == ["east/shop/Pod/b.yaml"]
+    bucket.put_many({A: pod("x:2"), B: pod("y:2"), role: b"kind: Role\nrules: []\n"})
+    assert first().exit == 0
+    assert first.state["last_run"]["changes"]["inspected"] == 3
 
 
 def test_commit_counts_modified_files_by_the_rules_of_the_run(
