@@ -15,7 +15,6 @@ _BOM = b"\xef\xbb\xbf"
 
 # libyaml ends a line at each of these.
 _COMMENT = re.compile("#[^\r\n\x85\u2028\u2029]*")
-_BLANK_BEFORE = re.compile("[ \t]*\\Z")
 
 
 class _CommentReader(Reader):
@@ -76,13 +75,14 @@ def _read(text: str) -> _CommentReader:
 
 def _cuts(text: str, comments: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield what to cut: the comment with the blanks before it, or its whole line."""
+    done = 0
     for start, end in comments:
-        line = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
-        blank = _BLANK_BEFORE.search(text, line, start)
-        before = blank.start() if blank else start
-        if before == line and text[end : end + 1] == "\n":
-            yield line, end + 1
-        elif before == line and text[end : end + 2] == "\r\n":
-            yield line, end + 2
+        before = done + len(text[done:start].rstrip(" \t"))
+        is_line = before == 0 or text[before - 1] in "\r\n"
+        done = end
+        if is_line and text[end : end + 1] == "\n":
+            yield before, end + 1
+        elif is_line and text[end : end + 2] == "\r\n":
+            yield before, end + 2
         else:
             yield before, end

@@ -37,7 +37,7 @@ _MAX_OBJECTS = 5000
 _CHARACTERS_PER_VALUE = 64
 
 # No object has directives, and parse time grows with the square of their number.
-_DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*%")
+_DIRECTIVE = re.compile(rb"(?:^|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])(?:\xef\xbb\xbf)*+%")
 
 # kubectl splits a file at these lines before a parser reads the parts (apimachinery, util/yaml/decoder.go,
 # YAMLReader): only "\n" ends a line, and Unicode white space may follow "---". Other text is an error.

@@ -144,7 +144,7 @@ class _Plan:
     def replace(self, container: Any, key: Any, value: Any) -> None:
         """Replace a value by a text, an empty mapping or an empty list."""
         span, text = self._span(container), self.reader.text
-        entry = next((entry for entry in reversed(span.entries) if entry.key == key), None)
+        entry = span.last(key)
         if entry is None:
             raise Unclear("a field is in a merged mapping")
         written = json.dumps(value)

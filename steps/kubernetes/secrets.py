@@ -55,12 +55,20 @@ _SHOWN_METADATA = frozenset({"name", "namespace", "labels", "ownerReferences", "
 _COPY_NAME = re.compile(r"last-applied|last-handled|/applied$|token-secret\.value$")
 _COPY_VALUE = ("{", "[", _GZIP, "eyJ")
 
-_COMMENTED_SECRET = re.compile(rb"#[^\r\n]*kind\W{1,5}Secret")
+_KIND_SECRET = re.compile(rb"kind\W{1,5}Secret")
 
 _DIGITS = 32
 
 # Shorter values are words that may be anywhere.
 _SHORTEST_COPY = 8
+
+# Bytes that the redaction of one file hashes. Each value is hashed with the names of everything around it.
+# A file of 2 MiB that consists of short values has 12 MiB.
+_MAX_HASHED = 32 * 2**20
+
+# Characters of values and annotations that are compared in one file. Beyond them, every annotation counts
+# as a copy. 100 values of 1 KiB and 10 annotations have 1,100,000.
+_MAX_COMPARED = 8_000_000
 
 
 class Treated(NamedTuple):
@@ -128,10 +136,11 @@ class SecretsPolicy:
 
 def _has_secret_in_comment(content: bytes) -> bool:
     """Whether a comment is a Secret. Raises Unreadable."""
-    if not _COMMENTED_SECRET.search(content):
+    lines = (line for line in content.splitlines() if _KIND_SECRET.search(line))
+    if not any(_KIND_SECRET.search(line, line.find(b"#") + 1) for line in lines if b"#" in line):
         return False
     comments = comments_in(decoded(content, MAX_BYTES))
-    return any(_COMMENTED_SECRET.search(comment.encode()) for comment in comments)
+    return any(_KIND_SECRET.search(comment.encode()) for comment in comments)
 
 
 class _Search:
@@ -143,6 +152,8 @@ class _Search:
         self.named = named
         self.found = 0
         self.doubt = ""
+        self._hashed = 0  # bytes
+        self._compared = 0  # characters of values and annotations
         self._names: dict[str, int] = {}  # how many objects of this name there have been
 
     def count(self, content: bytes) -> int:
@@ -244,7 +255,7 @@ class _Search:
         if not found:
             return
         self.found += 1
-        _drop_copies(fields, data, (), [])
+        self._drop_copies(fields, data, (), [])
         name = self._unique(_name(data, identity.kind))
         for at, value in found:
             if self.policy.mode is SecretsMode.EXCLUDE:
@@ -261,7 +272,7 @@ class _Search:
                 continue
             if key not in _PLAIN_FIELDS or isinstance(value, dict | list):
                 secret += self._redact_values(fields, value, (*at, key), (key,), name)
-        _drop_copies(fields, data, at, secret)
+        self._drop_copies(fields, data, at, secret)
 
     def _redact_values(self, fields: Fields, value: Any, at: Steps, field_: Steps, name: str) -> list[str]:
         """Replace every value; return them, as they are and decoded."""
@@ -280,10 +291,40 @@ class _Search:
         return secret
 
     def _redacted(self, name: str, within: Steps, value: bytes) -> str:
-        """Return what replaces a value. Each part begins with its length, so no two inputs are alike."""
+        """Return what replaces a value. Raises Unreadable.
+
+        Each part begins with its length, so no two inputs are alike.
+        """
         parts = (self.path.encode(errors="surrogateescape"), json.dumps([name, *within]).encode(), value)
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        self._hashed += len(message)
+        if self._hashed > _MAX_HASHED:
+            raise Unreadable("has too many values with long names")
         return f"redacted:{hmac.digest(self.policy.key, message, hashlib.sha256).hex()[:_DIGITS]}"
+
+    def _drop_copies(self, fields: Fields, data: dict[str, Any], at: Steps, secret: list[str]) -> None:
+        """Drop the annotations that may repeat a value."""
+        annotations = mapping(data.get("metadata")).get("annotations")
+        if annotations is None:
+            return
+        if not isinstance(annotations, dict):
+            fields.drop((*at, "metadata", "annotations"))
+            return
+        values = [value for value in secret if len(value) >= _SHORTEST_COPY]
+        for key, value in annotations.items():
+            if _COPY_NAME.search(key) or not isinstance(value, str) or self._is_copy(value, values):
+                fields.drop((*at, "metadata", "annotations", key))
+
+    def _is_copy(self, annotation: str, values: list[str]) -> bool:
+        if annotation.lstrip().startswith(_COPY_VALUE):
+            return True
+        if len(annotation) < _SHORTEST_COPY:  # no value is shorter
+            return False
+        for value in values:
+            self._compared += len(value) + len(annotation)
+            if self._compared > _MAX_COMPARED or value in annotation or annotation in value:
+                return True
+        return False
 
     def _unique(self, name: str) -> str:
         """Distinguish objects of one name, in their order."""
@@ -342,27 +383,6 @@ def _known(value: Any, *, is_data: bool) -> tuple[bytes, bool]:
         except (binascii.Error, ValueError):
             pass
     return value.encode(errors="surrogatepass"), False
-
-
-def _drop_copies(fields: Fields, data: dict[str, Any], at: Steps, secret: list[str]) -> None:
-    """Drop the annotations that may repeat a value."""
-    annotations = mapping(data.get("metadata")).get("annotations")
-    if annotations is None:
-        return
-    if not isinstance(annotations, dict):
-        fields.drop((*at, "metadata", "annotations"))
-        return
-    values = [value for value in secret if len(value) >= _SHORTEST_COPY]
-    for key, value in annotations.items():
-        if _COPY_NAME.search(key) or not isinstance(value, str) or _is_copy(value, values):
-            fields.drop((*at, "metadata", "annotations", key))
-
-
-def _is_copy(annotation: str, values: list[str]) -> bool:
-    is_long = len(annotation) >= _SHORTEST_COPY
-    return annotation.lstrip().startswith(_COPY_VALUE) or any(
-        value in annotation or (is_long and annotation in value) for value in values
-    )
 
 
 def _matches(value: Any, path: Path, at: Steps) -> Iterator[tuple[Steps, Any]]:

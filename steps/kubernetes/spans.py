@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 class Span:
     """The source text of a mapping or list."""
 
-    __slots__ = ("end", "entries", "is_flow", "start", "value")
+    __slots__ = ("_last", "end", "entries", "is_flow", "start", "value")
 
     def __init__(self, start: int, *, is_flow: bool) -> None:
         self.start = start
@@ -41,6 +41,13 @@ class Span:
         self.is_flow = is_flow
         self.entries: list[Entry] = []
         self.value: Any = None  # keeps its id
+        self._last: dict[str | int | None, Entry] | None = None
+
+    def last(self, key: str | int) -> Entry | None:
+        """Return the last entry with this key."""
+        if self._last is None:
+            self._last = {entry.key: entry for entry in self.entries}
+        return self._last.get(key)
 
 
 class Cut(NamedTuple):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from steps.kubernetes.comments import comments_in, without_comments
 from steps.kubernetes.objects import Unreadable
+from tests.support.growth import assert_linear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -39,3 +45,17 @@ def test_comments_are_found() -> None:
 def test_unreadable_text_is_refused() -> None:
     with pytest.raises(Unreadable):
         without_comments(b"a: [1 # x\n")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: b"a: [1," + b" " * n + b"1] # c\n",
+        lambda n: b"a: [1,\n" + b" " * n + b"# c\n1]\n",
+        lambda n: b"a: 1\n" + b"#\n" * n,
+        lambda n: b"a: 1\n" + b"# \t\n\r" * n,
+        lambda n: b"a: " + b"#" * n + b"\n",
+    ],
+)
+def test_time_to_cut_comments_is_linear(make: Callable[[int], bytes]) -> None:
+    assert_linear(lambda n: without_comments(make(n)), 20_000)

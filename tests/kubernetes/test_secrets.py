@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,11 @@ from steps.kubernetes.policy import key_id
 from steps.kubernetes.secret_filter import SecretsMode
 from steps.kubernetes.secrets import SecretsPolicy, Treated
 from steps.kubernetes.volatile import Rule
+from tests.support.growth import assert_linear
 from tests.support.secret_shapes import ENCODED, PROBES, SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = b"k" * 32
 REDACT = SecretsPolicy(SecretsMode.REDACT, KEY)
@@ -234,3 +238,41 @@ def test_redaction_of_any_values_is_proven_or_refused(fields: dict[str, Any], as
         if key != "immutable" or isinstance(value, dict | list):
             check(value, after[key])
     assert REDACT.treated(PATH, content.encode()) == result
+
+
+def test_annotations_are_dropped_if_there_is_too_much_to_compare() -> None:
+    values = "".join(f"  k{n}: value-number-{n}\n" for n in range(4000))
+    notes = "".join(f"    n{n}: {'plain words ' * 10}\n" for n in range(100))
+    metadata = f"metadata:\n  name: a\n  annotations:\n{notes}    short: abc\n"
+    content = redacted(f"kind: Secret\n{metadata}stringData:\n{values}")
+    assert "plain words" in content
+    assert "    n99:" not in content
+    assert "    short: abc\n" in content
+
+
+_NAMED = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: f"kind: ConfigMap\nmetadata: {{name: Opaque}}\ndata: {{a: '{'#' * n * 20}'}}\n",
+        lambda n: f"kind: ConfigMap\nmetadata: {{name: Opaque}}\ndata: {{a: '{'# kind: ' * n * 4}'}}\n",
+        lambda n: f"{_NAMED}data: [{'1,' * n}1]\n",
+        lambda n: f"{_NAMED}data:\n" + "".join(f"  k{i}: YQ==\n" for i in range(n)),
+        lambda n: (
+            f"{_NAMED}  annotations:\n"
+            + "".join(f"    a{i}: {'x' * 50}\n" for i in range(n))
+            + "data:\n"
+            + "".join(f"  k{i}: YWJjZGVmZ2hpams{i:05d}\n" for i in range(n))
+        ),
+    ],
+)
+def test_time_to_treat_a_file_is_linear(make: Callable[[int], str]) -> None:
+    assert_linear(lambda n: REDACT.treated(PATH, make(n).encode()), 1500)
+
+
+def test_secret_with_a_long_name_and_many_values_is_not_written() -> None:
+    content = f"kind: Secret\nmetadata:\n  name: {'n' * 500_000}\ndata: [{'1,' * 1000}1]\n"
+    result = REDACT.treated(PATH, content.encode())
+    assert (result.content, result.reason) == (None, "has too many values with long names")

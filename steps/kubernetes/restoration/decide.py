@@ -48,7 +48,8 @@ def decide(
         return skipped
     reasons = _removed_fields(one, options)
     removed = emptied_parents(one.data, reasons)
-    why = {path: reasons.get(path) or _reason_below(path, reasons) for path in sorted(removed, key=str)}
+    below = _reasons_below(reasons)
+    why = {path: reasons.get(path) or below[path] for path in sorted(removed, key=str)}
     replaced = mapped_fields(one, namespaces)
     return Restored(why, {path: value for path, value in replaced.items() if path not in removed})
 
@@ -72,6 +73,10 @@ def _removed_fields(one: KubernetesObject, options: Collection[Option]) -> dict[
     return found
 
 
-def _reason_below(path: FieldPath, reasons: Mapping[FieldPath, str]) -> str:
-    """Return the reason of a field in a mapping or list of which nothing remains."""
-    return next(why for field, why in reasons.items() if field[: len(path)] == path)
+def _reasons_below(reasons: Mapping[FieldPath, str]) -> dict[FieldPath, str]:
+    """Return the reason of each mapping and list from which a field is removed: that of the first field."""
+    below: dict[FieldPath, str] = {}
+    for field, why in reasons.items():
+        for depth in range(1, len(field)):
+            below.setdefault(field[:depth], why)
+    return below

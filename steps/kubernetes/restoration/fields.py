@@ -5,6 +5,7 @@ A path names the keys and the positions from the top of the object: ``("spec", "
 
 from __future__ import annotations
 
+from collections import Counter
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +44,22 @@ def value_at(data: Any, path: FieldPath) -> Any:
 
 def without_fields(data: Any, paths: Collection[FieldPath]) -> Any:
     """Return a copy of the data without these fields."""
-    tree: dict[str | int, Any] = {}
-    for path in paths:
-        node = tree
-        for step in path:
-            node = node.setdefault(step, {})
-        node[_REMOVED] = True
-    return _without(data, tree)
+    return _without(data, _tree(dict.fromkeys(paths)))
 
 
 # A key of no object: keys are text, positions are not negative.
-_REMOVED = -1
+_END = -1
+
+
+def _tree(values: Mapping[FieldPath, Any]) -> Mapping[str | int, Any]:
+    """Return nested mappings by the steps of the paths; the value of a path is below ``_END``."""
+    tree: dict[str | int, Any] = {}
+    for path, value in values.items():
+        node = tree
+        for step in path:
+            node = node.setdefault(step, {})
+        node[_END] = value
+    return tree
 
 
 def _without(data: Any, tree: Mapping[str | int, Any]) -> Any:
@@ -61,40 +67,29 @@ def _without(data: Any, tree: Mapping[str | int, Any]) -> Any:
         return data
     if isinstance(data, dict):
         kept = ((key, value, tree.get(key, {})) for key, value in data.items())
-        return {key: _without(value, below) for key, value, below in kept if _REMOVED not in below}
+        return {key: _without(value, below) for key, value, below in kept if _END not in below}
     rows = ((value, tree.get(position, {})) for position, value in enumerate(data))
-    return [_without(value, below) for value, below in rows if _REMOVED not in below]
+    return [_without(value, below) for value, below in rows if _END not in below]
 
 
 def with_values(data: Any, values: Mapping[FieldPath, str]) -> Any:
     """Return a copy of the data in which these fields have other values; the last key can be new."""
-    for path, value in values.items():
-        data = _with_value(data, path, value)
-    return data
+    return _with_values(data, _tree(values)) if values else data
 
 
-def _with_value(data: Any, path: FieldPath, value: str) -> Any:
-    if not path:
-        return value
-    step = path[0]
+def _with_values(data: Any, tree: Mapping[str | int, Any]) -> Any:
+    if _END in tree:
+        return tree[_END]
     changed: Any = dict(data) if isinstance(data, dict) else list(data)
-    below = data.get(step) if isinstance(data, dict) else data[step]
-    changed[step] = _with_value(below, path[1:], value)
+    for step, below in tree.items():
+        changed[step] = _with_values(data.get(step) if isinstance(data, dict) else data[step], below)
     return changed
 
 
 def emptied_parents(data: Any, paths: Iterable[FieldPath]) -> set[FieldPath]:
     """Return the fields to remove: a mapping or a list instead of its fields, if nothing else is in it."""
     removed = set(paths)
-    for path in sorted(removed, key=len, reverse=True):
-        parent = path
-        while len(parent) > 1 and parent in removed:
-            parent = parent[:-1]
-            below = value_at(data, parent)
-            steps = below if isinstance(below, dict) else range(len(below))
-            children = {(*parent, step) for step in steps}
-            if not children <= removed:
-                break
-            removed -= children
-            removed.add(parent)
+    for length in range(max(map(len, removed), default=0), 1, -1):
+        children = Counter(path[:-1] for path in removed if len(path) == length)
+        removed.update(parent for parent, count in children.items() if count == len(value_at(data, parent)))
     return {path for path in removed if not any(path[:depth] in removed for depth in range(1, len(path)))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steps.kubernetes.objects import read_objects
 from steps.kubernetes.restoration.decide import VOLATILE, Restored, Skipped, decide
 from steps.kubernetes.restoration.rules import Known
+from tests.support.growth import assert_linear
 
 SERVICE = b"""\
 apiVersion: v1
@@ -59,3 +60,12 @@ def test_a_replaced_field_that_is_removed_stays_removed() -> None:
     assert isinstance(found, Restored)
     assert found.replaced == {("metadata", "namespace"): "copy"}
     assert ("data",) in found.removed
+
+
+def test_time_to_decide_is_linear() -> None:
+    def make(count: int) -> None:
+        ports = "".join(f"  - nodePort: {port}\n" for port in range(count))
+        (one,) = read_objects(f"kind: Service\napiVersion: v1\nspec:\n  ports:\n{ports}".encode())
+        decide(one, Known(), (), {})
+
+    assert_linear(make, 300)
