@@ -1,4 +1,4 @@
-"""rules: the rules about volatile fields as a file, and what they remove from files on this machine."""
+"""rules: the rules about volatile fields as a file, and what they and SECRETS change in local files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING
 from steps.core.operations import Operation
 from steps.core.wording import plural
 from steps.errors import FixCommandLine
+from steps.kubernetes.rewrite import Rewritten
 from steps.kubernetes.rules_file import written_rules
+from steps.kubernetes.secret_filter import SecretsMode
+from steps.kubernetes.secrets import SecretsPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from steps.kubernetes.policy import Policy
-    from steps.kubernetes.rewrite import Rewritten
 
 _GIT = ".git"
+
+# Values are never printed, so the key does not matter.
+_ANY_KEY = bytes(32)
+
+_FATES = {
+    SecretsMode.KEEP: "stay in clear text",
+    SecretsMode.EXCLUDE: "excluded",
+    SecretsMode.REDACT: "redacted",
+}
 
 
 def printed_rules(policy: Policy) -> str:
@@ -33,13 +44,16 @@ class _Totals:
     not_written: int = 0
     size: int = 0
     cut: int = 0
+    secrets: int = 0
+    files_with_secrets: int = 0
+    unreadable: int = 0
     kept: list[str] = field(default_factory=list)
 
-    def add(self, name: str, before: bytes, result: Rewritten) -> None:
+    def add(self, name: str, before: bytes, treated: bytes | None, result: Rewritten) -> None:
         after = result.content
         self.files += 1
         self.size += len(before)
-        self.cut += len(before) - len(after or b"")
+        self.cut += len(treated or b"") - len(after or b"")
         self.not_written += after is None
         self.changed += after is not None and after != before
         if result.reason:
@@ -53,22 +67,46 @@ class _Totals:
             yield f"kept exactly: {plural(len(self.kept), 'file')}"
             yield from (f"  {line}" for line in self.kept)
 
+    def secrets_line(self, fate: str) -> Iterator[str]:
+        if self.files_with_secrets:
+            yield f"Secrets: {self.secrets:,} in {plural(self.files_with_secrets, 'file')} {fate}"
+        if self.unreadable:
+            yield f"may contain a Secret, not readable, not written: {plural(self.unreadable, 'file')}"
+
 
 def removals(policy: Policy, path: Path) -> Iterator[str]:
-    """Yield the lines of a diff of each file, and a summary. Raises FixCommandLine."""
+    """Yield the lines of a diff of each file, and a summary. Raises FixCommandLine.
+
+    A diff would show values of Secrets, so a file with Secrets has a line with their number instead.
+    """
     totals = _Totals()
+    mode = policy.secrets or SecretsMode.KEEP
+    secrets = SecretsPolicy(mode, _ANY_KEY, policy.rules)
     for file in _files(path):
         name = str(file)
         before = file.read_bytes()
-        result = policy.rewrite(before)
-        totals.add(name, before, result)
+        inside = file.relative_to(path) if path.is_dir() else file.name
+        treated = secrets.treated(str(inside), before)
+        if treated.reason:
+            totals.unreadable += 1
+            yield f"not written: {name}: may contain a Secret, and is not readable: {treated.reason}"
+            continue
+        result = Rewritten(None) if treated.content is None else policy.rewrite(treated.content)
+        totals.add(name, before, treated.content, result)
         after = result.content
+        if treated.secrets:
+            totals.secrets += treated.secrets
+            totals.files_with_secrets += 1
+            yield f"{name}: {plural(treated.secrets, 'Secret')} {_FATES[mode]}"
+            if after is not None:
+                continue
         if after is None:
             yield f"not written: {name}"
         elif after != before:
             old, new = (text.decode(errors="replace").splitlines() for text in (before, after))
             yield from difflib.unified_diff(old, new, name, name, lineterm="")
     yield from totals.lines()
+    yield from totals.secrets_line(_FATES[mode])
 
 
 def _files(path: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from steps.errors import FixCommandLine
 from steps.history.rules import printed_rules, removals
 from steps.kubernetes.policy import Policy
 from steps.kubernetes.rules_file import parse_rules
+from steps.kubernetes.secret_filter import SecretsMode
 from steps.kubernetes.volatile import BUILT_IN
 
 if TYPE_CHECKING:
@@ -51,3 +52,38 @@ def test_test_of_a_file_reads_only_it(tmp_path: Path) -> None:
 def test_test_names_a_path_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(FixCommandLine, match="no such file or directory"):
         list(removals(Policy(), tmp_path / "absent"))
+
+
+SECRET = "kind: Secret\nmetadata: {name: db}\nstatus: {}\ndata:\n  password: aHVudGVyMi1jYW5hcnk=\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "fate", "not_written"),
+    [
+        (None, "stay in clear text", 0),
+        (SecretsMode.KEEP, "stay in clear text", 0),
+        (SecretsMode.EXCLUDE, "excluded", 1),
+        (SecretsMode.REDACT, "redacted", 0),
+    ],
+)
+def test_test_counts_secrets_and_shows_no_value(
+    mode: SecretsMode | None, fate: str, not_written: int, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(SECRET)
+    (tmp_path / "list.yaml").write_text(f"{SECRET}---\n{SECRET}---\nkind: Pod\n")
+    lines = list(removals(Policy(secrets=mode), tmp_path))
+    assert f"{tmp_path / 'a.yaml'}: 1 Secret {fate}" in lines
+    assert f"{tmp_path / 'list.yaml'}: 2 Secrets {fate}" in lines
+    assert lines[-1] == f"Secrets: 3 in 2 files {fate}"
+    assert f"changed: {2 - not_written} of 2 files; not written: {not_written}" in lines
+    assert not any("aHVu" in line or "redacted:" in line for line in lines)
+
+
+def test_test_names_a_file_that_may_contain_a_secret_and_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"{SECRET}x: [\n")
+    policy = Policy(secrets=SecretsMode.EXCLUDE)
+    first, *_, last = removals(policy, tmp_path)
+    assert first.startswith(
+        f"not written: {tmp_path / 'a.yaml'}: may contain a Secret, and is not readable: not YAML"
+    )
+    assert last == "may contain a Secret, not readable, not written: 1 file"
