@@ -66,6 +66,7 @@ class Comparison:
     objects: Objects
     rules: RuleSet
     secrets: SecretsPolicy
+    chosen: ObjectFilter
     pairs: list[Pair] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     volatile: int = 0
@@ -130,7 +131,7 @@ def sides(
 
 def compare(opened: Session, before: Side, after: Side, objects: Objects, chosen: ObjectFilter) -> Comparison:
     """Compare the objects of two sides by identity; those that differ only in volatile fields are counted."""
-    result = Comparison(before, after, objects, opened.rules, opened.secrets)
+    result = Comparison(before, after, objects, opened.rules, opened.secrets, chosen)
     path = opened.source.path
     old_rows: list[TreeRow] = []
     new_rows: list[TreeRow] = []

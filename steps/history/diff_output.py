@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,27 @@ def summary(comparison: Comparison) -> str:
     return f"{found}{rest}"
 
 
+def live_commands(comparison: Comparison) -> list[str]:
+    """Return the commands that compare the live cluster with its later backup; empty for two clusters.
+
+    They are those of docs/restore.md. Names come from the bucket, so they are quoted.
+    """
+    side, chosen = comparison.after, comparison.chosen
+    if side.snapshot is None or comparison.is_drift:
+        return []
+    options = {
+        "--namespace": chosen.namespaces,
+        "--select": chosen.select,
+        "--exclude": chosen.exclude,
+    }
+    given = [part for name, values in options.items() for value in values for part in (name, value)]
+    words = ["git-sync", "restore", "--cluster", side.cluster, *given, "--at", side.commit]
+    return [
+        shlex.join(printable(word, len(word)) for word in (*words, "--output", "restored")),
+        'for stage in restored/0*; do kubectl diff --server-side --recursive --filename "$stage"; done',
+    ]
+
+
 def warnings_of(comparison: Comparison) -> list[str]:
     """Return the warnings about both sides, each once."""
     sides = (comparison.before, comparison.after)
@@ -116,6 +138,10 @@ def text(comparisons: Iterable[Comparison]) -> Iterator[str]:
             yield f"# {name_of(pair)}: {words(pair.change, comparison)}"
             yield from lines
         yield ""
+        if commands := live_commands(comparison):
+            yield "# to compare the live cluster:"
+            yield from (f"#   {command}" for command in commands)
+            yield ""
 
 
 def markdown(comparisons: Iterable[Comparison]) -> Iterator[str]:
@@ -133,6 +159,8 @@ def markdown(comparisons: Iterable[Comparison]) -> Iterator[str]:
             yield f"{fence}diff"
             yield from lines
             yield f"{fence}\n"
+        if commands := live_commands(comparison):
+            yield from ("To compare the live cluster:\n", *(f"    {command}" for command in commands), "")
 
 
 def _escaped(shown: str) -> str:
@@ -164,6 +192,10 @@ def html(comparisons: Iterable[Comparison]) -> Iterator[str]:
             name, what = escape(name_of(pair)), escape(words(pair.change, comparison))
             yield f"<section><details open><summary>{name}: {what}</summary>"
             yield f'<pre class="diff">{diff_html(lines)}</pre></details></section>'
+        if commands := live_commands(comparison):
+            yield '<p>To compare the live cluster:</p><pre class="diff">'
+            yield from map(escape, commands)
+            yield "</pre>"
     yield "</main>\n</body>\n</html>"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +15,6 @@ from tests.support.program import git_sync, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.program import Finished
 
@@ -28,6 +30,7 @@ kind: Secret
 metadata: {name: db, namespace: shop}
 data: {user: Ym9i, password: %s}
 """
+DOCS = Path(__file__).parents[2] / "docs"
 OLD = "the listing is older than two intervals: since then nothing changed, or no run succeeded"
 ROLE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: ops}\nrules: []\n"
 
@@ -91,6 +94,9 @@ def test_diff_shows_what_changed_between_two_times(backups: Backups) -> None:
         "# Deployment shop/new: new",
         "# Deployment shop/web: modified",
         "# Secret shop/db: modified",
+        "# to compare the live cluster:",
+        f"#   git-sync restore --cluster east --at {backups.commits[1]} --output restored",
+        '#   for stage in restored/0*; do kubectl diff --server-side --recursive --filename "$stage"; done',
     ]
     assert "-      - image: nginx:1" in lines or '-      - image: "nginx:1"' in lines
     assert "-  password: (hidden, value before)" in lines
@@ -196,3 +202,31 @@ def test_diff_and_history_classify_changes_by_rules_file(backups: Backups, tmp_p
         settings = {} if shown else {"RULES_FILE": str(rules)}
         events = git_sync("history", pattern, *repo, "--since", "2025-07-11", **settings)
         assert ("nginx" in events.stdout) is shown
+
+
+@pytest.mark.parametrize("how", ["text", "markdown", "html"])
+def test_diff_prints_the_commands_that_compare_the_live_cluster(how: str, backups: Backups) -> None:
+    options = ("--cluster", "east", "--from", "2025-07-11", "--namespace", "shop", "--format", how)
+    found = html.unescape(diff(backups, *options))
+    at = f"--at {backups.commits[1]} --output restored\n"
+    assert f"git-sync restore --cluster east --namespace shop {at}" in found
+    assert 'do kubectl diff --server-side --recursive --filename "$stage"; done' in found
+    assert "restored/0*" in (DOCS / "restore.md").read_text()
+
+
+def test_commands_for_the_live_cluster_quote_its_name(backups: Backups) -> None:
+    backups.sync("2025-07-13", {"a;reboot\x1b/x.yaml": web("a", 1, "1")})
+    found = diff(backups, "--from", "2025-07-13", "--to", "2025-07-13")
+    (line,) = [one for one in found.splitlines() if "restore --cluster" in one and "reboot" in one]
+    words = shlex.split(line.removeprefix("#"))
+    assert words[:3] == ["git-sync", "restore", "--cluster"]
+    assert words[3].startswith("a;reboot")
+    assert "\x1b" not in found
+
+
+def test_diff_of_a_cluster_that_no_longer_exists_prints_no_command(backups: Backups) -> None:
+    files = ("shop/Deployment/web.yaml", "shop/Deployment/idle.yaml", "shop/Secret/db.yaml", "new.yaml")
+    backups.sync("2025-07-13", {f"east/{path}": None for path in files})
+    found = diff(backups, "--cluster", "east", "--from", "2025-07-13", "--to", "2025-07-13")
+    assert "+++ east does not exist" in found
+    assert "kubectl" not in found
