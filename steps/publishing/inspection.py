@@ -98,7 +98,7 @@ def inspect_published(  # noqa: PLR0913 - what to compare, and how
     except SyncError as problem:
         logs.warning(Operation.GIT_DIFF, "Failed to inspect the changes", error=problem.error)
         return problem.error
-    except Exception as bug:  # noqa: BLE001 - the commit is pushed, and the report works without it
+    except Exception as bug:  # noqa: BLE001 - the commit and the report work without it
         # Without the error's message, which may quote a file and so a secret.
         at = traceback.format_tb(bug.__traceback__)
         logs.warning(Operation.GIT_DIFF, "Failed to inspect all changes", error=type(bug).__name__, at=at)

@@ -233,7 +233,8 @@ CUTS: tuple[Cut, ...] = (
     _cut(
         "PersistentVolumeClaim.",
         "metadata.annotations[pv.kubernetes.io/*]",
-        "a claim that is marked as bound, and has another UID than its volume names, is lost",
+        "a claim that is marked as bound gets the phase `Lost` if its UID is not the one in the volume's "
+        "`claimRef`",
     ),
     _cut(
         "PersistentVolumeClaim.",
@@ -261,7 +262,7 @@ CUTS: tuple[Cut, ...] = (
     _cut(
         "Pod.",
         "metadata.labels[controller-uid] metadata.labels[batch.kubernetes.io/controller-uid]",
-        "they have the UID of the old Job, which would select the pod no longer",
+        "they have the UID of the old Job, so the new Job would not select the pod",
     ),
     _cut("Pod.", "spec.nodeName", "the scheduler chooses the node; the old one can be gone"),
     _cut(

@@ -56,7 +56,7 @@ class GuardSettings(Group):
     foreign_files: Annotated[ForeignFiles, BeforeValidator(lower)] = Field(
         alias="FOREIGN_FILES",
         default=ForeignFiles.KEEP,
-        description="what to do with files that no run has written, if their deletion would be refused: "
+        description="what to do with files that other users pushed and whose deletion a guard would refuse: "
         "`keep` or `remove` them",
     )
     namespace_vanished: Annotated[NamespaceVanished, BeforeValidator(lower)] = Field(
