@@ -12,7 +12,7 @@ from steps.core.operations import Operation
 from steps.errors import FixCommandLine
 from steps.history.session import Place, print_lines, session
 from steps.history.snapshot import cluster_rows, find_commit, read_files, require_cluster
-from steps.history.versions import objects_of
+from steps.history.versions import may_contain, objects_of
 from steps.kubernetes import rbac
 from steps.kubernetes.access import Access, Request, Subject
 from steps.kubernetes.objects import Unreadable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from steps.history.session import Session, View
     from steps.kubernetes.access import Grants, Route
 
-# Every RBAC object names one of these groups; an escape in YAML or JSON could hide it.
-_MARKS = (b"rbac.authorization.k8s.io", b"authorization.openshift.io", b"\\")
+# Every RBAC object names one of these groups.
+_GROUPS = (b"rbac.authorization.k8s.io", b"authorization.openshift.io")
 
 NOT_KNOWN = (
     "the members of groups, and who may log in",
@@ -70,6 +70,13 @@ def access(  # noqa: PLR0913 - one argument per option
     with session(environ, Place(repo, branch, path)) as opened:
         views = _views(opened, cluster, at, since)
         found = [_read(opened, view, cluster) for view in views]
+        if not any(one.access.knows(request.resource) for one in found):
+            raise FixCommandLine(
+                Operation.GIT_DIFF,
+                "Failed to read --resource",
+                f"{printable(resource or '')!r}: no rule names this resource; "
+                "write its plural name, as in secrets or deployments.apps",
+            )
         grants = [one.access.grants(request, who, namespace) for one in found]
         printed = as_json if how == "json" else text
         print_lines(printed(cluster, found, grants))
@@ -94,7 +101,7 @@ def _read(opened: Session, view: View, cluster: str) -> Found:
     found = Found(view)
     rows = cluster_rows(view.objects, view.commit.oid, opened.source.path, cluster)
     for file in read_files(opened.source, view.objects, rows):
-        if not (file.reason or any(mark in file.content for mark in _MARKS)):
+        if not (file.reason or may_contain(file.content, _GROUPS)):
             continue
         try:
             for one in objects_of(file):

@@ -15,7 +15,7 @@ from steps.core.message import parse_trailers
 from steps.core.operations import Operation
 from steps.errors import FixCommandLine
 from steps.history.snapshot import IRREGULAR, File, find_commit, time_of
-from steps.history.versions import Version, objects_of, read_again
+from steps.history.versions import Version, may_contain, objects_of, read_again
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level, Located
 from steps.kubernetes.details import details
@@ -76,7 +76,7 @@ class Pattern(NamedTuple):
 
     @property
     def literal(self) -> bytes:
-        """What every file that contains a matching object contains, unless it has an escape."""
+        """What every file that contains a matching object contains, unless its bytes can hide a text."""
         return self.name.encode() if _PLAIN_NAME.fullmatch(self.name) else b""
 
     def has(self, cluster: str, namespace: str, facts: Facts) -> bool:
@@ -246,8 +246,7 @@ class _Reader:
         return found
 
     def _parsed(self, content: bytes, *, with_data: bool) -> Parsed:
-        # Escapes of YAML and JSON, which can hide a name, contain a backslash.
-        if self._literal not in content and b"\\" not in content:
+        if not may_contain(content, [self._literal]):
             return Parsed((), (), "", len(content))
         return _parsed(content, self.rules, with_data=with_data)
 

@@ -99,6 +99,21 @@ def versions_of(file: File, chosen: ObjectFilter, rules: RuleSet) -> list[Versio
         return [Unread(file.path, str(problem))]
 
 
+def may_contain(content: bytes, texts: Iterable[bytes]) -> bool:
+    """Whether the objects of a file may contain one of these texts, which have no white space.
+
+    An escape (a backslash), a tag (``!!binary``) and UTF-16 can hide a text. kubectl reads all of them, also
+    in one document of several.
+    """
+    if any(one in content for one in (*texts, b"\\", b"!")):
+        return True
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def objects_of(file: File) -> list[KubernetesObject]:
     """Return the objects of a file. Raises Unreadable, also if git-sync has a bug."""
     if file.reason:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from steps.kubernetes import rbac
+from steps.kubernetes import rbac, resources
 from steps.kubernetes.data import mapping, mappings, text, texts
 from steps.kubernetes.rbac import Grant
 
@@ -26,23 +26,6 @@ UNAUTHENTICATED = "system:unauthenticated"
 _ANONYMOUS = "system:anonymous"
 _ACCOUNT = "system:serviceaccount:"
 _ACCOUNTS = "system:serviceaccounts"
-
-# Resources whose names without a group mean the core API, as in kubectl.
-_CORE = frozenset(
-    [
-        *(
-            "configmaps",
-            "endpoints",
-            "events",
-            "limitranges",
-            "namespaces",
-            "nodes",
-            "persistentvolumeclaims",
-        ),
-        *("persistentvolumes", "pods", "podtemplates", "replicationcontrollers", "resourcequotas", "secrets"),
-        *("serviceaccounts", "services"),
-    ]
-)
 
 
 class Subject(NamedTuple):
@@ -113,25 +96,26 @@ class Request:
 
     @classmethod
     def parse(cls, verbs: tuple[str, ...], resource: str) -> Request:
-        """Parse ``secrets``, ``deployments.apps``, ``pods/exec`` or ``/metrics``."""
+        """Parse ``secrets``, ``Secret``, ``deployments.apps``, ``pods/exec`` or ``/metrics``."""
         if not resource or resource.startswith("/"):
             return cls(verbs, resource)
         plain, slash, sub = resource.partition("/")
         plain, dot, group = plain.partition(".")
-        known: str | None = group if dot else ("" if plain in _CORE else None)
+        plain = resources.plural(plain)
+        known: str | None = group if dot else ("" if plain in resources.CORE else None)
         return cls(verbs, f"{plain}{slash}{sub}", known)
 
     def part_of(self, rule: Rule) -> Rule:
         """Return the part of a rule that answers the question; a rule for some names does, too."""
         verbs = (one for one in rule.verbs if not self.verbs or one in {"*", *self.verbs})
         groups = (one for one in rule.groups if self.group is None or one in {"*", self.group})
-        resources: Iterable[str] = rule.resources
+        names: Iterable[str] = rule.resources
         urls: Iterable[str] = rule.urls
         if self.resource.startswith("/"):
-            resources, urls = (), (one for one in urls if url_matches(one, self.resource))
+            names, urls = (), (one for one in urls if url_matches(one, self.resource))
         elif self.resource:
-            resources, urls = (one for one in resources if resource_matches(one, self.resource)), ()
-        parts = (tuple(dict.fromkeys(part)) for part in (verbs, groups, resources, rule.names, urls))
+            names, urls = (one for one in names if resource_matches(one, self.resource)), ()
+        parts = (tuple(dict.fromkeys(part)) for part in (verbs, groups, names, rule.names, urls))
         return Rule(*parts)
 
 
@@ -142,10 +126,10 @@ def resource_matches(granted: str, asked: str) -> bool:
 
 
 def url_matches(granted: str, asked: str) -> bool:
-    """Whether a rule's path covers the asked one; only a star at the end is special."""
+    """Whether a rule's path covers the asked one; only stars at the end are special."""
     if granted in {"*", asked}:
         return True
-    return granted.startswith("/") and granted.endswith("*") and asked.startswith(granted.rstrip("*"))
+    return granted.endswith("*") and asked.startswith(granted.rstrip("*"))
 
 
 class Route(NamedTuple):
@@ -202,6 +186,15 @@ class Access:
     def is_empty(self) -> bool:
         """Whether the backup has no RBAC objects."""
         return not (self.roles or self.bindings)
+
+    def knows(self, resource: str) -> bool:
+        """Whether a resource exists, as far as Kubernetes and the rules say. A path always does."""
+        return (
+            not resource
+            or resource.startswith("/")
+            or resources.is_known(resource)
+            or any(resource in rule.resources for rules in self.roles.values() for rule in rules)
+        )
 
     def rules_of(self, role: RoleKey) -> list[Rule]:
         """Return the rules of a role; of an aggregated one also those of the roles that it selects."""

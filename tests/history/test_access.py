@@ -97,6 +97,40 @@ def test_file_that_may_have_roles_and_cannot_be_read_exits_10(backups: Backups) 
     assert [line for line in found if line.startswith("warning: x.yaml is not read: not YAML")]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeff".encode("utf-16-le") + (BINDING % "").encode("utf-16-le"),
+        b"kind: ConfigMap\n---\n" + (BINDING % "").encode("utf-16"),
+        (BINDING % "").replace("rbac.", "!!binary cmJhYy4").encode(),
+        (BINDING % "").replace("rbac.", "!<tag:yaml.org,2002:binary> cmJhYy4").encode(),
+        b"%TAG ! tag:yaml.org,2002:\n---\n" + (BINDING % "").replace("rbac.", "!binary cmJhYy4").encode(),
+    ],
+    ids=["UTF-16", "UTF-16 document", "binary", "binary in full", "binary by a directive"],
+)
+def test_file_whose_bytes_hide_a_binding_is_named(content: bytes, backups: Backups) -> None:
+    backups.sync("2025-07-13", {"production-east/x.yaml": content})
+    found = access(backups, code=10)
+    assert [line for line in found if line.startswith("warning: x.yaml is not read: ")]
+
+
+@pytest.mark.parametrize("name", ["secret", "Secret", "SECRETS"])
+def test_resource_may_be_a_kind(name: str, backups: Backups) -> None:
+    assert access(backups, "--resource", name) == access(backups, "--resource", "secrets")
+    assert not [line for line in access(backups, "--resource", name) if line.startswith("nobody")]
+
+
+@pytest.mark.parametrize("name", ["secretz", "secrets/x", "widget"])
+def test_unknown_resource_is_an_error_instead_of_nobody(name: str, backups: Backups) -> None:
+    (error,) = access(backups, "--resource", name, code=2)
+    assert f"'{name}': no rule names this resource; write its plural name" in error
+
+
+@pytest.mark.parametrize("name", ["pods", "pods/exec", "deploy", "/metrics", "*"])
+def test_known_resource_that_no_rule_names_is_granted_to_nobody(name: str, backups: Backups) -> None:
+    assert [line for line in access(backups, "--resource", name) if line.startswith("nobody")]
+
+
 def test_backup_without_rbac_says_that_nothing_is_known(backups: Backups) -> None:
     backups.sync("2025-07-13", {"production-east/payments": None})
     assert "warning: the backup has no RBAC objects; nothing is known" in access(backups, code=10)

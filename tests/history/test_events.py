@@ -180,3 +180,14 @@ def test_pattern_has_four_parts_of_which_the_last_may_be_missing() -> None:
     for text in ("", "/", "/shop", "//"):
         with pytest.raises(FixCommandLine, match="write CLUSTER/NAMESPACE/KIND/NAME"):
             Pattern.parse(text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [web(1, name="hidden").decode().encode("utf-16"), web(1, name="!!binary aGlkZGVu")],
+    ids=["UTF-16", "binary"],
+)
+def test_file_whose_bytes_hide_the_name_of_the_pattern_is_named(content: bytes, backups: Backups) -> None:
+    backups.sync("2025-07-13", {"east/hidden.yaml": content})
+    (found,) = read(backups, "east/*/*/hidden")
+    assert [path for path, _ in found.not_read] == ["hidden.yaml"]
