@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steps.core.keys import rejection
 from steps.history.directory import write_file
 from steps.history.restore_manifest import (
     ExactFile,
@@ -23,7 +22,7 @@ from steps.kubernetes.data import mapping
 from steps.kubernetes.fields import written_path
 from steps.kubernetes.objects import Identity, Unreadable
 from steps.kubernetes.restoration.decide import Restored, Skipped, decide
-from steps.kubernetes.restoration.file_names import FileNames
+from steps.kubernetes.restoration.file_names import ExactNames, FileNames
 from steps.kubernetes.restoration.namespaces import NAMESPACE
 from steps.kubernetes.restoration.rules import REDACTED, Known
 from steps.kubernetes.restoration.scopes import Scopes
@@ -90,6 +89,7 @@ class Restoration:
     _services: set[tuple[str, str]] = field(default_factory=set)  # those with a selector
     _scopes: Scopes = field(default_factory=Scopes)
     _names: FileNames = field(default_factory=FileNames)
+    _exact_names: ExactNames = field(default_factory=ExactNames)
     _known: dict[Identity, tuple[str, bytes]] = field(default_factory=dict)  # path and hash of the data
 
     def __post_init__(self) -> None:
@@ -256,8 +256,7 @@ class Restoration:
         if _REDACTED.search(file.content):
             self.unread.append(UnreadFile(path=_shown(file.path), blob=file.oid, why=REDACTED))
             return
-        is_plain = rejection(file.path.decode(errors="surrogateescape")) is None
-        name = f"files/{_shown(file.path) if is_plain else f'_{len(self.exact_files) + 1}'}"
+        name = self._exact_names.file_of(file.path)
         self.exact_files.append(ExactFile(file=name, path=_shown(file.path), blob=file.oid))
         self._write_file(name, file.content)
 

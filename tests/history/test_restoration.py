@@ -210,9 +210,34 @@ def test_a_yaml_bomb_is_named_and_not_expanded() -> None:
     assert [one.why for one in found.unread] == ["contains too many values"]
 
 
+def test_exact_copies_files_whose_names_collide(tmp_path: Path) -> None:
+    request = Request("east", ObjectFilter(), {}, frozenset(), exact=True)
+    found = Restoration(request, tmp_path)
+    paths = (
+        ".gitmodules",
+        "_1",
+        "A.yaml",
+        "a.yaml",
+        "b",
+        "B/x.yaml",
+        "c/x.yaml",
+        "C",
+        "é",
+        "e\u0301",
+        "renamed/1",
+    )
+    found.add(File(f"east/{path}".encode(), "0" * 40, b"a: %d" % n) for n, path in enumerate(paths))
+    assert [one.file for one in found.exact_files] == [
+        *("renamed/1", "files/_1", "files/A.yaml", "renamed/2", "files/b", "renamed/3", "files/c/x.yaml"),
+        *("renamed/4", "files/é", "renamed/5", "files/renamed/1"),
+    ]
+    for number, one in enumerate(found.exact_files):
+        assert (tmp_path / one.file).read_bytes() == b"a: %d" % number
+
+
 def test_exact_copies_a_file_with_a_hostile_path_to_a_number(tmp_path: Path) -> None:
     request = Request("east", ObjectFilter(), {}, frozenset(), exact=True)
     found = Restoration(request, tmp_path)
     found.add([File(b"east/a\x1b.yaml", "0" * 40, b"a: 1"), File(b"east/b.yaml", "1" * 40, b"b: c: d")])
-    assert [one.file for one in found.exact_files] == ["files/_1", "files/b.yaml"]
+    assert [one.file for one in found.exact_files] == ["renamed/1", "files/b.yaml"]
     assert (tmp_path / "files/b.yaml").read_bytes() == b"b: c: d"

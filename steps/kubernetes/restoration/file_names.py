@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from itertools import count
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from steps.core.keys import rejection
@@ -56,3 +58,33 @@ class FileNames:
                 self._numbers[stem.casefold()] = number
                 return path
         raise AssertionError  # count() has no end
+
+
+class ExactNames:
+    """Gives each file of Git a separate file: below ``files/`` its own path, else a number in ``renamed/``.
+
+    The latter is for a path that a file system may refuse, or confuse with another one: macOS and Windows
+    ignore case, and macOS the form of characters.
+    """
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._directories: set[str] = set()
+        self._renamed = 0
+
+    def file_of(self, path: bytes) -> str:
+        """Return the file for a path, which is ``<cluster>/<rest>``."""
+        text = path.decode(errors="surrogateescape")
+        rest = text.partition("/")[2]
+        if rejection(text) is None and self._is_new(unicodedata.normalize("NFKC", rest).casefold()):
+            return f"files/{rest}"
+        self._renamed += 1
+        return f"renamed/{self._renamed}"
+
+    def _is_new(self, seen: str) -> bool:
+        above = {str(one) for one in PurePosixPath(seen).parents} - {"."}
+        if seen in self._files or seen in self._directories or not above.isdisjoint(self._files):
+            return False
+        self._files.add(seen)
+        self._directories |= above
+        return True
