@@ -78,13 +78,15 @@ def test_drill_restores_a_namespace(drill: dict[str, str], tmp_path: Path) -> No
     blocks = [
         re.sub("(?m)^   ", "", block) for block in re.findall(r"   ```bash\n(.*?)   ```", text, re.DOTALL)
     ]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     printed = run("\n".join(blocks), drill, tmp_path)
     assert "production-east as listed 2025-07-12T22:00:00Z" in printed
     assert "nothing is written" in printed
     assert "next: read restored/MANIFEST.json, then run restored/apply.sh" in printed
     apply = "kubectl --context production-east apply --server-side --recursive --filename"
-    applied = re.findall(rf"{apply} (\S+)", printed)
+    checked = re.findall(rf"{apply} (\S+) --dry-run=server$", printed, re.MULTILINE)
+    applied = re.findall(rf"{apply} (\S+)$", printed, re.MULTILINE)
+    assert checked == applied
     assert applied == sorted(applied)
     assert "03-access/payments" in applied
     assert (
