@@ -35,7 +35,7 @@ _ESTIMATES = {"run": 1000, "discover": 500, "download": 300, "detect": 170, "pub
 
 
 def _run(place: Place, case: str) -> Counts:
-    with place.world(case, proxied=False) as world:
+    with place.world(case, proxied=False, rewriting=True) as world:
         (temporary := world.repository.with_name("tmp")).mkdir()
         sync = Forked.of(world.sync).with_settings(TMPDIR=str(temporary))
         as_steps, local = world.choice.random() < 0.5, world.choice.random() < 0.15

@@ -71,7 +71,7 @@ def _interleavings(seed: int) -> Iterator[str]:
 def _interleave(place: Place, case: str) -> Counts:
     order, changes, volumes, branch = case.split(".")
     counts: Counter[str] = Counter()
-    with place.world(case, proxied=False) as world:
+    with place.world(case, proxied=False, rewriting=True) as world:
         world.fill()
         if branch == "existing":
             world.settle()
@@ -106,7 +106,7 @@ def _check_counted_once(run: StepByStep) -> None:
 
 def _round(place: Place, case: str) -> Counts:
     counts: Counter[str] = Counter()
-    with place.world(case, proxied=False) as world:
+    with place.world(case, proxied=False, rewriting=True) as world:
         git(world.repository, "config", "core.logAllRefUpdates", "always")
         if world.choice.random() < 0.5:
             disable_partial_clone(world)

@@ -29,7 +29,7 @@ _FOR_A_PERSON = ("sync-metadata.json", ".gitconfig", ".git")
 
 
 def _run(place: Place, case: str) -> Counts:
-    with place.world(case, proxied=False) as world:
+    with place.world(case, proxied=False, rewriting=True) as world:
         damaged = _Damaged(world, Forked.of(world.sync))
         world.fill()
         world.attempt(damaged.sync)

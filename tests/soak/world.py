@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steps.planning.rewriting import Rewriting
 from steps.runtime import retry
+from steps.runtime.settings.reading import read
 from tests.soak.oracle import Chronicle, Oracle, Unsafe
 from tests.support.bucket import Bucket, new_bucket
 from tests.support.proxy import S3FaultProxy, fault_proxy
@@ -19,11 +21,19 @@ from tests.support.s3 import S3Server, moto_server
 from tests.support.sync import CommandResult, Sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PREFIX = "clusterbackup/"
 # Without guards, so that the oracle sees every effect of a fault.
 _UNGUARDED = {"MAX_DELETE_PERCENT": "100", "MAX_DELETE_COUNT": "1000000", "CLUSTER_VANISHED": "delete"}
+
+# A Secret with volatile fields.
+_OBJECT = b"kind: Secret\nmetadata:\n  name: %s\n  resourceVersion: '%d'\nstatus: {}\nstringData: {a: %d}\n"
+_REWRITING = {
+    "VOLATILE_FIELDS": "strip",
+    "SECRETS": "redact",
+    "SECRETS_KEY": "0123456789abcdef0123456789abcdef",
+}
 
 # Short pauses instead of seconds and minutes.
 _SHORT_PAUSES = (
@@ -43,13 +53,18 @@ class World:
     oracle: Oracle
     choice: random.Random
     chronicle: Chronicle = field(default_factory=Chronicle)
+    treated: Callable[[str, bytes], bytes] | None = None
     _versions: int = 0
 
     def put(self, key: str, content: bytes | None = None) -> bytes:
         """Write an object, by default with unique content; return the content."""
         self._versions += 1
-        body = b"%s version %d\n" % (key.encode(), self._versions) if content is None else content
-        self.chronicle.record(key, body)
+        if content is None:
+            template = b"%s version %d\n" if self.treated is None else _OBJECT
+            numbers = (self._versions,) if self.treated is None else (self._versions, self._versions)
+            content = template % (key.encode(), *numbers)
+        body = content
+        self.chronicle.record(key, self.treated(key, body) if self.treated else body)
         self.bucket.put(key, body)
         return body
 
@@ -123,8 +138,14 @@ class Place:
     root: Path
 
     @contextmanager
-    def world(self, seed: str, *, proxied: bool = True, unguarded: bool = True) -> Iterator[World]:
-        """Yield a separate world for a case, with random choices from `seed`; keep it if the case fails."""
+    def world(
+        self, seed: str, *, proxied: bool = True, unguarded: bool = True, rewriting: bool = False
+    ) -> Iterator[World]:
+        """Yield a separate world for a case, with random choices from `seed`; keep it if the case fails.
+
+        With `rewriting`, half of the cases strip volatile fields and redact Secrets: Git must always have
+        exactly what the policy makes of an object, whatever is killed or lost.
+        """
         directory = Path(tempfile.mkdtemp(prefix="case-", dir=self.root))
         bucket = new_bucket(self.s3)
         repository = bare_repository(directory / "backups.git")
@@ -134,10 +155,25 @@ class Place:
             sync = sync.with_settings(MINIO_ENDPOINT=self.proxy.server.endpoint)
         if unguarded:
             sync = sync.with_settings(**_UNGUARDED)
+        treated = None
+        if rewriting and random.Random(f"rewriting {seed}").random() < 0.5:
+            sync = sync.with_settings(**_REWRITING)
+            treated = _treated
         chronicle = Chronicle()
         oracle = Oracle(repository, chronicle)
-        yield World(bucket, repository, sync, oracle, random.Random(seed), chronicle)
+        yield World(bucket, repository, sync, oracle, random.Random(seed), chronicle, treated)
         shutil.rmtree(directory)
+
+
+def _treated(key: str, content: bytes) -> bytes:
+    """Return what a run with `_REWRITING` writes of an object."""
+    settings = read(_REWRITING).content
+    rewriting = Rewriting.of(settings.policy, settings)
+    assert rewriting.secrets is not None
+    hidden = rewriting.secrets.treated(key.removeprefix(PREFIX), content).content
+    stripped = settings.policy.rewrite(hidden or b"").content
+    assert stripped is not None
+    return stripped
 
 
 @contextmanager
