@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from steps.core.exit_codes import Exit
 from steps.core.keys import printable, printable_path
 from steps.core.operations import Operation
+from steps.core.wording import plural
 from steps.errors import FixCommandLine
 from steps.history.session import Place, print_lines, session
 from steps.history.snapshot import cluster_rows, find_commit, read_files, require_cluster
@@ -43,6 +44,11 @@ class Found:
     access: Access = field(default_factory=Access)
     not_read: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the backup lacks RBAC objects, as far as it shows: there can be more grants."""
+        return bool(self.not_read) or self.access.is_empty or bool(self.access.missing_roles())
+
 
 def access(  # noqa: PLR0913 - one argument per option
     environ: Mapping[str, str],
@@ -59,7 +65,7 @@ def access(  # noqa: PLR0913 - one argument per option
     branch: str | None,
     path: str | None,
 ) -> Exit:
-    """Print who may do what; exit 10 if a file that may contain RBAC objects cannot be read."""
+    """Print who may do what; exit 10 if a role is missing, or a file that may have one cannot be read."""
     request = Request.parse(verb, resource or "")
     try:
         who = Subject.parse(subject) if subject else None
@@ -80,7 +86,7 @@ def access(  # noqa: PLR0913 - one argument per option
         grants = [one.access.grants(request, who, namespace) for one in found]
         printed = as_json if how == "json" else text
         print_lines(printed(cluster, found, grants))
-    return Exit.PARTIAL if any(one.not_read or one.access.is_empty for one in found) else Exit.OK
+    return Exit.PARTIAL if any(one.is_incomplete for one in found) else Exit.OK
 
 
 def _views(opened: Session, cluster: str, at: str | None, since: str | None) -> list[View]:
@@ -117,7 +123,7 @@ def text(cluster: str, found: list[Found], grants: list[Grants]) -> Iterator[str
     yield now.view.clusters[cluster].statement
     yield from (f"warning: {warning}" for warning in now.view.clusters[cluster].warnings)
     if len(found) == 1:
-        yield from _lines(grants[0]) if grants[0] else ["nobody, as far as the backup says"]
+        yield from _lines(grants[0]) if grants[0] else [_no_match(now.access)]
     else:
         yield f"changes since {found[0].view.clusters[cluster].statement}"
         gained, lost = _changed(*grants)
@@ -127,10 +133,24 @@ def text(cluster: str, found: list[Found], grants: list[Grants]) -> Iterator[str
             yield "no grant gained or lost"
     if now.access.is_empty:
         yield "warning: the backup has no RBAC objects; nothing is known"
-    yield from (f"warning: {printable(one)}: the role does not exist" for one in now.access.missing_roles())
+    yield from (f"warning: {printable(one)}: the backup lacks the role" for one in _missing_roles(found))
     for one in found:
         yield from (f"warning: {path} is not read: {reason}" for path, reason in one.not_read)
     yield f"not known from a backup: {'; '.join(NOT_KNOWN)}"
+
+
+def _no_match(known: Access) -> str:
+    """Return the answer without a grant. Bindings whose role is missing can grant anything."""
+    answer = "no grant matches by the roles in the backup"
+    if count := len(known.missing_roles()):
+        return (
+            f"{answer}; {plural(count, 'binding')} {'names' if count == 1 else 'name'} a role that it lacks"
+        )
+    return answer
+
+
+def _missing_roles(found: list[Found]) -> list[str]:
+    return list(dict.fromkeys(each for one in found for each in one.access.missing_roles()))
 
 
 def _changed(before: Grants, after: Grants) -> tuple[Grants, Grants]:
@@ -157,7 +177,7 @@ def as_json(cluster: str, found: list[Found], grants: list[Grants]) -> Iterator[
         gained, lost = _changed(*grants)
         document["since"] = found[0].view.clusters[cluster].document()
         document |= {"gained": _documents(gained), "lost": _documents(lost)}
-    document["missing_roles"] = now.access.missing_roles()
+    document["missing_roles"] = _missing_roles(found)
     document["not_read"] = [{"path": path, "reason": why} for one in found for path, why in one.not_read]
     document["not_known"] = list(NOT_KNOWN)
     yield json.dumps(document, indent=2)

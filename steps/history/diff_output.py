@@ -65,12 +65,12 @@ def diff(  # noqa: PLR0913 - one argument per option
     return exit_
 
 
-def words(change: Change, comparison: Comparison) -> str:
+def words(change: Change, comparison: Comparison, count: int = 1) -> str:
     """Return how people say it: ``new``, ``only in east``."""
     if not comparison.is_drift:
         return change.word
     side = {Change.ADDED: comparison.after, Change.DELETED: comparison.before}.get(change)
-    return f"only in {printable(side.cluster)}" if side else "differs"
+    return f"only in {printable(side.cluster)}" if side else "differs" if count == 1 else "differ"
 
 
 def name_of(pair: Pair) -> str:
@@ -90,7 +90,7 @@ def statement(side: Side) -> str:
 def summary(comparison: Comparison) -> str:
     """Return the numbers in one sentence."""
     counts = comparison.counts
-    parts = [f"{counts[kind]:,} {words(kind, comparison)}" for kind in Change if counts[kind]]
+    parts = [f"{counts[kind]:,} {words(kind, comparison, counts[kind])}" for kind in Change if counts[kind]]
     found = f"{plural(len(comparison.pairs), 'object')}: {', '.join(parts)}" if parts else "no differences"
     volatile = comparison.volatile
     rest = f"; {plural(volatile, 'object')} with changes in volatile fields only" if volatile else ""

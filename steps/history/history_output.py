@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from steps.core.exit_codes import Exit
@@ -162,13 +163,20 @@ def summary(found: Iterable[Event]) -> str:
 def _of_kind(kind: str, found: list[Event]) -> str:
     # A change of substance says more than a new object, and that more than labels.
     ranked = sorted(found, key=lambda event: (event.change != Change.MODIFIED, -event.level))
+    names = Counter(event.name for event in found)
     named = [
-        shortened(f"{event.name} {event.what[0]}", _CHARACTERS)
+        shortened(f"{_place(event, names)} {event.what[0]}".strip(), _CHARACTERS)
         for event in ranked[:_NAMED_OF_KIND]
         if event.what
     ]
     rest = ", …" if len(found) > len(named) else ""
     return f"{len(found):,} {kind if len(found) == 1 else _plural(kind)} ({', '.join(named)}{rest})"
+
+
+def _place(event: Event, names: Counter[str]) -> str:
+    """Return the name, with the namespace if objects of several namespaces have it."""
+    is_unique = names[event.name] == 1 or not event.namespace
+    return event.name if is_unique else f"{event.name} in {event.namespace}"
 
 
 def _plural(kind: str) -> str:

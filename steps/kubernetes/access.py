@@ -206,7 +206,7 @@ class Access:
         return list(dict.fromkeys(found))
 
     def missing_roles(self) -> list[str]:
-        """Return the bindings whose role does not exist: they grant nothing until it exists."""
+        """Return the bindings whose role is not in the backup: what they grant is not known."""
         missing = (one for one in self.bindings if one.role not in self.roles)
         return sorted(f"{one.name} → {_shown(one.role)}" for one in missing)
 

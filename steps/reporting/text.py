@@ -18,7 +18,7 @@ def _block(block: page.Block) -> str:
         case page.Paragraph(parts):
             return "".join(map(_inline, parts))
         case page.Items(items):
-            return "\n".join(f"- {''.join(map(_inline, parts))}" for parts in items)
+            return "\n".join(f"- {''.join(map(_in_item, parts))}" for parts in items)
         case page.Fold(_, content):
             return _block(content)
         case page.Table(head, rows):
@@ -30,6 +30,11 @@ def _table(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
     return "\n".join(f"| {'  '.join(row)}".rstrip() for row in padded)
+
+
+def _in_item(part: page.Inline | int) -> str:
+    """Return the part; a badge is the category of what follows."""
+    return f"[{_inline(part)}]" if isinstance(part, page.Badge) else _inline(part)
 
 
 def _inline(part: page.Inline | int) -> str:

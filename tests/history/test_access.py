@@ -69,9 +69,17 @@ def test_access_since_a_time_shows_what_was_gained_and_lost(backups: Backups) ->
     assert "no grant gained or lost" in access(backups, "--since", "2025-07-14")
 
 
-def test_nobody_is_an_answer(backups: Backups) -> None:
-    assert "nobody, as far as the backup says" in access(backups, "--resource", "nodes")
-    assert "nobody, as far as the backup says" in access(backups, "--subject", "jane")
+def test_answer_may_be_that_no_grant_matches(backups: Backups) -> None:
+    assert "no grant matches by the roles in the backup" in access(backups, "--resource", "nodes")
+    assert "no grant matches by the roles in the backup" in access(backups, "--subject", "jane")
+
+
+def test_bindings_whose_role_is_missing_exit_10(backups: Backups) -> None:
+    backups.sync("2025-07-13", {"production-east/payments/roles.yaml": None})
+    found = access(backups, code=10)
+    assert "no grant matches by the roles in the backup; 1 binding names a role that it lacks" in found
+    assert "warning: RoleBinding payments/ci → Role payments/ci: the backup lacks the role" in found
+    assert json.loads("\n".join(access(backups, "--format", "json", code=10)))["grants"] == []
 
 
 def test_json_has_the_same(backups: Backups) -> None:
@@ -117,18 +125,18 @@ def test_file_whose_bytes_hide_a_binding_is_named(content: bytes, backups: Backu
 @pytest.mark.parametrize("name", ["secret", "Secret", "SECRETS"])
 def test_resource_may_be_a_kind(name: str, backups: Backups) -> None:
     assert access(backups, "--resource", name) == access(backups, "--resource", "secrets")
-    assert not [line for line in access(backups, "--resource", name) if line.startswith("nobody")]
+    assert not [line for line in access(backups, "--resource", name) if line.startswith("no grant matches")]
 
 
 @pytest.mark.parametrize("name", ["secretz", "secrets/x", "widget"])
-def test_unknown_resource_is_an_error_instead_of_nobody(name: str, backups: Backups) -> None:
+def test_unknown_resource_is_an_error_instead_of_an_empty_answer(name: str, backups: Backups) -> None:
     (error,) = access(backups, "--resource", name, code=2)
     assert f"'{name}': no rule names this resource; write its plural name" in error
 
 
 @pytest.mark.parametrize("name", ["pods", "pods/exec", "deploy", "/metrics", "*"])
-def test_known_resource_that_no_rule_names_is_granted_to_nobody(name: str, backups: Backups) -> None:
-    assert [line for line in access(backups, "--resource", name) if line.startswith("nobody")]
+def test_known_resource_that_no_rule_names_has_no_grant(name: str, backups: Backups) -> None:
+    assert [line for line in access(backups, "--resource", name) if line.startswith("no grant matches")]
 
 
 def test_backup_without_rbac_says_that_nothing_is_known(backups: Backups) -> None:
@@ -141,7 +149,7 @@ def test_hostile_names_are_escaped(backups: Backups) -> None:
     binding = BINDING % f', namespace: "{name}"' + f'- {{kind: User, name: "{name}"}}\n'
     text = binding.replace("subjects: [{kind: Group, name: team-payments}]", "subjects:")
     backups.sync("2025-07-13", {"production-east/e.yaml": text.encode()})
-    assert all(line.isprintable() for line in access(backups))
+    assert all(line.isprintable() for line in access(backups, code=10))
 
 
 def test_wrong_options_are_explained(backups: Backups) -> None:

@@ -110,6 +110,8 @@ def test_diff_of_two_clusters_shows_drift(backups: Backups) -> None:
     assert "# ClusterRole ops: only in east" in found
     assert "# Deployment shop/web: differs" in found
     assert "idle:" not in found
+    backups.sync("2025-07-13", {"east/n.yaml": web("n", 1, "1"), "west/n.yaml": web("n", 1, "2")})
+    assert ", 2 differ" in diff(backups, "--cluster", "east,west")
 
 
 def test_diff_of_all_clusters_includes_new_ones(backups: Backups) -> None:

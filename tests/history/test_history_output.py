@@ -31,6 +31,8 @@ rules: [{apiGroups: [""], resources: [%s], verbs: [get]}]
 """
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\ndata: {password: %s}\n"
 
+CONFIG = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: same, namespace: %s}\n"
+
 
 @pytest.fixture
 def backups(tmp_path: Path) -> Backups:
@@ -72,6 +74,19 @@ def test_history_has_a_line_for_each_commit(backups: Backups) -> None:
         ),
         f"2025-07-10 22:06  {first}  production-east: first commit with 3 files",
     ]
+
+
+def test_line_of_a_commit_names_the_namespace_of_equal_names(backups: Backups) -> None:
+    backups.sync(
+        "2025-07-13T22:00:00Z",
+        {
+            **{f"production-east/{place}/cm.yaml": CONFIG % place.encode() for place in ("payments", "shop")},
+            "production-east/notes.yaml": b"a: b\n",
+        },
+    )
+    newest = history(backups).splitlines()[0]
+    assert "2 ConfigMaps (same in payments created, same in shop created)" in newest
+    assert "1 document (created)" in newest
 
 
 def test_history_of_a_pattern_has_a_line_for_each_change(backups: Backups) -> None:

@@ -51,7 +51,7 @@ def inspect(repository: Path, *arguments: str, run: Callable[..., Finished] = gi
 def test_inspect_prints_grants_and_images(repository: Path) -> None:
     result = inspect(repository, "main~1..main", run=program)
     assert result.returncode == 0, result.stdout
-    assert "RBAC Role payments/ci: + get, list secrets; + list pods in prod/all.yaml" in result.stdout, (
+    assert "[RBAC] Role payments/ci: + get, list secrets; + list pods in prod/all.yaml" in result.stdout, (
         result.stdout
     )
     assert "Deployment shop/web, container main: nginx:1 → nginx:2" in result.stdout

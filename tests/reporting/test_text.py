@@ -25,14 +25,14 @@ def test_page_as_text() -> None:
         ("2 new",),
         (
             Heading("Items"),
-            Items((("a ", Code("b")), (Link("c", "https://d"),))),
+            Items(((Badge("RBAC", Tone.WARN), " a ", Code("b")), (Link("c", "https://d"),))),
             Fold("1 more", Items((("e",),))),
             Paragraph(("f",)),
             Table(("Name", "New"), ((Code("long name"), 1000), (Code("x"), 2))),
         ),
     )
     assert plain_text(page) == (
-        "title\n\nSuccess. 2 new\n\nItems\n-----\n\n- a b\n- c <https://d>\n\n- e\n\nf\n\n"
+        "title\n\nSuccess. 2 new\n\nItems\n-----\n\n- [RBAC] a b\n- c <https://d>\n\n- e\n\nf\n\n"
         "| Name       New\n| long name  1,000\n| x          2\n"
     )
 
