@@ -49,9 +49,14 @@ def comments_in(text: str) -> list[str]:
 
 
 def without_comments(content: bytes) -> bytes:
-    """Return the content without comments, and with the same data. Raises Unreadable."""
+    """Return the content without comments, and with the same data.
+
+    Raises Unreadable, also if a merged mapping has values that its data does not show.
+    """
     text = decoded(content, MAX_BYTES)
     reader = _read(text)
+    if reader.has_hidden_values:
+        raise Unreadable("merges a mapping with a key that is also outside it")
     if not reader.comments:
         return content
     parts: list[str] = []

@@ -222,6 +222,7 @@ class Reader:
 
         self.documents: list[Any] = []
         self.starts: list[tuple[int, bool]] = []  # of each document: where it begins, whether with "---"
+        self.has_hidden_values = False  # a merged mapping has a key that is also outside it
         self.opened: list[Opened] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}  # value, values, depth
         self._values = 0  # of all complete documents
@@ -277,6 +278,7 @@ class Reader:
         if done.merged:
             explicit, done.value = done.value, {}
             for other in (*reversed(done.merged), explicit):  # of two merged mappings, the first counts
+                self.has_hidden_values |= not done.value.keys().isdisjoint(other)
                 done.value.update(other)
         if done.anchor is not None:
             self._anchors[done.anchor] = done.value, done.values, done.depth

@@ -36,6 +36,14 @@ _OTHER_WORDS = (
     b"helm.sh/release",
 )
 
+# Keys of an object without a kind that can be a Secret. The objects of these lists have their own kinds, and
+# owners have kinds, too.
+_DATA_KEY = re.compile(rb"[dD]ata(?<!metadata)(?<!Metadata)[\"']?\s*:")
+_TYPE_KEY = re.compile(rb"type(?<![A-Za-z0-9_.-]type)[\"']?\s*:")
+_LIST_KEY = re.compile(rb"(?:items|objects)[\"']?\s*:")
+_OWNERS_KEY = re.compile(rb"owner_?[rR]eferences[\"']?\s*:")
+_UNCLEAR = re.compile(_LIST_KEY.pattern + b"|" + _OWNERS_KEY.pattern + rb"|[\r\n]---")
+
 # gzip, zstd, xz, 7z, lz4, zip, bzip2: the content may be anything.
 _COMPRESSED = re.compile(
     rb"\x1f\x8b|\x28\xb5\x2f\xfd|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|\x04\x22\x4d\x18|PK\x03\x04|BZh[1-9]1AY&SY"
@@ -90,7 +98,7 @@ class SecretFilter:
         return (
             self._has_word(content)
             or (b"!" in content and (b"binary" in content or b"%" in content))
-            or (b"kind" not in content and b"data" in content.lower())
+            or _may_lack_kind(content)
         )
 
     def may_match_chunks(self, path: str, chunks: Iterable[bytes]) -> bool:
@@ -98,6 +106,7 @@ class SecretFilter:
         if names_secrets(path):
             return True
         before, has_tag, has_binary, has_kind, has_data = b"", False, False, False, False
+        has_keys = [False, False, False]
         for number, chunk in enumerate(chunks):
             if number == 0 and (is_compressed(chunk) or _is_wide(chunk)):
                 return True
@@ -106,7 +115,10 @@ class SecretFilter:
             has_binary |= b"binary" in content or b"%" in content
             has_kind |= b"kind" in content
             has_data |= b"data" in content.lower()
-            if self._has_word(content) or (has_tag and has_binary):
+            start = len(b"metadata") if before else 0  # it may be cut in two
+            for n, key in enumerate((_DATA_KEY, _TYPE_KEY, _UNCLEAR)):
+                has_keys[n] = has_keys[n] or key.search(content, start) is not None
+            if self._has_word(content) or (has_tag and has_binary) or all(has_keys):
                 return True
             before = content[-_OVERLAP:]
         return has_data and not has_kind
@@ -121,9 +133,37 @@ class SecretFilter:
 
 
 def _exact_part(kind: str) -> str:
-    """Return the longest part of the kind's name, without its group, that is not a glob."""
-    name = kind.partition(".")[0]
-    return max(re.split(r"\[[^]]*\]?|[*?]", name), key=len)
+    """Return the longest part of the kind's name, without its group, that is not a glob.
+
+    As in fnmatch, "]" behind "[" or "[!" is one of the characters, and "[" without "]" is itself.
+    """
+    parts: list[str] = []
+    for part in re.split(r"\[!?\]?[^]]*\]|[*?]", kind):
+        name, dot, _ = part.partition(".")
+        parts.append(name)
+        if dot:
+            break
+    return max(parts, key=len)
+
+
+def _may_lack_kind(content: bytes) -> bool:
+    """Whether an object of the file may be a Secret without a kind: it has data."""
+    if b"kind" not in content:
+        return b"data" in content.lower()
+    if b"Data" not in content and content.count(b"data") == content.count(b"metadata"):
+        return False
+    parts = content.removeprefix(b"\xef\xbb\xbf").split(b"\n---")
+    return any(_DATA_KEY.search(part) and not _has_kinds(part) for part in parts)
+
+
+def _has_kinds(part: bytes) -> bool:
+    """Whether every object in a part of a file has a kind; False is a doubt."""
+    if _LIST_KEY.search(part):
+        return False
+    if part.startswith(b"kind:") or b"\nkind:" in part:
+        return True
+    is_flow = part.lstrip().startswith(b"{")
+    return is_flow and b"kind" in part and not _OWNERS_KEY.search(part)
 
 
 def _is_wide(content: bytes) -> bool:

@@ -11,8 +11,6 @@ not be written. Reasons quote no content.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -23,8 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from steps.kubernetes.comments import comments_in, without_comments
 from steps.kubernetes.data import mapping, text
 from steps.kubernetes.fields import EVERY_ITEM, Fields, Treatment, edited
-from steps.kubernetes.objects import Unreadable, decoded, is_list
+from steps.kubernetes.objects import Identity, Unreadable, decoded, is_list
 from steps.kubernetes.rewrite import MAX_BYTES, rewrite
+from steps.kubernetes.secret_copies import GZIP, Copies, decoded_value, spellings
 from steps.kubernetes.secret_filter import SecretFilter, SecretsMode, is_compressed, names_secrets
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ _VALUES = frozenset({"data", "stringdata"})
 _LISTS_OF_OBJECTS = frozenset({"items", "objects"})
 
 _HELM_TYPE = "helm.sh/release.v1"
-_GZIP = "H4sI"  # in Base64
 
 # What of a Secret stays. A mapping or list in place of a text does not.
 _PLAIN_FIELDS = frozenset({"apiVersion", "kind", "type", "immutable"})
@@ -49,26 +47,14 @@ _PLAIN_FIELDS = frozenset({"apiVersion", "kind", "type", "immutable"})
 # What people see of a Secret's metadata. Annotations can contain tokens.
 _SHOWN_METADATA = frozenset({"name", "namespace", "labels", "ownerReferences", "finalizers"})
 
-# Annotations with a copy of the object (JSON, or gzip in Base64), or with a token. For example
-# kubectl.kubernetes.io/last-applied-configuration, objectset.rio.cattle.io/applied of Rancher, and
-# openshift.io/token-secret.value.
-_COPY_NAME = re.compile(r"last-applied|last-handled|/applied$|token-secret\.value$")
-_COPY_VALUE = ("{", "[", _GZIP, "eyJ")
-
-_KIND_SECRET = re.compile(rb"kind\W{1,5}Secret")
+# In comments, on one line or on several.
+_KIND_SECRET = re.compile(r"kind[\"']?\s*:\W{0,100}Secret\b")
 
 _DIGITS = 32
-
-# Shorter values are words that may be anywhere.
-_SHORTEST_COPY = 8
 
 # Bytes that the redaction of one file hashes. Each value is hashed with the names of everything around it.
 # A file of 2 MiB that consists of short values has 12 MiB.
 _MAX_HASHED = 32 * 2**20
-
-# Characters of values and annotations that are compared in one file. Beyond them, every annotation counts
-# as a copy. 100 values of 1 KiB and 10 annotations have 1,100,000.
-_MAX_COMPARED = 8_000_000
 
 
 class Treated(NamedTuple):
@@ -112,13 +98,15 @@ class SecretsPolicy:
         search = _Search(self, path, named=names_secrets(path))
         result = rewrite(content, search.treatment)
         reason = result.reason or search.doubt
+        if search.found and search.has_text:
+            reason = reason or "contains a Secret and a text"
         if reason:
             return Treated(None, search.found, reason)
         if result.content is None:
             return Treated(None, search.found)
         try:
             if search.found or _has_secret_in_comment(content):
-                return Treated(without_comments(result.content), search.found)
+                return Treated(search.without_other_copies(result.content), search.found)
         except Unreadable as problem:
             return Treated(None, search.found, str(problem))
         return Treated(content)
@@ -136,11 +124,12 @@ class SecretsPolicy:
 
 def _has_secret_in_comment(content: bytes) -> bool:
     """Whether a comment is a Secret. Raises Unreadable."""
-    lines = (line for line in content.splitlines() if _KIND_SECRET.search(line))
-    if not any(_KIND_SECRET.search(line, line.find(b"#") + 1) for line in lines if b"#" in line):
+    if b"#" not in content or b"Secret" not in content:
         return False
-    comments = comments_in(decoded(content, MAX_BYTES))
-    return any(_KIND_SECRET.search(comment.encode()) for comment in comments)
+    text = decoded(content, MAX_BYTES)
+    if not _KIND_SECRET.search(text):
+        return False
+    return _KIND_SECRET.search("\n".join(comments_in(text))) is not None
 
 
 class _Search:
@@ -153,7 +142,9 @@ class _Search:
         self.found = 0
         self.doubt = ""
         self._hashed = 0  # bytes
-        self._compared = 0  # characters of values and annotations
+        self.copies = Copies()
+        self.values: list[str] = []  # that the file must not show
+        self.has_text = False
         self._names: dict[str, int] = {}  # how many objects of this name there have been
 
     def count(self, content: bytes) -> int:
@@ -166,6 +157,12 @@ class _Search:
         reason = rewrite(content, counted).reason
         return max(self.found, 1) if reason or self.doubt else self.found
 
+    def without_other_copies(self, content: bytes) -> bytes:
+        """Return the content without comments. Raises Unreadable if something else may repeat a value."""
+        if b"&" in content and self.copies.is_in_anchor(content.decode(), self.values):
+            raise Unreadable("the name of an anchor repeats a value")
+        return without_comments(content)
+
     def treatment(self, one: KubernetesObject) -> Treatment:
         """Return what becomes of an object."""
         fields = Fields()
@@ -176,8 +173,11 @@ class _Search:
                 self._redact(fields, rest, (), _name(rest, kind))
             else:
                 self._inside(fields, rest, ())
+                self.copies.drop_annotations(fields, rest, (), [])
+            self._named_fields(fields, rest, (), one.identity, is_counted=kind in _SECRETS)
             return Treatment(fields)
         if not isinstance(one.data, dict | list):
+            self.has_text = True
             if self.named:
                 self.doubt = self.doubt or "its path names Secrets, and it contains text"
             return Treatment(fields)
@@ -187,13 +187,14 @@ class _Search:
             if self._is_gone(data):
                 return Treatment(fields, omit=True)
             self._redact(fields, data, (), _name(data, kind))
+            self._named_fields(fields, data, (), one.identity, is_counted=True)
             return Treatment(fields)
         if _is_release(data):
             self.found += 1
             return self._release(mapping(data))
         self._inside(fields, data, ())
         if isinstance(data, dict):
-            self._named_fields(fields, data, one)
+            self._named_fields(fields, data, (), one.identity)
         return Treatment(fields, omit=bool(fields.children) and edited(data, fields) in ({}, []))
 
     # -- what is a Secret -------------------------------------------------------------------------
@@ -208,7 +209,8 @@ class _Search:
         return self.named or bool(values and {"metadata", "type"}.intersection(map(_folded, data)))
 
     def _inside(self, fields: Fields, value: Any, at: Steps, *, are_objects: bool = False) -> None:
-        """Treat the Secrets inside another object."""
+        """Treat the Secrets inside another object, and copies of them in its metadata."""
+        known, found = len(self.values), self.found
         if isinstance(value, list):
             for index, item in enumerate(value):
                 self._within(fields, item, (*at, index), is_object=are_objects or not at)
@@ -218,23 +220,30 @@ class _Search:
                     self._inside(fields, inner, (*at, key), are_objects=key in _LISTS_OF_OBJECTS)
                 else:
                     self._within(fields, inner, (*at, key), is_object=False)
+            if self.found > found:
+                self.copies.drop_annotations(fields, value, at, self.values[known:])
 
     def _within(self, fields: Fields, value: Any, at: Steps, *, is_object: bool) -> None:
         if not isinstance(value, dict):
             self._inside(fields, value, at)
             return
-        kind = text(value.get("kind"))
+        identity = _identity(value)
+        kind = identity.kind
         if self._is_secret(value, kind, is_object=is_object):
             self.found += 1
             if self._is_gone(value):
+                self._note_values(value)
+                self._named_fields(fields, value, at, identity, is_counted=True)
                 fields.drop(at)
             else:
                 self._redact(fields, value, at, _name(value, kind))
+                self._named_fields(fields, value, at, identity, is_counted=True)
         elif _is_release(value):
             self.found += 1
             fields.drop(at)
         else:
             self._inside(fields, value, at)
+            self._named_fields(fields, value, at, identity)
 
     def _release(self, data: dict[str, Any]) -> Treatment:  # noqa: ARG002 - _DisplaySearch needs it
         """Return what becomes of a release of Helm that is a document."""
@@ -247,36 +256,42 @@ class _Search:
 
     # -- what becomes of it -----------------------------------------------------------------------
 
-    def _named_fields(self, fields: Fields, data: dict[str, Any], one: KubernetesObject) -> None:
+    def _named_fields(
+        self, fields: Fields, data: dict[str, Any], at: Steps, identity: Identity, *, is_counted: bool = False
+    ) -> None:
         """Treat the fields that the rules name."""
-        identity = one.identity
-        rules = [rule for rule in self.policy.rules if rule.has_kind(identity.kind, identity.group)]
+        kind, group = identity.kind, identity.group
+        rules = [rule for rule in self.policy.rules if kind and rule.has_kind(kind, group)]
         found = [match for rule in rules for path in rule.secret for match in _matches(data, path, ())]
         if not found:
             return
-        self.found += 1
-        self._drop_copies(fields, data, (), [])
-        name = self._unique(_name(data, identity.kind))
-        for at, value in found:
+        self.found += not is_counted
+        values = [text for _, value in found for text in spellings(value, is_data=False)]
+        self.values += values
+        self.copies.drop_annotations(fields, data, at, values)
+        name = self._unique(_name(data, kind))
+        for within, value in found:
             if self.policy.mode is SecretsMode.EXCLUDE:
-                fields.drop(at)
+                fields.drop((*at, *within))
             else:
-                self._redact_values(fields, value, at, at, name)
+                self._redact_values(fields, value, (*at, *within), within, name)
 
     def _redact(self, fields: Fields, data: dict[str, Any], at: Steps, name: str) -> None:
         """Redact everything in a Secret but what describes it."""
         name = self._unique(name)
-        secret: list[str] = []
-        for key, value in data.items():
-            if key == "metadata" and isinstance(value, dict):
-                continue
-            if key not in _PLAIN_FIELDS or isinstance(value, dict | list):
-                secret += self._redact_values(fields, value, (*at, key), (key,), name)
-        self._drop_copies(fields, data, at, secret)
+        known = len(self.values)
+        for key, value in _secret_fields(data):
+            self._redact_values(fields, value, (*at, key), (key,), name)
+        self._note_values(data)
+        self.copies.drop_from_secret(fields, data, at, self.values[known:])
 
-    def _redact_values(self, fields: Fields, value: Any, at: Steps, field_: Steps, name: str) -> list[str]:
-        """Replace every value; return them, as they are and decoded."""
-        secret: list[str] = []
+    def _note_values(self, data: dict[str, Any]) -> None:
+        """Note what other texts of the file must not repeat."""
+        for key, value in _secret_fields(data):
+            self.values += spellings(value, is_data=key == "data")
+
+    def _redact_values(self, fields: Fields, value: Any, at: Steps, field_: Steps, name: str) -> None:
+        """Replace every value."""
         waiting = [(value, at, field_)]
         while waiting:
             one, place, within = waiting.pop()
@@ -285,10 +300,8 @@ class _Search:
             elif isinstance(one, list):
                 waiting += [(inner, (*place, n), (*within, n)) for n, inner in enumerate(one)]
             elif one is not None:
-                known, is_decoded = _known(one, is_data=within[0] == "data")
+                known, is_decoded = decoded_value(one, is_data=within[0] == "data")
                 fields.replace(place, self._redacted(name, (*within, is_decoded), known))
-                secret += [str(one), known.decode(errors="replace")]
-        return secret
 
     def _redacted(self, name: str, within: Steps, value: bytes) -> str:
         """Return what replaces a value. Raises Unreadable.
@@ -301,30 +314,6 @@ class _Search:
         if self._hashed > _MAX_HASHED:
             raise Unreadable("has too many values with long names")
         return f"redacted:{hmac.digest(self.policy.key, message, hashlib.sha256).hex()[:_DIGITS]}"
-
-    def _drop_copies(self, fields: Fields, data: dict[str, Any], at: Steps, secret: list[str]) -> None:
-        """Drop the annotations that may repeat a value."""
-        annotations = mapping(data.get("metadata")).get("annotations")
-        if annotations is None:
-            return
-        if not isinstance(annotations, dict):
-            fields.drop((*at, "metadata", "annotations"))
-            return
-        values = [value for value in secret if len(value) >= _SHORTEST_COPY]
-        for key, value in annotations.items():
-            if _COPY_NAME.search(key) or not isinstance(value, str) or self._is_copy(value, values):
-                fields.drop((*at, "metadata", "annotations", key))
-
-    def _is_copy(self, annotation: str, values: list[str]) -> bool:
-        if annotation.lstrip().startswith(_COPY_VALUE):
-            return True
-        if len(annotation) < _SHORTEST_COPY:  # no value is shorter
-            return False
-        for value in values:
-            self._compared += len(value) + len(annotation)
-            if self._compared > _MAX_COMPARED or value in annotation or annotation in value:
-                return True
-        return False
 
     def _unique(self, name: str) -> str:
         """Distinguish objects of one name, in their order."""
@@ -352,6 +341,20 @@ class _DisplaySearch(_Search):
         return ""
 
 
+def _secret_fields(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a Secret that do not describe it."""
+    for key, value in data.items():
+        is_metadata = key == "metadata" and isinstance(value, dict)
+        if not is_metadata and (key not in _PLAIN_FIELDS or isinstance(value, dict | list)):
+            yield key, value
+
+
+def _identity(data: dict[str, Any]) -> Identity:
+    """Return the identity of an object inside another one."""
+    group, slash, _ = text(data.get("apiVersion")).partition("/")
+    return Identity(group if slash else "", text(data.get("kind")), "", "")
+
+
 def _folded(key: str) -> str:
     """Return the key as the fields of a program: ``string_data``, ``StringData``, ``stringData``."""
     return key.replace("_", "").casefold()
@@ -370,19 +373,7 @@ def _is_release(data: Any) -> bool:
     labels = mapping(mapping(fields.get("metadata")).get("labels"))
     owners = {text(value).casefold() for key, value in labels.items() if key.casefold() == "owner"}
     release = text(mapping(fields.get("data")).get("release"))
-    return bool(release) and (bool(owners & {"tiller", "helm"}) or release.lstrip().startswith(_GZIP))
-
-
-def _known(value: Any, *, is_data: bool) -> tuple[bytes, bool]:
-    """Return the bytes of a value, and whether they were decoded from Base64."""
-    if not isinstance(value, str):
-        return json.dumps(value).encode(), False
-    if is_data:
-        try:
-            return base64.b64decode("".join(value.split()), validate=True), True
-        except (binascii.Error, ValueError):
-            pass
-    return value.encode(errors="surrogatepass"), False
+    return bool(release) and (bool(owners & {"tiller", "helm"}) or release.lstrip().startswith(GZIP))
 
 
 def _matches(value: Any, path: Path, at: Steps) -> Iterator[tuple[Steps, Any]]:
@@ -392,7 +383,10 @@ def _matches(value: Any, path: Path, at: Steps) -> Iterator[tuple[Steps, Any]]:
         return
     step, rest = path[0], path[1:]
     if step is EVERY_ITEM:
-        for index, item in enumerate(value if isinstance(value, list) else ()):
+        items = (
+            value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        )
+        for index, item in items:
             yield from _matches(item, rest, (*at, index))
     elif step in mapping(value):
         yield from _matches(value[step], rest, (*at, step))

@@ -20,6 +20,8 @@ def test_filter_passes_every_shape(name: str) -> None:
     [
         b"",
         b"kind: ConfigMap\ndata:\n  a: b\n",
+        b"# data:\nkind: Pod\nspec: {volumes: [{name: data}]}\n---\nkind: ConfigMap\ndata: {a: b}\n",
+        b'{"kind": "ConfigMap", "metadata": {}, "data": {"a": "b"}}',
         b"kind: SealedSecret\nspec: {encryptedData: {a: AgB}}\n",
         b"kind: Pod\nspec: {volumes: [{name: t, secret: {secretName: t}}]}\n",
         b'kind: ConfigMap\ndata: {a: "x\\n\\"y\\"\\t"}\n',
@@ -56,6 +58,9 @@ def test_path_names_secrets(path: str, named: bool) -> None:
         ("Database.example.com", b"kind: Database\n", True),
         ("Database", b"kind: Data\n", False),
         ("*base", b"kind: Database\n", True),
+        ("D[]a]tabase", b"kind: Database\n", True),
+        ("D[!]x]tabase", b"kind: Database\n", True),
+        ("D[.a]tabase.example.com", b"kind: Database\n", True),
         ("[CD]ata*", b"kind: Data\n", True),
         ("*", b"kind: Pod\n", True),
     ],

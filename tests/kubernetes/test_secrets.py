@@ -17,7 +17,7 @@ from steps.kubernetes.secret_filter import SecretsMode
 from steps.kubernetes.secrets import SecretsPolicy, Treated
 from steps.kubernetes.volatile import Rule
 from tests.support.growth import assert_linear
-from tests.support.secret_shapes import ENCODED, PROBES, SHAPES
+from tests.support.secret_shapes import CANARY, ENCODED, PROBES, SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def test_no_value_of_any_shape_remains(policy: SecretsPolicy, name: str) -> None
     assert not [probe for probe in PROBES if probe in result.reason.encode()]
     if shape.readable:
         assert result.reason == ""
-        assert result.secrets == (0 if name == "Secret in a comment" else 1)
+        assert result.secrets == (0 if name.startswith("Secret in a comment") else 1)
     elif policy is REDACT:
         assert result.reason
         assert result.content is None
@@ -60,7 +60,7 @@ def test_no_value_of_any_shape_remains(policy: SecretsPolicy, name: str) -> None
 def test_keep_counts_every_shape_and_keeps_its_bytes(name: str) -> None:
     shape = SHAPES[name]
     result = KEEP.treated(shape.path, shape.content)
-    assert result == Treated(shape.content, 0 if name == "Secret in a comment" else 1)
+    assert result == Treated(shape.content, 0 if name.startswith("Secret in a comment") else 1)
 
 
 SECRET = f"""\
@@ -192,6 +192,34 @@ def test_fields_that_rules_name_are_excluded_alone() -> None:
     assert parsed(result)[0]["spec"] == {"users": [{"name": "x"}, {"name": "z"}]}
     other = named_fields(SecretsMode.EXCLUDE, "Database.example.org")
     assert other.treated(PATH, DATABASE.encode()) == Treated(DATABASE.encode())
+
+
+@pytest.mark.parametrize("mode", [SecretsMode.REDACT, SecretsMode.EXCLUDE])
+@pytest.mark.parametrize(
+    ("path", "one"),
+    [
+        ("spec.password", {"metadata": {"annotations": {"x": f"is {CANARY}"}}, "spec": {"password": CANARY}}),
+        ("metadata.annotations[x]", {"metadata": {"annotations": {"x": CANARY, "y": "z"}}}),
+        ("spec.users[*].password", {"spec": {"users": {"bob": {"password": CANARY, "a": "b"}}}}),
+        ("spec.password", {"items": [{"kind": "Pod"}], "spec": {"password": CANARY}}),
+    ],
+)
+@pytest.mark.parametrize("place", ["file", "Template", "List"])
+@pytest.mark.parametrize("kind", ["DatabaseList", "Secret"])
+def test_fields_that_rules_name_are_found_everywhere(
+    mode: SecretsMode, path: str, one: dict[str, Any], place: str, kind: str
+) -> None:
+    if kind == "Secret" and "items" in one:
+        return
+    policy = SecretsPolicy(mode, KEY, (Rule((kind,), secret=(parse_path(path),)),))
+    data: dict[str, Any] = {"apiVersion": "example.com/v1", "kind": kind, **one}
+    if place == "Template":
+        data = {"kind": "Template", "metadata": {"annotations": {"x": f"a {CANARY}"}}, "objects": [data]}
+    elif place == "List":
+        data = {"kind": "List", "items": [data]}
+    result = policy.treated(PATH, json.dumps(data).encode())
+    assert (result.reason, result.secrets) == ("", 1)
+    assert not [probe for probe in PROBES if probe in (result.content or b"")]
 
 
 def test_key_is_shown_nowhere() -> None:

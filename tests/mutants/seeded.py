@@ -1023,7 +1023,7 @@ MUTANTS = (
     Mutant(
         "comments beside a Secret stay",
         "steps/kubernetes/secrets.py::SecretsPolicy.treated",
-        Replace("without_comments(result.content)", "result.content"),
+        Replace("search.without_other_copies(result.content)", "result.content"),
         "tests/kubernetes/test_secrets.py::test_no_value_of_any_shape_remains",
     ),
     Mutant(

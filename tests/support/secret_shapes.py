@@ -209,6 +209,88 @@ SHAPES: dict[str, Shape] = {
             )
         )
     ),
+    "copies in metadata": Shape(
+        _json(
+            _secret(
+                metadata={
+                    "name": "db",
+                    "labels": {"a": "b", "copy": CANARY},
+                    "annotations": {"example.com/encoded": f"x{ENCODED}"},
+                    "data": {"password": ENCODED},
+                    "managedFields": [{"manager": CANARY}],
+                    "ownerReferences": [{"kind": "A", "name": CANARY}],
+                },
+                data=None,
+                stringData={"password": CANARY},
+            )
+        )
+    ),
+    **{
+        f"copies in the metadata of a {kind}": Shape(
+            _json(
+                {
+                    "apiVersion": f"{kind}.example.com/v1",
+                    "kind": kind,
+                    "metadata": {"name": "t", "annotations": {key: copy, "a": "b"}},
+                    **fields,
+                }
+            )
+        )
+        for kind, fields in (
+            ("Template", {"objects": [_secret(data=None, stringData={"password": CANARY})]}),
+            ("ManifestWork", {"spec": {"workload": {"manifests": [_secret()]}}}),
+        )
+        for key, copy in (
+            ("kubectl.kubernetes.io/last-applied-configuration", _APPLIED),
+            ("objectset.rio.cattle.io/applied", _GZIPPED),
+            ("example.com/copy", f"x {CANARY}"),
+            ("example.com/encoded", f"x {ENCODED}"),
+        )
+    },
+    "copy in the metadata of a List": Shape(
+        _json(
+            {
+                "kind": "List",
+                "metadata": {"annotations": {"example.com/last-applied": _APPLIED}},
+                "items": [_secret()],
+            }
+        )
+    ),
+    **{
+        f"merged mapping {name}": Shape(content.encode(), readable=False)
+        for name, content in (
+            ("in data", f"kind: Secret\ndata:\n  <<: {{p: {ENCODED}}}\n  p: eA==\n"),
+            ("in a list", f"kind: Secret\ndata:\n  <<: [{{p: eQ==}}, {{p: {ENCODED}}}]\n  a: eA==\n"),
+            ("at the top", f"<<: {{data: {{p: {ENCODED}}}}}\nkind: Secret\ndata: {{p: eA==}}\n"),
+        )
+    },
+    "text in another document": Shape(_PLAIN + f"---\n{CANARY}\n".encode(), readable=False),
+    "name of an anchor": Shape(f"kind: Secret\ndata: &{CANARY}\n  p: {ENCODED}\n".encode(), readable=False),
+    "Secret in a comment, with many spaces": Shape(
+        _CONFIG + b"# kind:" + b" " * 20 + b"Secret\n# data: {p: " + ENCODED.encode() + b"}\n"
+    ),
+    "Secret in a comment, on two lines": Shape(
+        _CONFIG + b"# kind:\n#   Secret\n# data: {p: " + ENCODED.encode() + b"}\n"
+    ),
+    "no kind, with an owner": Shape(
+        f"metadata:\n  name: db\n  ownerReferences:\n  - kind: Certificate\n    name: c\n"
+        f"type: istio.io/key-and-cert\ndata:\n  p: {ENCODED}\n".encode()
+    ),
+    "no kind, with an owner, in JSON": Shape(
+        _json(
+            {
+                "metadata": {"ownerReferences": [{"kind": "Certificate"}]},
+                "type": "istio.io/key",
+                "data": {"p": ENCODED},
+            }
+        )
+    ),
+    "no kind, behind another document": Shape(
+        b"kind: Pod\n---\nmetadata: {name: a}\ntype: t\ndata:\n  p: " + ENCODED.encode() + b"\n"
+    ),
+    "no kind, in a list": Shape(
+        b"kind: List\nitems:\n- metadata: {name: a}\n  type: t\n  data:\n    p: " + ENCODED.encode() + b"\n"
+    ),
     "Helm 3": Shape(_json(_secret(type="helm.sh/release.v1", data={"release": _TWICE}))),
     "Helm 2": Shape(
         _json(
