@@ -21,7 +21,7 @@ from steps.core.wording import plural
 from steps.errors import SyncError
 from steps.kubernetes.places import UNKNOWN, place_of
 from steps.kubernetes.volatile import BUILT_IN
-from steps.publishing.isolated import BlobStreams, Budget, File, blob_ids, memory_file, summarized
+from steps.publishing.isolated import BlobStreams, Budget, File, blob_ids, cluster_of, memory_file, summarized
 from steps.runtime import logs
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ def _noted(changes: Iterable[BlobChange], file: IO[bytes]) -> Iterator[BlobChang
         yield change
 
 
+# A file takes at least the time in which the parser reads so many bytes.
+_BYTES_OF_START = 1024
+
 # So many files of a rank come before those of the next rank.
 _FILES_OF_RANK = 50
 
@@ -142,13 +145,27 @@ def _within_budget(
     """Return the files to read, and those that cannot be; fetch their old versions."""
     files = [File(c.path, c.before, c.after, "" if _is_regular(c) else _IRREGULAR) for c in changes]
     spent: dict[str, int] = {}
-    files = _affordable(files, repository.sizes(blob_ids(files, before=False)), spent, budget)
+    sizes = repository.sizes(blob_ids(files, before=False))
+    files = _affordable(_in_turns(files, sizes), sizes, spent, budget)
     left = deadline - time.monotonic()
     if (oids := blob_ids(files, after=False)) and left > 0:
         repository.fetch_blobs(oids, timeout=left)
-    files = _affordable(files, repository.sizes(oids), spent, budget)
+    sizes |= repository.sizes(oids)
+    files = _affordable(_in_turns(files, sizes), sizes, spent, budget)
     budget.total_bytes -= sum(spent.values())
     return files
+
+
+def _in_turns(files: Iterable[File], sizes: Mapping[str, int]) -> list[File]:
+    """Order the files so that clusters take turns by bytes: large files of one do not take all the time."""
+    costs: Counter[bytes] = Counter()
+    ordered = []
+    for number, file in enumerate(files):
+        cluster = cluster_of(file)
+        bytes_read = (sizes.get(oid, 0) for oid in (file.before, file.after))
+        costs[cluster] += _BYTES_OF_START + sum(n for n in bytes_read if n <= limits.OBJECT_FILE_BYTES)
+        ordered.append((costs[cluster], number, file))
+    return [file for _, _, file in sorted(ordered)]
 
 
 def _affordable(

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
@@ -40,8 +41,11 @@ _SUMMARY_AT = 16
 # This part of the time is for reading, the rest for comparing what was read, which takes half of that time.
 _READING = 0.6
 
-# Each start skips the file that ended the process before.
-_STARTS = 5
+# So many files of a cluster may end the process; then its other files are not inspected.
+_ENDS_OF_CLUSTER = 2
+
+# If less time is left than so many files may take, the next start reads only what was read before.
+_FILES_LEFT = 2
 
 # Without the packages' start-up files, and without variables and directories that change what is imported.
 _OPTIONS = ("-I", "-S", "-c")
@@ -80,6 +84,11 @@ class File(NamedTuple):
     reason: str = ""
 
 
+def cluster_of(file: File) -> bytes:
+    """Return the name of the cluster."""
+    return file.path.partition(b"/")[0]
+
+
 def blob_ids(files: Iterable[File], *, before: bool = True, after: bool = True) -> list[str]:
     """Return the ids of the versions to read, each once."""
     found: dict[str, None] = {}
@@ -105,18 +114,30 @@ def summarized(  # noqa: PLR0913 - one argument per part of the job
     ``rules`` say what is volatile. Raises TryAgain if the process makes no summary.
     """
     process = _Process(repository, changes, deadline, budget, rules)
-    reason = ""
-    for _ in range(_STARTS):
+    ends: Counter[bytes] = Counter()
+    while True:
         ended = process.run(files)
         if isinstance(ended, ChangeSummary):
             return ended
-        reason = ended.reason
         oids = blob_ids(files)
-        if not 0 <= ended.number < len(oids) or time.monotonic() >= deadline:
-            break
-        culprit = oids[ended.number]
-        files = [f._replace(reason=reason) if culprit in f[1:3] else f for f in files]
-    raise TryAgain(Operation.GIT_DIFF, "Failed to inspect the changes", reason)
+        left = deadline - time.monotonic()
+        if not 0 <= ended.number < len(oids) or left <= 0:
+            raise TryAgain(Operation.GIT_DIFF, "Failed to inspect the changes", ended.reason)
+        files = _without(oids[ended.number], files, ended.reason, ends)
+        if left < _FILES_LEFT * limits.INSPECTED_FILE_SECONDS:
+            read = {"", *oids[: ended.number]}
+            files = [file for file in files if file.reason or read.issuperset(file[1:3])]
+
+
+def _without(culprit: str, files: Iterable[File], reason: str, ends: Counter[bytes]) -> list[File]:
+    """Skip the file that ended the process. The other files of its cluster are read last.
+
+    ``ends`` counts for each cluster how often one of its files ended the process.
+    """
+    files = [file._replace(reason=reason) if culprit in file[1:3] else file for file in files]
+    ends.update({cluster_of(file) for file in files if culprit in file[1:3]})
+    kept = (file for file in files if file.reason or ends[cluster_of(file)] < _ENDS_OF_CLUSTER)
+    return sorted(kept, key=lambda file: ends[cluster_of(file)])
 
 
 class _Ended(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -191,6 +192,41 @@ def test_many_changes_of_one_cluster_leave_room_for_another(sync: Sync, tmp_path
         found = inspect_changes(repository, "x/", oid, budget=Budget(files=200))
     assert found.inspected == 200
     assert found.kinds["Pod"].added == 1
+
+
+def test_large_files_of_one_cluster_are_read_after_small_ones_of_another(sync: Sync, tmp_path: Path) -> None:
+    image = b"- {name: a%d, image: b}\n"
+    pod = b"kind: Pod\nspec:\n  containers:\n"
+    large = pod + b"".join(b"  " + image % n for n in range(500)) + b"#" * 100_000
+    files = {f"x/aa/{n}.yaml": large for n in range(3)}
+    files = {name: content + b"# %d" % n for n, (name, content) in enumerate(files.items())}
+    files |= {f"x/bb/{n}.yaml": pod + b"  " + image % n for n in range(20)}
+    found = inspect_files(sync, tmp_path, files, Budget(facts=200))
+    assert found.inspected == 21
+    assert {one.path.partition("/")[0] for one in found.not_inspected} <= {"aa"}
+
+
+def test_files_of_one_cluster_that_end_the_process_do_not_hide_another_cluster(
+    sync: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INSPECTED_FILE_SECONDS", 0.3)
+    files = {f"x/aa/{n}.yaml": SLOW + b"# %d" % n for n in range(7)}
+    files |= {f"x/bb/{n}.yaml": POD + b"#" * 200_000 * n for n in range(3)}
+    found = inspect_files(sync, tmp_path, files)
+    reasons = Counter(one.reason for one in found.not_inspected if one.path.startswith("aa"))
+    assert reasons["takes more than 0.3 s to read"] == 2
+    assert found.kinds["Pod"].added == 3
+
+
+def test_file_that_ends_the_process_near_the_deadline_keeps_what_was_read(
+    sync: Sync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INSPECTED_FILE_SECONDS", 0.3)
+    monkeypatch.setattr(isolated, "_FILES_LEFT", 100)
+    files = {f"x/{name}/a.yaml": SLOW + name.encode() for name in ("bb", "cc", "dd")} | {"x/aa/pod.yaml": POD}
+    found = inspect_files(sync, tmp_path, files)
+    assert found.kinds["Pod"].added == 1
+    assert found.inspected == 1
 
 
 def test_inspection_fetches_old_versions_of_inspected_files_only(
