@@ -18,7 +18,7 @@ from steps.history.snapshot import IRREGULAR, File, find_commit, time_of
 from steps.history.versions import Version, may_contain, objects_of, read_again
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level, Located
-from steps.kubernetes.details import details
+from steps.kubernetes.details import details, not_comparable
 from steps.kubernetes.facts import facts_of
 from steps.kubernetes.normal import diff_lines, visible
 from steps.kubernetes.objects import MAX_BYTES, TOO_LARGE, Unreadable
@@ -152,7 +152,7 @@ def events(session: Session, query: Query) -> Iterator[ClusterEvents]:
     """Yield what happened in the period, newest first; a few MiB are in memory at a time."""
     source = session.source
     newest = find_commit(source, query.until)
-    count = _count(session, newest, query)
+    count, rewritten = _period(session, newest, query)
     if not count:
         return
     objects = source.with_trees([newest.oid], count + 1)
@@ -165,7 +165,10 @@ def events(session: Session, query: Query) -> Iterator[ClusterEvents]:
     for group in _groups(
         objects.line_changes(newest.oid, count, source.path), len(source.path.encode()), cluster
     ):
-        readers = [_ClusterReader(reader, secrets, query, *one) for one in group]
+        readers = [
+            _ClusterReader(reader, secrets, query, *one, has_other_rules=(one[0].oid, one[1]) in rewritten)
+            for one in group
+        ]
         parsed = reader.read(oid for one in readers for oid in one.wanted())
         for one in readers:
             happened = one.read(parsed)
@@ -195,17 +198,32 @@ def _oids(row: BlobChange) -> list[str]:
     return [oid for oid in (row.before, row.after) if oid]
 
 
-def _count(session: Session, newest: LoggedCommit, query: Query) -> int:
-    """Return the number of commits of the period."""
+def _period(session: Session, newest: LoggedCommit, query: Query) -> tuple[int, frozenset[tuple[str, str]]]:
+    """Return the number of commits of the period, and those that rewrote a cluster by other rules.
+
+    Rules are compared with those of the last run before that listed the cluster.
+    """
     count = 0
+    is_inside = True
+    later: dict[str, tuple[str, str]] = {}
+    rewritten = set()
     end = find_commit(session.source, query.since).oid if query.since and query.since.commit else ""
     start = query.since.at.timestamp() if query.since and query.since.at else None
     for commit in session.source.commits(newest.oid):
         at = commit.committed_at
         if commit.oid == end or (start is not None and at is not None and at <= start):
+            is_inside = False
+        trailers = parse_trailers(commit.message)
+        for cluster in trailers.listed:
+            oid, rules = later.pop(cluster, ("", trailers.rules))
+            if rules != trailers.rules:
+                rewritten.add((oid, cluster))
+            if is_inside:
+                later[cluster] = commit.oid, trailers.rules
+        if not (is_inside or later):
             break
-        count += 1
-    return count
+        count += is_inside
+    return count, frozenset(rewritten)
 
 
 class _Reader:
@@ -295,6 +313,7 @@ class _ClusterReader:
     commit: LoggedCommit
     cluster: str
     rows: list[BlobChange]
+    has_other_rules: bool
 
     @property
     def _is_first(self) -> bool:
@@ -395,7 +414,16 @@ class _ClusterReader:
             namespace=printable(namespace),
             name=printable(identity.name),
             path=printable(change.path.partition("/")[2]),
-            what=tuple(details(change, before, after, roles, self.reader.rules)),
+            what=tuple(
+                details(
+                    change,
+                    before,
+                    after,
+                    roles,
+                    self.reader.rules,
+                    unknown=not_comparable(*versions, has_other_rules=self.has_other_rules),
+                )
+            ),
             diff=tuple(diff_lines(before, after, self.reader.rules)) if self.query.with_diffs else (),
         )
 

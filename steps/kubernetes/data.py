@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_REDACTED = re.compile("redacted:[0-9a-f]{32}")
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -23,3 +26,8 @@ def texts(value: Any) -> list[str]:
 def text(value: Any) -> str:
     """Return the value if it is text, else an empty text."""
     return value if isinstance(value, str) else ""
+
+
+def is_redacted(value: Any) -> bool:
+    """Whether SECRETS=redact has written the value."""
+    return isinstance(value, str) and _REDACTED.fullmatch(value) is not None

@@ -8,7 +8,7 @@ from steps.core.git_objects import Change
 from steps.core.keys import printable
 from steps.kubernetes import changes
 from steps.kubernetes.changes import Level
-from steps.kubernetes.data import mapping, mappings, text
+from steps.kubernetes.data import is_redacted, mapping, mappings, text
 from steps.kubernetes.volatile import BUILT_IN_SET, RuleSet
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from steps.kubernetes.changes import ObjectChange, Roles
     from steps.kubernetes.normal import Visible
+    from steps.kubernetes.objects import KubernetesObject
 
 _MAX_DETAILS = 12
 _MAX_FIELDS = 6
@@ -25,14 +26,19 @@ _MAX_FIELD_DEPTH = 8
 _DETAILED = frozenset({"image", "env", "rules", "subjects", "roleRef"})
 
 
-def details(
+def details(  # noqa: PLR0913 - the versions, and how to read them
     change: ObjectChange,
     before: Visible | None,
     after: Visible | None,
     roles: Roles,
     rules: RuleSet = BUILT_IN_SET,
+    *,
+    unknown: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """Return what happened, most important first. The facts in ``change`` are those of the visible data."""
+    """Return what happened, most important first. The facts in ``change`` are those of the visible data.
+
+    ``unknown`` are values that may be the same, see ``not_comparable``.
+    """
     found: list[str] = []
     if change.change == Change.ADDED:
         found.append("created")
@@ -49,11 +55,33 @@ def details(
         keys = changes.secret_keys(change)
         found += [f"value {name} added" for name in keys.added]
         found += [f"value {name} removed" for name in keys.removed]
-        found += [f"value {name} changed" for name in keys.changed]
+        found += [
+            f"value {name} not comparable: redacted by other rules"
+            if name in unknown
+            else f"value {name} changed"
+            for name in keys.changed
+        ]
         if before is not None and after is not None:
             old, new = rules.without_volatile_fields(before), rules.without_volatile_fields(after)
             found += _fields(old, new, change)
     return _limited(found)
+
+
+def not_comparable(
+    before: KubernetesObject | None, after: KubernetesObject | None, *, has_other_rules: bool
+) -> frozenset[str]:
+    """Return the names of a Secret's values that may be equal although their texts differ.
+
+    A redacted value is a digest with SECRETS_KEY. The hash of the rules depends on this key, too.
+    """
+    old, new = _redacted(before), _redacted(after)
+    return old | new if has_other_rules else old ^ new
+
+
+def _redacted(one: KubernetesObject | None) -> frozenset[str]:
+    data = mapping(one.data) if one else {}
+    values = (pair for name in ("data", "stringData") for pair in mapping(data.get(name)).items())
+    return frozenset(key for key, value in values if is_redacted(value))
 
 
 def _limited(found: list[str]) -> list[str]:

@@ -191,3 +191,26 @@ def test_file_whose_bytes_hide_the_name_of_the_pattern_is_named(content: bytes, 
     backups.sync("2025-07-13", {"east/hidden.yaml": content})
     (found,) = read(backups, "east/*/*/hidden")
     assert [path for path, _ in found.not_read] == ["hidden.yaml"]
+
+
+SECRET = (
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\ndata: {password: %s, user: %s}\n"
+)
+
+
+def test_values_that_other_rules_redact_are_not_rotated(tmp_path: Path) -> None:
+    backups = Backups.at(tmp_path / "backups.git")
+    versions = (
+        ("", "czNjcmV0", "Ym9i"),
+        ("rules-1", "redacted:" + 32 * "0", "redacted:" + 32 * "1"),
+        ("rules-1", "redacted:" + 32 * "2", "redacted:" + 32 * "1"),
+        ("rules-2", "redacted:" + 32 * "3", "redacted:" + 32 * "4"),
+        ("", "czNjcmV0", "Ym9i"),
+        ("", "bjN3", "Ym9i"),
+    )
+    for day, (rules, *values) in enumerate(versions, start=10):
+        backups.sync(f"2025-07-{day}", {"east/db.yaml": (SECRET % tuple(values)).encode()}, rules=rules)
+        backups.sync(f"2025-07-{day}", {"west/web.yaml": web(day)}, rules="rules of west")
+    what = [event.what for one in read(backups, "east", since="2025-07-11") for event in one.events]
+    unknown = tuple(f"value {name} not comparable: redacted by other rules" for name in ("password", "user"))
+    assert what == [("value password changed",), unknown, unknown, ("value password changed",), unknown]

@@ -40,6 +40,7 @@ class Backups:
         listed: Mapping[str, str] | Iterable[str] = (),
         refused: Iterable[tuple[str, str]] = (),
         failed: Iterable[str] = (),
+        rules: str = "",
     ) -> str:
         """Commit as a run that began at ``when``; ``listed`` are clusters, with the time if it differs."""
         times = listed if isinstance(listed, dict) else dict.fromkeys(listed, when)
@@ -51,6 +52,7 @@ class Backups:
             run_id=f"run-{len(self.commits)}",
             refused=refused,
             failed=failed,
+            rules=rules,
         )
         self.commits.append(
             commit_files(

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steps.kubernetes.data import mapping, mappings, text
+from steps.kubernetes.data import is_redacted, mapping, mappings, text
 from steps.kubernetes.fields import parse_path
 
 if TYPE_CHECKING:
@@ -148,8 +148,6 @@ _OF_API_SERVER = frozenset(
 # Reasons that others name.
 REDACTED = "the values are not in Git: create the object by other means"
 OWNED = "its owner creates it"
-
-_REDACTED = re.compile("redacted:[0-9a-f]{32}")
 
 
 def _is_platform_finalizer(value: Any, _one: KubernetesObject) -> bool:
@@ -364,10 +362,9 @@ def _is_redacted(one: KubernetesObject, _known: Known) -> bool:
     waiting = [one.data]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, str):
-            if _REDACTED.fullmatch(value):
-                return True
-        elif isinstance(value, dict):
+        if is_redacted(value):
+            return True
+        if isinstance(value, dict):
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
