@@ -76,7 +76,8 @@ def spellings(value: Any, *, is_data: bool) -> Iterator[str]:
         elif one is not None:
             known, is_decoded = decoded_value(one, is_data=is_data)
             other = known.decode(errors="replace") if is_decoded else base64.b64encode(known).decode()
-            yield from (text for text in (str(one), other) if len(text) >= _SHORTEST_COPY)
+            texts = (str(one).strip(), other.strip())  # files of values end with a line break
+            yield from (text for text in texts if len(text) >= _SHORTEST_COPY)
 
 
 class Copies:

@@ -34,6 +34,7 @@ _OTHER_WORDS = (
     b"kubernetes.io/service-account-token",
     b"bootstrap.kubernetes.io/token",
     b"helm.sh/release",
+    b"S\0e\0c\0r\0e\0t",  # a document in UTF-16 behind others
 )
 
 # Keys of an object without a kind that can be a Secret. The objects of these lists have their own kinds, and

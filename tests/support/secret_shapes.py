@@ -91,6 +91,12 @@ SHAPES: dict[str, Shape] = {
     "UTF-16 LE": Shape(_PLAIN.decode().encode("utf-16-le"), readable=False),
     "UTF-16 BE": Shape(_PLAIN.decode().encode("utf-16-be"), readable=False),
     "UTF-16 with an escape": Shape(_yaml(r'kind: "\x53ecret"').decode().encode("utf-16"), readable=False),
+    **{
+        f"second document in {encoding}": Shape(
+            _CONFIG + b"---\n" + mark + _PLAIN.decode().encode(encoding), readable=False
+        )
+        for encoding, mark in (("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff"))
+    },
     "UTF-32": Shape(_PLAIN.decode().encode("utf-32"), readable=False),
     "BOM": Shape(b"\xef\xbb\xbf" + _PLAIN),
     "CRLF": Shape(_PLAIN.replace(b"\n", b"\r\n")),
@@ -247,6 +253,14 @@ SHAPES: dict[str, Shape] = {
             ("example.com/encoded", f"x {ENCODED}"),
         )
     },
+    "copy without the line break": Shape(
+        _json(
+            _secret(
+                metadata={"name": "db", "annotations": {"a": f"x {CANARY}"}, "labels": {"a": CANARY}},
+                data={"password": base64.b64encode(f"{CANARY}\n".encode()).decode()},
+            )
+        )
+    ),
     "copy in the metadata of a List": Shape(
         _json(
             {
