@@ -46,7 +46,10 @@ _NOT_GIT = Cause(
 )
 _SIGN_IN = Cause("redirected to a sign-in page", "has the token expired? Renew it (GIT_TOKEN)")
 _DISK_FULL = Cause("the disk is full or read-only")
-_UNWRITABLE = Cause("the repository cannot be written")
+_UNWRITABLE = Cause(
+    "the repository cannot be written",
+    "give the user of git-sync, or of the server, write access to its files",
+)
 
 # What git prints about a disk: ours, or that of the host.
 _ANYWHERE = (

@@ -105,7 +105,9 @@ class Output:
     def quoted(self) -> str:
         """Return the words that explain the failure: the host's, else ours. Each once, and without ids."""
         status = [f"HTTP status {self.http_status}"] if self.http_status else []
-        words = [*self.host, *self.rejected]
+        # git rejects the ref with "unpacker error", after the reason why it could not store the pack.
+        rejected = [one for one in self.rejected if not (self.unpack and one.endswith("unpacker error"))]
+        words = [*self.host, *rejected]
         chosen = [*words, *status] if words else [*self.ours, *(() if self.ours else status)]
         chosen = [*self.unpack, *chosen]
         return "; ".join(_each_once(filter(None, (_VARIABLE.sub("", line).strip() for line in chosen))))

@@ -175,3 +175,15 @@ def test_git_error_names_a_full_volume_that_git_does_not_name(tmp_path: Path) ->
         assert f"the disk is full or read-only: {output}; {room} (volume {room} has 0.0 of" in problem.error
         remote = git_error(Operation.GIT_CLONE, f"remote: {output}", 128, room)
         assert remote.exit == 30
+
+
+def test_unwritable_local_repository_has_its_reason_and_the_cure() -> None:
+    output = (
+        "error: remote unpack failed: unable to create temporary object directory\n"
+        "To file:///srv/backups.git\n!\tx:refs/heads/main\t[remote rejected] (unpacker error)\nDone\n"
+        "error: failed to push some refs to 'file:///srv/backups.git'"
+    )
+    assert git_error(Operation.GIT_PUSH, output, 1).error == (
+        "the repository cannot be written: unable to create temporary object directory; "
+        "give the user of git-sync, or of the server, write access to its files"
+    )
