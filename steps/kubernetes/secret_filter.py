@@ -159,7 +159,7 @@ def _may_lack_kind(content: bytes) -> bool:
 
 def _has_kinds(part: bytes) -> bool:
     """Whether every object in a part of a file has a kind; False is a doubt."""
-    if _LIST_KEY.search(part):
+    if (b"items" in part or b"objects" in part) and _LIST_KEY.search(part):
         return False
     if part.startswith(b"kind:") or b"\nkind:" in part:
         return True
