@@ -134,6 +134,15 @@ SEARCH_PUSHES = 40
 # Refused changes in the state. More of them are searched for in each run.
 REFUSED_CHANGES = 1000
 
+# -- rewriting objects: VOLATILE_FIELDS and SECRETS -------------------------------------------------------
+
+# Values of a file with expanded aliases; 64 characters of a text count as one more. The largest CRDs have
+# 1 MB and 30,000 values. 60,000 take 2 to 4 s and up to 70 MiB (measured on a busy machine).
+REWRITTEN_VALUES = 60_000
+
+# Comments of a file with a Secret: one for each value.
+REWRITTEN_COMMENTS = REWRITTEN_VALUES
+
 # -- reading Kubernetes objects --------------------------------------------------------------------------
 
 # A file with objects. Larger than nearly every object, and libyaml takes at most a second for it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from steps.core.limits import REWRITTEN_COMMENTS
 from steps.kubernetes.objects import Reader, Unreadable, decoded, read_documents
 from steps.kubernetes.rewrite import MAX_BYTES
 
@@ -40,7 +41,10 @@ class _CommentReader(Reader):
         self._note(self._done, len(self.text))
 
     def _note(self, start: int, end: int) -> None:
-        self.comments += (match.span() for match in _COMMENT.finditer(self.text, start, end))
+        for match in _COMMENT.finditer(self.text, start, end):
+            self.comments.append(match.span())
+            if len(self.comments) > REWRITTEN_COMMENTS:
+                raise Unreadable("contains too many comments")
 
 
 def comments_in(text: str) -> list[str]:

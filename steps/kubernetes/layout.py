@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from steps.core.limits import REWRITTEN_VALUES
 from steps.kubernetes.rewrite import Rewritten
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ _NO_KINDS = frozenset({"Yes", "YES", "Off", "OFF", "True", "TRUE", "False", "FAL
 def strip(content: bytes, rules: RuleSet) -> Rewritten | None:
     """Return what ``rewrite`` returns with the treatments of the rules; None if the layout is another one."""
     if len(content) > _MAX_BYTES or not content.endswith(b"\n") or content.translate(None, _PRINTABLE):
+        return None
+    # No file has more values: each is in a new line or behind a dash, or 64 characters of a text.
+    if content.count(b"\n") + content.count(b"- ") + len(content) // 64 >= REWRITTEN_VALUES:
         return None
     text = content.decode("ascii")
     treatment = _treatment(text, rules)

@@ -217,6 +217,8 @@ class Opened:
 class Reader:
     """Builds the documents from the parser's events, without recursion. Raises Unreadable."""
 
+    most_values = _MAX_VALUES
+
     def __init__(self) -> None:
         import yaml
 
@@ -305,13 +307,13 @@ class Reader:
             raise Unreadable(f"nested more than {_MAX_DEPTH} levels")
         if not self.opened:
             self._values += values
+            self._check_count(0)
             self.documents.append(value)
             return
         current = self.opened[-1]
         current.values += values
         current.depth = max(current.depth, depth + 1)
-        if current.values + self._values > _MAX_VALUES:
-            raise Unreadable("contains too many values")
+        self._check_count(current.values)
         if not current.is_mapping:
             current.value.append(value)
             return
@@ -324,6 +326,10 @@ class Reader:
         else:
             current.value[current.key] = value
         current.key = None
+
+    def _check_count(self, values: int) -> None:
+        if values + self._values > self.most_values:
+            raise Unreadable("contains too many values")
 
 
 def _check_tag(event: Any) -> None:

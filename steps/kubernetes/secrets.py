@@ -53,8 +53,8 @@ _KIND_SECRET = re.compile(r"kind[\"']?\s*:\W{0,100}Secret\b")
 _DIGITS = 32
 
 # Bytes that the redaction of one file hashes. Each value is hashed with the names of everything around it.
-# A file of 2 MiB that consists of short values has 12 MiB.
-_MAX_HASHED = 32 * 2**20
+# A file with the most values that can be rewritten has 8 MiB if its names are short.
+_MAX_HASHED = 16 * 2**20
 
 
 class Treated(NamedTuple):
@@ -292,16 +292,12 @@ class _Search:
 
     def _redact_values(self, fields: Fields, value: Any, at: Steps, field_: Steps, name: str) -> None:
         """Replace every value."""
-        waiting = [(value, at, field_)]
-        while waiting:
-            one, place, within = waiting.pop()
-            if isinstance(one, dict):
-                waiting += [(inner, (*place, key), (*within, key)) for key, inner in one.items()]
-            elif isinstance(one, list):
-                waiting += [(inner, (*place, n), (*within, n)) for n, inner in enumerate(one)]
-            elif one is not None:
-                known, is_decoded = decoded_value(one, is_data=within[0] == "data")
-                fields.replace(place, self._redacted(name, (*within, is_decoded), known))
+        if isinstance(value, dict | list):
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                self._redact_values(fields, inner, (*at, key), (*field_, key), name)
+        elif value is not None:
+            known, is_decoded = decoded_value(value, is_data=field_[0] == "data")
+            fields.replace(at, self._redacted(name, (*field_, is_decoded), known))
 
     def _redacted(self, name: str, within: Steps, value: bytes) -> str:
         """Return what replaces a value. Raises Unreadable.

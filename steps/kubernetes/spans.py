@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from steps.core.limits import REWRITTEN_VALUES
 from steps.kubernetes.objects import Reader
 
 
@@ -60,6 +61,8 @@ class Cut(NamedTuple):
 
 class SpanReader(Reader):
     """Builds the documents, and notes where everything is. ``spans`` is by id of mapping or list."""
+
+    most_values = REWRITTEN_VALUES
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -116,6 +116,9 @@ _UNTOUCHED = Treatment(Fields())
 # Treatments that are kept: clusters have hundreds of kinds, but a hostile file has as many as it likes.
 _MOST_KINDS = 1024
 
+# Longer than a kind (63 characters) and its group (253).
+_MAX_KIND_CHARACTERS = 320
+
 
 class RuleSet:
     """The rules in their order; the last one that says something decides."""
@@ -140,7 +143,8 @@ class RuleSet:
             known = None if any(rule.labels for rule in matching) else _treatment(matching)
             if len(self._treatments) >= _MOST_KINDS:
                 self._treatments.clear()
-            self._treatments[kind, group] = known
+            if len(kind) + len(group) <= _MAX_KIND_CHARACTERS:
+                self._treatments[kind, group] = known
             return known
 
     def is_volatile(self, one: KubernetesObject) -> bool:

@@ -30,4 +30,6 @@ def test_every_limit_has_a_unit_and_a_comment_with_its_reason() -> None:
             "CHANGES",
             "FILES",
             "FACTS",
+            "VALUES",
+            "COMMENTS",
         }, name

@@ -169,3 +169,8 @@ def written(tree: Any, indent: int) -> str:
 @given(st.dictionaries(st.sampled_from(["a", "metadata", "status", "spec"]), TREES, min_size=1, max_size=4))
 def test_trees_in_kubectls_layout_are_the_same_by_lines_and_by_parsing(tree: dict[str, Any]) -> None:
     assert both(f"apiVersion: v1\nkind: Pod\n{written(tree, 0)}", RULES) is not None
+
+
+def test_file_with_too_many_values_is_left_to_rewrite() -> None:
+    content = b"apiVersion: v1\nkind: Pod\nspec:\n" + b"- - - - - - - - a\n" * 8000 + b"status: {}\n"
+    assert strip(content, BUILT_IN_SET) is None

@@ -346,3 +346,13 @@ def test_result_has_the_data_without_the_fields_or_is_exactly_the_original(
     # identity may depend on metadata, which the rules cannot drop as a whole
     assert [one.partition("), ")[2] for one in found] == [one.partition("), ")[2] for one in expected]
     assert rewrite(result.content, treat) == Rewritten(result.content)
+
+
+@pytest.mark.parametrize("content", ["kind: A\nx: [" + "{}," * 60_000 + "1]\n", "--- 1\n" * 60_001])
+def test_file_with_too_many_values_is_kept_exactly(content: str) -> None:
+    assert built_in(content) == Rewritten(content.encode(), reason="contains too many values")
+
+
+def test_file_of_1_mb_with_30_000_values_is_rewritten() -> None:
+    fields = "".join(f"  description{n}: {'words ' * 5}\n" for n in range(22_000))
+    assert cut(f"kind: A\nspec:\n{fields}status: {{}}\n", "status") == f"kind: A\nspec:\n{fields}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steps.kubernetes.objects import Identity, KubernetesObject
-from steps.kubernetes.volatile import BUILT_IN, BUILT_IN_SET, Rule, parse_volatile
+from steps.kubernetes.volatile import BUILT_IN, BUILT_IN_SET, Rule, RuleSet, parse_volatile
 
 
 def make(kind: str, group: str = "", **fields: Any) -> KubernetesObject:
@@ -99,3 +99,9 @@ def test_fields_of_unexpected_types_are_kept(value: object) -> None:
 def test_rules_written_as_json_are_the_same() -> None:
     mine = Rule(("X",), keep=(("a", None, "b"),), labels=(("l", "*"),), omit=False, secret=(("c",),))
     assert [Rule.of(one) for one in json.loads(json.dumps([*BUILT_IN, mine]))] == [*BUILT_IN, mine]
+
+
+def test_treatment_of_a_long_kind_is_not_kept() -> None:
+    rules = RuleSet(BUILT_IN)
+    rules.by_kind("K" * 1_000_000, "")
+    assert not rules._treatments
