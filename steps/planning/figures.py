@@ -58,6 +58,7 @@ class Figures:
     rewritten: int = 0
     cut_bytes: int = 0
     kept_exactly: int = 0
+    slow_seconds: float = 0
     omitted: int = 0
     secrets: int = 0
     secret_paths: int = 0

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import thread_time
 from typing import TYPE_CHECKING
 
+from steps.core import limits
 from steps.core.changes import FETCHED, OMITTED, REWRITTEN, ManifestRow
 from steps.core.git_objects import blob_header
 from steps.core.keys import Reason, printable_path
@@ -27,6 +31,18 @@ if TYPE_CHECKING:
 
 TOO_LARGE = "too large"
 
+# Larger objects are rewritten one at a time: each may take 70 MiB. One of 32 KiB takes up to 10 MiB. Python
+# runs one thread at a time, so this takes no longer.
+_SMALL_BYTES = limits.SMALL_REWRITTEN_BYTES
+
+# Nearly every object takes less, so a cluster of any size can be rewritten.
+_USUAL_SECONDS = 0.05
+
+_TOO_SLOW = (
+    f"rewriting its slow objects takes more than {limits.REWRITING_SECONDS} s of CPU time: exclude them with "
+    "EXCLUDE, or set VOLATILE_FIELDS and SECRETS to keep"
+)
+
 
 @dataclass(frozen=True)
 class Rewriting:
@@ -34,6 +50,7 @@ class Rewriting:
 
     policy: Policy
     key: bytes = field(default=b"", repr=False)
+    _alone: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
 
     @classmethod
     def of(cls, policy: Policy, content: ContentSettings) -> Rewriting:
@@ -78,7 +95,19 @@ class Rewriting:
         """Write the content of an object to ``target``, and return its row of the manifest.
 
         An object whose content is not in memory is on the disk already: it is too large to be rewritten.
+        Raises FixConfiguration if the cluster has used up the time to rewrite its objects.
         """
+        with self._alone if fetched.content and len(fetched.content) > _SMALL_BYTES else nullcontext():
+            if figures.slow_seconds > limits.REWRITING_SECONDS:
+                raise FixConfiguration(Operation.DOWNLOAD, "Failed to download", _TOO_SLOW)
+            began = thread_time()
+            try:
+                return self._write(fetched, path, target, figures)
+            finally:
+                with figures.lock:
+                    figures.slow_seconds += max(0, thread_time() - began - _USUAL_SECONDS)
+
+    def _write(self, fetched: Fetched, path: bytes, target: bytes, figures: Figures) -> ManifestRow:
         size, etag = fetched.size, fetched.etag
         if fetched.content is None:
             if self.policy.strips:

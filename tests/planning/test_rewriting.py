@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from steps.clients.s3.store import Fetched
+from steps.core import limits
 from steps.core.changes import OMITTED, ManifestRow
 from steps.core.git_objects import blob_header
 from steps.errors import FixConfiguration
@@ -121,3 +123,36 @@ def test_another_key_than_that_of_discover_is_refused() -> None:
     policy = read({"SECRETS": "redact", "SECRETS_KEY": KEY}).content.policy
     with pytest.raises(FixConfiguration, match="discover had another key"):
         Rewriting.of(policy, read({"SECRETS": "redact", "SECRETS_KEY": KEY.upper()}).content)
+
+
+def test_cluster_without_time_to_rewrite_fails_alone(tmp_path: Path) -> None:
+    content = b"kind: Pod\nx: [" + b"{}," * 20_000 + b"1]\nstatus: {}\n"
+    fetched = Fetched("etag", len(content), blob_id(content), content=content)
+    rewriting, figures, other = Rewriting(STRIP), Figures(), Figures()
+    rewriting.write(fetched, b"east/a", bytes(tmp_path / "a"), figures)
+    assert 0 < figures.slow_seconds < limits.REWRITING_SECONDS
+    figures.slow_seconds += limits.REWRITING_SECONDS
+    with pytest.raises(FixConfiguration, match="CPU time: exclude them"):
+        rewriting.write(fetched, b"east/a", bytes(tmp_path / "a"), figures)
+    assert rewriting.write(fetched, b"west/a", bytes(tmp_path / "b"), other).accepted
+
+
+def test_large_objects_are_rewritten_one_at_a_time(tmp_path: Path) -> None:
+    rewriting = Rewriting(STRIP)
+
+    def write(padding: int) -> threading.Thread:
+        content = b"kind: Pod\nx: '" + b"x" * padding + b"'\n"
+        fetched = Fetched("etag", len(content), blob_id(content), content=content)
+        target = bytes(tmp_path / str(padding))
+        thread = threading.Thread(target=rewriting.write, args=(fetched, b"east/a", target, Figures()))
+        thread.start()
+        return thread
+
+    with rewriting._alone:
+        write(10).join()
+        assert (tmp_path / "10").exists()
+        large = write(40_000)
+        large.join(0.3)
+        assert not (tmp_path / "40000").exists()
+    large.join()
+    assert (tmp_path / "40000").exists()
