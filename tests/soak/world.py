@@ -144,7 +144,7 @@ class Place:
         """Yield a separate world for a case, with random choices from `seed`; keep it if the case fails.
 
         With `rewriting`, half of the cases strip volatile fields and redact Secrets: Git must always have
-        exactly what the policy makes of an object, whatever is killed or lost.
+        exactly what the policy makes of an object, after every kill and loss.
         """
         directory = Path(tempfile.mkdtemp(prefix="case-", dir=self.root))
         bucket = new_bucket(self.s3)

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import Counter
 from itertools import count
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from steps.core.keys import rejection
@@ -82,7 +81,7 @@ class ExactNames:
         return f"renamed/{self._renamed}"
 
     def _is_new(self, seen: str) -> bool:
-        above = {str(one) for one in PurePosixPath(seen).parents} - {"."}
+        above = {seen[:at] for at, character in enumerate(seen) if character == "/"}
         if seen in self._files or seen in self._directories or not above.isdisjoint(self._files):
             return False
         self._files.add(seen)
