@@ -241,14 +241,14 @@ class _Branch:
 def _update_caches(volume: Volume, run: Run, published: Published) -> None:
     """Make the accepted objects of each processed cluster its cache, without those that Git does not have."""
     caches, files = Caches(volume, run.identity, run.policy.digest), volume.files(run.run_id)
-    waiting = {cluster.name for cluster in published.made.clusters if cluster.processed}
+    waiting = {c.name: c.decision.refused for c in published.made.clusters if c.processed}
     if published.made.rows != published.planned.rows:
         missing = not_selected(published.planned, published.made)
         for cluster, rows in groupby(missing, key=lambda row: row.path.partition(b"/")[0].decode()):
-            caches.update(cluster, files, without=frozenset(row.path for row in rows))
-            waiting.remove(cluster)
-    for cluster in waiting:
-        caches.update(cluster, files)
+            without = frozenset(row.path for row in rows)
+            caches.update(cluster, files, without=without, refused=waiting.pop(cluster))
+    for cluster, refused in waiting.items():
+        caches.update(cluster, files, refused=refused)
 
 
 def _update_pending(volume: Volume, run: Run, published: Published) -> None:

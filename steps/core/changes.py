@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from steps.core.deletion_guard import DeletionCount, DeletionStats
@@ -32,10 +34,11 @@ class ManifestRow(NamedTuple):
 
     ``state`` is "fetched" (the volume has the bytes), "unchanged" (Git has them), "vanished"
     (deleted between LIST and GET; the next run decides), "unavailable" (the store refuses it; Git
-    keeps its file), "omitted" (the policy omits it; Git must not have it), or a quarantine Reason. Of a
-    rewritten object, ``state`` is also the length of the blob: "rewritten=1234". ``oid`` is the id of
-    the blob to commit; it is empty unless the object is fetched, rewritten or unchanged. ``size`` and
-    ``etag`` are always those of the object.
+    keeps its file), "omitted" (the rules omit it), "secret_excluded" (it is a Secret that Git must not
+    have), or a quarantine Reason. Of a rewritten object, ``state`` is also the length of the blob:
+    "rewritten=1234". ``oid`` is the id of the blob to commit. Of an object that is omitted or
+    secret_unreadable, it is the id of the blob in Git if a run with the same policy has written that.
+    Otherwise it is empty. ``size`` and ``etag`` are always those of the object.
     """
 
     path: bytes
@@ -56,13 +59,13 @@ class ManifestRow(NamedTuple):
 
     @property
     def omitted(self) -> bool:
-        """Whether Git must not have this object although the bucket has it."""
-        return self.state in {OMITTED, Reason.SECRET_UNREADABLE}
+        """Whether the policy does not write this object although the bucket has it."""
+        return self.state in {OMITTED, EXCLUDED_SECRET, Reason.SECRET_UNREADABLE}
 
     @property
     def quarantined(self) -> bool:
         """Whether the key was rejected; ``state`` then is the Reason."""
-        return not self.accepted and self.state not in {VANISHED, UNAVAILABLE, OMITTED}
+        return not self.accepted and self.state not in {VANISHED, UNAVAILABLE, OMITTED, EXCLUDED_SECRET}
 
 
 FETCHED = "fetched"
@@ -70,6 +73,7 @@ UNCHANGED = "unchanged"
 VANISHED = "vanished"
 UNAVAILABLE = "unavailable"
 OMITTED = "omitted"
+EXCLUDED_SECRET = "secret_excluded"  # noqa: S105 - a label
 REWRITTEN = "rewritten="
 
 
@@ -103,14 +107,58 @@ def within_limits(rows: Iterable[TreeRow], limits: IntakeLimits) -> Iterator[Tre
 def is_missing(in_git: bytes | None, listed: object | None, selects: Selects) -> bool:
     """Whether Git has the path, the listing lacks it, and the filters select it.
 
-    This is the only condition under which a run deletes a file. The proof of absence, the deletion
-    guard and the plan all use it.
+    This is the only condition under which a run deletes a file of which the bucket has no object. The proof
+    of absence, the deletion guard and the plan all use it.
     """
     return in_git is not None and listed is None and selects(in_git)
 
 
-def deletion_stats(
-    cluster: str, pairs: Pairs, selects: Selects, *, branch: str | None, unchanged: int = 0
+class Fate(Enum):
+    """What becomes of a file in Git whose object is not accepted."""
+
+    KEPT = auto()
+    # Deleted if the guard allows it.
+    GUARDED = auto()
+    # Deleted by a change of the policy: the guard only refuses to remove every file of a cluster.
+    UNGUARDED = auto()
+    # May be a Secret in clear text, so it is deleted in any case.
+    SECRET = auto()
+
+
+def _none(_: bytes) -> bool:
+    return False
+
+
+def fate(
+    in_git: TreeRow, listed: ManifestRow | None, selects: Selects, names_secrets: Selects = _none
+) -> Fate:
+    """Return what becomes of a file in Git whose object is not accepted.
+
+    A file that the same policy has written contains no Secret, so an object that becomes unreadable keeps it.
+    ``names_secrets`` is whether a path says that the file contains Secrets.
+    """
+    if is_missing(in_git.path, listed, selects):
+        return Fate.GUARDED
+    if listed is None or not listed.omitted:
+        return Fate.KEPT
+    if listed.state == EXCLUDED_SECRET:
+        return Fate.SECRET
+    is_written_by_policy = listed.oid == in_git.oid
+    if listed.state == OMITTED:
+        return Fate.GUARDED if is_written_by_policy else Fate.UNGUARDED
+    if is_written_by_policy:
+        return Fate.KEPT
+    return Fate.SECRET if names_secrets(in_git.path) else Fate.GUARDED
+
+
+def deletion_stats(  # noqa: PLR0913 - a cluster's inputs
+    cluster: str,
+    pairs: Pairs,
+    selects: Selects,
+    *,
+    branch: str | None,
+    unchanged: int = 0,
+    names_secrets: Selects = _none,
 ) -> DeletionStats:
     """Count the selected files in Git, and those that the run would delete.
 
@@ -118,14 +166,20 @@ def deletion_stats(
     """
     count = DeletionCount(cluster, branch, unchanged=unchanged)
     for in_git, listed in pairs:
-        count.accepted += listed is not None and (listed.accepted or listed.omitted)
-        if in_git is None or (listed is not None and listed.omitted):
-            continue  # the policy decides about an omitted object, and no guard
-        if is_missing(in_git.path, listed, selects):
-            count.add_missing(in_git.path, in_git.oid)
-        else:
+        if listed is not None:
+            count.accepted += listed.accepted or listed.omitted
+            count.omitted += listed.omitted
+        if in_git is None:
+            continue
+        if listed is not None and listed.accepted:
             count.in_git += selects(in_git.path)
-            count.kept += listed is None or not listed.accepted
+            continue
+        decided = fate(in_git, listed, selects, names_secrets)
+        if decided is Fate.KEPT:
+            count.in_git += selects(in_git.path)
+            count.kept += 1
+        elif decided is not Fate.SECRET:
+            count.add_deletion(in_git.path, in_git.oid, guarded=decided is Fate.GUARDED)
     return count.stats
 
 
@@ -166,20 +220,35 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
     keeps: Callable[[], Keeps] | None,
     tally: Tally,
     remove: Collection[bytes] = (),
+    refused: bool = False,
+    names_secrets: Selects = _none,
 ) -> Iterator[PlanRow]:
     """Yield the cluster's changes by path, ascending, and count them in ``tally``.
 
     Applied to the tree, they give the accepted objects, and the files that must stay: those that a
     filter excludes, quarantined keys, objects that vanished during the run, and the missing files for which
     ``keeps`` decides so; None keeps none. It returns a predicate for one pass over ascending paths. Missing
-    files in ``remove`` are deleted in any case. ``changed`` are the pairs without the objects that are known
-    to be unchanged. Raises OverLimit only before the first change.
+    files in ``remove`` are deleted in any case. ``refused``: the guard refused the deletions, also those of
+    omitted objects. ``changed`` are the pairs without the objects that are known to be unchanged. Raises
+    OverLimit only before the first change.
     """
+
+    def deletes(keep: Keeps, in_git: TreeRow, listed: ManifestRow | None) -> bool | None:
+        """Whether the run deletes a file without an accepted object; None if guard or grace keeps it."""
+        decided = fate(in_git, listed, selects, names_secrets)
+        if decided is Fate.KEPT:
+            return False
+        if listed is None:
+            is_kept = in_git.path not in remove and keep(in_git.path)
+        else:
+            is_kept = refused and decided is not Fate.SECRET and (decided is Fate.GUARDED or stats.emptied)
+        return None if is_kept else True
+
     conflicts: set[bytes] = set()
     if stats.kept or (stats.deletions and keeps):
-        conflicts = _path_conflicts(pairs(), selects, keeps() if keeps else _keep_none)
+        conflicts = _path_conflicts(pairs(), partial(deletes, keeps() if keeps else _none))
     tally.conflicts.extend(sorted(conflicts))
-    keep = keeps() if keeps else _keep_none
+    keep = keeps() if keeps else _none
     for in_git, listed in changed:
         if listed is not None and listed.accepted and listed.path not in conflicts:
             tally.files += 1
@@ -191,21 +260,14 @@ def plan_changes(  # noqa: PLR0913 - a cluster's inputs, and what was decided ab
                 yield PlanRow(listed.path, Change.MODIFIED, listed.oid, listed.length)
         elif in_git is None:
             continue
-        elif listed is not None and listed.omitted:
+        elif deleted := deletes(keep, in_git, listed):
             tally.deleted += 1
-            tally.omitted += 1
+            tally.omitted += listed is not None
             yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
-        elif not is_missing(in_git.path, listed, selects):
-            tally.files += 1
-        elif in_git.path not in remove and keep(in_git.path):
+        elif deleted is None:
             tally.keep_missing(in_git.path)
         else:
-            tally.deleted += 1
-            yield PlanRow(in_git.path, Change.DELETED, in_git.oid, 0)
-
-
-def _keep_none(_: bytes) -> bool:
-    return False
+            tally.files += 1
 
 
 def keep_all() -> Keeps:
@@ -213,7 +275,9 @@ def keep_all() -> Keeps:
     return lambda _: True
 
 
-def _path_conflicts(pairs: Pairs, selects: Selects, keep: Keeps) -> set[bytes]:
+def _path_conflicts(
+    pairs: Pairs, deletes: Callable[[TreeRow, ManifestRow | None], bool | None]
+) -> set[bytes]:
     """Return the accepted paths that are below a kept file, or that a kept file needs as a directory.
 
     The file in Git wins, because otherwise it would be lost silently. Two accepted paths never conflict,
@@ -222,11 +286,9 @@ def _path_conflicts(pairs: Pairs, selects: Selects, keep: Keeps) -> set[bytes]:
     losers: set[bytes] = set()
     directories: Directories[bool] = Directories()
     for in_git, listed in pairs:
-        if listed is not None and listed.omitted:
-            continue
         if listed is not None and listed.accepted:
             path, kept = listed.path, False
-        elif in_git is not None and (not is_missing(in_git.path, listed, selects) or keep(in_git.path)):
+        elif in_git is not None and not deletes(in_git, listed):
             path, kept = in_git.path, True
         else:
             continue

@@ -49,6 +49,7 @@ class Decision(StrEnum):
     REFUSED_VANISHED = "cluster_vanished"
     REFUSED_EMPTY_BUCKET = "empty_bucket"
     REFUSED_NAMESPACE = "namespace_vanished"
+    REFUSED_POLICY = "emptied_by_policy"
 
     @property
     def refused(self) -> bool:
@@ -61,6 +62,7 @@ REFUSALS = {
     Decision.REFUSED_MASS_DELETION: "more than MAX_DELETE_COUNT and MAX_DELETE_PERCENT allow",
     Decision.REFUSED_VANISHED: "the bucket no longer contains this cluster",
     Decision.REFUSED_NAMESPACE: "the bucket no longer contains a namespace, and NAMESPACE_VANISHED is refuse",
+    Decision.REFUSED_POLICY: "VOLATILE_FIELDS, RULES_FILE or SECRETS omit every object of the cluster",
     Decision.REFUSED_EMPTY_BUCKET: "the bucket contains no cluster; check MINIO_BUCKET and MINIO_PREFIX",
 }
 
@@ -81,6 +83,8 @@ class DeletionStats:
     """Counts of one cluster's files, and the token that identifies the set of deletions.
 
     ``in_git`` counts the files that the filters select; ``kept`` counts those that always stay in Git.
+    ``emptied``: a change of the policy removes the last files, and the deletions contain all that it removes,
+    except Secrets.
     """
 
     in_git: int
@@ -88,6 +92,7 @@ class DeletionStats:
     deletions: int
     kept: int
     token: str
+    emptied: bool = False
 
 
 def decide(
@@ -107,6 +112,8 @@ def decide(
     """
     if stats.deletions == 0 or approved:
         return Decision.DELETE
+    if stats.emptied:
+        return Decision.REFUSED_POLICY
     if stats.accepted == 0:
         if bucket_is_empty:
             return Decision.REFUSED_EMPTY_BUCKET
@@ -148,20 +155,30 @@ class DeletionCount:
 
     def __init__(self, cluster: str, branch: str | None, *, unchanged: int = 0) -> None:
         self.in_git = self.accepted = unchanged
-        self.kept = 0
-        self._deletions = 0
-        self._token = DeletionToken(cluster, branch)
+        self.kept = self.omitted = 0
+        self._guarded = self._unguarded = 0
+        self._token, self._token_of_all = DeletionToken(cluster, branch), DeletionToken(cluster, branch)
 
-    def add_missing(self, path: bytes, oid: str) -> None:
-        """Count the next file in Git that the listing lacks, in byte order, with the id of its blob."""
+    def add_deletion(self, path: bytes, oid: str, *, guarded: bool = True) -> None:
+        """Count the next file that the run would delete, in byte order, with the id of its blob.
+
+        A change of the policy may delete files that are not guarded, unless it removes all of the cluster.
+        """
         self.in_git += 1
-        self._deletions += 1
-        self._token.add(path, oid)
+        self._token_of_all.add(path, oid)
+        if guarded:
+            self._guarded += 1
+            self._token.add(path, oid)
+        else:
+            self._unguarded += 1
 
     @property
     def stats(self) -> DeletionStats:
-        """The counts so far."""
-        return DeletionStats(self.in_git, self.accepted, self._deletions, self.kept, str(self._token))
+        """The counts so far; ``omitted`` of the accepted objects are not in Git after the run."""
+        emptied = self._unguarded > 0 and self.accepted == self.omitted and not self.kept
+        deletions = self._guarded + (self._unguarded if emptied else 0)
+        token = self._token_of_all if emptied else self._token
+        return DeletionStats(self.in_git, self.accepted, deletions, self.kept, str(token), emptied)
 
 
 def approval(cluster: str, token: str) -> str:
@@ -176,3 +193,9 @@ def approval(cluster: str, token: str) -> str:
 def is_approved(cluster: str, token: str, approvals: Iterable[str]) -> bool:
     """Whether one of the approvals is for this set of deletions; the name may also be unencoded."""
     return not {approval(cluster, token), f"{cluster}:{token}"}.isdisjoint(approvals)
+
+
+def is_named(cluster: str, approvals: Iterable[str]) -> bool:
+    """Whether one of the approvals is for some set of deletions of the cluster."""
+    names = {cluster, approval(cluster, "")[:-1]}
+    return any(one.rpartition(":")[0] in names for one in approvals)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from steps.core.changes import OMITTED, VANISHED, ManifestRow
+from steps.core.changes import EXCLUDED_SECRET, OMITTED, VANISHED, ManifestRow
 from steps.core.keys import printable, printable_path
 from steps.core.operations import Operation
 from steps.core.wording import SAMPLE_SIZE
@@ -80,7 +80,7 @@ class Figures:
             self.secret_paths += _names_secrets(row, path_of)
         elif row.accepted:
             self.secret_paths += _names_secrets(row.path, bytes)
-        elif row.state == OMITTED:
+        elif row.state in {OMITTED, EXCLUDED_SECRET}:
             self.omitted += 1
         elif row.state == VANISHED:
             if len(self.vanished) < _MOST_VANISHED:

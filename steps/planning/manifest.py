@@ -37,7 +37,7 @@ from steps.core.deletion_guard import (
     DeletionStats,
     ForeignFiles,
     decide,
-    is_approved,
+    is_named,
 )
 from steps.core.intake_limits import Excess, Intake, OverLimit
 from steps.core.keys import Reason, printable, rejection
@@ -57,6 +57,7 @@ from steps.workdir.rowfile import (
     path_of,
     unchanged_line,
     write_rows,
+    written_blob,
 )
 from steps.workdir.rows import ListedRow, ManifestFooter, ManifestHeader, RowsHeader
 
@@ -230,7 +231,7 @@ class Manifest:
             if line is None:
                 assert in_git is not None  # noqa: S101 - one of the two has the path
                 if is_missing(path := path_of(in_git), line, self.run.selection.has_path):
-                    count.add_missing(path, blob_id(in_git))
+                    count.add_deletion(path, blob_id(in_git))
                     if len(missing) < _AHEAD:
                         missing.append(path)
                 else:
@@ -250,7 +251,7 @@ class Manifest:
                 yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
                 continue
             count.accepted += 1
-            if omitted.has(line) and self.run.mode is Mode.INCREMENTAL:
+            if in_git is None and self.run.mode is Mode.INCREMENTAL and omitted.has(line):
                 yield ManifestRow(listed.path, OMITTED, "", listed.size, listed.etag)
                 continue
             if known is None:
@@ -259,7 +260,9 @@ class Manifest:
                     figures.new_bytes += listed.size
             self.progress.found()
             self.deadline.check()
-            yield self.getters.submit(self._fetch, listed, None if known is None else blob_id(known))
+            written = "" if in_git is None else written_blob(in_git)
+            expected = None if known is None else blob_id(known)
+            yield self.getters.submit(self._fetch, listed, expected, written)
         self._prove_absences(count.stats, missing, baseline, listing)
         # Objects of another run that are not removed would be taken for this run's.
         self.deadline.result(self.directory)
@@ -279,7 +282,7 @@ class Manifest:
         decision = decide(
             stats,
             self.run.deletion_limits,
-            approved=is_approved(self.cluster, stats.token, self.run.allow_delete),
+            approved=is_named(self.cluster, self.run.allow_delete),
             excluded=self.figures.excluded > 0,
             bucket_is_empty=False,
         )
@@ -323,8 +326,15 @@ class Manifest:
                 key=printable(key),
             )
 
-    def _fetch(self, listed: ListedRow, expected: str | None) -> ManifestRow:
-        """Fetch one object. ``expected`` is the cache's blob id for this ETag."""
+    def _fetch(self, listed: ListedRow, expected: str | None, written: str) -> ManifestRow:
+        """Fetch one object. ``expected`` is the cache's blob id for this ETag.
+
+        ``written`` is the id of the blob in Git if a run with the same policy has written it.
+        """
+        row = self._fetched(listed, expected)
+        return row._replace(oid=written) if row.omitted else row
+
+    def _fetched(self, listed: ListedRow, expected: str | None) -> ManifestRow:
         figures, limit = self.figures, self.run.intake_limits.max_new_bytes
         requested = Listed(self.run.bucket_prefix + listed.path.decode(), listed.etag, listed.size, None)
         try:

@@ -40,6 +40,7 @@ from steps.core.namespaces import (
 from steps.core.operations import Operation
 from steps.core.sorted_join import outer_join
 from steps.core.wording import SAMPLE_SIZE
+from steps.kubernetes.secret_filter import names_secrets
 from steps.planning.cluster_trees import DamagedCluster
 from steps.planning.failures import over_limit_failure
 from steps.workdir.files import read_document
@@ -132,7 +133,10 @@ class Planner:
         changed, unchanged = self._changed(name, manifest, footer, baseline)
         try:
             stats = deletion_stats(
-                name, changed, self._guarded(name), branch=self._run.branch, unchanged=unchanged
+                *(name, changed, self._guarded(name)),
+                branch=self._run.branch,
+                unchanged=unchanged,
+                names_secrets=_names_secrets,
             )
         except OverLimit as problem:  # the tree has changed since discover read it
             return over_limit_failure(name, Operation.DETECT_CHANGES, problem)
@@ -177,6 +181,8 @@ class Planner:
             keeps=keeping,
             tally=tally,
             remove=removed,
+            refused=decision.refused,
+            names_secrets=_names_secrets,
         )
         yield from lost.watched(rows) if lost.number else rows
         conflicts = _printable(tally.conflicts)
@@ -188,7 +194,10 @@ class Planner:
             added=tally.added,
             modified=tally.modified,
             deleted=tally.deleted,
-            accepted=stats.accepted - len(conflicts) - footer.omitted,
+            accepted=stats.accepted
+            - len(conflicts)
+            - footer.omitted
+            - footer.quarantined.get(Reason.SECRET_UNREADABLE, 0),
             fetched=footer.fetched,
             fetched_bytes=footer.fetched_bytes,
             rewritten=footer.rewritten,
@@ -390,6 +399,10 @@ def _changed_pairs(
                 None if in_git is None else TreeRow(*baseline_row(in_git)[:3]),
                 None if listed is None else manifest_row(listed),
             )
+
+
+def _names_secrets(path: bytes) -> bool:
+    return names_secrets(path.decode(errors="replace"))
 
 
 def _printable(paths: Iterable[bytes]) -> tuple[str, ...]:

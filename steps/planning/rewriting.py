@@ -11,7 +11,7 @@ from time import thread_time
 from typing import TYPE_CHECKING
 
 from steps.core import limits
-from steps.core.changes import FETCHED, OMITTED, REWRITTEN, ManifestRow
+from steps.core.changes import EXCLUDED_SECRET, FETCHED, OMITTED, REWRITTEN, ManifestRow
 from steps.core.git_objects import blob_header
 from steps.core.keys import Reason, printable_path
 from steps.core.operations import Operation
@@ -113,25 +113,27 @@ class Rewriting:
             if self.policy.strips:
                 _keep_exactly(path, TOO_LARGE, figures)
             return ManifestRow(path, FETCHED, fetched.oid, size, etag)
-        content: bytes | None = fetched.content
+        content = fetched.content
         if self.secrets is not None:
             treated = self.secrets.treated(path.decode(), fetched.content)
             if treated.reason:
                 return self.refused(path, treated.reason, size, etag)
             with figures.lock:
                 figures.secrets += treated.secrets
+            if treated.content is None:
+                return ManifestRow(path, EXCLUDED_SECRET, "", size, etag)
             content = treated.content
-        if content is not None and self.policy.strips:
+        if self.policy.strips:
             stripped = self.policy.rewrite(content)
+            if stripped.content is None:
+                return ManifestRow(path, OMITTED, "", size, etag)
             if stripped.reason:
                 _keep_exactly(path, stripped.reason, figures)
-            elif stripped.content is not None and stripped.content != content:
+            elif stripped.content != content:
                 with figures.lock:
                     figures.rewritten += 1
                     figures.cut_bytes += len(content) - len(stripped.content)
             content = stripped.content
-        if content is None:
-            return ManifestRow(path, OMITTED, "", size, etag)
         with naming(target), open(target, "wb") as out:
             out.write(content)
         if content == fetched.content:

@@ -82,10 +82,13 @@ class Caches:
         with atomic_file(baseline) as out, self._volume.cache(cluster).open("rb") as cache:
             shutil.copyfileobj(cache, out)
 
-    def update(self, cluster: str, files: RunFiles, *, without: Collection[bytes] = ()) -> None:
-        """Replace the cache by the accepted objects of the run's manifest.
+    def update(
+        self, cluster: str, files: RunFiles, *, without: Collection[bytes] = (), refused: bool = False
+    ) -> None:
+        """Replace the cache by the accepted objects of the run's manifest, and the files that Git keeps.
 
-        ``without`` are the paths of objects that Git does not have after the run.
+        ``without`` are the paths of objects that Git does not have after the run. ``refused``: the guard
+        refused the cluster's deletions.
         """
         manifest, baseline = RowFile(files.manifest(cluster)), RowFile(files.baseline(cluster))
         footer = manifest.footer(ManifestFooter)
@@ -96,7 +99,7 @@ class Caches:
                 return  # the cache was the baseline, and nothing has changed
 
         def lines() -> Iterator[bytes]:
-            accepted = accepted_lines(manifest)
+            accepted = accepted_lines(manifest, refused=refused)
             return (line for line in accepted if path_of(line) not in without) if without else accepted
 
         tree_id = TreeId()

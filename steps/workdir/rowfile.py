@@ -27,8 +27,9 @@ from urllib.parse import unquote_to_bytes
 from pydantic import NonNegativeInt, ValidationError
 
 from steps.contracts import Document
-from steps.core.changes import FETCHED, OMITTED, REWRITTEN, UNCHANGED
+from steps.core.changes import EXCLUDED_SECRET, FETCHED, OMITTED, REWRITTEN, UNCHANGED
 from steps.core.git_objects import Mode as GitMode
+from steps.core.keys import Reason
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration
 from steps.workdir.files import atomic_file, open_plain
@@ -183,6 +184,8 @@ _PLAIN_FILE = f"{GitMode.FILE}\t".encode()
 _UNCHANGED = f"{UNCHANGED}\t".encode()
 _ACCEPTED = (_UNCHANGED, f"{FETCHED}\t".encode(), REWRITTEN.encode())
 _OMITTED = f"{OMITTED}\t".encode()
+_EXCLUDED_SECRET = f"{EXCLUDED_SECRET}\t".encode()
+_UNREADABLE = f"{Reason.SECRET_UNREADABLE.value}\t".encode()
 
 
 def is_same_object(baseline: bytes, listed: bytes) -> bool:
@@ -199,6 +202,12 @@ def blob_id(baseline: bytes) -> str:
     return baseline.split(b"\t", 2)[1].decode()
 
 
+def written_blob(baseline: bytes) -> str:
+    """Return the blob id in a line of a baseline if this policy has written the blob; otherwise ""."""
+    mode, oid, size, _ = baseline.split(b"\t", 3)
+    return oid.decode() if mode + b"\t" == _PLAIN_FILE and size != b"-1" else ""
+
+
 def unchanged_line(baseline: bytes) -> bytes:
     """Return the manifest's line of an unchanged object, given its line in the baseline."""
     return _UNCHANGED + baseline[len(_PLAIN_FILE) :]
@@ -209,18 +218,25 @@ def is_unchanged_line(manifest: bytes) -> bool:
     return manifest.startswith(_UNCHANGED)
 
 
-def accepted_lines(manifest: RowFile) -> Iterator[bytes]:
-    """Yield a manifest's accepted objects as lines of a baseline."""
+def accepted_lines(manifest: RowFile, *, refused: bool = False) -> Iterator[bytes]:
+    """Yield a manifest's accepted objects as lines of a baseline, and the files that Git keeps.
+
+    Git keeps a file that the same policy has written if its object becomes unreadable; if the guard has
+    ``refused`` the deletions, also if the rules omit it. Such a line has no ETag, so it matches no object.
+    """
+    kept = (_UNREADABLE, _OMITTED) if refused else (_UNREADABLE,)
     for line in manifest.lines():
         if line.startswith(_ACCEPTED):
             yield _PLAIN_FILE + line[line.index(b"\t") + 1 :]
+        elif line.startswith(kept) and (oid := line.split(b"\t", 2)[1]):
+            yield _PLAIN_FILE + oid + b"\t0\t" + line[line.rindex(b"\t") :]
 
 
 def omitted_lines(manifest: RowFile) -> Iterator[bytes]:
     """Yield a manifest's omitted objects as lines of a listing."""
     for line in manifest.lines():
-        if line.startswith(_OMITTED):
-            yield line[len(_OMITTED) :]
+        if line.startswith((_OMITTED, _EXCLUDED_SECRET)):
+            yield b"\t" + line.split(b"\t", 2)[2]
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.core.changes import (
+    EXCLUDED_SECRET,
     FETCHED,
     OMITTED,
     UNCHANGED,
@@ -78,6 +79,7 @@ class Situation:
             stats=self.stats(),
             keeps=None if delete else keep_all,
             tally=tally,
+            refused=not delete,
         )
         return list(rows), tally
 
@@ -274,13 +276,52 @@ def test_plan_keeps_the_file_of_a_quarantined_or_vanished_key(state: str) -> Non
     assert situation.stats().deletions == 0
 
 
-@pytest.mark.parametrize("state", [OMITTED, Reason.SECRET_UNREADABLE])
-def test_plan_deletes_the_file_of_an_object_that_the_policy_omits(state: str) -> None:
-    situation = Situation(in_git("c/x"), listed(c__x=state))
+UNREADABLE = Reason.SECRET_UNREADABLE.value
+
+
+def omitting(*states: str, written: bool = False, accepted: bool = True) -> Situation:
+    """A cluster whose files in Git have objects with these states, and one more file.
+
+    ``written``: a run with the same policy wrote the files.
+    """
+    rows = [ManifestRow(b"c/%d" % n, state, OLD if written else "", 1, "e") for n, state in enumerate(states)]
+    other = [ManifestRow(b"c/other", FETCHED, OLD, 1, "e")] if accepted else []
+    return Situation(in_git(*(row.path.decode() for row in (*rows, *other))), (*rows, *other))
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("state", [OMITTED, EXCLUDED_SECRET, UNREADABLE])
+def test_guard_counts_only_omitted_files_that_no_change_of_the_policy_removes(
+    state: str, written: bool
+) -> None:
+    situation = omitting(state, written=written)
+    stats = situation.stats()
+    guarded = (state, written) in {(OMITTED, True), (UNREADABLE, False)}
+    assert (stats.deletions, stats.accepted, stats.emptied) == (int(guarded), 2, False)
+    rows, tally = situation.plan(delete=True)
+    kept = (state, written) == (UNREADABLE, True)
+    assert rows == ([] if kept else [PlanRow(b"c/0", Change.DELETED, OLD, 0)])
+    assert (tally.omitted, tally.files) == ((0, 2) if kept else (1, 1))
+
+
+def test_unreadable_file_whose_path_names_secrets_is_removed_without_the_guard() -> None:
+    situation = omitting(UNREADABLE)
+    stats = deletion_stats(
+        "c", situation.pairs(), situation.selects, branch="main", names_secrets=lambda path: path == b"c/0"
+    )
+    assert stats.deletions == 0
+
+
+def test_change_of_the_policy_that_empties_a_cluster_is_counted() -> None:
+    situation = omitting(OMITTED, OMITTED, EXCLUDED_SECRET, accepted=False)
+    stats = situation.stats()
+    assert (stats.deletions, stats.in_git, stats.emptied) == (2, 2, True)
     rows, tally = situation.plan(delete=False)
-    assert rows == [PlanRow(b"c/x", Change.DELETED, OLD, 0)]
-    assert (tally.deleted, tally.omitted, tally.files) == (1, 1, 0)
-    assert (situation.stats().deletions, situation.stats().accepted) == (0, 1)
+    assert (rows, tally.kept_deletions) == ([PlanRow(b"c/2", Change.DELETED, OLD, 0)], 2)
+    rows, _ = situation.plan(delete=True)
+    assert [row.path for row in rows] == [b"c/0", b"c/1", b"c/2"]
+    assert not omitting(EXCLUDED_SECRET, EXCLUDED_SECRET, accepted=False).stats().emptied
+    assert stats.token != omitting(OMITTED, EXCLUDED_SECRET, OMITTED, accepted=False).stats().token
 
 
 @pytest.mark.parametrize(

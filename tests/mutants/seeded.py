@@ -306,7 +306,7 @@ MUTANTS = (
     ),
     Mutant(
         "intake limit ignored: MAX_NEW_BYTES of objects that grow",
-        "steps/planning/manifest.py::Manifest._fetch",
+        "steps/planning/manifest.py::Manifest._fetched",
         never("0 < limit < ..."),
         "tests/runs/test_intake_limits.py::test_objects_count_with_their_fetched_size",
     ),
@@ -470,7 +470,7 @@ MUTANTS = (
     ),
     Mutant(
         "omitted objects count as kept files",
-        "steps/core/changes.py::plan_changes",
+        "steps/core/changes.py::fate",
         Replace("listed.omitted", "False"),
         "tests/runs/test_volatile_fields.py::test_change_of_the_policy_rewrites_the_files_in_one_commit",
     ),
@@ -1000,7 +1000,7 @@ MUTANTS = (
         "a file that may contain a Secret stays in Git although it cannot be read",
         "steps/core/changes.py::ManifestRow.omitted",
         Without("Reason.SECRET_UNREADABLE"),
-        "tests/core/test_changes.py::test_plan_deletes_the_file_of_an_object_that_the_policy_omits",
+        "tests/core/test_changes.py::test_guard_counts_only_omitted_files_that_no_change_of_the_policy_removes",
     ),
     Mutant(
         "a cache of another SECRETS policy is used",
