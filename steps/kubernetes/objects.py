@@ -28,7 +28,7 @@ TOO_LARGE = f"larger than {MAX_BYTES // 1024} KiB"
 _MAX_DEPTH = 200
 
 # Values of a file after aliases are expanded: twice the values that fit into MAX_BYTES.
-_MAX_VALUES = MAX_BYTES
+MAX_VALUES = MAX_BYTES
 
 # Objects of a file. Exports of whole namespaces have hundreds.
 _MAX_OBJECTS = 5000
@@ -217,7 +217,7 @@ class Opened:
 class Reader:
     """Builds the documents from the parser's events, without recursion. Raises Unreadable."""
 
-    most_values = _MAX_VALUES
+    most_values = MAX_VALUES
 
     def __init__(self) -> None:
         import yaml

@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from steps.kubernetes.data import mapping, text
-from steps.kubernetes.objects import KubernetesObject, decoded, is_list, objects_in, read_documents
+from steps.kubernetes.objects import (
+    MAX_VALUES,
+    KubernetesObject,
+    decoded,
+    is_list,
+    objects_in,
+    read_documents,
+)
 from steps.kubernetes.restoration.fields import value_at
 from steps.kubernetes.spans import SpanReader
 
@@ -30,6 +37,7 @@ def split(content: bytes) -> list[Piece]:
     An item of a List that inherits its kind has it in its data, because kubectl requires it.
     """
     reader = SpanReader(decoded(content, MAX_BYTES))
+    reader.most_values = MAX_VALUES  # no other file is read at the same time
     documents = read_documents(reader.text, reader)
     found = objects_in(documents)
     if len(found) == 1 and len(documents) == 1 and not is_list(found[0]):
