@@ -154,6 +154,7 @@ class _Lines:
 
     def _pop(self) -> None:
         done = self.opened.pop()
+        self.is_expecting = False  # the last key has no value
         above = self.opened[-1]
         if not done.cuts:
             return

@@ -18,6 +18,7 @@ from steps.contracts import (
 from steps.core.clock import is_ahead, is_before
 from steps.core.counters import Counters
 from steps.core.exit_codes import Exit
+from steps.core.keys import Reason
 from steps.core.operations import Operation
 from steps.kubernetes.categories import Category
 from steps.kubernetes.secret_filter import SecretsMode
@@ -25,6 +26,10 @@ from steps.kubernetes.secret_filter import SecretsMode
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+
+# Git may have a file of an object with these reasons: its key is one that git-sync writes.
+_KEEP_FILES = {Reason.TOO_LARGE, Reason.PATH_CONFLICT}
 
 
 def state_after(old: State | None, result: RunResult, now: datetime) -> State:
@@ -79,7 +84,11 @@ def state_after(old: State | None, result: RunResult, now: datetime) -> State:
 def _clear_secrets(before: ClearSecrets | None, result: RunResult) -> ClearSecrets | None:
     """Return since when Git contains Secrets in clear text, as far as the summaries of changes say it."""
     if result.secrets in {SecretsMode.EXCLUDE, SecretsMode.REDACT}:
-        is_clean = result.exit_code == Exit.OK and not result.filtered_by_options
+        keeps_old = any(
+            cluster.excluded_in_git or not _KEEP_FILES.isdisjoint(cluster.quarantined)
+            for cluster in result.clusters
+        )
+        is_clean = result.exit_code == Exit.OK and not result.filtered_by_options and not keeps_old
         return None if is_clean else before
     if before is None and result.commit and Category.SECRET in result.changes.security_categories:
         return ClearSecrets(commit=result.commit, at=result.finished_at)
@@ -256,12 +265,13 @@ def _processed(
             "deletions_pending": cluster.deletions_pending,
             "refused_by_host": cluster.refused_by_host,
             "foreign": tuple(file for file in cluster.foreign if not file.removed),
-            "missing": cluster.accepted == 0 and cluster.files_before > len(cluster.foreign) and not is_kept,
+            "missing": not (cluster.accepted or cluster.omitted or cluster.secrets_unreadable or is_kept)
+            and cluster.files_before > len(cluster.foreign),
             "kept": is_kept,
             # No alert about the age of a cluster that is known to be gone.
             "newest_object_at": None if is_kept else cluster.newest_object_at or known.newest_object_at,
         }
-        is_complete = not cluster.changes_deferred and not cluster.refused_by_host
+        is_complete = not (cluster.changes_deferred or cluster.refused_by_host or cluster.secrets_unreadable)
         if cluster.status in {Status.OK, Status.KEPT} and is_complete:
             update["last_success_at"] = result.finished_at
     return known.model_copy(update=update)

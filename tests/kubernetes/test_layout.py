@@ -50,6 +50,11 @@ def test_kubectls_layout_is_stripped(before: str, after: str) -> None:
     assert both(HEAD + after) == Rewritten((HEAD + after).encode())
 
 
+def test_list_behind_a_nested_key_without_a_value_is_another_layout() -> None:
+    text = "apiVersion: v1\nkind: Pod\nstatus:\n  conditions:\n- type: Ready\n"
+    assert strip(text.encode(), RuleSet(BUILT_IN)) is None
+
+
 def test_omitted_object_has_no_content() -> None:
     assert both("apiVersion: v1\nkind: Event\nmetadata:\n  name: a\n") == Rewritten(None, omitted=1)
 

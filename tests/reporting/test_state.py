@@ -454,3 +454,27 @@ def test_listing_ahead_of_now_is_replaced_and_one_of_the_same_clock_is_not() -> 
     assert state_after(ahead, later, START + MINUTE).listed == {"east": START + MINUTE}
     same_clock = run(1, clusters=(cluster(accepted=1, listed_at=START + DAY - MINUTE),))
     assert state_after(ahead, same_clock, START + MINUTE).listed == {"east": START + DAY}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_known"),
+    [({}, False), ({"quarantined": {"too_large": 1}}, True), ({"excluded_in_git": 1}, True)],
+)
+def test_clear_secrets_are_known_while_git_may_have_the_old_file(
+    fields: dict[str, Any], is_known: bool
+) -> None:
+    found = run(0, commit="1" * 40, changes={"security_categories": {"secret": 1}})
+    state = after(found, run(1, secrets="exclude", clusters=(cluster(**fields),)))
+    assert after(found).clear_secrets is not None
+    assert (state.clear_secrets is not None) == is_known
+
+
+def test_cluster_with_unreadable_secrets_is_incomplete_and_not_missing() -> None:
+    fields: dict[str, Any] = {"files": 3, "quarantined": {"secret_unreadable": 3}}
+    east = after(run(clusters=(cluster(**fields),))).clusters["east"]
+    assert (east.missing, east.last_success_at) == (False, None)
+
+
+def test_cluster_of_omitted_objects_is_not_missing() -> None:
+    east = after(run(clusters=(cluster(files=0, deleted=3, omitted=3),))).clusters["east"]
+    assert (east.missing, east.last_success_at is None) == (False, False)
