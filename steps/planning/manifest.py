@@ -44,6 +44,7 @@ from steps.core.keys import Reason, printable, rejection
 from steps.core.limits import DENIED_OBJECTS
 from steps.core.operations import Operation
 from steps.errors import FixConfiguration, TryAgain
+from steps.kubernetes.secret_filter import names_secrets
 from steps.planning.etags import ETags
 from steps.planning.figures import Figures
 from steps.planning.rewriting import TOO_LARGE
@@ -248,7 +249,7 @@ class Manifest:
             listed = decoded(line)
             reason = listed.reason or (Reason.PATH_CONFLICT if conflicting else "")
             if reason:
-                yield ManifestRow(listed.path, reason, "", listed.size, listed.etag)
+                yield self._rejected(listed, reason, "" if in_git is None else written_blob(in_git))
                 continue
             count.accepted += 1
             if in_git is None and self.run.mode is Mode.INCREMENTAL and omitted.has(line):
@@ -266,6 +267,16 @@ class Manifest:
         self._prove_absences(count.stats, missing, baseline, listing)
         # Objects of another run that are not removed would be taken for this run's.
         self.deadline.result(self.directory)
+
+    def _rejected(self, listed: ListedRow, reason: str, written: str) -> ManifestRow:
+        """Return the row of a quarantined key; ``written`` is the blob in Git if the same policy wrote it.
+
+        A file in Git whose path names Secrets must not keep clear text because its object is too large now.
+        """
+        hides = self.run.policy.hides_secrets and reason == Reason.TOO_LARGE
+        if hides and names_secrets(listed.path.decode(errors="replace")):
+            return ManifestRow(listed.path, Reason.SECRET_UNREADABLE, written, listed.size, listed.etag)
+        return ManifestRow(listed.path, reason, "", listed.size, listed.etag)
 
     def _result(self, row: Row | Future[ManifestRow]) -> Row:
         return self.deadline.result(row) if isinstance(row, Future) else row
@@ -361,7 +372,7 @@ class Manifest:
         except Rejected:
             return self.rewriting.refused(listed.path, TOO_LARGE, listed.size, listed.etag)
         except TooLarge:
-            return ManifestRow(listed.path, Reason.TOO_LARGE, "", listed.size, listed.etag)
+            return self._rejected(listed, Reason.TOO_LARGE, "")
         if row.state == UNAVAILABLE:
             return row
         logs.debug(

@@ -139,3 +139,12 @@ def test_secrets_of_a_cluster_with_nothing_else_are_removed_without_the_guard(
     assert len(contents(repository)) == 18
     assert sync(SECRETS="exclude").exit == 10
     assert contents(repository) == {}
+
+
+def test_secret_that_is_too_large_does_not_stay_in_clear_text(
+    sync: Sync, bucket: Bucket, repository: Path
+) -> None:
+    bucket.put_many(deployments(2) | {"clusterbackup/east/shop/Secret/db.yaml": SECRET + b"#" * 1000})
+    assert sync(SECRETS="keep").exit == 0
+    assert sync(SECRETS="exclude", MAX_OBJECT_BYTES="500").exit == 10
+    assert contents(repository) == deployments(2)
