@@ -162,7 +162,9 @@ def test_cluster_of_omitted_objects_does_not_count_as_vanished(sync: Sync, bucke
     bucket.put_many({EVENT_KEY.format(n): event(f"e{n}") for n in range(9)})
     assert sync().exit == 0
     bucket.delete(EVENT_KEY.format(0))
-    assert sync.with_settings(VOLATILE_FIELDS="strip")().exit == 0
+    assert sync.with_settings(VOLATILE_FIELDS="strip")().exit == 20
+    (east,) = sync.state["last_run"]["clusters"]
+    assert (east["decision"], east["deletions_refused"]) == ("emptied_by_policy", 9)
 
 
 def test_omitted_objects_leave_the_guard_to_the_other_deletions(
