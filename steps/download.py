@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from steps.workdir.cache import Caches
 from steps.workdir.files import ObjectDirectory, remove, write_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from steps.planning.figures import Figures, Progress
@@ -69,7 +69,7 @@ def download(
         finished = itertools.count(1)
         for future in waiting:
             future.add_done_callback(lambda _: getters.expect(min(_AT_A_TIME, len(names) - next(finished))))
-        done, late = wait(waiting, deadline.remaining(limits.DOWNLOAD_LATE_SECONDS), FIRST_EXCEPTION)
+        done, late = _wait(waiting, deadline)
         exits = {future.result() for future in done} | {shard.give_up(waiting[future]) for future in late}
     finally:
         for pool in (listers, removers):
@@ -86,6 +86,21 @@ def download(
     if deadline.has_passed and Exit.TRANSIENT in exits:
         return Exit.CONFIGURATION  # a retry would begin after the deadline
     return Exit.TRANSIENT if Exit.TRANSIENT in exits else most_severe(exits)
+
+
+def _wait(
+    futures: Collection[Future[Exit]], deadline: Deadline
+) -> tuple[set[Future[Exit]], set[Future[Exit]]]:
+    """Wait for the clusters, until one raises or the deadline passes; return those that are done, and others.
+
+    Python handles a signal in the main thread, but the kernel may interrupt another thread with it. So the
+    main thread wakes up every second.
+    """
+    while True:
+        left = deadline.remaining(limits.DOWNLOAD_LATE_SECONDS)
+        done, others = wait(futures, 1 if left is None else min(left, 1), FIRST_EXCEPTION)
+        if not others or left == 0 or any(future.exception() for future in done):
+            return done, others
 
 
 def _deadline(timeout: timedelta | None, started_at: datetime) -> Deadline:

@@ -165,14 +165,11 @@ class Planner:
     def _plan(self, name: str, cluster: _Inputs, *, bucket_is_empty: bool) -> Iterator[PlanRow]:
         footer, stats = cluster.footer, cluster.stats
         approved = is_approved(name, stats.token, self._run.allow_delete)
-        decision, lost, keeping = self._decide(
-            name, cluster, approved=approved, bucket_is_empty=bucket_is_empty
-        )
+        decision, lost, keeping = self._decide(name, cluster, bucket_is_empty=bucket_is_empty)
         changed, unchanged = self._changed(name, cluster.manifest, footer, cluster.baseline)
         tally = Tally(unchanged, on_kept_deletion=self._on_refused_deletion if decision.refused else None)
         foreign = self._foreign.get(name, {})
-        removes = self._run.deletion_limits.foreign_files is ForeignFiles.REMOVE
-        removed = foreign if removes and footer.absences_proven and not bucket_is_empty else {}
+        removed = foreign if self._removes_foreign(footer, bucket_is_empty=bucket_is_empty) else {}
         rows = plan_changes(
             lambda: self._pairs(name, cluster.manifest, cluster.baseline),
             self._run.selection.has_path if removed else self._guarded(name),
@@ -187,6 +184,7 @@ class Planner:
         yield from lost.watched(rows) if lost.number else rows
         conflicts = _printable(tally.conflicts)
         quarantined = Counter(footer.quarantined) + Counter({Reason.PATH_CONFLICT.value: len(conflicts)})
+        unwritten = footer.omitted + footer.quarantined.get(Reason.SECRET_UNREADABLE, 0)
         result = ClusterResult(
             name=name,
             status=_status(decision),
@@ -194,10 +192,7 @@ class Planner:
             added=tally.added,
             modified=tally.modified,
             deleted=tally.deleted,
-            accepted=stats.accepted
-            - len(conflicts)
-            - footer.omitted
-            - footer.quarantined.get(Reason.SECRET_UNREADABLE, 0),
+            accepted=stats.accepted - len(conflicts) - unwritten,
             fetched=footer.fetched,
             fetched_bytes=footer.fetched_bytes,
             rewritten=footer.rewritten,
@@ -228,10 +223,15 @@ class Planner:
         )
         self.results.append(result)
 
+    def _removes_foreign(self, footer: ManifestFooter, *, bucket_is_empty: bool) -> bool:
+        removes = self._run.deletion_limits.foreign_files is ForeignFiles.REMOVE
+        return removes and footer.absences_proven and not bucket_is_empty
+
     def _decide(
-        self, name: str, cluster: _Inputs, *, approved: bool, bucket_is_empty: bool
+        self, name: str, cluster: _Inputs, *, bucket_is_empty: bool
     ) -> tuple[Decision, _LostNamespaces, _Keeping | None]:
         """Return the guard's decision, the vanished namespaces, and which missing files stay in Git."""
+        approved = is_approved(name, cluster.stats.token, self._run.allow_delete)
         decision = self._decision(cluster, approved=approved, bucket_is_empty=bucket_is_empty)
         lost = _LostNamespaces()
         if decision is not Decision.DELETE or not cluster.stats.deletions:
